@@ -1,0 +1,278 @@
+"""onnxruntime: importing it, choosing what it runs on, and how many threads it takes.
+
+This is the one place that imports onnxruntime. `Engine` is all that the rest sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dps_infer.devices import Device
+from dps_infer.errors import ContextError, DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+_FATAL = 4
+"""onnxruntime's log severity: everything below raises as well, with the same words."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a model.
+
+    Attributes:
+        name: its name.
+        type: its element type: "uint8", "float" (32 bits) and so on.
+        shape: a number where a dimension is fixed, else None.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        """Say it for a message: ``distance float [?]``."""
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.type} [{sizes}]"
+
+
+class Engine:
+    """A loaded model on one execution provider. `run` may be called from several threads.
+
+    Attributes:
+        provider: the execution provider in use, by onnxruntime's name.
+        threads: CPU threads that one operator may use.
+        remark: why the CPU is used though CUDA was within reach, or None.
+        inputs: the model's inputs by name.
+        outputs: the model's outputs by name.
+    """
+
+    def __init__(self, session: Any, provider: str, threads: int, remark: str | None) -> None:
+        """Wrap an onnxruntime session; use `open_engine` to make one."""
+        self._session = session
+        self.provider = provider
+        self.threads = threads
+        self.remark = remark
+        self.inputs = _ports(session.get_inputs())
+        self.outputs = _ports(session.get_outputs())
+        self._options = _import_onnxruntime().RunOptions()
+        self._options.log_severity_level = _FATAL
+        # What is not fetched (the map, mostly) is not computed either.
+        self._options.only_execute_path_to_fetches = True
+
+    def run(
+        self, fetches: Sequence[str], feeds: dict[str, NDArray[np.uint8]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Compute the named outputs.
+
+        Raises:
+            ContextError: onnxruntime failed.
+        """
+        try:
+            values = self._session.run(list(fetches), feeds, self._options)
+        # onnxruntime's exceptions have no common base of their own.
+        except Exception as error:
+            shapes = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
+            raise ContextError(
+                f"could not be run by onnxruntime on {shapes}: {_first_line(error)}"
+            ) from error
+        return dict(zip(fetches, values, strict=True))
+
+
+def open_engine(
+    model: bytes, *, device: Device = Device.auto, threads: int | None = None
+) -> Engine:
+    """Load a serialised ONNX model.
+
+    Args:
+        model: the file's bytes, already checked by `dps_infer.onnx_safety`.
+        device: where to compute.
+        threads: CPU threads; None takes what this process may use (`available_threads`).
+
+    Raises:
+        DeviceError: onnxruntime is not installed, or CUDA was asked for and is not there.
+        ContextError: onnxruntime cannot load the model.
+        UsageError: `threads` is below 1.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"expected at least 1 thread, got {threads}")
+    count = threads or available_threads()
+    onnxruntime = _import_onnxruntime()
+    onnxruntime.set_default_logger_severity(_FATAL)
+    offered = onnxruntime.get_available_providers()
+    if device is Device.cuda and CUDA not in offered:
+        raise DeviceError(
+            "CUDA was asked for, but this onnxruntime offers only "
+            f"{', '.join(offered)}: {_CUDA_HELP}"
+        )
+    if device is Device.cpu or CUDA not in offered:
+        return Engine(_open(onnxruntime, model, count, cuda=False), CPU, count, None)
+    try:
+        session = _open(onnxruntime, model, count, cuda=True)
+        failure = "onnxruntime did not take it" if _provider(session) != CUDA else None
+    # A model that does not load at all gets a second chance, and its own error, on the CPU.
+    except ContextError as error:
+        session, failure = None, str(error)
+    if failure is None:
+        return Engine(session, CUDA, count, None)
+    if device is Device.cuda:
+        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {_CUDA_HELP}")
+    if session is None:
+        session = _open(onnxruntime, model, count, cuda=False)
+    return Engine(session, CPU, count, f"CUDA is offered but does not load ({failure})")
+
+
+def available_threads() -> int:
+    """Return how many CPU threads this process may use: its affinity, capped by its cgroups."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        cores = os.cpu_count() or 1
+    quota = cgroup_cores()
+    # A quota of 1.5 cores is best used by two threads, of 0.5 by one.
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cgroup_cores(
+    membership: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """Return the CPU quota of this process's cgroup and its ancestors, in cores.
+
+    Args:
+        membership: the kernel's list of this process's cgroups, version 1 and 2.
+        mount: where the cgroup file systems are mounted.
+
+    Returns:
+        The smallest quota found, or None where there is none.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return None
+    quotas: list[float] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, inside = rest.partition(":")
+        if controllers == "":
+            roots = [mount, mount / "unified"]
+        elif "cpu" in controllers.split(","):
+            roots = [mount / "cpu", mount / controllers]
+        else:
+            continue
+        # In a container the path may be the host's, with only its end (or the root) mounted.
+        relative = Path(inside.lstrip("/"))
+        for root in roots:
+            for folder in (relative, *relative.parents):
+                quota = _quota(root / folder)
+                if quota is not None:
+                    quotas.append(quota)
+    return min(quotas, default=None)
+
+
+_CUDA_HELP = (
+    'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
+    "check the driver with nvidia-smi, or pass --device cpu"
+)
+
+
+def _open(onnxruntime: Any, model: bytes, threads: int, *, cuda: bool) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    # Shapes vary from pair to pair: an arena would keep the largest it ever saw of each.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    # Without this, other bytes than those that were checked could count.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    providers: list[Any] = [CPU]
+    # onnxruntime prints some of what goes wrong on stdout, where only results belong.
+    with contextlib.redirect_stdout(io.StringIO()):
+        if cuda:
+            if hasattr(onnxruntime, "preload_dlls"):
+                with contextlib.suppress(Exception):
+                    onnxruntime.preload_dlls()
+            # The exhaustive search would run again for every new shape; TF32 rounds the
+            # inputs of convolutions to 10 bits, and the same pair would differ from the CPU's.
+            search = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+            providers.insert(0, (CUDA, search))
+        try:
+            return onnxruntime.InferenceSession(
+                model, sess_options=options, providers=providers, enable_fallback=0
+            )
+        except Exception as error:
+            raise ContextError(f"cannot be loaded by onnxruntime: {_first_line(error)}") from error
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise DeviceError(f"onnxruntime is broken ({error}): install it again") from error
+        raise DeviceError(_NOT_INSTALLED) from None
+    except Exception as error:
+        raise DeviceError(
+            f"onnxruntime is installed but does not load ({_first_line(error)}): install it again"
+        ) from error
+    # What two uninstalled wheels leave behind is a folder that imports as an empty package.
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DeviceError(_NOT_INSTALLED)
+    return onnxruntime
+
+
+_NOT_INSTALLED = (
+    'onnxruntime is not installed: run pip install "dps-toolkit[cpu]", or '
+    'pip install "dps-toolkit[gpu]" for an NVIDIA GPU'
+)
+
+
+def _ports(nodes: Any) -> dict[str, Port]:
+    return {
+        node.name: Port(
+            node.name,
+            node.type.removeprefix("tensor(").removesuffix(")"),
+            # onnxruntime gives a symbolic dimension by its name.
+            tuple(size if isinstance(size, int) else None for size in node.shape or ()),
+        )
+        for node in nodes
+    }
+
+
+def _provider(session: Any) -> str:
+    return str(session.get_providers()[0])
+
+
+def _quota(folder: Path) -> float | None:
+    """Read one cgroup's quota in cores, of either version; None for none."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    try:
+        cores = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        # "max", the way to say that there is none.
+        return None
+    return cores if cores > 0 else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,198 @@
+"""What counts as disruptive: rankings and importances, as people write them.
+
+A *ranking* lists distortions from the least to the most disruptive to similarity;
+it is not a place per distortion. ``3,1,5,0,2,4`` and
+``color,translate,zoom,rotate,darken,blur`` are the same ranking: colour barely
+matters, blur matters most. ``=`` ties two: ``color=translate,zoom``.
+
+*Importances* are what a context is to the additive head: one number >= 0 per
+distortion, and one for everything else, by which each amount is multiplied.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from dps_infer.errors import RankingError
+
+OTHER = "other"
+"""The name of the amount that takes what the named distortions do not explain."""
+
+IMPORTANCE_RATIO = 2.0
+"""How many times as much one place in a ranking counts as the place before it."""
+
+Ranking = tuple[tuple[str, ...], ...]
+"""Groups of tied distortion names, from the least to the most disruptive."""
+
+
+def parse_ranking(text: str, names: Sequence[str]) -> Ranking:
+    """Read a ranking written with numbers, names or both.
+
+    Args:
+        text: for example ``"3,1,5,0,2,4"`` or ``"color=translate,blur"``.
+        names: the known distortions, in the order of their numbers.
+
+    Returns:
+        Groups of tied names, from the least to the most disruptive.
+
+    Raises:
+        RankingError: an unknown, repeated or missing distortion, or fewer than two places.
+
+    >>> parse_ranking("1=color,0", ["rotate", "translate", "darken", "color"])
+    (('translate', 'color'), ('rotate',))
+    """
+    groups = tuple(
+        tuple(_known(word, names) for word in group.split("=")) for group in text.split(",")
+    )
+    return check_ranking(groups, names)
+
+
+def check_ranking(groups: Ranking, names: Sequence[str]) -> Ranking:
+    """Return `groups` if they form a ranking of `names`; see `parse_ranking` for the errors."""
+    listed = [name for group in groups for name in group]
+    for name in listed:
+        if name not in names:
+            raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(names)}")
+        if listed.count(name) > 1:
+            raise RankingError(
+                f"{name} stands {listed.count(name)} times in the ranking: "
+                "list each distortion once"
+            )
+    if len(groups) < 2:
+        raise RankingError(
+            f"a ranking orders at least two distortions, got {format_ranking(groups) or 'none'}: "
+            f"list them from the least to the most disruptive, like {_example(names)}"
+        )
+    return groups
+
+
+def format_ranking(ranking: Ranking) -> str:
+    """Write a ranking with names, as `parse_ranking` reads it.
+
+    >>> format_ranking((("translate", "color"), ("rotate",)))
+    'translate=color,rotate'
+    """
+    return ",".join("=".join(group) for group in ranking)
+
+
+def describe_ranking(ranking: Ranking) -> str:
+    """Say a ranking in words.
+
+    >>> describe_ranking((("translate", "color"), ("rotate",)))
+    'translate = color < rotate (rotate matters most)'
+    """
+    words = " < ".join(" = ".join(group) for group in ranking)
+    most = ranking[-1]
+    return f"{words} ({' and '.join(most)} matter{'s' if len(most) == 1 else ''} most)"
+
+
+def ranked_pairs(ranking: Ranking) -> list[tuple[str, str]]:
+    """Return every (less disruptive, more disruptive) pair of names; tied ones form none.
+
+    >>> ranked_pairs((("translate", "color"), ("rotate",)))
+    [('translate', 'rotate'), ('color', 'rotate')]
+    """
+    return [
+        (less, more)
+        for place, group in enumerate(ranking)
+        for less in group
+        for later in ranking[place + 1 :]
+        for more in later
+    ]
+
+
+def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, float]:
+    """Turn a ranking into importances.
+
+    Each place counts `IMPORTANCE_RATIO` times as much as the one before it, and the
+    last place counts 1. What the ranking leaves out, `OTHER` included, gets the
+    geometric mean of the first and the last place: neither ignored nor decisive.
+
+    Returns:
+        One importance > 0 for each of `names` and for `OTHER`, in this order.
+
+    >>> ranking_importances((("color",), ("blur",)), ["color", "blur"])
+    {'color': 0.5, 'blur': 1.0, 'other': 0.7071067811865476}
+    """
+    last = len(ranking) - 1
+    placed = {
+        name: IMPORTANCE_RATIO ** (place - last)
+        for place, group in enumerate(ranking)
+        for name in group
+    }
+    middle = IMPORTANCE_RATIO ** (-last / 2)
+    return {name: placed.get(name, middle) for name in (*names, OTHER)}
+
+
+def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
+    """Read importances given directly, for example ``"color=0.1,blur=5,other=0.2"``.
+
+    What is not named gets 0: it does not count at all.
+
+    Returns:
+        One finite importance >= 0 for each of `names` and for `OTHER`, in this order.
+
+    Raises:
+        RankingError: an unknown or repeated name, a value that is no finite number >= 0,
+            or nothing above 0.
+    """
+    given: dict[str, float] = {}
+    for part in text.split(","):
+        word, equals, value = part.partition("=")
+        if not equals:
+            raise RankingError(
+                f"{part.strip()!r} is no importance: expected name=number, like color=0.1,blur=5"
+            )
+        name = _known(word, [*names, OTHER])
+        if name in given:
+            raise RankingError(f"{name} stands twice among the importances: name each once")
+        given[name] = _importance(name, value)
+    if not any(given.values()):
+        raise RankingError("every importance is 0, so every distance would be 0: raise one")
+    return {name: given.get(name, 0.0) for name in (*names, OTHER)}
+
+
+def format_importances(importances: dict[str, float]) -> str:
+    """Write importances as `parse_importances` reads them, leaving out zeros.
+
+    >>> format_importances({"color": 0.1, "blur": 5.0, "other": 0.0})
+    'color=0.1,blur=5'
+    """
+    return ",".join(f"{name}={value:g}" for name, value in importances.items() if value)
+
+
+def _importance(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise RankingError(
+            f"the importance of {name} is {text.strip()!r}: expected a finite number >= 0"
+        )
+    return value
+
+
+def _known(word: str, names: Sequence[str]) -> str:
+    """Return the name that a word (a name in any case, or a number) stands for."""
+    word = word.strip().lower()
+    if word in names:
+        return word
+    # isdecimal alone would let through digits of other scripts and surprise the reader.
+    if word.isascii() and word.isdecimal() and int(word) < len(names) and names[int(word)] != OTHER:
+        return names[int(word)]
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise RankingError(f"unknown distortion {word!r}{hint}: expected one of {_choices(names)}")
+
+
+def _choices(names: Sequence[str]) -> str:
+    return ", ".join(
+        name if name == OTHER else f"{number} {name}" for number, name in enumerate(names)
+    )
+
+
+def _example(names: Sequence[str]) -> str:
+    return ",".join(names[:3])

@@ -1,0 +1,291 @@
+"""A result in words for people, and as a record for machines.
+
+Machines get every digit. People get few, but never a false impression: the parts that
+are printed add up to the distance that is printed, and no rounding carries a distance
+across the threshold it was measured against.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from dps_infer.context import Comparison
+from dps_infer.manifest import Manifest
+from dps_infer.ranking import describe_ranking, format_importances
+
+SMALLEST_SPELT = 1e-6
+"""Distances below are printed in scientific notation and not taken apart."""
+
+_PLURALS = {
+    "rotate": "rotations",
+    "translate": "shifts",
+    "darken": "darkenings",
+    "color": "color changes",
+    "blur": "blurs",
+    "zoom": "zooms",
+}
+
+
+def describe(
+    comparison: Comparison, manifest: Manifest, *, threshold: float | None = None
+) -> list[str]:
+    """Say a comparison in a few lines.
+
+    Args:
+        comparison: what was measured.
+        manifest: of the context it was measured in.
+        threshold: what the distance is held against, if anything.
+    """
+    lines = [formula(comparison, threshold=threshold)]
+    if comparison.distance > 0 and comparison.percentiles:
+        lines.append(standing(comparison.percentiles))
+    lines.append(f"context {manifest.metric.name}: {describe_context(manifest)}")
+    if threshold is not None:
+        above = comparison.distance > threshold
+        lines.append(f"{'above' if above else 'not above'} the threshold {_number(threshold)}")
+    return lines
+
+
+def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
+    """Say a distance and what it is made of: ``0.81 = blur 0.74 + color 0.05 + other 0.02``.
+
+    The parts are rounded to the digits of the distance by largest remainders, so that
+    they add up to it exactly; what comes out as zero is left out.
+    """
+    distance = comparison.distance
+    if distance == 0:
+        seen = "identical images" if comparison.identical else "this context sees no difference"
+        return f"0 ({seen})"
+    if distance < SMALLEST_SPELT:
+        return f"{_scientific(distance, threshold)} (next to nothing)"
+    digits = _digits(distance, threshold)
+    units = _units(distance, digits)
+    total = sum(comparison.parts.values())
+    if not total > 0:
+        return _spell(units, digits)
+    shares = apportion(units, list(comparison.parts.values()))
+    parts = sorted(
+        ((share, name) for name, share in zip(comparison.parts, shares, strict=True) if share),
+        key=lambda part: -part[0],
+    )
+    sums = " + ".join(f"{name} {_spell(share, digits)}" for share, name in parts)
+    return f"{_spell(units, digits)} = {sums}"
+
+
+def apportion(units: int, parts: Sequence[float]) -> list[int]:
+    """Divide a whole number in proportion to numbers >= 0, of which one is > 0.
+
+    Returns:
+        One whole number >= 0 a part, adding up to `units`, each less than 1 away from its
+        exact share. A larger part never gets less than a smaller one.
+
+    >>> apportion(100, [1.0, 1.0, 1.0])
+    [34, 33, 33]
+    """
+    total = sum(parts)
+    exact = [units * (part / total) for part in parts]
+    shares = [math.floor(share) for share in exact]
+    left = units - sum(shares)
+    by_remainder = sorted(range(len(parts)), key=lambda index: shares[index] - exact[index])
+    for index in by_remainder[:left]:
+        shares[index] += 1
+    return shares
+
+
+def standing(percentiles: dict[str, float]) -> str:
+    """Say how a distance compares with the calibration's distortions.
+
+    >>> standing({"blur": 0.94, "rotate": 0.31, "zoom": 0.0, "color": 1.0})
+    'more different than all color changes, 94 % of blurs, 31 % of rotations and none of the zooms'
+    """
+    ordered = sorted(percentiles.items(), key=lambda item: -item[1])
+    every = [_plural(name) for name, share in ordered if share >= 1]
+    none = [_plural(name) for name, share in ordered if share <= 0]
+    if len(none) == len(ordered):
+        return f"less different than all {_listed(none)} of its calibration"
+    if len(every) == len(ordered):
+        return f"more different than all {_listed(every)} of its calibration"
+    pieces = [f"all {name}" for name in every]
+    pieces += [f"{_percent(share)} of {_plural(name)}" for name, share in ordered if 0 < share < 1]
+    pieces += [f"none of the {name}" for name in none]
+    return f"more different than {_listed(pieces)}"
+
+
+def describe_context(manifest: Manifest) -> str:
+    """Say what a context holds to be disruptive."""
+    metric = manifest.metric
+    if metric.ranking is None:
+        return f"importances {format_importances(metric.importances)}"
+    return describe_ranking(tuple(tuple(group) for group in metric.ranking))
+
+
+def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+    """Say all that a context file says about itself, as aligned lines."""
+    metric = manifest.metric
+    size = "the images' own" if metric.working_size is None else f"{metric.working_size} pixels"
+    facts = [
+        ("context", metric.name),
+        ("file", name),
+        ("SHA-256", sha256),
+        ("context in words", describe_context(manifest)),
+        ("variant", f"{metric.variant}, {manifest.precision}"),
+        ("working size", size),
+        ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
+        ("comparison", metric.comparison),
+        ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
+        ("trained on", f"{metric.training_data.source}, {metric.training_data.images} images"),
+        ("held out", f"{metric.held_out_data.source}, {metric.held_out_data.images} images"),
+        (
+            "2AFC score",
+            f"{metric.scores.adapted:.3f}, unadapted {metric.scores.baseline:.3f}, "
+            f"noise ceiling {metric.scores.ceiling:.3f}",
+        ),
+        (
+            "parity",
+            f"within {manifest.parity.max_abs_error:.1e} of training over "
+            f"{manifest.parity.pairs} pairs",
+        ),
+        ("map", manifest.map),
+        ("made with", ", ".join(f"{tool} {version}" for tool, version in metric.tools.items())),
+    ]
+    lines = _table([[f"{label}:", value] for label, value in facts])
+    importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
+    lines += ["", *_table([["part", "importance"], *importances])]
+    distortions = [
+        [
+            distortion.name,
+            f"{distortion.parameter} {distortion.range[0]:g} to {distortion.range[1]:g}",
+            f"{distortion.reference:g} ({distortion.strength})",
+        ]
+        for distortion in metric.distortions
+    ]
+    lines += ["", *_table([["distortion", "drawn", "amount 1 at strength"], *distortions])]
+    lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
+    return lines + _table(_calibration_rows(manifest))
+
+
+def record(
+    comparison: Comparison,
+    manifest: Manifest,
+    *,
+    sha256: str,
+    threads: int,
+    reference: str,
+    distorted: str,
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """Return a comparison as a record for JSON, every number at full precision.
+
+    Args:
+        comparison: what was measured.
+        manifest: of the context it was measured in.
+        sha256: of the context file.
+        threads: CPU threads that were used.
+        reference: name of the first image.
+        distorted: name of the second image.
+        threshold: what the distance is held against, if anything.
+    """
+    return {
+        "reference": reference,
+        "distorted": distorted,
+        "distance": comparison.distance,
+        "identical": comparison.identical,
+        "amounts": comparison.amounts,
+        "parts": comparison.parts,
+        "percentiles": comparison.percentiles,
+        "context": {
+            "name": manifest.metric.name,
+            "sha256": sha256,
+            "ranking": manifest.metric.ranking,
+            "importances": manifest.metric.importances,
+        },
+        "provider": comparison.provider,
+        "threads": threads,
+        "notes": list(comparison.notes),
+        "threshold": threshold,
+        "above": None if threshold is None else comparison.distance > threshold,
+    }
+
+
+_EXACT = decimal.Context(prec=200)
+"""Enough for every digit of every float32 number."""
+
+
+def _digits(distance: float, threshold: float | None) -> int:
+    """Return how many decimals to print: at least two, and two that count.
+
+    More, if the distance as printed stood on the other side of the threshold as printed.
+    """
+    digits = max(2, 1 - math.floor(math.log10(distance)))
+    while threshold is not None:
+        rounded = Decimal(_units(distance, digits)).scaleb(-digits, _EXACT)
+        if (rounded > Decimal(repr(threshold))) == (distance > threshold):
+            break
+        digits += 1
+    return digits
+
+
+def _scientific(distance: float, threshold: float | None) -> str:
+    for digits in range(1, 17):
+        text = f"{distance:.{digits}e}"
+        if threshold is None or (float(text) > threshold) == (distance > threshold):
+            return text
+    return repr(distance)
+
+
+def _units(value: float, digits: int) -> int:
+    """Round to whole units of the last decimal."""
+    return int(Decimal(value).scaleb(digits, _EXACT).to_integral_value())
+
+
+def _spell(units: int, digits: int) -> str:
+    return f"{Decimal(units).scaleb(-digits, _EXACT):f}"
+
+
+def _number(value: float) -> str:
+    """Write a number with all its digits, and no others."""
+    return repr(value).removesuffix(".0")
+
+
+def _percent(share: float) -> str:
+    """Round a share strictly between 0 and 1 without calling it none or all."""
+    percent = round(share * 100)
+    if percent <= 0:
+        return "under 1 %"
+    return "over 99 %" if percent >= 100 else f"{percent} %"
+
+
+def _plural(name: str) -> str:
+    return _PLURALS.get(name, f"{name} changes")
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _calibration_rows(manifest: Manifest) -> list[list[str]]:
+    levels = manifest.calibration.levels
+    # Nearest known levels: a table for people needs no more than the rough course.
+    shown = sorted(
+        {
+            min(range(len(levels)), key=lambda place: abs(levels[place] - wanted))
+            for wanted in (0.05, 0.25, 0.5, 0.75, 0.95)
+        }
+    )
+    rows = [["distortion", *(f"{levels[place]:.0%}" for place in shown)]]
+    for name, distances in manifest.calibration.distances.items():
+        rows.append([name, *(f"{distances[place]:.3g}" for place in shown)])
+    return rows
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
