@@ -1,0 +1,1 @@
+"""Adapt deep perceptual similarity metrics to contexts: the PyTorch side of dps-toolkit."""

@@ -1,0 +1,100 @@
+"""The distance bank: channel distances of many pairs, computed once for every context.
+
+With a frozen backbone the channel distances z of a pair depend neither on the context
+nor on the head. So the network runs once per image, and all training happens on z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dps_train.backbones import Backbone
+from dps_train.comparisons import Comparison
+from dps_train.data.batches import random_crops
+from dps_train.data.sources import Image
+from dps_train.draws import FAMILY_SIZE, draw_family
+from dps_train.metric import Preprocess
+from dps_train.progress import track
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Channel distances of C crops to F changes of each, and what was done.
+
+    Attributes:
+        z: channel distances [C, F, D].
+        amounts: of each distortion [C, F, K].
+        other: strength of another kind of change [C, F].
+    """
+
+    z: Tensor
+    amounts: Tensor
+    other: Tensor
+
+
+class FeatureDistances:
+    """Run a frozen backbone and compare its maps: images in, channel distances out.
+
+    Args:
+        preprocess: its normalisation is used; images come at the working size.
+        backbone: the loss network.
+        comparison: of its maps.
+        device: where the network runs; results come back to the CPU.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        backbone: Backbone,
+        comparison: Comparison,
+        device: torch.device,
+    ) -> None:
+        self.preprocess = preprocess.to(device)
+        self.backbone = backbone.to(device)
+        self.comparison = comparison
+        self.device = device
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of float RGB images [N, 3, size, size] in [0, 1], on the device."""
+        normalized = self.preprocess.normalize(images.to(self.device))
+        return self.comparison.normalized(self.backbone(normalized))
+
+    @torch.no_grad()
+    def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
+        """Return z [N, D] between references' maps and changed images, on the CPU."""
+        return self.comparison(reference, self.maps(changed)).cpu()
+
+
+def build_bank(
+    distances: FeatureDistances,
+    images: tuple[Image, ...],
+    *,
+    pairs: int,
+    size: int,
+    generator: torch.Generator,
+) -> Bank:
+    """Draw crops and families of changes until there are at least `pairs`, and compare them."""
+    crops = -(-pairs // FAMILY_SIZE)
+    parts: list[Bank] = []
+    for start in track(range(0, crops, BATCH), "distance bank"):
+        batch = random_crops(images, min(BATCH, crops - start), size, generator)
+        reference = distances.maps(batch)
+        family = draw_family(batch, generator)
+        parts.append(
+            Bank(
+                torch.stack([distances.z(reference, draw.images) for draw in family], dim=1),
+                torch.stack([draw.amounts for draw in family], dim=1),
+                torch.stack([draw.other for draw in family], dim=1),
+            )
+        )
+    return Bank(
+        torch.cat([part.z for part in parts]),
+        torch.cat([part.amounts for part in parts]),
+        torch.cat([part.other for part in parts]),
+    )

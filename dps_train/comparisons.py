@@ -1,0 +1,144 @@
+"""How the features of one layer are compared, per channel.
+
+Each comparison takes two feature maps [N, C, H, W] and returns one value >= 0 per pair
+and channel, 0 where the maps are equal, the same whichever comes first. All layers'
+values side by side are the *channel distances* z, all that a head sees.
+
+Source: Pihlgren et al. 2024, section 3; LPIPS (Zhang et al. 2018) for `spatial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LAYOUT_CELLS = 4
+"""Cells along each side of the grid of `layout`."""
+
+EPSILON = 1e-8
+"""Added inside the root of the channel norm, so that an all-zero position has a gradient."""
+
+
+def unit_normalize(features: Tensor) -> Tensor:
+    """Scale the channel vector at each position of [N, C, H, W] to unit length."""
+    return features / (features.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
+
+
+def spatial(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over positions of the squared difference at the same position: [N, C]."""
+    return (first - second).square().mean(dim=(2, 3))
+
+
+def mean(first: Tensor, second: Tensor) -> Tensor:
+    """Squared difference of the means over positions: [N, C]."""
+    return (first.mean(dim=(2, 3)) - second.mean(dim=(2, 3))).square()
+
+
+def sort(first: Tensor, second: Tensor) -> Tensor:
+    """Mean squared difference of the activations sorted over positions: [N, C]."""
+    ordered_first = first.flatten(2).sort(dim=2, descending=True).values
+    ordered_second = second.flatten(2).sort(dim=2, descending=True).values
+    return (ordered_first - ordered_second).square().mean(dim=2)
+
+
+def layout(first: Tensor, second: Tensor) -> Tensor:
+    """Where the maps differ: squared difference summed over channels, on a coarse grid.
+
+    A shift differs everywhere, a turn or an enlargement more towards the edges.
+
+    Returns:
+        [N, `LAYOUT_CELLS`²].
+    """
+    return _pooled((first - second).square().sum(dim=1, keepdim=True), LAYOUT_CELLS).flatten(1)
+
+
+COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "spatial": spatial,
+    "mean": mean,
+    "sort": sort,
+    "layout": layout,
+}
+
+
+class Comparison(nn.Module):
+    """Turn two lists of feature maps into channel distances.
+
+    Args:
+        name: one or more of `COMPARISONS`, joined by ``+``.
+        channel_norm: unit-normalise the features over channels first.
+    """
+
+    def __init__(self, name: str = "spatial+mean", *, channel_norm: bool = True) -> None:
+        super().__init__()
+        unknown = [part for part in name.split("+") if part not in COMPARISONS]
+        if unknown:
+            raise ValueError(
+                f"unknown comparison {unknown[0]!r}: expected {', '.join(COMPARISONS)}, "
+                "or several joined by +"
+            )
+        self.name = name
+        self.channel_norm = channel_norm
+        self._functions = [COMPARISONS[part] for part in name.split("+")]
+
+    def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return feature maps as `forward` expects them: unit-normalised where asked for."""
+        return [unit_normalize(layer) if self.channel_norm else layer for layer in maps]
+
+    def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Return z [N, D]; D sums, over layers and comparisons, the layers' channels.
+
+        Args:
+            first: one map [N, C, H, W] per layer, from `normalized`.
+            second: likewise.
+        """
+        return torch.cat(
+            [
+                function(layer, other)
+                for layer, other in zip(first, second, strict=True)
+                for function in self._functions
+            ],
+            dim=1,
+        )
+
+
+def local_maps(
+    comparison: Comparison, first: Sequence[Tensor], second: Sequence[Tensor], cells: int
+) -> Tensor:
+    """Return z as it is around each cell of a grid: [N, D, cells, cells].
+
+    Neighbourhoods are those of an antialiased resize to the grid. Values of a cell are
+    compared in place, so `mean` is local; `sort` has no place and is taken as `spatial`;
+    `layout` is that of an image that differs everywhere as it does there.
+
+    Args:
+        comparison: says which values z is made of.
+        first: one map [N, C, H, W] per layer, from `Comparison.normalized`.
+        second: likewise.
+        cells: along each side of the grid.
+    """
+    return torch.cat(
+        [
+            _local(part, layer, other, cells)
+            for layer, other in zip(first, second, strict=True)
+            for part in comparison.name.split("+")
+        ],
+        dim=1,
+    )
+
+
+def _local(part: str, layer: Tensor, other: Tensor, cells: int) -> Tensor:
+    if part == "mean":
+        return (_pooled(layer, cells) - _pooled(other, cells)).square()
+    differences = _pooled((layer - other).square(), cells)
+    if part == "layout":
+        return differences.sum(dim=1, keepdim=True).expand(-1, LAYOUT_CELLS**2, -1, -1)
+    return differences
+
+
+def _pooled(maps: Tensor, cells: int) -> Tensor:
+    return F.interpolate(
+        maps, size=(cells, cells), mode="bilinear", antialias=True, align_corners=False
+    )

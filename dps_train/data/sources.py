@@ -1,0 +1,157 @@
+"""Where training and held-out images come from.
+
+`sample` needs nothing but scikit-image: its bundled photographs and dead leaves, with
+whole photographs held out, so that no crop of a training photograph is measured on.
+A folder is split by image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dps_infer.errors import ImageError, UsageError
+from dps_infer.images import DEFAULT_POLICY, composite, load_picture
+from dps_train.data.dead_leaves import dead_leaves
+
+Image = NDArray[np.uint8]
+"""uint8 RGB [H, W, 3]."""
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+TRAINING_PHOTOGRAPHS = (
+    "astronaut",
+    "coffee",
+    "motorcycle",
+    "hubble_deep_field",
+    "retina",
+    "camera",
+    "grass",
+    "brick",
+)
+HELD_OUT_PHOTOGRAPHS = ("chelsea", "rocket")
+TRAINING_LEAVES = 24
+HELD_OUT_LEAVES = 4
+HELD_OUT_CROPS = 32
+
+HELD_OUT_SHARE = 0.2
+FEWEST_IMAGES = 5
+
+
+@dataclass(frozen=True)
+class Images:
+    """A named list of images, of any sizes."""
+
+    source: str
+    images: tuple[Image, ...]
+
+    def sha256(self) -> str:
+        """Return a hash over all pixels and sizes, in order."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(str(image.shape).encode())
+            digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+
+
+def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]:
+    """Return images to train on and held-out ones.
+
+    Args:
+        source: ``sample``, or a folder.
+        generator: draws the dead leaves, the held-out crops and the split of a folder.
+
+    Raises:
+        UsageError: neither, or a folder with too few images.
+        ImageError: an image in the folder cannot be read.
+    """
+    if source == "sample":
+        return _sample(generator)
+    images = load_folder(Path(source))
+    count = len(images.images)
+    if count < FEWEST_IMAGES:
+        raise UsageError(
+            f"{source} holds {count} image{'s' * (count != 1)}: training and holding some out "
+            f"takes at least {FEWEST_IMAGES}; name a folder with more, or --data sample"
+        )
+    order = torch.randperm(count, generator=generator).tolist()
+    held_out = set(order[: max(1, round(HELD_OUT_SHARE * count))])
+    return (
+        Images(images.source, tuple(x for i, x in enumerate(images.images) if i not in held_out)),
+        Images(images.source, tuple(x for i, x in enumerate(images.images) if i in held_out)),
+    )
+
+
+def load_held_out(source: str, generator: torch.Generator) -> Images:
+    """Return images to measure on: every image of a folder, or the held-out sample."""
+    if source == "sample":
+        return _sample(generator)[1]
+    images = load_folder(Path(source))
+    if not images.images:
+        raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
+    return images
+
+
+def load_folder(folder: Path) -> Images:
+    """Read every image in a folder and below, in the order of their paths.
+
+    Raises:
+        UsageError: there is no such folder.
+        ImageError: a file with the suffix of an image cannot be read as one.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: expected `sample` or a folder of images")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return Images(folder.name, tuple(read_pixels(path) for path in paths))
+
+
+def read_pixels(path: Path) -> Image:
+    """Read an image by the decode policy, alpha over the default background.
+
+    Raises:
+        ImageError: it cannot be read, or the policy refuses it.
+    """
+    picture = load_picture(path, label=str(path))
+    return composite(picture, DEFAULT_POLICY.background)
+
+
+def photograph(name: str) -> Image:
+    """Return one of scikit-image's bundled photographs: uint8 RGB [H, W, 3].
+
+    Raises:
+        ImageError: scikit-image is missing or does not bundle it.
+    """
+    try:
+        from skimage import data
+
+        pixels = data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
+    except (ImportError, AttributeError, OSError) as error:
+        raise ImageError(
+            f"scikit-image's photograph {name} cannot be had ({error}): "
+            'pip install "dps-toolkit[train]", or give --data a folder of images'
+        ) from None
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def _sample(generator: torch.Generator) -> tuple[Images, Images]:
+    leaves = [dead_leaves(256, generator) for _ in range(TRAINING_LEAVES + HELD_OUT_LEAVES)]
+    training = [photograph(name) for name in TRAINING_PHOTOGRAPHS] + leaves[:TRAINING_LEAVES]
+    held_out = [photograph(name) for name in HELD_OUT_PHOTOGRAPHS] + leaves[TRAINING_LEAVES:]
+    crops = [_crop(held_out[index % len(held_out)], generator) for index in range(HELD_OUT_CROPS)]
+    return Images("sample", tuple(training)), Images("sample", tuple(crops))
+
+
+def _crop(image: Image, generator: torch.Generator) -> Image:
+    """Cut out a random square of at least half the shorter side."""
+    height, width = image.shape[:2]
+    draw = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    side = int(min(height, width) * (0.5 + 0.5 * draw[0]))
+    top, left = int(draw[1] * (height - side + 1)), int(draw[2] * (width - side + 1))
+    return image[top : top + side, left : left + side]

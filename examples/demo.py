@@ -1,0 +1,105 @@
+"""The main job on real photographs: rank, train, export, compare.
+
+Two copies of a photograph, one shifted and one blurred. To a fixed metric the shift is
+the larger change. In a context in which a shift barely matters and blur matters most,
+the adapted metric says the opposite. Run it with ``make demo``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dps_train.data.sources import photograph
+from dps_train.heads import uniform_distance
+from dps_train.runs import load_run
+from dps_train.sheet import labelled_row, save_sheet
+
+RANKING = "3,1,5,0,2,4"
+SIDE = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo-output"))
+    folder: Path = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    run, context = folder / "run", folder / "ctx.onnx"
+    files = {name: folder / f"{name}.png" for name in ("reference", "shifted", "blurred")}
+    images = draw_images()
+    for name, path in files.items():
+        save_sheet(images[name], path, force=True)
+
+    call("dps-train", "--ranking", RANKING, "--out", str(run), "--force")
+    call("dps-export", str(run), "-o", str(context), "--force")
+    adapted = {}
+    for name in ("shifted", "blurred"):
+        arguments = ["compare", str(files["reference"]), str(files[name])]
+        call("dps-infer", *arguments, "--context", str(context))
+        answer = call("dps-infer", *arguments, "--context", str(context), "--json", show=False)
+        adapted[name] = float(json.loads(answer)["distance"])
+    unadapted = unadapted_distances(run, images)
+
+    captions = ["reference"] + [
+        f"{name}: {unadapted[name]:.2f} -> {adapted[name]:.2f}" for name in ("shifted", "blurred")
+    ]
+    save_sheet(
+        labelled_row("unadapted -> adapted distance", list(images.values()), captions),
+        folder / "sheet.png",
+        force=True,
+    )
+    print(f"\nThe context: color < translate < zoom < rotate < darken < blur ({RANKING})")
+    print("             shifted   blurred   the larger change is")
+    for title, distances in (("unadapted", unadapted), ("adapted", adapted)):
+        larger = max(distances, key=distances.__getitem__)
+        print(f"{title:11}{distances['shifted']:9.3f}{distances['blurred']:10.3f}   {larger}")
+    print(f"Look at {folder / 'sheet.png'}; the context file is {context}")
+    if max(unadapted, key=unadapted.__getitem__) == max(adapted, key=adapted.__getitem__):
+        sys.exit("The order did not change: this is a defect, please report it.")
+
+
+def draw_images() -> dict[str, NDArray[np.uint8]]:
+    """Return the reference and its two copies, uint8 RGB."""
+    cat = photograph("chelsea")
+    reference = np.ascontiguousarray(cat[20 : 20 + SIDE, 100 : 100 + SIDE])
+    shift = np.array([[1, 0, 24], [0, 1, 12]], dtype=np.float32)
+    return {
+        "reference": reference,
+        "shifted": cv2.warpAffine(reference, shift, (SIDE, SIDE)),
+        "blurred": cv2.GaussianBlur(reference, (0, 0), sigmaX=6),
+    }
+
+
+def unadapted_distances(run: Path, images: dict[str, NDArray[np.uint8]]) -> dict[str, float]:
+    """Measure with the same network and the plain sum of its feature differences."""
+    metric, _ = load_run(run)
+    reference, *others = (torch.from_numpy(image)[None] for image in images.values())
+    with torch.no_grad():
+        first, second = metric.features(reference, torch.cat(others))
+        distances = uniform_distance(metric.comparison(first, second))
+    return dict(zip(list(images)[1:], distances.tolist(), strict=True))
+
+
+def call(*command: str, show: bool = True) -> str:
+    """Run a command as a user would, and return what it printed."""
+    if show:
+        print(f"\n$ {shlex.join(command)}", flush=True)
+    result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        sys.exit(f"{command[0]} failed with exit code {result.returncode}")
+    if show:
+        print(result.stdout, end="", flush=True)
+    return result.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Proof that a context file computes what its metric does, by running it in onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dps_export.freeze import OUTPUTS
+from dps_infer.devices import Device
+from dps_infer.errors import DpsError
+from dps_infer.manifest import Parity
+from dps_infer.providers import Engine, open_engine
+from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, photograph
+from dps_train.metric import Metric
+
+TOLERANCE = 1e-5
+"""Largest difference between PyTorch and onnxruntime in a distance or amount.
+
+Both compute in float32, with sums in different orders: about 1e-7 of a feature, which the
+logarithm of small channel distances enlarges."""
+
+MAP_TOLERANCE = 1e-4
+"""The same for the map, as a share of its largest value: it is a picture, and a cell sees fewer
+positions over which errors average out."""
+
+BATCHES = (1, 2, 7)
+SIZES = ((64, 64), (96, 160), (17, 31), (241, 180))
+"""Heights and widths: the working size, larger, smaller, and odd."""
+
+Pixels = NDArray[np.uint8]
+
+
+class ParityError(DpsError):
+    """The exported graph does not compute what the metric does."""
+
+
+def verify(model: bytes, metric: Metric) -> Parity:
+    """Run the model and the metric on photographs, in several batches and shapes.
+
+    Returns:
+        The largest difference seen.
+
+    Raises:
+        ParityError: they differ by more than `TOLERANCE`, or identical images are not at 0.
+    """
+    engine = open_engine(model, device=Device.cpu)
+    worst, pairs = 0.0, 0
+    for height, width in SIZES:
+        for count in BATCHES:
+            distorted = _photographs(count, height, width)
+            for references in sorted({1, count}):
+                reference = _mirrored(distorted[:references])
+                worst = max(worst, _difference(engine, metric, reference, distorted))
+                pairs += count
+        _check_identity(engine, _photographs(2, height, width))
+    if worst > TOLERANCE:
+        raise ParityError(
+            f"onnxruntime and PyTorch differ by {worst:.2g}, expected at most {TOLERANCE:g}: "
+            "no file was written; please report it with your versions of onnx and onnxscript"
+        )
+    return Parity(max_abs_error=worst, pairs=pairs)
+
+
+def _difference(engine: Engine, metric: Metric, reference: Pixels, distorted: Pixels) -> float:
+    outputs = engine.run(OUTPUTS, {"reference": reference, "distorted": distorted})
+    with torch.no_grad():
+        expected = metric(torch.from_numpy(reference), torch.from_numpy(distorted))
+    distance, amounts, maps = (
+        np.abs(outputs[name] - value.numpy()) for name, value in zip(OUTPUTS, expected, strict=True)
+    )
+    largest = float(expected[2].max())
+    if float(maps.max()) > MAP_TOLERANCE * largest:
+        raise ParityError(
+            f"the maps of onnxruntime and PyTorch differ by {maps.max():.2g} where they reach "
+            f"{largest:.2g}: no file was written; please report it with your versions of onnx "
+            "and onnxscript"
+        )
+    return max(float(distance.max()), float(amounts.max()))
+
+
+def _check_identity(engine: Engine, images: Pixels) -> None:
+    distance = engine.run(["distance"], {"reference": images, "distorted": images})["distance"]
+    if np.any(distance != 0):
+        raise ParityError(
+            f"identical images are {float(distance.max()):.2g} apart in onnxruntime, expected 0: "
+            "no file was written; please report it with your version of onnxruntime"
+        )
+
+
+def _photographs(count: int, height: int, width: int) -> Pixels:
+    """Cut `count` different windows out of the sample photographs: uint8 [N, H, W, 3]."""
+    images = [photograph(name) for name in HELD_OUT_PHOTOGRAPHS]
+    windows = []
+    for index in range(count):
+        image = images[index % len(images)]
+        top = (37 * index) % (image.shape[0] - height + 1)
+        left = (53 * index) % (image.shape[1] - width + 1)
+        windows.append(image[top : top + height, left : left + width])
+    return np.stack(windows)
+
+
+def _mirrored(images: Pixels) -> Pixels:
+    return np.ascontiguousarray(images[:, :, ::-1])
