@@ -174,3 +174,7 @@ def info(
         return
     for line in describe_manifest(manifest, name=str(context), sha256=sha256):
         typer.echo(command.printable(line))
+
+
+if __name__ == "__main__":
+    main()

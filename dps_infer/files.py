@@ -30,8 +30,12 @@ def check_output(path: Path, *, force: bool = False) -> None:
         parent = parent.parent
     if not parent.is_dir():
         raise OutputError(f"cannot write {path}: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission to write in {parent.resolve()}")
+    try:
+        # Permissions do not tell: file systems are read-only or refuse for their own reasons.
+        tempfile.TemporaryFile(dir=parent).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"cannot write {path}: {parent.resolve()}: {reason}") from None
 
 
 @contextmanager

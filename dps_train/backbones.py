@@ -102,9 +102,12 @@ def load_backbone(
             source=weights.name, sha256=sha256_file(weights), licence="unknown: see its source"
         )
     elif name == embedded.NAME:
+        load_strictly(
+            backbone.network, read_weights(embedded.WEIGHTS), origin=embedded.WEIGHTS.name
+        )
         backbone.weights = WeightsInfo(
             source=embedded.SOURCE,
-            sha256=state_sha256(backbone.network),
+            sha256=sha256_file(embedded.WEIGHTS),
             licence=embedded.LICENCE,
         )
     else:
@@ -132,7 +135,7 @@ def _preset(name: str) -> tuple[str, ...]:
 def _network(name: str, layers: Sequence[str]) -> nn.Module:
     if name == embedded.NAME:
         network = embedded.EmbeddedNetwork()
-        known = [child for child, _ in network.named_children()]
+        known = list(network.stages)
         for layer in layers:
             if layer not in known:
                 raise UsageError(

@@ -93,8 +93,8 @@ def train(
     ] = "64",
     pairs: Annotated[
         int, typer.Option(min=100, help="Training pairs in the distance bank.")
-    ] = 30_000,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the bank.")] = 20,
+    ] = 60_000,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the bank.")] = 15,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     out: Annotated[

@@ -1,53 +1,53 @@
 """The backbone that ships with the toolkit: small, and no download.
 
-Exchanging the embedded backbone means exchanging this file.
+Exchanging the embedded backbone means exchanging this file and its weights, which
+`dps_train.pretrain` makes.
 """
 
 from __future__ import annotations
 
-import torch
+from collections import OrderedDict
+from pathlib import Path
+
 from torch import Tensor, nn
 
 NAME = "embedded"
 LAYERS = ("stage1", "stage2", "stage3", "stage4")
 LICENCE = "Apache-2.0"
-SOURCE = "random, seed 0"
-SEED = 0
+SOURCE = "dps_train.pretrain"
+WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 
-WIDTHS = (24, 48, 96, 128)
+WIDTHS = (16, 32, 64, 96)
+CONVOLUTIONS = (1, 2, 2, 2)
+"""Per stage: the first halves the resolution. The first stage has one, as it is the dearest."""
 
 
 class EmbeddedNetwork(nn.Module):
-    """Four stages of 3x3 convolutions, each halving the resolution.
-
-    The filters are random. Random filters of this kind already tell directions,
-    frequencies and colours apart, which is what the head needs to measure amounts.
-    """
+    """Four stages of 3x3 convolutions, each halving the resolution."""
 
     def __init__(self) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(SEED)
-        widths = (3, *WIDTHS)
-        for number, (narrow, wide) in enumerate(zip(widths, WIDTHS, strict=False), start=1):
-            convolution = nn.Conv2d(narrow, wide, 3, stride=2, padding=1)
-            bias = 0.1 * torch.randn(wide, generator=generator)
-            convolution.bias = nn.Parameter(bias)
-            with torch.no_grad():
-                weight = torch.randn(convolution.weight.shape, generator=generator)
-                # Zero-sum filters see structure rather than the mean level; one in four keeps it.
-                plain = weight - weight.mean(dim=(2, 3), keepdim=True)
-                weight = torch.where(
-                    (torch.arange(wide) % 4 == 0)[:, None, None, None], weight, plain
-                )
-                convolution.weight.copy_(
-                    weight / weight.flatten(1).norm(dim=1)[:, None, None, None] * 2**0.5
-                )
-            self.add_module(f"stage{number}", nn.Sequential(convolution, nn.ReLU()))
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        narrow = 3
+        for name, wide, convolutions in zip(LAYERS, WIDTHS, CONVOLUTIONS, strict=True):
+            blocks = [_block(narrow, wide, stride=2)]
+            blocks += [_block(wide, wide, stride=1) for _ in range(convolutions - 1)]
+            stages[name] = nn.Sequential(*blocks)
+            narrow = wide
+        self.stages = nn.ModuleDict(stages)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the four stages' maps, by name; `images` [N, 3, H, W] are normalised."""
         maps = {}
-        for name, stage in self.named_children():
+        for name, stage in self.stages.items():
             images = stage(images)
             maps[name] = images
         return maps
+
+
+def _block(narrow: int, wide: int, *, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(),
+    )

@@ -31,7 +31,7 @@ ORDER_MARGIN = 0.02
 """By how much, in log distance, more of a change should be farther."""
 
 CONTEXTS_PER_BATCH = 32
-CONTEXT_SLACK = 1 / 64
+CONTEXT_SLACK = 1 / 512
 """Added to distances before their logarithm is compared."""
 
 
@@ -46,9 +46,9 @@ def fit_additive(
         epochs: passes over the bank.
         generator: draws the initial weights, the batches and the contexts.
     """
-    _initialise(head, generator)
+    initialise(head, generator)
     head.fit_scales(bank.z.flatten(0, 1))
-    targets = torch.cat([bank.amounts, _other_amounts(head, bank)[..., None]], dim=-1)
+    targets = target_amounts(head, bank.z, bank.amounts, bank.other)
     contexts = importance_table(all_rankings())
     optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     starts = range(0, len(bank.z), CROPS_PER_BATCH)
@@ -102,18 +102,26 @@ def additive_loss(head: AdditiveHead, z: Tensor, targets: Tensor, contexts: Tens
     return (weights * (amount_loss + context_loss)).mean() + ORDER_WEIGHT * order_loss
 
 
-def _other_amounts(head: AdditiveHead, bank: Bank) -> Tensor:
-    """Return what `other` should report [C, F]: how far features differ, where it is at work.
+def target_amounts(head: AdditiveHead, z: Tensor, amounts: Tensor, other: Tensor) -> Tensor:
+    """Return what the head should report [..., K + 1].
 
-    Other kinds of change have no strength in common, so the plain feature difference is
-    theirs. The floor that the head adds by itself is taken off.
+    Other kinds of change have no strength in common, so where one is at work the plain
+    feature difference is the target of `other`. The floor that the head adds by itself is
+    taken off.
+
+    Args:
+        head: gives the scale of feature differences.
+        z: channel distances [..., D].
+        amounts: of the distortions [..., K].
+        other: strength of another kind of change [...].
     """
-    total = uniform_distance(bank.z)
-    amounts = (1 - FLOOR) * log_amount(total, head.threshold, head.reference)
-    return torch.where(bank.other > 0, amounts, 0)
+    difference = log_amount(uniform_distance(z), head.threshold, head.reference)
+    target = torch.where(other > 0, (1 - FLOOR) * difference, 0)
+    return torch.cat([amounts, target[..., None]], dim=-1)
 
 
-def _initialise(head: AdditiveHead, generator: torch.Generator) -> None:
+def initialise(head: AdditiveHead, generator: torch.Generator) -> None:
+    """Draw the weights of the head's layers."""
     for layer in head.layers:
         if isinstance(layer, torch.nn.Linear):
             bound = layer.in_features**-0.5

@@ -73,11 +73,15 @@ class AdditiveHead(nn.Module):
 
     def fit_scales(self, z: Tensor) -> None:
         """Take the scales of the inputs from typical channel distances [P, D]."""
-        self.scale.copy_(0.1 * z.median(dim=0).values).clamp_(min=SMALLEST_SCALE)
+        self.follow_scales(z, 1.0)
+
+    def follow_scales(self, z: Tensor, pace: float) -> None:
+        """Move the scales some of the way (0 to 1) to those of other channel distances."""
+        self.scale.lerp_(0.1 * z.median(dim=0).values, pace).clamp_(min=SMALLEST_SCALE)
         typical = torch.log1p(z / self.scale)
-        self.center.copy_(typical.mean(dim=0))
-        self.spread.copy_(typical.std(dim=0) + 1e-4)
-        self.reference.copy_(uniform_distance(z).median())
+        self.center.lerp_(typical.mean(dim=0), pace)
+        self.spread.lerp_(typical.std(dim=0) + 1e-4, pace)
+        self.reference.lerp_(uniform_distance(z).median(), pace)
         self.threshold.copy_(1e-3 * self.reference)
 
     def set_importances(self, importances: Mapping[str, float]) -> None:

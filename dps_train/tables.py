@@ -12,7 +12,7 @@ from dps_train.evaluate import Measures
 
 def print_measures(measures: Measures) -> None:
     """Print the evaluation: 2AFC per pair, and the marks of a metric."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(_score_table(measures))
     console.print(_metric_table(measures))
 
@@ -30,7 +30,13 @@ def print_distortions() -> None:
             distortion.unit,
             f"{distortion.reference:g}",
         )
-    Console(highlight=False).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Return a console on standard output, wide enough for the tables where it is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def _score_table(measures: Measures) -> Table:

@@ -66,10 +66,10 @@ class Settings:
     backbone: str = "embedded"
     layers: tuple[str, ...] | None = None
     weights: Path | None = None
-    comparison: str = "spatial+mean"
+    comparison: str = "spatial+mean+layout"
     size: int | None = 64
-    pairs: int = 24_000
-    epochs: int = 20
+    pairs: int = 60_000
+    epochs: int = 15
     seed: int = 0
     device: str = "auto"
 
