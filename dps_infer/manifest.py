@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dps_infer.errors import ContextError
+from dps_infer.ranking import OTHER
 
 FORMAT_VERSION = 1
 """The newest manifest format that this version reads and writes."""
@@ -106,7 +107,8 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     training_data: DataInfo
     held_out_data: DataInfo
     seed: int
-    scores: Scores
+    scores: Scores | None
+    """None where the context orders no two distortions."""
     tools: dict[str, str]
     """Versions of what trained and exported."""
 
@@ -173,9 +175,18 @@ def _check_consistent(manifest: Manifest) -> None:
             "export the context again"
         )
     levels = manifest.calibration.levels
-    if len(levels) < 2 or levels != sorted(levels):
-        raise ContextError("its calibration levels do not rise: export the context again")
+    if len(levels) < 2 or levels != sorted(set(levels)) or levels[-1] > 1:
+        raise ContextError(
+            "its calibration levels do not rise within 0 to 1: export the context again"
+        )
     names = {distortion.name for distortion in manifest.metric.distortions}
+    ranked = {name for group in manifest.metric.ranking or [] for name in group}
+    strangers = (ranked - names) | (set(manifest.metric.importances) ^ (names | {OTHER}))
+    if strangers:
+        raise ContextError(
+            f"its distortions do not fit its ranking and importances ({min(strangers)!r} stands "
+            "in one of them only): export the context again"
+        )
     for name, distances in manifest.calibration.distances.items():
         if name not in names or len(distances) != len(levels) or distances != sorted(distances):
             raise ContextError(

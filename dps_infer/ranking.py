@@ -23,6 +23,9 @@ OTHER = "other"
 IMPORTANCE_RATIO = 2.0
 """How many times as much one place in a ranking counts as the place before it."""
 
+SMALLEST_IMPORTANCE, LARGEST_IMPORTANCE = 1e-9, 1e9
+"""Beyond, distances in single precision would vanish or overflow."""
+
 Ranking = tuple[tuple[str, ...], ...]
 """Groups of tied distortion names, from the least to the most disruptive."""
 
@@ -160,7 +163,11 @@ def format_importances(importances: dict[str, float]) -> str:
     >>> format_importances({"color": 0.1, "blur": 5.0, "other": 0.0})
     'color=0.1,blur=5'
     """
-    return ",".join(f"{name}={value:g}" for name, value in importances.items() if value)
+    return ",".join(
+        f"{name}={repr(float(value)).removesuffix('.0')}"
+        for name, value in importances.items()
+        if value
+    )
 
 
 def _importance(name: str, text: str) -> float:
@@ -168,11 +175,15 @@ def _importance(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
+    if value != 0 and not SMALLEST_IMPORTANCE <= value <= LARGEST_IMPORTANCE:
         raise RankingError(
-            f"the importance of {name} is {text.strip()!r}: expected a finite number >= 0"
+            f"the importance of {name} is {text.strip()!r}: expected 0, or a number from "
+            f"{SMALLEST_IMPORTANCE:g} to {LARGEST_IMPORTANCE:g}"
         )
     return value
+
+
+MOST_DIGITS = 4
 
 
 def _known(word: str, names: Sequence[str]) -> str:
@@ -181,8 +192,10 @@ def _known(word: str, names: Sequence[str]) -> str:
     if word in names:
         return word
     # isdecimal alone would let through digits of other scripts and surprise the reader.
-    if word.isascii() and word.isdecimal() and int(word) < len(names) and names[int(word)] != OTHER:
-        return names[int(word)]
+    if word.isascii() and word.isdecimal() and len(word) <= MOST_DIGITS:
+        number = int(word)
+        if number < len(names) and names[number] != OTHER:
+            return names[number]
     close = difflib.get_close_matches(word, names, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise RankingError(f"unknown distortion {word!r}{hint}: expected one of {_choices(names)}")

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from dps_infer.context import Comparison
-from dps_infer.manifest import Manifest
+from dps_infer.manifest import Manifest, Scores
 from dps_infer.ranking import describe_ranking, format_importances
 
 SMALLEST_SPELT = 1e-6
@@ -139,11 +139,7 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
         ("trained on", f"{metric.training_data.source}, {metric.training_data.images} images"),
         ("held out", f"{metric.held_out_data.source}, {metric.held_out_data.images} images"),
-        (
-            "2AFC score",
-            f"{metric.scores.adapted:.3f}, unadapted {metric.scores.baseline:.3f}, "
-            f"noise ceiling {metric.scores.ceiling:.3f}",
-        ),
+        ("2AFC score", _scores(metric.scores)),
         (
             "parity",
             f"within {manifest.parity.max_abs_error:.1e} of training over "
@@ -266,6 +262,14 @@ def _plural(name: str) -> str:
 def _listed(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def _scores(scores: Scores | None) -> str:
+    if scores is None:
+        return "none: the context orders no two distortions"
+    return (
+        f"{scores.adapted:.3f}, unadapted {scores.baseline:.3f}, noise ceiling {scores.ceiling:.3f}"
+    )
 
 
 def _calibration_rows(manifest: Manifest) -> list[list[str]]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -39,6 +40,10 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "resnext50_32x4d": ("relu", "layer1", "layer2", "layer4"),
 }
 """Layers per network: the paper's, as node names."""
+
+
+PROBE_SIZE = 96
+"""Pixels; networks for large images refuse 64."""
 
 
 class Backbone(nn.Module):
@@ -91,6 +96,7 @@ def load_backbone(
         WeightsError: the file does not fit, or nothing could be downloaded.
     """
     backbone = Backbone(name, layers)
+    _check_maps(backbone)
     if weights is not None:
         load_strictly(
             backbone.network,
@@ -115,6 +121,17 @@ def load_backbone(
     return backbone
 
 
+def _check_maps(backbone: Backbone) -> None:
+    """Refuse nodes that give no feature map, such as a flattened one."""
+    with torch.no_grad():
+        maps = backbone(torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE))
+    for layer, value in zip(backbone.layers, maps, strict=True):
+        if not isinstance(value, Tensor) or value.dim() != 4:
+            raise UsageError(
+                f"{backbone.name}'s {layer} gives no feature map [N, C, H, W]: name other --layers"
+            )
+
+
 def state_sha256(module: nn.Module) -> str:
     """Return a hash over all parameters and buffers of a module, in safetensors' layout."""
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
@@ -124,11 +141,7 @@ def state_sha256(module: nn.Module) -> str:
 def _preset(name: str) -> tuple[str, ...]:
     if name in PRESETS:
         return PRESETS[name]
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        raise UsageError(
-            f"unknown backbone {name!r}: expected {embedded.NAME} or a torchvision "
-            "classification model such as squeezenet1_1"
-        )
+    _check_known(name)
     raise UsageError(f"no layers are known for {name}: name its nodes with --layers")
 
 
@@ -150,16 +163,20 @@ def _network(name: str, layers: Sequence[str]) -> nn.Module:
 
 
 def _torchvision_model(name: str) -> nn.Module:
-    try:
-        with warnings.catch_warnings():
-            # googlenet and inception warn that initialising takes long; the weights come anyway.
-            warnings.simplefilter("ignore", FutureWarning)
-            return torchvision.models.get_model(name, weights=None)
-    except ValueError:
+    _check_known(name)
+    with warnings.catch_warnings():
+        # googlenet and inception warn that initialising takes long; the weights come anyway.
+        warnings.simplefilter("ignore", FutureWarning)
+        return torchvision.models.get_model(name, weights=None)
+
+
+def _check_known(name: str) -> None:
+    # Without the module, models for detection and segmentation count as well.
+    if name not in torchvision.models.list_models(module=torchvision.models):
         raise UsageError(
             f"unknown backbone {name!r}: expected {embedded.NAME} or a torchvision "
             "classification model such as squeezenet1_1"
-        ) from None
+        )
 
 
 def _full_model_keys(name: str) -> set[str]:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
@@ -99,15 +102,12 @@ def pixelate(images: Tensor, strength: Tensor, generator: torch.Generator) -> Te
 
 def jpeg(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Compress as JPEG, from quality 95 down to 5."""
-    levels = (images * 255).round().to(torch.uint8)
-    return torch.stack(
-        [
-            TF.jpeg(image, quality=round(95 - 90 * float(level))).float() / 255
-            if level > 0
-            else image.float() / 255
-            for image, level in zip(levels, strength, strict=True)
-        ]
-    )
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    compressed = [
+        _through_jpeg(image, round(95 - 90 * float(level))) if level > 0 else image
+        for image, level in zip(pixels, strength, strict=True)
+    ]
+    return torch.from_numpy(np.stack(compressed)).permute(0, 3, 1, 2).float() / 255
 
 
 def elastic(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -127,7 +127,7 @@ def elastic(images: Tensor, strength: Tensor, generator: torch.Generator) -> Ten
 def posterize(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Round to ever fewer levels, from 64 down to 2 a channel."""
     levels = torch.exp(math.log(63) * (1 - _wide(strength)))
-    rounded = torch.round(images * levels) / levels
+    rounded = (torch.round(images * levels) / levels).clamp(0, 1)
     return torch.where(_wide(strength) > 0, rounded, images)
 
 
@@ -148,6 +148,12 @@ HELD_OUT: dict[str, Change] = {
     "tint": tint,
     "elastic": elastic,
 }
+
+
+def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Compress and decompress uint8 [H, W, 3]."""
+    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def _wide(strength: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ DataOption = Annotated[
         "generated ones), or a folder of images, of which a fifth is held out."
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 
@@ -131,7 +131,7 @@ def train(
     working_size = _size(size)
     name = _name(wanted) if out is None else out.name
     folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
-    check_output(folder, force=force)
+    check_output(folder, force=force, folder=True)
     settings = Settings(
         context=wanted,
         data=data,
@@ -146,9 +146,12 @@ def train(
         device=device.value,
     )
     trained = train_metric(settings, name)
+    if out is None:
+        # Another training may have taken the name in the meantime.
+        folder = free_name(DEFAULT_FOLDER, name)
     save_run(folder, trained, settings={"pairs": pairs, "epochs": epochs}, force=force)
     if as_json:
-        print(json.dumps(asdict(trained.measures), indent=2))
+        print(json.dumps(asdict(trained.measures), indent=2, allow_nan=False))
     else:
         print_measures(trained.measures)
     say(NAME, f"run written to {folder}; freeze it with: dps-export {folder} -o ctx.onnx")
@@ -236,7 +239,9 @@ def evaluate(
     measures = measure(metric, images, contexts, generator, pick_device(device.value))
     if json_file is not None:
         with atomic_file(json_file, force=force) as temporary:
-            temporary.write_text(json.dumps({**asdict(measures), "seed": seed}, indent=2) + "\n")
+            temporary.write_text(
+                json.dumps({**asdict(measures), "seed": seed}, indent=2, allow_nan=False) + "\n"
+            )
     print_measures(measures)
 
 

@@ -2,7 +2,8 @@
 
 For each image a fixed *family* of changes is drawn (`FAMILY`): single distortions at two
 strengths, single ones in the paper's range, two in turn with each of them alone, three in
-turn, other kinds of change at two strengths, and noise too faint to count. Families make
+turn, other kinds of change at two strengths, another image, and noise too faint to count.
+Families make
 two properties trainable that single pairs do not show: more of a change is farther
 away, and two changes are at least as far as either alone (`NEARER_FARTHER`).
 """
@@ -22,6 +23,9 @@ from dps_train.distortions import DISTORTIONS, Distortion, quantize
 FAINT_NOISE = 2 / 255
 """The strongest of the noise that should count as nothing, in half ranges."""
 
+UNRELATED = 4.0
+"""How much of `other` another image shows, in feature differences: more than any change of one."""
+
 FAMILY = (
     ("graded", 2),
     ("graded", 2),
@@ -33,6 +37,7 @@ FAMILY = (
     ("two", 3),
     ("three", 1),
     ("other", 2),
+    ("another image", 1),
     ("faint noise", 1),
 )
 """Kinds of draw in a family, each with the number of changed images it gives."""
@@ -47,7 +52,8 @@ class Draw:
     Attributes:
         images: float RGB [N, 3, H, W] in [0, 1], rounded to 256 levels but for faint noise.
         amounts: [N, K], of each distortion.
-        other: [N], the strength of another kind of change in [0, 1], else 0.
+        other: [N], the strength of another kind of change in [0, 1], else 0; `UNRELATED`
+            for another image.
     """
 
     images: Tensor
@@ -157,6 +163,11 @@ def _other(images: Tensor, generator: torch.Generator) -> list[Member]:
     return members
 
 
+def _another_image(images: Tensor, generator: torch.Generator) -> list[Member]:
+    """The next image of the batch."""
+    return [(images.roll(1, dims=0), _no_amounts(images), torch.full((len(images),), UNRELATED))]
+
+
 def _faint_noise(images: Tensor, generator: torch.Generator) -> list[Member]:
     """Noise so weak that it should count as nothing."""
     scale = FAINT_NOISE * torch.rand(len(images), 1, 1, 1, generator=generator)
@@ -170,6 +181,7 @@ _KINDS: dict[str, Callable[[Tensor, torch.Generator], list[Member]]] = {
     "two": _two,
     "three": _three,
     "other": _other,
+    "another image": _another_image,
     "faint noise": _faint_noise,
 }
 

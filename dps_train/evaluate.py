@@ -78,19 +78,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measures:
-    """See the module's definitions. `pairs` maps ``less>more`` to the 2AFC of that pair."""
+    """See the module's definitions. `pairs` maps ``less>more`` to the 2AFC of that pair.
+
+    Scores are None where a context orders no two distortions, stability where the metric
+    ignores the least disruptive one.
+    """
 
     rankings: int
-    score: Spread
-    baseline: Spread
-    ceiling: Spread
-    improved: float
+    score: Spread | None
+    baseline: Spread | None
+    ceiling: Spread | None
+    improved: float | None
     pairs: dict[str, float]
     baseline_pairs: dict[str, float]
     ceiling_pairs: dict[str, float]
     monotonicity: dict[str, float]
     composition: float
-    stability: float
+    stability: float | None
     retention: dict[str, float]
     images: int
 
@@ -181,7 +185,7 @@ def evaluate(head: AdditiveHead, bank: EvaluationBank, contexts: Sequence[Contex
         score=_spread(score, judged),
         baseline=_spread(baseline, judged),
         ceiling=_spread(ceiling, judged),
-        improved=float((_mean(score, judged) > _mean(baseline, judged)).float().mean()),
+        improved=_improved(score, baseline, judged),
         pairs=_by_pair(score, judged),
         baseline_pairs=_by_pair(baseline, judged),
         ceiling_pairs=_by_pair(ceiling, judged),
@@ -190,9 +194,7 @@ def evaluate(head: AdditiveHead, bank: EvaluationBank, contexts: Sequence[Contex
             for number, name in enumerate(NAMES)
         },
         composition=_composition(drawn[:, :, 0], distances(bank.composed)),
-        stability=float(
-            (distances(bank.noise).mean(dim=1) / least_drawn.flatten(1).median(dim=1).values).mean()
-        ),
+        stability=_stability(distances(bank.noise), least_drawn.flatten(1)),
         retention={
             name: float(_spearman(distances(z), axis=1).mean()) for name, z in bank.unseen.items()
         },
@@ -267,7 +269,21 @@ def _mean(table: Tensor, judged: Tensor) -> Tensor:
     return torch.where(judged, table, 0).sum(dim=(1, 2)) / judged.sum(dim=(1, 2))
 
 
-def _spread(table: Tensor, judged: Tensor) -> Spread:
+def _improved(score: Tensor, baseline: Tensor, judged: Tensor) -> float | None:
+    if not judged.any():
+        return None
+    return float((_mean(score, judged) > _mean(baseline, judged)).float().mean())
+
+
+def _stability(noise: Tensor, least: Tensor) -> float | None:
+    """Compare distances of noise [R, M] with those of the least disruptive draws [R, V * M]."""
+    typical = least.median(dim=1).values
+    return float((noise.mean(dim=1) / typical).mean()) if bool((typical > 0).all()) else None
+
+
+def _spread(table: Tensor, judged: Tensor) -> Spread | None:
+    if not judged.any():
+        return None
     values = _mean(table, judged)
     return Spread(float(values.mean()), float(values.min()), float(values.max()))
 

@@ -113,10 +113,11 @@ def target_amounts(head: AdditiveHead, z: Tensor, amounts: Tensor, other: Tensor
         head: gives the scale of feature differences.
         z: channel distances [..., D].
         amounts: of the distortions [..., K].
-        other: strength of another kind of change [...].
+        other: strength of another kind of change [...]; above 1, as a factor, for images
+            that are farther apart than any change brings them.
     """
     difference = log_amount(uniform_distance(z), head.threshold, head.reference)
-    target = torch.where(other > 0, (1 - FLOOR) * difference, 0)
+    target = torch.where(other > 0, (1 - FLOOR) * difference * other.clamp(min=1), 0)
     return torch.cat([amounts, target[..., None]], dim=-1)
 
 

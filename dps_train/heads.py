@@ -14,7 +14,7 @@ from torch import Tensor, nn
 SMALLEST_SCALE = 1e-6
 """Of a channel distance. Below it rounding shows: features are near 1 and carry errors of 1e-7."""
 
-FLOOR = 0.02
+FLOOR = 0.005
 """How much of the plain feature difference always shows up in `other`."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import safetensors.torch
+import torch
 
 from dps_infer.errors import DpsError
 from dps_infer.files import atomic_folder, sha256_file
@@ -75,7 +76,9 @@ def save_run(
             name: value.cpu().contiguous() for name, value in trained.metric.state_dict().items()
         }
         safetensors.torch.save_file(state, temporary / METRIC)
-        (temporary / METRICS).write_text(json.dumps(asdict(trained.measures), indent=2) + "\n")
+        (temporary / METRICS).write_text(
+            json.dumps(asdict(trained.measures), indent=2, allow_nan=False) + "\n"
+        )
         manifest = RunManifest(
             format=FORMAT_VERSION,
             metric=trained.info,
@@ -115,6 +118,11 @@ def load_run(folder: Path) -> tuple[Metric, RunManifest]:
         AdditiveHead(_channels(folder), tuple(info.importances), manifest.hidden),
     )
     load_strictly(metric, read_weights(folder / METRIC), origin=str(folder / METRIC))
+    stated = torch.tensor(list(info.importances.values()))
+    if not torch.equal(metric.head.importances, stated):
+        raise RunError(
+            f"{folder / MANIFEST} states other importances than {METRIC} holds: train it again"
+        )
     return metric.eval(), manifest
 
 
@@ -133,7 +141,7 @@ def read_manifest(folder: Path) -> RunManifest:
                 "upgrade dps-toolkit"
             )
         return msgspec.convert(raw, RunManifest)
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise RunError(
             f"{folder / MANIFEST} is not a valid run manifest ({error}): train it again"
         ) from None

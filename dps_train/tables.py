@@ -13,7 +13,8 @@ from dps_train.evaluate import Measures
 def print_measures(measures: Measures) -> None:
     """Print the evaluation: 2AFC per pair, and the marks of a metric."""
     console = _console()
-    console.print(_score_table(measures))
+    if measures.score is not None:
+        console.print(_score_table(measures))
     console.print(_metric_table(measures))
 
 
@@ -64,13 +65,11 @@ def _score_table(measures: Measures) -> Table:
     table.add_section()
     rows = ("mean", "min", "max") if several else ("mean",)
     for row in rows:
+        spreads = (measures.baseline, measures.score, measures.ceiling)
         table.add_row(
             f"all pairs{f', {row}' if several else ''}",
             "",
-            *(
-                f"[bold]{getattr(spread, row):.3f}[/bold]"
-                for spread in (measures.baseline, measures.score, measures.ceiling)
-            ),
+            *(f"[bold]{getattr(spread, row):.3f}[/bold]" for spread in spreads),
         )
     return table
 
@@ -90,7 +89,8 @@ def _metric_table(measures: Measures) -> Table:
     table.add_row(
         "composition", "two distortions in turn", f"{measures.composition:.3f}", ">= 0.95"
     )
-    table.add_row("stability", "half a grey level of noise", f"{measures.stability:.4f}", "<= 0.01")
+    stability = "none" if measures.stability is None else f"{measures.stability:.4f}"
+    table.add_row("stability", "half a grey level of noise", stability, "<= 0.01")
     table.add_section()
     for name, value in measures.retention.items():
         table.add_row("retention", f"{name} (never trained)", f"{value:.3f}", ">= 0.9")

@@ -176,12 +176,18 @@ def _info(
         training_data=_data_info(training),
         held_out_data=_data_info(held_out),
         seed=settings.seed,
-        scores=Scores(
-            baseline=measures.baseline.mean,
-            adapted=measures.score.mean,
-            ceiling=measures.ceiling.mean,
-        ),
+        scores=_scores(measures),
         tools=tool_versions(),
+    )
+
+
+def _scores(measures: Measures) -> Scores | None:
+    if measures.score is None or measures.baseline is None or measures.ceiling is None:
+        return None
+    return Scores(
+        baseline=measures.baseline.mean,
+        adapted=measures.score.mean,
+        ceiling=measures.ceiling.mean,
     )
 
 

@@ -1,0 +1,419 @@
+"""The command line `dps-train`: results on stdout, one line an error, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from train_helpers import TINY, strict_json, write_images
+
+from dps_train.distortions import NAMES
+from dps_train.runs import MANIFEST, RunError, load_run, newest_run
+
+MODULE = (sys.executable, "-m", "dps_train.cli")
+
+
+@pytest.fixture(scope="module")
+def done(images_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One training in a process of its own."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    process = subprocess.run(
+        [*MODULE, "--ranking", "3,1=5,0", "--data", str(images_folder), *TINY,
+         "--out", str(folder), "--json"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return folder, process
+
+
+# --- training -------------------------------------------------------------------------
+
+
+def test_a_training_from_the_shell(done):
+    folder, process = done
+    assert process.returncode == 0, process.stderr
+    measures = strict_json(process.stdout)
+    assert set(measures["pairs"]) == {
+        "color>translate", "color>zoom", "color>rotate", "translate>rotate", "zoom>rotate",
+    }  # fmt: skip
+    assert set(measures["monotonicity"]) == set(NAMES)
+    for name in ("score", "baseline", "ceiling"):
+        spread = measures[name]
+        assert 0 <= spread["min"] <= spread["mean"] <= spread["max"] <= 1
+    assert measures == strict_json((folder / "metrics.json").read_text())
+    _, manifest = load_run(folder)
+    assert manifest.metric.ranking == [["color"], ["translate", "zoom"], ["rotate"]]
+
+
+def test_it_echoes_how_it_understood_the_ranking_and_where_the_run_is(done):
+    folder, process = done
+    lines = process.stderr.splitlines()
+    assert len(lines) == 2, process.stderr
+    assert "color < translate = zoom < rotate" in lines[0]
+    assert str(folder) in lines[1]
+
+
+def test_nothing_is_left_beside_the_run(done):
+    folder, _ = done
+    assert [path.name for path in folder.parent.iterdir()] == ["first"]
+
+
+def test_equal_commands_give_equal_runs(cli, done, images_folder, tmp_path):
+    folder, process = done
+    again = cli(
+        "--ranking", " COLOR , 1 = zoom , rotate", "--data", images_folder, *TINY,
+        "--out", tmp_path / "first", "--json",
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    assert again.out == process.stdout
+    for name in ("metric.safetensors", "manifest.json", "metrics.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_tables_for_people(cli, images_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    outcome = cli("--ranking", "4,2", "--data", images_folder, *TINY, "--seed", 3)
+    assert outcome.code == 0, outcome.err
+    for word in ("unadapted", "adapted", "ceiling", "blur", "darken", "monotonicity", "stability"):
+        assert word in outcome.out
+    # A run has a name of its own by default, and the next one does not overwrite it.
+    first = newest_run()
+    assert first.parent == Path("runs")
+    assert str(first) in outcome.err
+    assert cli("--ranking", "4,2", "--data", images_folder, *TINY).code == 0
+    assert len(list(Path("runs").iterdir())) == 2
+    assert load_run(first)[1].metric.seed == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["color=0.1,blur=5,other=0.2", "color=1", "other=1", "rotate=1,blur=1,other=1"]
+)
+def test_importances_instead_of_a_ranking(cli, images_folder, tmp_path, text):
+    outcome = cli(
+        "--importance", text, "--data", images_folder, *TINY, "--out", tmp_path / "run", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    assert text in outcome.err.splitlines()[0]
+    measures = outcome.record
+    assert measures == strict_json((tmp_path / "run" / "metrics.json").read_text())
+    metric, manifest = load_run(tmp_path / "run")
+    assert manifest.metric.ranking is None
+    assert metric.head.importances.tolist() == pytest.approx(
+        list(manifest.metric.importances.values()), rel=1e-7
+    )
+
+
+def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder, tmp_path):
+    other = write_images(tmp_path / "other", 2)
+    outcome = cli(
+        "--ranking", "3,4", "--data", images_folder, "--test-data", other, "--size", "native",
+        *TINY, "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert outcome.record["images"] == 2
+    info = load_run(tmp_path / "run")[1].metric
+    assert info.working_size is None
+    assert info.held_out_data.source == "other"
+
+
+# --- usage ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--ranking 3,1,5,0,2,4"),
+        (("--ranking", "3"), "at least two distortions"),
+        (("--ranking", "3,3"), "color stands 2 times"),
+        (("--ranking", "3,blurr"), "did you mean blur?"),
+        (("--ranking", "3,6"), "unknown distortion '6'"),
+        (("--ranking", "3," + "9" * 5000), "unknown distortion"),
+        (("--importance", "color"), "no importance"),
+        (("--importance", "color=-1"), "from 1e-09 to 1e+09"),
+        (("--ranking", "3,1", "--importance", "color=1"), "give one"),
+        (("--ranking", "3,1", "--size", "8"), "--size"),
+        (("--ranking", "3,1", "--size", "large"), "--size"),
+        (("--ranking", "3,1", "--backbone", "squeezenet9"), "unknown backbone"),
+        (("--ranking", "3,1", "--layers", "stage9"), "'stage9'"),
+        (("--ranking", "3,1", "--data", "no/such/folder"), "no/such/folder is no folder"),
+        (("--ranking", "3,1", "distortions"), "--ranking"),
+        (("evaluate", "--rankings", "721"), "--rankings"),
+        (("evaluate", "--rankings", "few"), "--rankings"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+)
+def test_usage_errors(cli, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(*arguments)
+    assert said in outcome.error_line
+    assert outcome.code == 2
+    echo = outcome.err.splitlines()[:-1]
+    assert all(line.startswith("dps-train: ranking ") for line in echo)
+    assert len(echo) <= 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--pairs", "5"), ("--epochs", "0"), ("--seed", "-1"), ("--seed", "9" * 20),
+                  ("--device", "tpu"), ("--colour", "3")]
+)  # fmt: skip
+def test_options_that_typer_refuses(cli, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli("--ranking", "3,1", *arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert arguments[0] in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_the_exit_codes(cli):
+    outcome = cli("--help")
+    assert outcome.code == 0
+    for text in (
+        "--ranking",
+        "--importance",
+        "--weights",
+        "0 done",
+        "1 something broke",
+        "2 usage",
+    ):
+        assert text in outcome.out
+
+
+# --- what breaks ----------------------------------------------------------------------
+
+
+def test_an_existing_output_is_refused_and_kept(cli, done, images_folder):
+    folder, _ = done
+    before = (folder / MANIFEST).read_bytes()
+    outcome = cli("--ranking", "0,1", "--data", images_folder, *TINY, "--out", folder)
+    assert "exists already" in outcome.error_line
+    assert outcome.code == 1
+    assert (folder / MANIFEST).read_bytes() == before
+
+
+def test_an_existing_run_is_replaced_with_force(cli, images_folder, tmp_path):
+    out = ("--data", images_folder, *TINY, "--out", tmp_path / "run", "--json")
+    assert cli("--ranking", "0,1", *out).code == 0
+    assert cli("--ranking", "1,0", *out, "--force").code == 0
+    assert load_run(tmp_path / "run")[1].metric.ranking == [["translate"], ["rotate"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["plain", "force"])
+@pytest.mark.parametrize("out", ["file", "file/run", "n" * 300], ids=["file", "below", "long"])
+def test_outputs_that_cannot_be_are_refused_before_the_work(cli, tmp_path, monkeypatch, out, force):
+    def work(*_arguments: object) -> None:
+        raise AssertionError("the output should have been looked at first")
+
+    monkeypatch.setattr("dps_train.training.train", work)
+    (tmp_path / "file").write_text("mine")
+    outcome = cli("--ranking", "3,1", "--out", tmp_path / out, *force)
+    assert str(tmp_path / out) in outcome.error_line
+    assert outcome.code == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_bad_images_and_weights_are_named(cli, images_folder, tmp_path):
+    folder = write_images(tmp_path / "set")
+    (folder / "broken.png").write_bytes(b"no image")
+    (tmp_path / "weights.safetensors").write_bytes(b"no weights")
+    for named, arguments in (
+        (folder / "broken.png", ("--data", folder)),
+        (tmp_path / "weights.safetensors",
+         ("--data", images_folder, "--weights", tmp_path / "weights.safetensors")),
+        (tmp_path / "none", ("--data", images_folder, "--weights", tmp_path / "none")),
+    ):  # fmt: skip
+        outcome = cli("--ranking", "3,1", *arguments, *TINY, "--out", tmp_path / "run")
+        assert str(named) in outcome.error_line
+        assert outcome.code == 1
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def squeezenet(images_folder, tmp_path) -> tuple[object, ...]:
+    """Options that train on a SqueezeNet of random weights from a file."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        state = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    path = tmp_path / "full.safetensors"
+    safetensors.torch.save_file(state, path)
+    return (
+        "--ranking", "3,1", "--backbone", "squeezenet1_1", "--weights", path,
+        "--data", images_folder, *TINY, "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+
+
+def test_weights_from_a_file(cli, squeezenet, tmp_path):
+    outcome = cli(*squeezenet, "--layers", "features.1,features.4")
+    assert outcome.code == 0, outcome.err
+    metric, manifest = load_run(tmp_path / "run")
+    assert manifest.metric.layers == ["features.1", "features.4"]
+    assert manifest.metric.weights.source == "full.safetensors"
+    state = safetensors.torch.load_file(tmp_path / "full.safetensors")
+    assert torch.equal(
+        metric.backbone.network.state_dict()["features.0.bias"], state["features.0.bias"]
+    )
+
+
+def test_a_layer_that_gives_no_map(cli, squeezenet, tmp_path):
+    outcome = cli(*squeezenet, "--layers", "features.1,flatten")
+    assert "flatten" in outcome.error_line
+    assert outcome.code == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there(cli, images_folder, tmp_path):
+    outcome = cli(
+        "--ranking", "3,1", "--data", images_folder, "--device", "cuda", "--out", tmp_path / "run"
+    )
+    assert "CUDA" in outcome.error_line
+    assert outcome.code == 1
+    assert not (tmp_path / "run").exists()
+
+
+HANGING = """
+import sys, time
+import dps_train.runs as runs
+from dps_train.cli import main
+
+def hang(path):
+    print("half", flush=True)
+    time.sleep(60)
+
+runs.sha256_file = hang
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+def test_a_killed_training_leaves_no_run(images_folder, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, "--ranking", "3,1", "--data", str(images_folder), *TINY,
+         "--out", str(tmp_path / "runs" / "killed")],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "runs" / "killed").exists()
+    left = [path.name for path in (tmp_path / "runs").iterdir()]
+    assert left
+    assert all(name.startswith(".") for name in left)
+    with pytest.raises(RunError, match="holds no run"):
+        newest_run(tmp_path / "runs")
+
+
+# --- distortions ----------------------------------------------------------------------
+
+
+def test_the_list_of_distortions(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = cli("distortions")
+    assert outcome.code == 0
+    for number, name in enumerate(NAMES):
+        row = next(line for line in outcome.out.splitlines() if f" {name} " in line)
+        assert row.split()[0] == str(number)
+    assert "30 to 330" in outcome.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".WEBP"])
+def test_a_sheet_of_the_users_image(cli, images_folder, tmp_path, suffix):
+    sheet = tmp_path / f"sheet{suffix}"
+    outcome = cli("distortions", images_folder / "0.png", "--sheet", sheet)
+    assert outcome.code == 0, outcome.err
+    assert str(sheet) in outcome.err
+    pixels = cv2.imread(str(sheet))
+    assert pixels is not None
+    assert pixels.shape[0] > 6 * 100
+    assert pixels.shape[1] > 5 * 100
+    assert [path.name for path in tmp_path.iterdir()] == [sheet.name]
+
+
+def test_a_sheet_is_named_by_itself_and_shows_another_image_otherwise(
+    cli, images_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli("distortions", images_folder / "0.png").code == 0
+    assert cli("distortions", "--sheet", "cat.png").code == 0
+    first, cat = cv2.imread("distortions.png"), cv2.imread("cat.png")
+    assert first.shape == cat.shape
+    assert not np.array_equal(first, cat)
+
+
+def test_sheets_that_cannot_be_written(cli, images_folder, tmp_path):
+    (tmp_path / "old.png").write_bytes(b"old")
+    for name, said in (("sheet.txt", ".png"), ("sheet", ".png"), ("old.png", "exists already")):
+        outcome = cli("distortions", images_folder / "0.png", "--sheet", tmp_path / name)
+        assert said in outcome.error_line
+        assert outcome.code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+    assert (tmp_path / "old.png").read_bytes() == b"old"
+
+
+def test_an_image_that_cannot_be_read(cli, tmp_path):
+    outcome = cli("distortions", tmp_path / "none.png", "--sheet", tmp_path / "sheet.png")
+    assert str(tmp_path / "none.png") in outcome.error_line
+    assert outcome.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- evaluate -------------------------------------------------------------------------
+
+
+def test_evaluate_in_the_runs_own_context(cli, run_folder, images_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    report = tmp_path / "measures.json"
+    arguments = ("evaluate", run_folder, "--data", images_folder, "--json", report)
+    outcome = cli(*arguments, "--seed", 4)
+    assert outcome.code == 0, outcome.err
+    assert "unadapted" in outcome.out
+    measures = strict_json(report.read_text())
+    assert measures["rankings"] == 1
+    assert measures["seed"] == 4
+    assert measures["images"] == 6
+    assert set(measures["pairs"]) == {
+        "color>translate", "color>zoom", "color>rotate", "translate>rotate", "zoom>rotate",
+    }  # fmt: skip
+    assert "exists already" in cli(*arguments).error_line
+    first = report.read_bytes()
+    assert cli(*arguments, "--seed", 4, "--force").code == 0
+    assert report.read_bytes() == first
+
+
+def test_evaluate_in_many_contexts_of_the_newest_run(cli, run_folder, images_folder, monkeypatch):
+    monkeypatch.chdir(run_folder.parents[1])
+    outcome = cli("evaluate", "--data", images_folder, "--rankings", "all", "--json", "all.json")
+    assert outcome.code == 0, outcome.err
+    measures = strict_json(Path("all.json").read_text())
+    assert measures["rankings"] == 720
+    assert len(measures["pairs"]) == 30
+    assert measures["score"]["min"] < measures["score"]["mean"] < measures["score"]["max"]
+    # Over all rankings, each pair is judged both ways equally often.
+    assert measures["baseline"]["mean"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_evaluate_what_is_no_run(cli, run_folder, images_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "runs")
+    assert "holds no run" in cli("evaluate", "--data", images_folder).error_line
+    assert "no run folder" in cli("evaluate", tmp_path / "none").error_line
+    (run_folder / "metrics.json").unlink()
+    report = tmp_path / "measures.json"
+    outcome = cli("evaluate", run_folder, "--data", images_folder, "--json", report)
+    assert "lacks metrics.json" in outcome.error_line
+    assert outcome.code == 1
+    assert not report.exists()

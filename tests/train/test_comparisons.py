@@ -1,0 +1,197 @@
+"""Comparisons of feature maps, by closed form and by property."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from train_helpers import seeded
+
+from dps_train.comparisons import (
+    COMPARISONS,
+    Comparison,
+    local_maps,
+    mean,
+    sort,
+    spatial,
+    unit_normalize,
+)
+
+NAMES = ("spatial", "mean", "sort", "spatial+mean", "spatial+sort", "spatial+mean+sort")
+PER_CHANNEL = ("spatial", "mean", "sort")
+
+
+def maps(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=seeded(seed))
+
+
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
+seeds = st.integers(0, 2**32)
+
+
+def as_map(*rows: list[float]) -> torch.Tensor:
+    """One pair, one channel."""
+    return torch.tensor(rows)[None, None]
+
+
+def test_closed_forms():
+    first = as_map([1.0, 2.0], [3.0, 4.0])
+    second = as_map([4.0, 3.0], [2.0, 0.0])
+    # Differences 3, 1, 1, 4; means 2.5 and 2.25; sorted 4321 and 4320.
+    assert spatial(first, second).tolist() == [[27 / 4]]
+    assert mean(first, second).tolist() == [[1 / 16]]
+    assert sort(first, second).tolist() == [[1 / 4]]
+
+
+def test_unit_normalize_closed_form():
+    features = torch.tensor([3.0, 4.0])[None, :, None, None]
+    torch.testing.assert_close(unit_normalize(features).flatten(), torch.tensor([0.6, 0.8]))
+    assert unit_normalize(torch.zeros(1, 2, 1, 1)).count_nonzero() == 0
+
+
+def test_unit_normalize_has_a_finite_gradient_where_all_is_zero():
+    features = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    unit_normalize(features).sum().backward()
+    assert torch.isfinite(features.grad).all()
+
+
+@given(shapes, seeds)
+def test_normalized_positions_have_length_1(shape, seed):
+    features = maps(seed, *shape) + 0.1
+    length = unit_normalize(features).square().sum(dim=1).sqrt()
+    known = features.square().sum(dim=1) > 1e-3
+    # Epsilon is 1e-8 inside the root: 5e-6 of the shortest length that is looked at.
+    torch.testing.assert_close(length[known], torch.ones_like(length)[known], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@given(shapes, seeds)
+def test_zero_for_equal_symmetric_and_never_negative(name, shape, seed):
+    function = COMPARISONS[name]
+    first, second = maps(seed, *shape), maps(seed + 1, *shape)
+    before = first.clone(), second.clone()
+    z = function(first, second)
+    assert z.ndim == 2
+    assert len(z) == shape[0]
+    if name in PER_CHANNEL:
+        assert z.shape[1] == shape[1]
+    assert torch.all(z >= 0)
+    assert torch.equal(z, function(second, first))
+    assert function(first, first.clone()).count_nonzero() == 0
+    assert torch.equal(first, before[0])
+    assert torch.equal(second, before[1])
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@given(shapes, seeds)
+def test_twice_the_difference_is_four_times_as_far(name, shape, seed):
+    first, second = maps(seed, *shape), maps(seed + 1, *shape)
+    function = COMPARISONS[name]
+    torch.testing.assert_close(function(2 * first, 2 * second), 4 * function(first, second))
+
+
+@given(shapes, seeds)
+def test_sort_and_mean_do_not_see_where_and_spatial_does(shape, seed):
+    first, second = maps(seed, *shape), maps(seed + 1, *shape)
+    order = torch.randperm(shape[2] * shape[3], generator=seeded(seed))
+    moved = second.flatten(2)[:, :, order].reshape(shape)
+    assert torch.equal(sort(first, moved), sort(first, second))
+    assert sort(second, moved).count_nonzero() == 0
+    torch.testing.assert_close(mean(first, moved), mean(first, second), rtol=1e-5, atol=1e-7)
+    if not torch.equal(moved, second):
+        assert spatial(second, moved).max() > 0
+
+
+@given(shapes, seeds)
+def test_sorting_finds_the_nearest_pairing(shape, seed):
+    first, second = maps(seed, *shape), maps(seed + 1, *shape)
+    assert torch.all(sort(first, second) <= spatial(first, second) * (1 + 1e-6) + 1e-7)
+    assert torch.all(mean(first, second) <= sort(first, second) * (1 + 1e-6) + 1e-7)
+
+
+def test_layout_is_where_the_maps_differ():
+    layout = COMPARISONS["layout"]
+    first = maps(0, 2, 3, 16, 16)
+    flat = layout(first, first + 0.5)
+    torch.testing.assert_close(flat, torch.full_like(flat, 3 * 0.25), rtol=1e-5, atol=0)
+    second = first.clone()
+    second[:, :, :4, 12:] += 1
+    cells = layout(first, second)
+    side = int(cells.shape[1] ** 0.5)
+    assert cells.shape[1] == side**2
+    assert cells.argmax(dim=1).tolist() == [side - 1] * 2
+    corner = cells.reshape(2, side, side)[:, side // 2 :, : side // 2]
+    assert corner.max() < 0.1 * cells.max()
+
+
+# --- the module -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channel_norm", [True, False])
+def test_the_module_lays_the_functions_side_by_side(name, channel_norm):
+    comparison = Comparison(name, channel_norm=channel_norm)
+    layers = [(2, 3, 5, 4), (2, 6, 3, 2)]
+    raw = [[maps(10 * i + j, *shape) for j, shape in enumerate(layers)] for i in range(2)]
+    first, second = (comparison.normalized(each) for each in raw)
+    z = comparison(first, second)
+    parts = name.split("+")
+    assert z.shape == (2, (3 + 6) * len(parts))
+    normal = unit_normalize if channel_norm else torch.clone
+    expected = [
+        COMPARISONS[part](normal(a), normal(b)) for a, b in zip(*raw, strict=True) for part in parts
+    ]
+    assert torch.equal(z, torch.cat(expected, dim=1))
+    assert comparison(first, first).count_nonzero() == 0
+
+
+@pytest.mark.parametrize("name", ["", "cosine", "spatial+", "spatial+cosine", "Spatial"])
+def test_an_unknown_comparison(name):
+    with pytest.raises(ValueError, match=r"unknown comparison .*expected spatial, mean"):
+        Comparison(name)
+
+
+def test_a_different_number_of_layers_is_an_error():
+    comparison = Comparison()
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        comparison([maps(0, 1, 2, 3, 3)], [maps(1, 1, 2, 3, 3)] * 2)
+
+
+# --- local maps -----------------------------------------------------------------------
+
+
+def test_local_maps_show_where():
+    comparison = Comparison("spatial+mean", channel_norm=False)
+    first = torch.zeros(1, 1, 4, 4)
+    second = first.clone()
+    second[0, 0, :2, 2:] = 3.0
+    z = local_maps(comparison, [first], [second], 2)
+    expected = torch.tensor([[0.0, 9.0], [0.0, 0.0]])
+    # Antialiased bilinear weights reach into the neighbouring cell a little.
+    assert z.shape == (1, 2, 2, 2)
+    for part in z[0]:
+        assert part.argmax() == expected.argmax()
+        assert part[1, 0] == part.min()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_local_maps_of_one_cell_or_of_flat_differences(name):
+    comparison = Comparison(name, channel_norm=False)
+    first = [maps(0, 2, 3, 8, 8), maps(1, 2, 4, 4, 4)]
+    second = [layer + 0.5 for layer in first]
+    z = local_maps(comparison, first, second, 4)
+    assert z.shape == (2, 7 * len(name.split("+")), 4, 4)
+    torch.testing.assert_close(z, torch.full_like(z, 0.25), rtol=1e-5, atol=1e-6)
+    assert local_maps(comparison, first, first, 4).count_nonzero() == 0
+    assert torch.equal(z, local_maps(comparison, second, first, 4))
+
+
+def test_the_mean_is_compared_within_each_cell():
+    comparison = Comparison("mean", channel_norm=False)
+    first = torch.zeros(1, 1, 8, 8)
+    second = first.clone()
+    second[..., :4] = 1.0
+    second[..., 4:] = -1.0
+    assert comparison([first], [second]).tolist() == [[0.0]]
+    assert local_maps(comparison, [first], [second], 2).min() > 0.5

@@ -1,0 +1,126 @@
+"""The additive head: amounts that are 0 for equal images, and distances linear in importances."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from train_helpers import seeded
+
+from dps_train.contexts import AMOUNTS
+from dps_train.heads import AdditiveHead, log_amount, uniform_distance, visibility
+
+CHANNELS = 12
+
+
+def some_z(count: int, seed: int = 0) -> torch.Tensor:
+    """Channel distances over many orders of magnitude."""
+    return torch.exp(3 * torch.randn(count, CHANNELS, generator=seeded(seed)) - 6)
+
+
+@pytest.fixture(scope="module")
+def head() -> AdditiveHead:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made = AdditiveHead(CHANNELS, AMOUNTS, hidden=16)
+    made.fit_scales(some_z(200))
+    return made.eval()
+
+
+def test_uniform_distance_is_the_sum():
+    assert uniform_distance(torch.tensor([[1.0, 2.0], [0.0, 0.5]])).tolist() == [3.0, 0.5]
+    assert uniform_distance(some_z(6).reshape(2, 3, CHANNELS)).shape == (2, 3)
+
+
+def test_visibility_and_log_amount_in_closed_form():
+    threshold, reference = torch.tensor(0.5), torch.tensor(1.5)
+    total = torch.tensor([0.0, 0.5, 1.5, 1e9])
+    seen = visibility(total, threshold)
+    torch.testing.assert_close(seen, torch.tensor([0.0, 0.5, 0.75, 1.0]))
+    amount = log_amount(total[:3], threshold, reference)
+    torch.testing.assert_close(amount, torch.tensor([0.0, math.log(2) / math.log(4), 1.0]))
+    assert seen[0] == amount[0] == 0
+
+
+@torch.no_grad()
+def test_no_difference_is_exactly_0(head):
+    zero = torch.zeros(3, CHANNELS)
+    assert head.amounts(zero).count_nonzero() == 0
+    assert head(zero).count_nonzero() == 0
+
+
+@given(st.integers(0, 2**32), st.floats(1e-30, 1e10))
+@torch.no_grad()
+def test_amounts_are_finite_and_never_negative(head, seed, scale):
+    amounts = head.amounts(some_z(4, seed) * scale)
+    assert amounts.shape == (4, len(AMOUNTS))
+    assert torch.isfinite(amounts).all()
+    assert torch.all(amounts >= 0)
+
+
+@torch.no_grad()
+def test_some_amounts_are_above_0(head):
+    # Or else the properties here would hold of a head that is always 0.
+    amounts = head.amounts(some_z(200))
+    assert torch.all((amounts > 0).any(dim=1))
+    assert (amounts > 0).any(dim=0).sum() >= 4
+
+
+@given(st.floats(1e-6, 1e3))
+@torch.no_grad()
+def test_any_difference_shows_in_other(head, scale):
+    assert torch.all(head.amounts(some_z(5) * scale)[:, -1] > 0)
+
+
+@given(st.lists(st.floats(0, 100), min_size=7, max_size=7), st.integers(0, 2**32))
+@torch.no_grad()
+def test_the_distance_is_importances_times_amounts(head, values, seed):
+    z = some_z(5, seed)
+    head.set_importances(dict(zip(AMOUNTS, values, strict=True)))
+    distances = head(z)
+    expected = (head.amounts(z).double() * head.importances.double()).sum(dim=1)
+    torch.testing.assert_close(distances.double(), expected, rtol=1e-6, atol=1e-30)
+    head.set_importances({name: 2 * value for name, value in zip(AMOUNTS, values, strict=True)})
+    assert torch.equal(head(z), 2 * distances)
+
+
+@torch.no_grad()
+def test_each_importance_counts_its_own_amount(head):
+    z = some_z(8)
+    for number, name in enumerate(AMOUNTS):
+        head.set_importances({other: float(other == name) for other in AMOUNTS})
+        assert torch.equal(head(z), head.amounts(z)[:, number])
+
+
+def test_importances_are_taken_by_name_and_all_of_them(head):
+    values = {name: float(number) for number, name in enumerate(AMOUNTS)}
+    head.set_importances(dict(reversed(values.items())))
+    assert head.importances.tolist() == list(values.values())
+    with pytest.raises(KeyError, match="blur"):
+        head.set_importances({name: 1.0 for name in AMOUNTS if name != "blur"})
+
+
+@torch.no_grad()
+def test_each_pair_by_itself(head):
+    head.set_importances(dict.fromkeys(AMOUNTS, 1.0))
+    z = some_z(9)
+    before = z.clone()
+    together = head(z)
+    assert torch.equal(z, before)
+    alone = torch.cat([head(row[None]) for row in z])
+    # A matrix product may sum in another order for another number of rows.
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-7)
+
+
+@torch.no_grad()
+def test_scales_of_constant_or_zero_channels_leave_it_finite():
+    z = some_z(50)
+    z[:, 0] = 0
+    z[:, 1] = 0.25
+    head = AdditiveHead(CHANNELS, AMOUNTS, hidden=4)
+    head.fit_scales(z)
+    assert torch.isfinite(head.amounts(z)).all()
+    assert head.amounts(torch.zeros(1, CHANNELS)).count_nonzero() == 0
