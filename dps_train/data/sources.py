@@ -107,7 +107,7 @@ def load_folder(folder: Path) -> Images:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: expected `sample` or a folder of images")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return Images(folder.name, tuple(read_pixels(path) for path in paths))
+    return Images(folder.resolve().name, tuple(read_pixels(path) for path in paths))
 
 
 def read_pixels(path: Path) -> Image:
