@@ -155,7 +155,7 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 3000,
+    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     out: Annotated[Path, typer.Option(help="The weight file to write.")] = embedded.WEIGHTS,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,

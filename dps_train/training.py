@@ -22,7 +22,7 @@ from dps_train.bank import FeatureDistances, build_bank
 from dps_train.comparisons import Comparison
 from dps_train.contexts import AMOUNTS, Context
 from dps_train.data.batches import TRAINING_SIZE, whole
-from dps_train.data.sources import Images, load_held_out, load_split
+from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
 from dps_train.distortions import DISTORTIONS
 from dps_train.evaluate import (
@@ -97,8 +97,10 @@ def train(settings: Settings, name: str) -> Trained:
     device = pick_device(settings.device)
     generator = torch.Generator().manual_seed(settings.seed)
     backbone = load_backbone(settings.backbone, layers=settings.layers, weights=settings.weights)
-    training, held_out = load_split(settings.data, generator)
-    if settings.test_data is not None:
+    if settings.test_data is None:
+        training, held_out = load_split(settings.data, generator)
+    else:
+        training = load_training(settings.data, generator)
         held_out = load_held_out(settings.test_data, generator)
     held_out = Images(held_out.source, held_out.images[:MOST_HELD_OUT])
     size = settings.size or TRAINING_SIZE

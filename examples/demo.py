@@ -39,8 +39,7 @@ def main() -> None:
     for name, path in files.items():
         save_sheet(images[name], path, force=True)
 
-    # A third of the default number of pairs: less exact, but done in a minute.
-    call("dps-train", "--ranking", RANKING, "--pairs", "20000", "--out", str(run), "--force")
+    call("dps-train", "--ranking", RANKING, "--out", str(run), "--force")
     call("dps-export", str(run), "-o", str(context), "--force")
     adapted = {}
     for name in ("shifted", "blurred"):

@@ -87,14 +87,14 @@ def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]
     )
 
 
+def load_training(source: str, generator: torch.Generator) -> Images:
+    """Return images to train on where none need be held out: a whole folder, or the sample's."""
+    return _sample(generator)[0] if source == "sample" else _some_images(source)
+
+
 def load_held_out(source: str, generator: torch.Generator) -> Images:
     """Return images to measure on: every image of a folder, or the held-out sample."""
-    if source == "sample":
-        return _sample(generator)[1]
-    images = load_folder(Path(source))
-    if not images.images:
-        raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
-    return images
+    return _sample(generator)[1] if source == "sample" else _some_images(source)
 
 
 def load_folder(folder: Path) -> Images:
@@ -138,6 +138,13 @@ def photograph(name: str) -> Image:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels[..., :3])
+
+
+def _some_images(source: str) -> Images:
+    images = load_folder(Path(source))
+    if not images.images:
+        raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
+    return images
 
 
 def _sample(generator: torch.Generator) -> tuple[Images, Images]:
