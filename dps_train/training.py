@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -35,6 +34,7 @@ from dps_train.evaluate import (
 from dps_train.fit import fit_additive
 from dps_train.heads import AdditiveHead
 from dps_train.metric import Metric, Preprocess
+from dps_train.versions import installed_versions
 
 CALIBRATION_LEVELS = [step / 100 for step in range(101)]
 MOST_HELD_OUT = 200
@@ -140,17 +140,6 @@ def distortion_infos() -> list[DistortionInfo]:
     ]
 
 
-def tool_versions() -> dict[str, str]:
-    """Return the versions of what training depends on."""
-    versions = {"python": platform.python_version()}
-    for tool in TOOLS:
-        try:
-            versions[tool] = version(tool)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 def _info(
     settings: Settings,
     name: str,
@@ -179,7 +168,7 @@ def _info(
         held_out_data=_data_info(held_out),
         seed=settings.seed,
         scores=_scores(measures),
-        tools=tool_versions(),
+        tools={"python": platform.python_version(), **installed_versions(TOOLS)},
     )
 
 

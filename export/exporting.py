@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ from dps_export.verify import verify
 from dps_infer.files import atomic_file, check_output
 from dps_infer.manifest import FORMAT_VERSION, Manifest
 from dps_train.runs import load_run
+from dps_train.versions import installed_versions
 
 TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 MAP_RELATION = "the mean over the map equals the distance"
@@ -37,7 +37,9 @@ def export_run(run: Path, output: Path, *, force: bool = False) -> Manifest:
     metric, trained = load_run(run)
     model = freeze(metric)
     parity = verify(model.SerializeToString(), metric)
-    info = msgspec.structs.replace(trained.metric, tools={**trained.metric.tools, **_tools()})
+    info = msgspec.structs.replace(
+        trained.metric, tools={**trained.metric.tools, **installed_versions(TOOLS)}
+    )
     manifest = Manifest(
         format=FORMAT_VERSION,
         metric=info,
@@ -49,16 +51,3 @@ def export_run(run: Path, output: Path, *, force: bool = False) -> Manifest:
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(embed_manifest(model, manifest))
     return manifest
-
-
-def _tools() -> dict[str, str]:
-    """Return the versions of what the export used."""
-    from importlib.metadata import PackageNotFoundError
-
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = version(tool)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,18 +48,11 @@ def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def cli(run_main):
     """Run `dps-export` in this process; gives code, out and err."""
 
     def run(*arguments: object) -> SimpleNamespace:
-        from dps_export.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["dps-export", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return SimpleNamespace(code=leaving.value.code, out=captured.out, err=captured.err)
+        code, out, err = run_main("dps_export.cli", *arguments)
+        return SimpleNamespace(code=code, out=out, err=err)
 
     return run

@@ -27,18 +27,6 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Run the command line in this process, down to its file descriptors."""
-
-    def run(*arguments: object) -> Outcome:
-        from dps_infer.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["dps-infer", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return Outcome(leaving.value.code, captured.out, captured.err)
-
-    return run
+def cli(run_main):
+    """Run `dps-infer` in this process."""
+    return lambda *arguments: Outcome(*run_main("dps_infer.cli", *arguments))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -50,17 +49,6 @@ def run_folder(trained: Trained, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def cli(run_main):
     """Run `dps-train`, or another module's `main`, in this process."""
-
-    def run(*arguments: object, module: str = "dps_train.cli") -> Outcome:
-        main = importlib.import_module(module).main
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return Outcome(leaving.value.code, captured.out, captured.err)
-
-    return run
+    return lambda *arguments, module="dps_train.cli": Outcome(*run_main(module, *arguments))

@@ -1,0 +1,28 @@
+"""What the tests of all parts share: a command line, run in this process."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run_main(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a module's `main` with arguments, down to its file descriptors: code, out and err."""
+
+    def run(module: str, *arguments: object) -> tuple[int, str, str]:
+        main = importlib.import_module(module).main
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.err
+        return leaving.value.code, captured.out, captured.err
+
+    return run
