@@ -81,7 +81,8 @@ class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How far onnxruntime's distances were from PyTorch's when the file was made."""
 
     max_abs_error: float
-    """Largest absolute difference of a distance or amount."""
+    """Largest absolute difference of an amount, or of a distance, which is divided by the sum of
+    the importances where that is above 1."""
     pairs: int
 
 

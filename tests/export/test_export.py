@@ -420,3 +420,10 @@ def test_a_metric_with_dropout_is_not_frozen(run_folder):
     metric.head.layers.append(torch.nn.Dropout())
     with pytest.raises(ValueError, match="dropout"):
         freeze(metric)
+
+
+def test_large_importances_are_no_reason_to_refuse(run_folder):
+    metric, _ = load_run(run_folder)
+    metric.head.importances.mul_(1e6)
+    parity = verify.verify(freeze(metric).SerializeToString(), metric)
+    assert parity.max_abs_error <= verify.TOLERANCE
