@@ -161,7 +161,7 @@ def color(images: Tensor, turn: Tensor) -> Tensor:
     divisor = torch.where(chroma == 0, one, chroma)
     red, green, blue = ((value[:, None] - images) / divisor[:, None]).unbind(dim=1)
     is_red = images[:, 0] == value
-    is_green = (images[:, 1] == value) & ~is_red
+    is_green = images[:, 1] == value
     sixth = torch.where(
         is_red, blue - green, torch.where(is_green, 2 + red - blue, 4 + green - red)
     )

@@ -110,14 +110,17 @@ def load_run(folder: Path) -> tuple[Metric, RunManifest]:
                 f"{folder / name} is not the file that the training wrote (its hash differs): "
                 "restore it or train again"
             )
+    weights = read_weights(folder / METRIC)
+    if "head.scale" not in weights:
+        raise RunError(f"{folder / METRIC} holds no additive head: train it again")
     info = manifest.metric
     metric = Metric(
         Preprocess(info.working_size, info.normalize_mean, info.normalize_std),
         Backbone(info.backbone, info.layers),
         Comparison(info.comparison, channel_norm=info.channel_norm),
-        AdditiveHead(_channels(folder), tuple(info.importances), manifest.hidden),
+        AdditiveHead(len(weights["head.scale"]), tuple(info.importances), manifest.hidden),
     )
-    load_strictly(metric, read_weights(folder / METRIC), origin=str(folder / METRIC))
+    load_strictly(metric, weights, origin=str(folder / METRIC))
     stated = torch.tensor(list(info.importances.values()))
     if not torch.equal(metric.head.importances, stated):
         raise RunError(
@@ -169,10 +172,3 @@ def free_name(parent: Path, name: str) -> Path:
         number += 1
         folder = parent / f"{name}-{number}"
     return folder
-
-
-def _channels(folder: Path) -> int:
-    weights = read_weights(folder / METRIC)
-    if "head.scale" not in weights:
-        raise RunError(f"{folder / METRIC} holds no additive head: train it again")
-    return len(weights["head.scale"])

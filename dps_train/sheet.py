@@ -52,7 +52,7 @@ def distortion_sheet(image: Image) -> Image:
         parameters = _parameters(distortion)
         changed = distortion.apply(small.expand(len(parameters), -1, -1, -1), parameters)
         cells = [_cell(small[0]), *(_cell(one) for one in changed)]
-        captions = ["original", *(_caption(distortion, one) for one in parameters)]
+        captions = ["original", *(_caption(one) for one in parameters)]
         rows.append(_row(f"{number} {distortion.name}", cells, captions))
     return np.concatenate([*rows, _blank(GAP, rows[0].shape[1])])
 
@@ -95,7 +95,7 @@ def _parameters(distortion: Distortion) -> torch.Tensor:
     return distortion.with_strength(strengths, torch.full((COLUMNS,), 0.9))
 
 
-def _caption(distortion: Distortion, parameters: torch.Tensor) -> str:
+def _caption(parameters: torch.Tensor) -> str:
     return " ".join(f"{value:.3g}" for value in parameters.tolist())
 
 
