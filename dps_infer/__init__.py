@@ -2,8 +2,10 @@
 
     from dps_infer import Context
 
-    context = Context.load("ctx.onnx")
+    context = Context.universal(ranking="color,translate,zoom,rotate,darken,blur")
     print(context.compare("reference.png", "distorted.png").distance)
+
+`Context.load` takes a context file of your own instead.
 
 A distance is >= 0, 0 for identical images, symmetric, and larger for what the
 context calls more different. Images are paths, encoded bytes, or uint8 RGB arrays
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from dps_infer.errors import ImageError as ImageError
     from dps_infer.images import DecodePolicy as DecodePolicy
     from dps_infer.manifest import Manifest as Manifest
+    from dps_infer.views import View as View
 
     __version__: str
 
@@ -38,6 +41,7 @@ _HOMES = {
     "ImageError": "dps_infer.errors",
     "DecodePolicy": "dps_infer.images",
     "Manifest": "dps_infer.manifest",
+    "View": "dps_infer.views",
 }
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "DpsError",
     "ImageError",
     "Manifest",
+    "View",
     "__version__",
 ]
 

@@ -16,6 +16,8 @@ import typer
 from dps_infer import command
 from dps_infer.command import DebugOption
 from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+from dps_infer.views import View
 
 NAME = "dps-infer"
 ABOVE = 3
@@ -77,13 +79,38 @@ def compare(
         Path, typer.Argument(metavar="DISTORTED", help="The image that may be different.")
     ],
     context: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--context",
             metavar="FILE",
-            help="The context file (.onnx, made by dps-export) that says what matters.",
+            help="A context file (.onnx, made by dps-export) that says what matters. Without it, "
+            "the universal metric of this package is told by --ranking or --importance; so is a "
+            "context file that is universal.",
         ),
-    ],
+    ] = None,
+    ranking: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Distortions, names or numbers, from the least to the most disruptive: "
+            "color,translate,zoom,rotate,darken,blur. A = ties two: color=translate,blur.",
+        ),
+    ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="Instead of a ranking, how much each distortion counts: color=0.1,blur=5. What "
+            "is not named does not count.",
+        ),
+    ] = None,
+    view: Annotated[
+        View | None,
+        typer.Option(
+            help="How to look at the images: as a whole at the working size, in tiles at their "
+            "own resolution, or both.  [default: the context file's own]"
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
@@ -124,29 +151,42 @@ def compare(
     the context was calibrated on, and by the context itself. Results go to stdout,
     everything else to stderr.
     """
+    if ranking is not None and importance is not None:
+        raise UsageError("--ranking and --importance say the same thing in two ways: give one")
+    if context is None and ranking is None and importance is None:
+        raise UsageError(
+            "say what matters: --ranking color,translate,zoom,rotate,darken,blur (the least "
+            "disruptive first), --importance color=0.1,blur=5, or --context FILE"
+        )
     from dps_infer.context import Context
     from dps_infer.reading import describe, record
 
-    loaded = Context.load(context, device=device, threads=threads)
-    comparison = loaded.compare(reference, distorted, resize=resize)
+    if context is None:
+        loaded = Context.universal(
+            ranking=ranking, importance=importance, device=device, threads=threads
+        )
+    else:
+        loaded = Context.load(
+            context, ranking=ranking, importances=importance, device=device, threads=threads
+        )
+    comparison = loaded.compare(reference, distorted, view=view, resize=resize)
     if loaded.remark is not None:
         command.say(NAME, f"note: {loaded.remark}")
     for note in comparison.notes:
         command.say(NAME, f"note: {note}")
-    command.say(NAME, f"computed by {loaded.provider}, CPU threads: {loaded.threads}")
+    seen = "" if comparison.view is None else f", view: {comparison.view}"
+    command.say(NAME, f"computed by {loaded.provider}, CPU threads: {loaded.threads}{seen}")
     if as_json:
         result = record(
             comparison,
-            loaded.manifest,
-            sha256=loaded.sha256,
-            threads=loaded.threads,
+            loaded,
             reference=str(reference),
             distorted=str(distorted),
             threshold=threshold,
         )
         typer.echo(json.dumps(result, indent=2, allow_nan=False))
     else:
-        for line in describe(comparison, loaded.manifest, threshold=threshold):
+        for line in describe(comparison, loaded, threshold=threshold):
             typer.echo(command.one_line(line))
     if threshold is not None and comparison.distance > threshold:
         raise typer.Exit(ABOVE)
@@ -155,24 +195,29 @@ def compare(
 @app.command(epilog="Exit codes: 0 done; 1 the context file cannot be used; 2 wrong usage.")
 def info(
     context: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="The context file (.onnx, made by dps-export)."),
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="The context file (.onnx, made by dps-export); without it, the universal one "
+            "that comes with this package.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest as JSON instead of words.")
     ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Describe a context file: what matters in it, what made it, how good it is."""
-    from dps_infer.context import read_manifest
+    from dps_infer import embedded
+    from dps_infer.contextfile import read_context_file
     from dps_infer.manifest import encode_manifest
     from dps_infer.reading import describe_manifest
 
-    manifest, sha256 = read_manifest(context)
+    file = read_context_file(embedded.UNIVERSAL if context is None else context)
     if as_json:
-        typer.echo(encode_manifest(manifest))
+        typer.echo(encode_manifest(file.manifest))
         return
-    for line in describe_manifest(manifest, name=str(context), sha256=sha256):
+    for line in describe_manifest(file.manifest, name=file.path, sha256=file.sha256):
         typer.echo(command.printable(line))
 
 

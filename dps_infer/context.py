@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice, repeat, zip_longest
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer.calibration import percentiles
-from dps_infer.contract import Measurement, check_measurement, check_ports
+from dps_infer import embedded
+from dps_infer.calibration import calibrate, percentiles
+from dps_infer.choice import Choice, choose, describe
+from dps_infer.contextfile import read_context_file
+from dps_infer.contract import (
+    IMPORTANCE,
+    TILES,
+    Measurement,
+    check_measurement,
+    check_ports,
+    output_name,
+)
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.images import (
@@ -26,12 +36,13 @@ from dps_infer.images import (
     load_picture,
     make_pair,
 )
-from dps_infer.inputs import MEBIBYTE, read_bytes
-from dps_infer.manifest import METADATA_KEY, Manifest, decode_manifest
-from dps_infer.onnx_safety import inspect_model
+from dps_infer.manifest import Calibration, Draws, Manifest
 from dps_infer.providers import Engine, open_engine
+from dps_infer.views import View
 
-MAX_CONTEXT_BYTES = 512 * MEBIBYTE
+PIXELS_A_RUN = 1 << 22
+"""Of the distorted images that go through tiles at a time. Tiles keep an image's own resolution,
+so that memory follows the pixels, and no longer the number of images."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,11 @@ class Comparison:
         identical: no pixel of the two images differs.
         notes: what was done to the images before they were compared, for people.
         provider: the onnxruntime execution provider that computed it.
+        view: how the file looked at the images; None for a file without views.
         map: where the distance comes from, float32 [H', W'], if it was asked for; the
             manifest's `map` says how it relates to `distance`.
+        tiles: float32 [TH, TW, K+1], the amounts of each tile, in the order of `amounts`, if
+            the map was asked for and the view has tiles.
     """
 
     distance: float
@@ -60,7 +74,9 @@ class Comparison:
     identical: bool
     notes: tuple[str, ...]
     provider: str
+    view: str | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    tiles: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 class Context:
@@ -70,26 +86,37 @@ class Context:
         path: the file.
         sha256: of the file's bytes, in hexadecimal.
         manifest: everything the file says about itself.
+        importances: the context: one for each amount, in their order. The file's own, or for
+            a universal file those that it was given.
+        ranking: tied groups from the least to the most disruptive, from which `importances`
+            follow; None where they were given directly.
         provider: the onnxruntime execution provider in use.
         threads: CPU threads in use.
         remark: why the CPU is used though CUDA was within reach, or None.
     """
 
-    def __init__(self, path: str, sha256: str, manifest: Manifest, engine: Engine) -> None:
+    def __init__(
+        self, path: str, sha256: str, manifest: Manifest, engine: Engine, choice: Choice
+    ) -> None:
         """Take what `Context.load` has read, checked and opened."""
         self.path = path
         self.sha256 = sha256
         self.manifest = manifest
+        self.importances = choice.importances
+        self.ranking = choice.ranking
         self.provider = engine.provider
         self.threads = engine.threads
         self.remark = engine.remark
         self._engine = engine
+        self._choice = choice
 
     @classmethod
     def load(
         cls,
         path: str | os.PathLike[str],
         *,
+        ranking: str | None = None,
+        importances: str | Mapping[str, float] | None = None,
         device: Device | str = Device.auto,
         threads: int | None = None,
     ) -> Context:
@@ -97,6 +124,10 @@ class Context:
 
         Args:
             path: the ``.onnx`` file.
+            ranking: for a universal file, distortions from the least to the most disruptive,
+                like ``"color,translate,blur"``.
+            importances: for a universal file, instead of a ranking: a number by name, or a
+                text like ``"color=0.1,blur=5"``; what is missing does not count.
             device: ``auto`` (CUDA if onnxruntime really gets it, else the CPU), ``cpu``, or
                 ``cuda`` (never the CPU instead).
             threads: CPU threads; None takes what this process may use.
@@ -105,26 +136,81 @@ class Context:
             ContextError: the file cannot be read, is no context file of a known format,
                 or cannot be trusted.
             DeviceError: onnxruntime is missing, or CUDA was asked for and is not there.
-            UsageError: an unknown device, or `threads` below 1.
+            UsageError: an unknown device, or `threads` below 1; a universal file without
+                exactly one of `ranking` and `importances`, a plain one with any.
         """
         try:
             chosen = Device(device)
         except ValueError:
             raise UsageError(f"unknown device {device!r}: expected auto, cpu or cuda") from None
-        label = os.fspath(path)
-        model, manifest = _read(path)
+        file = read_context_file(path)
+        choice = choose(file.manifest.metric, ranking=ranking, importances=importances)
         try:
-            engine = open_engine(model, device=chosen, threads=threads)
-            check_ports(engine.inputs, engine.outputs, manifest)
+            engine = open_engine(file.model, device=chosen, threads=threads)
+            check_ports(engine.inputs, engine.outputs, file.manifest)
         except ContextError as error:
-            raise ContextError(f"{label}: {error}") from error
-        return cls(label, _sha256(model), manifest, engine)
+            raise ContextError(f"{file.path}: {error}") from error
+        return cls(file.path, file.sha256, file.manifest, engine, choice)
+
+    @classmethod
+    def universal(
+        cls,
+        *,
+        ranking: str | None = None,
+        importance: str | Mapping[str, float] | None = None,
+        device: Device | str = Device.auto,
+        threads: int | None = None,
+    ) -> Context:
+        """Load the universal metric that comes with the package, in a context of your own.
+
+        Args:
+            ranking: distortions from the least to the most disruptive.
+            importance: instead of a ranking: how much each of them counts.
+            device: see `load`, as for the other arguments and the errors.
+            threads: see `load`.
+        """
+        return cls.load(
+            embedded.UNIVERSAL,
+            ranking=ranking,
+            importances=importance,
+            device=device,
+            threads=threads,
+        )
+
+    def with_ranking(self, ranking: str) -> Context:
+        """Return the same universal file in another context, without opening it again.
+
+        Raises:
+            UsageError: the file is not universal, or the ranking cannot be understood.
+        """
+        return self._with(choose(self.manifest.metric, ranking=ranking))
+
+    def with_importances(self, importances: str | Mapping[str, float]) -> Context:
+        """Return the same universal file in another context, without opening it again.
+
+        Raises:
+            UsageError: the file is not universal, or the importances cannot be understood.
+        """
+        return self._with(choose(self.manifest.metric, importances=importances))
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Quantiles of the distance in this context; a universal file's are computed once."""
+        if self.manifest.calibration is not None:
+            return self.manifest.calibration
+        # A valid manifest has the one or the other.
+        return calibrate(cast(Draws, self.manifest.draws), self.importances)
+
+    def describe(self) -> str:
+        """Say in words what this context holds to be disruptive."""
+        return describe(self._choice)
 
     def compare(
         self,
         reference: ImageSource,
         distorted: ImageSource,
         *,
+        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
         policy: DecodePolicy = DEFAULT_POLICY,
@@ -134,13 +220,17 @@ class Context:
         Args:
             reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
             distorted: likewise, of the same size.
+            view: how to look at the images: ``whole``, ``tiles`` or ``both``; None takes the
+                file's default.
             resize: resize `distorted` to the size of `reference` if they differ.
-            with_map: compute `Comparison.map` as well.
+            with_map: compute `Comparison.map` and `Comparison.tiles` as well.
             policy: what the decode policy (`dps_infer.images`) leaves open.
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ.
-            ContextError: the context file breaks its contract.
+            ContextError: the context file breaks its contract, or has no views and is asked
+                for one.
+            UsageError: an unknown view.
         """
         pair = make_pair(
             load_picture(reference, label="reference", policy=policy),
@@ -148,13 +238,14 @@ class Context:
             resize=resize,
             policy=policy,
         )
-        return self._compare_pairs([pair], with_map=with_map)[0]
+        return self._compare_pairs([pair], view=view, with_map=with_map)[0]
 
     def compare_batch(
         self,
         references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
         candidates: Iterable[ImageSource] | NDArray[np.uint8],
         *,
+        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
         batch_size: int = 16,
@@ -166,6 +257,7 @@ class Context:
             references: one image, a sequence of them, or uint8 RGB pixels [R, H, W, 3]. A
                 single one (R = 1) is decoded once, and compared with every candidate.
             candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
+            view: as in `compare`.
             resize: as in `compare`.
             with_map: as in `compare`.
             batch_size: pairs that are held and run at a time; it bounds the memory.
@@ -176,9 +268,9 @@ class Context:
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ within a pair.
-            UsageError: the numbers of references and candidates differ, or `batch_size` is
-                below 1.
-            ContextError: the context file breaks its contract.
+            UsageError: the numbers of references and candidates differ, `batch_size` is
+                below 1, or the view is unknown.
+            ContextError: as in `compare`.
         """
         if batch_size < 1:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
@@ -188,111 +280,136 @@ class Context:
         )
         results: list[Comparison] = []
         while batch := list(islice(pairs, batch_size)):
-            results.extend(self._compare_pairs(batch, with_map=with_map))
+            results.extend(self._compare_pairs(batch, view=view, with_map=with_map))
         return results
 
     def measure(
-        self, reference: Pixels, distorted: Pixels, *, with_map: bool = False
+        self,
+        reference: Pixels,
+        distorted: Pixels,
+        *,
+        view: View | str | None = None,
+        with_map: bool = False,
     ) -> Measurement:
         """Run the context file on arrays as they are: no decoding, no grouping.
 
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N or 1.
             distorted: uint8 RGB [N, H, W, 3].
-            with_map: compute the maps as well.
+            view: as in `compare`.
+            with_map: compute the maps, and the tiles of a view that has them, as well.
 
         Raises:
             ContextError: onnxruntime fails, or the file breaks its contract
-                (`dps_infer.contract`).
+                (`dps_infer.contract`), or has no views and is asked for one.
+            UsageError: an unknown view.
         """
-        fetches = ["distance"]
-        if "amounts" in self._engine.outputs:
-            fetches.append("amounts")
+        chosen = self._view(view)
+        names = {kind: output_name(kind, chosen) for kind in ("distance", "amounts", "map")}
+        fetches = [names["distance"]]
+        if names["amounts"] in self._engine.outputs:
+            fetches.append(names["amounts"])
         if with_map:
-            if "map" not in self._engine.outputs:
+            if names["map"] not in self._engine.outputs:
                 raise ContextError(f"{self.path}: has no map: export the context again")
-            fetches.append("map")
+            fetches.append(names["map"])
+            if chosen in (View.tiles, View.both):
+                fetches.append(TILES)
+        feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
+        importances = list(self.importances.values())
+        if self.manifest.universal:
+            feeds[IMPORTANCE] = np.array(importances, np.float32)
         try:
-            values = self._engine.run(fetches, {"reference": reference, "distorted": distorted})
+            values = self._engine.run(fetches, feeds)
             measurement = Measurement(
-                distances=values["distance"], amounts=values.get("amounts"), maps=values.get("map")
+                distances=values[names["distance"]],
+                amounts=values.get(names["amounts"]),
+                maps=values.get(names["map"]),
+                tiles=values.get(TILES),
             )
-            importances = list(self.manifest.metric.importances.values())
             check_measurement(measurement, len(distorted), importances)
         except ContextError as error:
             raise ContextError(f"{self.path}: {error}") from error
         return measurement
 
-    def _compare_pairs(self, pairs: Sequence[Pair], *, with_map: bool) -> list[Comparison]:
-        """Compare pairs of any sizes; views of one size share a run."""
-        by_shape: dict[tuple[int, ...], list[tuple[int, Pixels, Pixels]]] = {}
+    def _with(self, choice: Choice) -> Context:
+        return Context(self.path, self.sha256, self.manifest, self._engine, choice)
+
+    def _view(self, view: View | str | None) -> View | None:
+        """Return the view that is meant; None for a file without views."""
+        try:
+            asked = None if view is None else View(view)
+        except ValueError:
+            known = ", ".join(known.value for known in View)
+            raise UsageError(f"unknown view {view!r}: expected one of {known}") from None
+        if self.manifest.views is not None:
+            return View(self.manifest.views.default) if asked is None else asked
+        if asked is not None:
+            raise ContextError(
+                f"{self.path}: looks at images in one way only, so there is no view "
+                f"{asked.value!r}: ask for none, or take a file with views"
+            )
+        return None
+
+    def _compare_pairs(
+        self, pairs: Sequence[Pair], *, view: View | str | None, with_map: bool
+    ) -> list[Comparison]:
+        """Compare pairs of any sizes; those of one size share a run."""
+        chosen = self._view(view)
+        by_shape: dict[tuple[int, ...], list[_Rendering]] = {}
         for index, pair in enumerate(pairs):
-            for reference, distorted in pair.views:
+            for reference, distorted in pair.renderings:
                 by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
         farthest: dict[int, Comparison] = {}
-        for views in by_shape.values():
-            shared = all(reference is views[0][1] for _, reference, _ in views)
-            measurement = self.measure(
-                np.stack([reference for _, reference, _ in views[: 1 if shared else None]]),
-                np.stack([distorted for _, _, distorted in views]),
-                with_map=with_map,
-            )
-            for row, (index, _, _) in enumerate(views):
-                comparison = self._comparison(measurement, row, pairs[index])
-                if index not in farthest or comparison.distance > farthest[index].distance:
-                    farthest[index] = comparison
+        for renderings in by_shape.values():
+            for run in _runs(renderings, chosen):
+                shared = all(reference is run[0][1] for _, reference, _ in run)
+                measurement = self.measure(
+                    np.stack([reference for _, reference, _ in run[: 1 if shared else None]]),
+                    np.stack([distorted for _, _, distorted in run]),
+                    view=chosen,
+                    with_map=with_map,
+                )
+                for row, (index, _, _) in enumerate(run):
+                    comparison = self._comparison(measurement, row, pairs[index], chosen)
+                    if index not in farthest or comparison.distance > farthest[index].distance:
+                        farthest[index] = comparison
         return [farthest[index] for index in range(len(pairs))]
 
-    def _comparison(self, measurement: Measurement, row: int, pair: Pair) -> Comparison:
+    def _comparison(
+        self, measurement: Measurement, row: int, pair: Pair, view: View | None
+    ) -> Comparison:
         distance = float(measurement.distances[row])
         amounts: dict[str, float] = {}
         if measurement.amounts is not None:
             values = measurement.amounts[row].tolist()
-            amounts = dict(zip(self.manifest.parts, values, strict=True))
-        importances = self.manifest.metric.importances
+            amounts = dict(zip(self.importances, values, strict=True))
         return Comparison(
             distance=distance,
             amounts=amounts,
-            parts={name: importances[name] * amount for name, amount in amounts.items()},
-            percentiles=percentiles(distance, self.manifest.calibration),
+            parts={name: self.importances[name] * amount for name, amount in amounts.items()},
+            percentiles=percentiles(distance, self.calibration),
             identical=pair.identical,
             notes=pair.notes,
             provider=self.provider,
+            view=None if view is None else view.value,
             map=None if measurement.maps is None else measurement.maps[row],
+            tiles=None if measurement.tiles is None else measurement.tiles[row],
         )
 
 
-def read_manifest(path: str | os.PathLike[str]) -> tuple[Manifest, str]:
-    """Read what a context file says about itself; onnxruntime is not needed.
-
-    Returns:
-        Its manifest, and the SHA-256 of the file in hexadecimal.
-
-    Raises:
-        ContextError: as `Context.load`.
-    """
-    model, manifest = _read(path)
-    return manifest, _sha256(model)
+_Rendering = tuple[int, Pixels, Pixels]
+"""The number of a pair, and one of its renderings: reference and distorted."""
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[bytes, Manifest]:
-    """Read a file once and check all that can be checked without running it."""
-    model = read_bytes(
-        path, expected="a context file (.onnx)", limit=MAX_CONTEXT_BYTES, error=ContextError
-    )
-    try:
-        metadata = inspect_model(model)
-        if METADATA_KEY not in metadata:
-            raise ContextError(
-                "is an ONNX file without a manifest: expected what dps-export writes"
-            )
-        return model, decode_manifest(metadata[METADATA_KEY])
-    except ContextError as error:
-        raise ContextError(f"{os.fspath(path)}: {error}") from None
-
-
-def _sha256(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
+def _runs(renderings: list[_Rendering], view: View | None) -> Iterator[list[_Rendering]]:
+    """Split what is of one size into what is run at a time."""
+    height, width, _ = renderings[0][1].shape
+    most = len(renderings)
+    if view in (View.tiles, View.both):
+        most = max(1, PIXELS_A_RUN // (height * width))
+    for start in range(0, len(renderings), most):
+        yield renderings[start : start + most]
 
 
 def _pictures(

@@ -1,13 +1,19 @@
 """What the graph in a context file takes and gives, and the checks that it does.
 
 Inputs: ``reference`` uint8 RGB [R, H, W, 3] with R = N or 1, and ``distorted`` uint8 RGB
-[N, H, W, 3], any N, H and W. Outputs, float32: ``distance`` [N], and where the file has
-them ``amounts`` [N, K+1] and ``map`` [N, H', W'].
+[N, H, W, 3], any N, H and W. A universal file takes its context as a third, ``importance``
+float32 [K+1].
+
+Outputs, float32: ``distance`` [N], and where the file has them ``amounts`` [N, K+1] and
+``map`` [N, H', W']. A file with views has all three, as its default view gives them, and
+again for each view under ``distance_whole``, ``amounts_whole``, ``map_whole``,
+``distance_tiles`` ... ``map_both``, and it has ``tiles`` [N, TH, TW, K+1], the amounts of
+each tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +22,18 @@ from numpy.typing import NDArray
 from dps_infer.errors import ContextError
 from dps_infer.manifest import Manifest
 from dps_infer.providers import Port
+from dps_infer.views import View
 
-INPUTS = ("reference", "distorted")
+IMAGES = ("reference", "distorted")
+IMPORTANCE = "importance"
+TILES = "tiles"
 OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
+TILES_RANK = 4
 
 ADDS_UP_WITHIN = 1e-2
 """Relative. Far above what half precision costs, far below what would mislead."""
+
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +44,23 @@ class Measurement:
         distances: float32 [N].
         amounts: float32 [N, K+1], or None if the file has none.
         maps: float32 [N, H', W'], or None if they were not asked for.
+        tiles: float32 [N, TH, TW, K+1], the amounts of each tile, or None if they were not
+            asked for, or the view has no tiles.
     """
 
-    distances: NDArray[np.float32]
-    amounts: NDArray[np.float32] | None
-    maps: NDArray[np.float32] | None
+    distances: FloatArray
+    amounts: FloatArray | None
+    maps: FloatArray | None
+    tiles: FloatArray | None = None
+
+
+def output_name(kind: str, view: View | None) -> str:
+    """Return the name of the output that holds a ``distance``, ``amounts`` or ``map``.
+
+    >>> output_name("map", View.tiles)
+    'map_tiles'
+    """
+    return kind if view is None else f"{kind}_{view.value}"
 
 
 def check_ports(
@@ -47,25 +71,19 @@ def check_ports(
     Raises:
         ContextError: saying what is there and what was expected; it does not name the file.
     """
-    if set(inputs) != set(INPUTS):
-        raise _wrong(f"inputs {_listed(inputs)}", " and ".join(INPUTS))
-    for port in inputs.values():
-        if not _takes_images(port):
-            raise _wrong(f"input {port}", "uint8 [N, H, W, 3] with any N, H and W")
-    if "distance" not in outputs or not set(outputs) <= set(OUTPUT_RANKS):
-        raise _wrong(f"outputs {_listed(outputs)}", "distance, and maybe amounts and map")
-    for name, port in outputs.items():
-        if port.type != "float" or len(port.shape) != OUTPUT_RANKS[name]:
-            raise _wrong(f"output {port}", f"float with {OUTPUT_RANKS[name]} dimensions")
-    columns = outputs["amounts"].shape[1] if "amounts" in outputs else None
-    if isinstance(columns, int) and columns != len(manifest.parts):
-        raise _wrong(
-            f"{columns} amounts",
-            f"{len(manifest.parts)} by its manifest ({', '.join(manifest.parts)})",
-        )
+    columns = len(manifest.metric.amounts)
+    wanted = (*IMAGES, IMPORTANCE) if manifest.universal else IMAGES
+    if set(inputs) != set(wanted):
+        raise _wrong(f"inputs {_listed(inputs)}", " and ".join(wanted))
+    for name in IMAGES:
+        if not _takes_images(inputs[name]):
+            raise _wrong(f"input {inputs[name]}", "uint8 [N, H, W, 3] with any N, H and W")
+    if manifest.universal and not _takes_importances(inputs[IMPORTANCE], columns):
+        raise _wrong(f"input {inputs[IMPORTANCE]}", f"float [{columns}], one for each amount")
+    _check_outputs(outputs, manifest)
 
 
-def check_measurement(measurement: Measurement, count: int, importances: list[float]) -> None:
+def check_measurement(measurement: Measurement, count: int, importances: Sequence[float]) -> None:
     """Refuse results for `count` pairs that cannot be true.
 
     Raises:
@@ -79,6 +97,12 @@ def check_measurement(measurement: Measurement, count: int, importances: list[fl
         raise _broken("a distance that is no finite number >= 0")
     if maps is not None and (maps.ndim != 3 or len(maps) != count):
         raise _broken(f"a map of shape {list(maps.shape)} for {count} pairs")
+    tiles = measurement.tiles
+    if tiles is not None:
+        if (tiles.ndim, len(tiles), tiles.shape[-1]) != (TILES_RANK, count, len(importances)):
+            raise _broken(f"tiles of shape {list(tiles.shape)} for {count} pairs")
+        if not _all_finite_and_positive(tiles):
+            raise _broken("an amount of a tile that is no finite number >= 0")
     if amounts is None:
         return
     if amounts.shape != (count, len(importances)):
@@ -90,6 +114,30 @@ def check_measurement(measurement: Measurement, count: int, importances: list[fl
         raise _broken("amounts that do not add up to the distance")
 
 
+def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
+    ranks = dict(OUTPUT_RANKS)
+    needed = {"distance"}
+    if manifest.views is not None:
+        ranks |= {output_name(k, view): rank for k, rank in OUTPUT_RANKS.items() for view in View}
+        ranks[TILES] = TILES_RANK
+        needed = set(ranks)
+    if not needed <= set(outputs) <= set(ranks):
+        expected = "distance, and maybe amounts and map"
+        raise _wrong(
+            f"outputs {_listed(outputs)}", expected if manifest.views is None else _listed(ranks)
+        )
+    columns = len(manifest.metric.amounts)
+    for name, port in outputs.items():
+        if port.type != "float" or len(port.shape) != ranks[name]:
+            raise _wrong(f"output {port}", f"float with {ranks[name]} dimensions")
+        holds_amounts = name == TILES or name.startswith("amounts")
+        if holds_amounts and port.shape[-1] not in (columns, None):
+            raise _wrong(
+                f"{port.shape[-1]} columns in its output {name}",
+                f"{columns} by its manifest ({', '.join(manifest.metric.amounts)})",
+            )
+
+
 def _takes_images(port: Port) -> bool:
     if port.type != "uint8" or len(port.shape) != 4:
         return False
@@ -98,12 +146,16 @@ def _takes_images(port: Port) -> bool:
     return not any(isinstance(size, int) for size in free) and channels in (3, None)
 
 
-def _all_finite_and_positive(values: NDArray[np.float32]) -> bool:
+def _takes_importances(port: Port, columns: int) -> bool:
+    return port.type == "float" and port.shape in ((columns,), (None,))
+
+
+def _all_finite_and_positive(values: FloatArray) -> bool:
     return bool(np.isfinite(values).all() and (values >= 0).all())
 
 
-def _listed(ports: Mapping[str, Port]) -> str:
-    return ", ".join(ports) or "none"
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _wrong(got: str, expected: str) -> ContextError:

@@ -111,18 +111,18 @@ class Pair:
     """Two images made comparable: equal sizes, no alpha.
 
     Attributes:
-        views: one or two pairs of uint8 RGB images [H, W, 3], the reference first. Of
+        renderings: one or two pairs of uint8 RGB images [H, W, 3], the reference first. Of
             several, the one with the larger distance counts.
         notes: what was done to the images, for people.
     """
 
-    views: tuple[tuple[Pixels, Pixels], ...]
+    renderings: tuple[tuple[Pixels, Pixels], ...]
     notes: tuple[str, ...]
 
     @property
     def identical(self) -> bool:
-        """Whether no pixel of any view differs."""
-        return all(np.array_equal(first, second) for first, second in self.views)
+        """Whether no pixel of any rendering differs."""
+        return all(np.array_equal(first, second) for first, second in self.renderings)
 
 
 def load_picture(
@@ -195,11 +195,11 @@ def make_pair(
         notes.append(
             f"{distorted.label}: resized from {_by(distorted.size)} to {_by(reference.size)}"
         )
-    views = tuple(
+    renderings = tuple(
         (composite(reference, background), _fit(composite(distorted, background), reference.size))
         for background in backgrounds
     )
-    return Pair(views, tuple(notes))
+    return Pair(renderings, tuple(notes))
 
 
 def composite(picture: Picture, background: Colour) -> Pixels:

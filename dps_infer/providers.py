@@ -9,7 +9,7 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ class Engine:
         self._options.only_execute_path_to_fetches = True
 
     def run(
-        self, fetches: Sequence[str], feeds: dict[str, NDArray[np.uint8]]
+        self, fetches: Sequence[str], feeds: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
@@ -81,7 +81,7 @@ class Engine:
             ContextError: onnxruntime failed.
         """
         try:
-            values = self._session.run(list(fetches), feeds, self._options)
+            values = self._session.run(list(fetches), dict(feeds), self._options)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
             shapes = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dps_infer.errors import RankingError
 
 OTHER = "other"
 """The name of the amount that takes what the named distortions do not explain."""
 
-IMPORTANCE_RATIO = 2.0
+IMPORTANCE_RATIO = 2.5
 """How many times as much one place in a ranking counts as the place before it."""
 
 SMALLEST_IMPORTANCE, LARGEST_IMPORTANCE = 1e-9, 1e9
@@ -117,7 +117,7 @@ def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, flo
         One importance > 0 for each of `names` and for `OTHER`, in this order.
 
     >>> ranking_importances((("color",), ("blur",)), ["color", "blur"])
-    {'color': 0.5, 'blur': 1.0, 'other': 0.7071067811865476}
+    {'color': 0.4, 'blur': 1.0, 'other': 0.6324555320336759}
     """
     last = len(ranking) - 1
     placed = {
@@ -152,12 +152,28 @@ def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
         if name in given:
             raise RankingError(f"{name} stands twice among the importances: name each once")
         given[name] = _importance(name, value)
-    if not any(given.values()):
+    return check_importances(given, names)
+
+
+def check_importances(importances: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Return importances of `names` and `OTHER`, 0 where one is missing.
+
+    See `parse_importances` for the range and the errors.
+
+    >>> check_importances({"blur": 5, "color": 0.1}, ["color", "blur"])
+    {'color': 0.1, 'blur': 5.0, 'other': 0.0}
+    """
+    columns = (*names, OTHER)
+    for name in importances:
+        if name not in columns:
+            raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(columns)}")
+    checked = {name: _importance(name, importances.get(name, 0.0)) for name in columns}
+    if not any(checked.values()):
         raise RankingError("every importance is 0, so every distance would be 0: raise one")
-    return {name: given.get(name, 0.0) for name in (*names, OTHER)}
+    return checked
 
 
-def format_importances(importances: dict[str, float]) -> str:
+def format_importances(importances: Mapping[str, float]) -> str:
     """Write importances as `parse_importances` reads them, leaving out zeros.
 
     >>> format_importances({"color": 0.1, "blur": 5.0, "other": 0.0})
@@ -170,14 +186,14 @@ def format_importances(importances: dict[str, float]) -> str:
     )
 
 
-def _importance(name: str, text: str) -> float:
+def _importance(name: str, given: str | float) -> float:
     try:
-        value = float(text)
-    except ValueError:
+        value = float(given)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if value != 0 and not SMALLEST_IMPORTANCE <= value <= LARGEST_IMPORTANCE:
         raise RankingError(
-            f"the importance of {name} is {text.strip()!r}: expected 0, or a number from "
+            f"the importance of {name} is {str(given).strip()!r}: expected 0, or a number from "
             f"{SMALLEST_IMPORTANCE:g} to {LARGEST_IMPORTANCE:g}"
         )
     return value

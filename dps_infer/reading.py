@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dps_infer.context import Comparison
-from dps_infer.manifest import Manifest, Scores
-from dps_infer.ranking import describe_ranking, format_importances
+from dps_infer.choice import describe_own
+from dps_infer.context import Comparison, Context
+from dps_infer.manifest import Calibration, Manifest, Views
+from dps_infer.views import View
 
 SMALLEST_SPELT = 1e-6
 """Distances below are printed in scientific notation and not taken apart."""
@@ -31,19 +32,19 @@ _PLURALS = {
 
 
 def describe(
-    comparison: Comparison, manifest: Manifest, *, threshold: float | None = None
+    comparison: Comparison, context: Context, *, threshold: float | None = None
 ) -> list[str]:
     """Say a comparison in a few lines.
 
     Args:
         comparison: what was measured.
-        manifest: of the context it was measured in.
+        context: what it was measured in.
         threshold: what the distance is held against, if anything.
     """
     lines = [formula(comparison, threshold=threshold)]
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
-    lines.append(f"context {manifest.metric.name}: {describe_context(manifest)}")
+    lines.append(f"context {context.manifest.metric.name}: {context.describe()}")
     if threshold is not None:
         above = comparison.distance > threshold
         lines.append(f"{'above' if above else 'not above'} the threshold {_number(threshold)}")
@@ -115,14 +116,6 @@ def standing(percentiles: dict[str, float]) -> str:
     return f"more different than {_listed(pieces)}"
 
 
-def describe_context(manifest: Manifest) -> str:
-    """Say what a context holds to be disruptive."""
-    metric = manifest.metric
-    if metric.ranking is None:
-        return f"importances {format_importances(metric.importances)}"
-    return describe_ranking(tuple(tuple(group) for group in metric.ranking))
-
-
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
     """Say all that a context file says about itself, as aligned lines."""
     metric = manifest.metric
@@ -131,15 +124,16 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("context", metric.name),
         ("file", name),
         ("SHA-256", sha256),
-        ("context in words", describe_context(manifest)),
+        ("context in words", describe_own(metric)),
         ("variant", f"{metric.variant}, {manifest.precision}"),
         ("working size", size),
+        *_view_facts(manifest.views),
         ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
         ("comparison", metric.comparison),
         ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
         ("trained on", f"{metric.training_data.source}, {metric.training_data.images} images"),
         ("held out", f"{metric.held_out_data.source}, {metric.held_out_data.images} images"),
-        ("2AFC score", _scores(metric.scores)),
+        ("2AFC score", _scores(manifest)),
         (
             "parity",
             f"within {manifest.parity.max_abs_error:.1e} of training over "
@@ -149,8 +143,9 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("made with", ", ".join(f"{tool} {version}" for tool, version in metric.tools.items())),
     ]
     lines = _table([[f"{label}:", value] for label, value in facts])
-    importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
-    lines += ["", *_table([["part", "importance"], *importances])]
+    if metric.importances is not None:
+        importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
+        lines += ["", *_table([["part", "importance"], *importances])]
     distortions = [
         [
             distortion.name,
@@ -160,16 +155,16 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         for distortion in metric.distortions
     ]
     lines += ["", *_table([["distortion", "drawn", "amount 1 at strength"], *distortions])]
-    lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
-    return lines + _table(_calibration_rows(manifest))
+    if manifest.calibration is not None:
+        lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
+        lines += _table(_calibration_rows(manifest.calibration))
+    return lines
 
 
 def record(
     comparison: Comparison,
-    manifest: Manifest,
+    context: Context,
     *,
-    sha256: str,
-    threads: int,
     reference: str,
     distorted: str,
     threshold: float | None = None,
@@ -178,9 +173,7 @@ def record(
 
     Args:
         comparison: what was measured.
-        manifest: of the context it was measured in.
-        sha256: of the context file.
-        threads: CPU threads that were used.
+        context: what it was measured in.
         reference: name of the first image.
         distorted: name of the second image.
         threshold: what the distance is held against, if anything.
@@ -193,14 +186,15 @@ def record(
         "amounts": comparison.amounts,
         "parts": comparison.parts,
         "percentiles": comparison.percentiles,
+        "view": comparison.view,
         "context": {
-            "name": manifest.metric.name,
-            "sha256": sha256,
-            "ranking": manifest.metric.ranking,
-            "importances": manifest.metric.importances,
+            "name": context.manifest.metric.name,
+            "sha256": context.sha256,
+            "ranking": context.ranking,
+            "importances": context.importances,
         },
         "provider": comparison.provider,
-        "threads": threads,
+        "threads": context.threads,
         "notes": list(comparison.notes),
         "threshold": threshold,
         "above": None if threshold is None else comparison.distance > threshold,
@@ -264,7 +258,21 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _scores(scores: Scores | None) -> str:
+def _view_facts(views: Views | None) -> list[tuple[str, str]]:
+    if views is None:
+        return []
+    return [
+        ("views", f"{', '.join(view.value for view in View)}; default: {views.default}"),
+        ("tiles", f"{views.tile} pixels; {views.layout}"),
+        ("view tiles", views.aggregation),
+        ("view both", views.both),
+    ]
+
+
+def _scores(manifest: Manifest) -> str:
+    if manifest.universal:
+        return "follows from the context"
+    scores = manifest.metric.scores
     if scores is None:
         return "none: the context orders no two distortions"
     return (
@@ -272,8 +280,8 @@ def _scores(scores: Scores | None) -> str:
     )
 
 
-def _calibration_rows(manifest: Manifest) -> list[list[str]]:
-    levels = manifest.calibration.levels
+def _calibration_rows(calibration: Calibration) -> list[list[str]]:
+    levels = calibration.levels
     # Nearest known levels: a table for people needs no more than the rough course.
     shown = sorted(
         {
@@ -282,7 +290,7 @@ def _calibration_rows(manifest: Manifest) -> list[list[str]]:
         }
     )
     rows = [["distortion", *(f"{levels[place]:.0%}" for place in shown)]]
-    for name, distances in manifest.calibration.distances.items():
+    for name, distances in calibration.distances.items():
         rows.append([name, *(f"{distances[place]:.3g}" for place in shown)])
     return rows
 

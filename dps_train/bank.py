@@ -6,6 +6,7 @@ nor on the head. So the network runs once per image, and all training happens on
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +18,13 @@ from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.draws import FAMILY_SIZE, draw_family
 from dps_train.metric import Preprocess
+from dps_train.pair_encoder import PairEncoder
 from dps_train.progress import track
 
 BATCH = 64
+
+PURPOSE = "distance bank"
+"""Of the generator that draws it: a bank in memory and one on disk are drawn alike."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class FeatureDistances:
     Args:
         preprocess: its normalisation is used; images come at the working size.
         backbone: the loss network.
-        comparison: of its maps.
+        comparison: of its maps: fixed, or learned.
         device: where the network runs; results come back to the CPU.
     """
 
@@ -51,12 +56,12 @@ class FeatureDistances:
         self,
         preprocess: Preprocess,
         backbone: Backbone,
-        comparison: Comparison,
+        comparison: Comparison | PairEncoder,
         device: torch.device,
     ) -> None:
         self.preprocess = preprocess.to(device)
         self.backbone = backbone.to(device)
-        self.comparison = comparison
+        self.comparison = comparison.to(device)
         self.device = device
 
     @torch.no_grad()
@@ -73,28 +78,46 @@ class FeatureDistances:
 
 def build_bank(
     distances: FeatureDistances,
-    images: tuple[Image, ...],
+    images: Sequence[Image],
     *,
     pairs: int,
     size: int,
     generator: torch.Generator,
 ) -> Bank:
-    """Draw crops and families of changes until there are at least `pairs`, and compare them."""
-    crops = -(-pairs // FAMILY_SIZE)
-    parts: list[Bank] = []
-    for start in track(range(0, crops, BATCH), "distance bank"):
-        batch = random_crops(images, min(BATCH, crops - start), size, generator)
-        reference = distances.maps(batch)
-        family = draw_family(batch, generator)
-        parts.append(
-            Bank(
-                torch.stack([distances.z(reference, draw.images) for draw in family], dim=1),
-                torch.stack([draw.amounts for draw in family], dim=1),
-                torch.stack([draw.other for draw in family], dim=1),
-            )
-        )
+    """Draw crops and families of changes until there are at least `pairs`, and compare them.
+
+    `dps_train.bank_file` does the same on disk.
+    """
+    parts = list(
+        bank_parts(distances, images, crops=crop_count(pairs), size=size, generator=generator)
+    )
     return Bank(
         torch.cat([part.z for part in parts]),
         torch.cat([part.amounts for part in parts]),
         torch.cat([part.other for part in parts]),
     )
+
+
+def crop_count(pairs: int) -> int:
+    """Return how many crops, with a family of changes each, give at least so many pairs."""
+    return -(-pairs // FAMILY_SIZE)
+
+
+def bank_parts(
+    distances: FeatureDistances,
+    images: Sequence[Image],
+    *,
+    crops: int,
+    size: int,
+    generator: torch.Generator,
+) -> Iterator[Bank]:
+    """Draw crops and families of changes, compare them, and yield them batch by batch."""
+    for start in track(range(0, crops, BATCH), "distance bank"):
+        batch = random_crops(images, min(BATCH, crops - start), size, generator)
+        reference = distances.maps(batch)
+        family = draw_family(batch, generator)
+        yield Bank(
+            torch.stack([distances.z(reference, draw.images) for draw in family], dim=1),
+            torch.stack([draw.amounts for draw in family], dim=1),
+            torch.stack([draw.other for draw in family], dim=1),
+        )

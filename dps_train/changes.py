@@ -23,9 +23,39 @@ Change = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
 def noise(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Add Gaussian noise of up to a standard deviation of 0.2."""
-    grain = torch.randn(images.shape, generator=generator)
-    return (images + 0.2 * _wide(strength) * grain).clamp(0, 1)
+    """Add Gaussian noise of up to a standard deviation of 0.2, a channel each."""
+    deviation = 0.2 * _wide(strength)
+    return (images + deviation * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+
+
+def grain(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise of up to a standard deviation of 0.25, the same in all channels."""
+    shape = (len(images), 1, *images.shape[-2:])
+    return (images + 0.25 * _wide(strength) * torch.randn(shape, generator=generator)).clamp(0, 1)
+
+
+def salt(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn up to a fifth of the pixels black or white."""
+    shape = (len(images), 1, *images.shape[-2:])
+    hit = torch.rand(shape, generator=generator) < 0.2 * _wide(strength)
+    value = (torch.rand(shape, generator=generator) < 0.5).float()
+    return torch.where(hit, value, images)
+
+
+def stripes(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Add a sine of up to 0.3, across or down, with a period of 2 pixels to the whole side."""
+    count, _, height, width = images.shape
+    draw = torch.rand(count, 3, 1, 1, 1, generator=generator)
+    phase = 2 * math.pi * (
+        draw[:, 0]
+        + (1 + 0.5 * width * draw[:, 1]).floor()
+        * torch.where(
+            draw[:, 2] < 0.5,
+            torch.arange(width)[None, None, None] / width,
+            torch.arange(height)[None, None, :, None] / height,
+        )
+    )
+    return (images + 0.3 * _wide(strength) * torch.sin(phase)).clamp(0, 1)
 
 
 def contrast(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -34,15 +64,34 @@ def contrast(images: Tensor, strength: Tensor, generator: torch.Generator) -> Te
     return middle + (images - middle) * (1 - 0.9 * _wide(strength))
 
 
+def harden(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Raise the contrast about the mean grey, up to fourfold."""
+    middle = images.mean(dim=(1, 2, 3), keepdim=True)
+    return (middle + (images - middle) * (1 + 3 * _wide(strength))).clamp(0, 1)
+
+
 def brighten(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Lift dark tones by a gamma down to 0.3."""
     return images.clamp(min=1e-6) ** (1 - 0.7 * _wide(strength))
+
+
+def haze(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Lay up to 80 % of a light, near-grey colour over everything."""
+    tone = 0.6 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
+    tone = tone - 0.1 * torch.rand(len(images), 3, 1, 1, generator=generator)
+    return images + (tone - images) * 0.8 * _wide(strength)
 
 
 def desaturate(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Fade towards grey."""
     grey = TF.rgb_to_grayscale(images, num_output_channels=3)
     return images + (grey - images) * _wide(strength)
+
+
+def saturate(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Raise the saturation up to fourfold."""
+    grey = TF.rgb_to_grayscale(images, num_output_channels=3)
+    return (grey + (images - grey) * (1 + 3 * _wide(strength))).clamp(0, 1)
 
 
 def tint(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,16 +101,55 @@ def tint(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
     return (images * (1 + 0.5 * gain * _wide(strength))).clamp(0, 1)
 
 
+def patch(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Change the tones of a random soft-edged part by a gamma between 1/3 and 3 at most."""
+    count, _, height, width = images.shape
+    field = torch.randn(count, 1, 4, 4, generator=generator)
+    soft = torch.sigmoid(
+        4 * F.interpolate(field, size=(height, width), mode="bicubic", align_corners=False)
+    )
+    sign = torch.randint(0, 2, (count, 3, 1, 1), generator=generator) * 2 - 1
+    changed = images.clamp(min=1e-6) ** torch.exp(math.log(3) * sign * _wide(strength))
+    return images + soft * (changed - images)
+
+
+def vignette(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Darken towards the corners, which turn black at most."""
+    _, _, height, width = images.shape
+    y = torch.linspace(-1, 1, height)[:, None]
+    x = torch.linspace(-1, 1, width)[None, :]
+    return images * (1 - _wide(strength) * (x.square() + y.square()) / 2)
+
+
 def occlude(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Cover a random square of up to half the side with a random colour."""
+    inside = _growing_square(images, strength, generator)
+    colour = torch.rand(len(images), 3, 1, 1, generator=generator)
+    return torch.where(inside, colour, images)
+
+
+def paste(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Cover a random square of up to half the side with a part of the next image."""
+    return torch.where(
+        _growing_square(images, strength, generator), images.roll(1, dims=0), images
+    )
+
+
+def overlay(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Lay an ever less translucent rectangle over a part."""
     count, _, height, width = images.shape
-    draw = torch.rand(count, 5, generator=generator)
-    # The square grows about a fixed centre, so that more strength covers more of the same.
-    half = 0.25 * strength
-    y = torch.linspace(0, 1, height)[None, :, None] - (0.25 + 0.5 * draw[:, 0, None, None])
-    x = torch.linspace(0, 1, width)[None, None, :] - (0.25 + 0.5 * draw[:, 1, None, None])
-    inside = (torch.maximum(x.abs(), y.abs()) <= half[:, None, None]) & (half > 0)[:, None, None]
-    return torch.where(inside[:, None], draw[:, 2:, None, None], images)
+    draw = torch.rand(count, 4, 1, 1, 1, generator=generator)
+    half = 0.1 + 0.25 * draw[:, :2]
+    y = torch.linspace(0, 1, height)[None, None, :, None]
+    x = torch.linspace(0, 1, width)[None, None, None, :]
+    inside = ((y - draw[:, 2]).abs() < half[:, 0]) & ((x - draw[:, 3]).abs() < half[:, 1])
+    colour = torch.rand(count, 3, 1, 1, generator=generator)
+    return torch.where(inside, images + (colour - images) * _wide(strength), images)
+
+
+def ghost(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Fade halfway into the next image."""
+    return images + (images.roll(1, dims=0) - images) * 0.5 * _wide(strength)
 
 
 def perspective(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -79,10 +167,59 @@ def perspective(images: Tensor, strength: Tensor, generator: torch.Generator) ->
     )
 
 
+def stretch(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Shear and squeeze by up to a half, in a random direction; edges are mirrored."""
+    count = len(images)
+    entries = torch.rand(count, 2, 2, generator=generator) * 2 - 1
+    entries = entries / entries.abs().amax(dim=(1, 2), keepdim=True)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, :, :2] = torch.eye(2) + 0.5 * strength[:, None, None] * entries
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def elastic(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Bend by a smooth random field of up to a tenth of the side."""
+    field = torch.randn(len(images), 2, 4, 4, generator=generator)
+    field = F.interpolate(field, size=images.shape[-2:], mode="bicubic", align_corners=True)
+    # A tenth of the side is 0.2 in the grid's units, which run from -1 to 1.
+    return _displaced(images, 0.2 * _wide(strength) * field / _largest(field))
+
+
+def glass(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Let each pixel come from a random place up to a tenth of the side away."""
+    shape = (len(images), 2, *images.shape[-2:])
+    field = torch.rand(shape, generator=generator) * 2 - 1
+    return _displaced(images, 0.2 * _wide(strength) * field)
+
+
+def motion(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Smear along a random direction over up to a fifth of the side."""
+    steps = 9
+    angle = 2 * math.pi * torch.rand(len(images), generator=generator)
+    direction = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)[:, :, None, None]
+    # A fifth of the side is 0.4 in the grid's units: 0.2 to either side.
+    reach = 0.2 * _wide(strength) * direction.expand(-1, -1, *images.shape[-2:])
+    places = torch.linspace(-1, 1, steps).tolist()
+    smeared = torch.stack([_displaced(images, place * reach) for place in places]).mean(dim=0)
+    return torch.where(_wide(strength) > 0, smeared, images)
+
+
 def sharpen(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Overshoot the edges: unsharp masking with a gain of up to 4."""
     soft = TF.gaussian_blur(images, kernel_size=[5, 5], sigma=[1.0, 1.0])
     return (images + 4 * _wide(strength) * (images - soft)).clamp(0, 1)
+
+
+def median(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Replace each pixel by the median around it, in a window of up to 15 pixels."""
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    windows = [1 + 2 * round(7 * float(level)) for level in strength]
+    filtered = [
+        cv2.medianBlur(image, window) if window > 1 else image
+        for image, window in zip(pixels, windows, strict=True)
+    ]
+    return torch.from_numpy(np.stack(filtered)).permute(0, 3, 1, 2).float() / 255
 
 
 def pixelate(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,20 +247,6 @@ def jpeg(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
     return torch.from_numpy(np.stack(compressed)).permute(0, 3, 1, 2).float() / 255
 
 
-def elastic(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Bend by a smooth random field of up to a tenth of the side."""
-    count, _, height, width = images.shape
-    coarse = torch.randn(count, 2, 4, 4, generator=generator)
-    field = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
-    field = field / field.abs().amax(dim=(1, 2, 3), keepdim=True)
-    grid = F.affine_grid(
-        torch.eye(2, 3).expand(count, -1, -1), [count, 1, height, width], align_corners=False
-    )
-    # A tenth of the side is 0.2 in the grid's units, which run from -1 to 1.
-    grid = grid + 0.2 * strength[:, None, None, None] * field.permute(0, 2, 3, 1)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
 def posterize(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Round to ever fewer levels, from 64 down to 2 a channel."""
     levels = torch.exp(math.log(63) * (1 - _wide(strength)))
@@ -132,22 +255,60 @@ def posterize(images: Tensor, strength: Tensor, generator: torch.Generator) -> T
 
 
 TRAINED: dict[str, Change] = {
-    "noise": noise,
-    "brighten": brighten,
-    "desaturate": desaturate,
-    "occlude": occlude,
-    "perspective": perspective,
-    "posterize": posterize,
+    change.__name__: change
+    for change in (
+        noise,
+        grain,
+        salt,
+        stripes,
+        contrast,
+        harden,
+        brighten,
+        haze,
+        desaturate,
+        saturate,
+        patch,
+        occlude,
+        paste,
+        overlay,
+        ghost,
+        perspective,
+        stretch,
+        glass,
+        motion,
+        sharpen,
+        pixelate,
+        posterize,
+    )
 }
 
 HELD_OUT: dict[str, Change] = {
-    "jpeg": jpeg,
-    "contrast": contrast,
-    "pixelate": pixelate,
-    "sharpen": sharpen,
-    "tint": tint,
-    "elastic": elastic,
+    change.__name__: change for change in (jpeg, tint, vignette, elastic, median)
 }
+
+
+def _growing_square(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a mask [N, 1, H, W] of a square of up to half the side."""
+    count, _, height, width = images.shape
+    draw = torch.rand(count, 2, 1, 1, 1, generator=generator)
+    # It grows about a fixed centre, so that more strength covers more of the same.
+    half = 0.25 * _wide(strength)
+    y = torch.linspace(0, 1, height)[None, None, :, None] - (0.25 + 0.5 * draw[:, 0])
+    x = torch.linspace(0, 1, width)[None, None, None, :] - (0.25 + 0.5 * draw[:, 1])
+    return (torch.maximum(x.abs(), y.abs()) <= half) & (half > 0)
+
+
+def _displaced(images: Tensor, field: Tensor) -> Tensor:
+    """Take each pixel from `field` [N, 2, H, W] away, in half sides; edges are mirrored."""
+    count, _, height, width = images.shape
+    identity = torch.eye(2, 3).expand(count, -1, -1)
+    grid = F.affine_grid(identity, [count, 1, height, width], align_corners=False)
+    grid = grid + field.permute(0, 2, 3, 1)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _largest(field: Tensor) -> Tensor:
+    return field.abs().amax(dim=(1, 2, 3), keepdim=True)
 
 
 def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

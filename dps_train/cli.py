@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from dps_train.contexts import Context
 
 NAME = "dps-train"
+
+EMBEDDED_PARTS = ("embedded", None, None, 64)
+"""What --backbone, --layers, --weights and --size are where nothing is asked for."""
+
+
+class Start(str, enum.Enum):
+    """What a training starts from."""
+
+    embedded = "embedded"
+    scratch = "scratch"
+
+
+PAIRS = {Start.embedded: 20_000, Start.scratch: 60_000}
 
 app = typer.Typer(
     name=NAME,
@@ -69,6 +83,15 @@ def train(
         str | None,
         typer.Option(help="Images to measure on, instead of a held-out share of --data."),
     ] = None,
+    start: Annotated[
+        Start | None,
+        typer.Option(
+            "--from",
+            help="Adapt the embedded metric to your images, or train a new head from scratch on a "
+            "network's features. Default: embedded, but scratch where --backbone, --layers, "
+            "--weights or --size ask for something that the embedded metric is not.",
+        ),
+    ] = None,
     backbone: Annotated[
         str,
         typer.Option(
@@ -92,9 +115,20 @@ def train(
         typer.Option(help="Working size in pixels that images are resized to, or `native`."),
     ] = "64",
     pairs: Annotated[
-        int, typer.Option(min=100, help="Training pairs in the distance bank.")
-    ] = 60_000,
+        int | None,
+        typer.Option(
+            min=100,
+            help="Training pairs in the distance bank.  [default: 60000 from scratch, else 20000]",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the bank.")] = 15,
+    bank: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep the distance bank in: the next training that asks for the same "
+            "bank takes it from there. Default: none is kept."
+        ),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     out: Annotated[
@@ -122,20 +156,25 @@ def train(
             )
         return
     from dps_train.runs import DEFAULT_FOLDER, free_name, save_run
-    from dps_train.tables import print_measures
+    from dps_train.tables import print_heads, print_measures
     from dps_train.training import Settings
     from dps_train.training import train as train_metric
 
     wanted = _context(ranking, importance)
     say(NAME, _echo(wanted))
     working_size = _size(size)
+    chosen = _start(start, own=(backbone, layers, weights, working_size) != EMBEDDED_PARTS)
+    pairs = PAIRS[chosen] if pairs is None else pairs
     name = _name(wanted) if out is None else out.name
     folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
     check_output(folder, force=force, folder=True)
+    if bank is not None and bank.resolve() == folder.resolve():
+        raise UsageError(f"{bank} cannot be both --bank and --out: name two folders")
     settings = Settings(
         context=wanted,
         data=data,
         test_data=test_data,
+        start=chosen.value,
         backbone=backbone,
         layers=tuple(layers.split(",")) if layers else None,
         weights=weights,
@@ -144,14 +183,21 @@ def train(
         epochs=epochs,
         seed=seed,
         device=device.value,
+        bank=bank,
+        renew_bank=force,
     )
-    trained = train_metric(settings, name)
+    trained = train_metric(settings, name, lambda text: say(NAME, text))
     if out is None:
         # Another training may have taken the name in the meantime.
         folder = free_name(DEFAULT_FOLDER, name)
     save_run(folder, trained, settings={"pairs": pairs, "epochs": epochs}, force=force)
     if as_json:
-        print(json.dumps(asdict(trained.measures), indent=2, allow_nan=False))
+        report = asdict(trained.measures)
+        if trained.before is not None:
+            report["before"] = asdict(trained.before)
+        print(json.dumps(report, indent=2, allow_nan=False))
+    elif trained.before is not None:
+        print_heads({"before": trained.before, "after": trained.measures})
     else:
         print_measures(trained.measures)
     say(NAME, f"run written to {folder}; freeze it with: dps-export {folder} -o ctx.onnx")
@@ -194,18 +240,34 @@ def distortions(
 @app.command()
 def evaluate(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Run folder; default: the newest.")
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Run folder, or `embedded` for the embedded metric; default: the newest run.",
+        ),
     ] = None,
     data: Annotated[
         str, typer.Option(help="Images to measure on: every image of a folder, or `sample`.")
     ] = "sample",
     rankings: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure in this many random rankings of the six, or in `all` 720. Default: the "
+            "run's own context; 20 for `embedded`, which has none."
+        ),
+    ] = None,
+    heads: Annotated[
         str,
         typer.Option(
-            help="Measure in this many random rankings of the six, or in `all` 720, instead of "
-            "the run's own context."
+            help="Heads to measure side by side, joined by commas: `additive` (the run's own), "
+            "`uniform` (unadapted), `lin` (the paper's linear one, trained for each ranking on "
+            "the run's backbone)."
         ),
-    ] = "own",
+    ] = "additive",
+    train_data: Annotated[
+        str | None,
+        typer.Option(help="Images to train `lin` on: `sample`, or every image of a folder."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the measures to a JSON file as well.")
     ] = None,
@@ -215,34 +277,63 @@ def evaluate(
     debug: DebugOption = False,
 ) -> None:
     """Measure a trained metric on other images, in its own context or in many."""
-    count = _rankings(rankings)
+    embedded = folder == Path(Start.embedded.value)
+    count = _rankings(rankings or ("20" if embedded else "own"))
+    asked = _heads(heads)
     if json_file is not None:
         check_output(json_file, force=force)
     import torch
 
+    from dps_train.compared import ADDITIVE, LIN, measure_heads
     from dps_train.contexts import random_rankings, saved_context
     from dps_train.data.batches import TRAINING_SIZE, whole
-    from dps_train.data.sources import load_held_out
+    from dps_train.data.sources import load_held_out, load_training
     from dps_train.devices import pick_device
-    from dps_train.evaluate import measure
     from dps_train.runs import load_run, newest_run
-    from dps_train.tables import print_measures
+    from dps_train.seeds import generator_for
+    from dps_train.tables import print_heads, print_measures
+    from dps_train.universal import load_universal
 
-    metric, manifest = load_run(folder if folder is not None else newest_run())
+    if embedded and count is None:
+        raise UsageError("the embedded metric has no context of its own: give --rankings a number")
+    if LIN in asked and train_data is None:
+        raise UsageError("--heads lin trains a head: say on what, --train-data FOLDER or sample")
     generator = torch.Generator().manual_seed(seed)
-    contexts = (
-        [saved_context(manifest.metric)] if count is None else random_rankings(count, generator)
-    )
+    if embedded:
+        metric, own = load_universal(), []
+    else:
+        metric, manifest = load_run(folder if folder is not None else newest_run())
+        own = [saved_context(manifest.metric)]
+    contexts = own if count is None else random_rankings(count, generator)
     images = whole(
-        load_held_out(data, generator).images, manifest.metric.working_size or TRAINING_SIZE
+        load_held_out(data, generator).images, metric.preprocess.size or TRAINING_SIZE
     )
-    measures = measure(metric, images, contexts, generator, pick_device(device.value))
+    training = (
+        load_training(train_data, generator_for("training images", seed))
+        if LIN in asked and train_data is not None
+        else None
+    )
+    measured = measure_heads(
+        metric,
+        tuple(dict.fromkeys((*asked, ADDITIVE))),
+        images,
+        contexts,
+        training=training,
+        seed=seed,
+        device=pick_device(device.value),
+    )
     if json_file is not None:
         with atomic_file(json_file, force=force) as temporary:
-            temporary.write_text(
-                json.dumps({**asdict(measures), "seed": seed}, indent=2, allow_nan=False) + "\n"
-            )
-    print_measures(measures)
+            report = {
+                **asdict(measured[ADDITIVE]),
+                "seed": seed,
+                "heads": {head: asdict(measured[head]) for head in asked},
+            }
+            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    if asked == (ADDITIVE,):
+        print_measures(measured[ADDITIVE])
+    else:
+        print_heads({head: measured[head] for head in asked})
 
 
 def main() -> NoReturn:
@@ -279,6 +370,16 @@ def _name(context: Context) -> str:
     return format_ranking(context.ranking).replace(",", "-").replace("=", "~")
 
 
+def _start(asked: Start | None, *, own: bool) -> Start:
+    """Return what to start from; `own` says that parts of the user's own were asked for."""
+    if asked is Start.embedded and own:
+        raise UsageError(
+            "--from embedded starts from a metric that has its own network, weights and size: "
+            "leave --backbone, --layers, --weights and --size out, or say --from scratch"
+        )
+    return asked or (Start.scratch if own else Start.embedded)
+
+
 def _size(text: str) -> int | None:
     if text == "native":
         return None
@@ -296,6 +397,17 @@ def _rankings(text: str) -> int | None:
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= 720:
         return int(text)
     raise UsageError(f"--rankings is {text!r}: expected a number from 1 to 720, or all")
+
+
+def _heads(text: str) -> tuple[str, ...]:
+    """Return the heads to measure, each once, in the order they were named."""
+    from dps_train.compared import HEADS
+
+    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for head in asked:
+        if head not in HEADS:
+            raise UsageError(f"--heads names {head!r}: expected some of {','.join(HEADS)}")
+    return asked
 
 
 if __name__ == "__main__":

@@ -87,6 +87,10 @@ class Comparison(nn.Module):
         """Return feature maps as `forward` expects them: unit-normalised where asked for."""
         return [unit_normalize(layer) if self.channel_norm else layer for layer in maps]
 
+    def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
+        """Return how much the maps differ in each cell of a grid: [N, cells, cells]."""
+        return difference_map(first, second, cells)
+
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         """Return z [N, D]; D sums, over layers and comparisons, the layers' channels.
 
@@ -104,38 +108,21 @@ class Comparison(nn.Module):
         )
 
 
-def local_maps(
-    comparison: Comparison, first: Sequence[Tensor], second: Sequence[Tensor], cells: int
-) -> Tensor:
-    """Return z as it is around each cell of a grid: [N, D, cells, cells].
+def difference_map(first: Sequence[Tensor], second: Sequence[Tensor], cells: int) -> Tensor:
+    """Return how much the maps differ in each cell of a grid: [N, cells, cells], >= 0.
 
-    Neighbourhoods are those of an antialiased resize to the grid. Values of a cell are
-    compared in place, so `mean` is local; `sort` has no place and is taken as `spatial`;
-    `layout` is that of an image that differs everywhere as it does there.
+    Neighbourhoods are those of an antialiased resize to the grid; layers count alike.
 
     Args:
-        comparison: says which values z is made of.
         first: one map [N, C, H, W] per layer, from `Comparison.normalized`.
         second: likewise.
         cells: along each side of the grid.
     """
-    return torch.cat(
-        [
-            _local(part, layer, other, cells)
-            for layer, other in zip(first, second, strict=True)
-            for part in comparison.name.split("+")
-        ],
-        dim=1,
-    )
-
-
-def _local(part: str, layer: Tensor, other: Tensor, cells: int) -> Tensor:
-    if part == "mean":
-        return (_pooled(layer, cells) - _pooled(other, cells)).square()
-    differences = _pooled((layer - other).square(), cells)
-    if part == "layout":
-        return differences.sum(dim=1, keepdim=True).expand(-1, LAYOUT_CELLS**2, -1, -1)
-    return differences
+    layers = [
+        _pooled((a - b).square().mean(dim=1, keepdim=True), cells)
+        for a, b in zip(first, second, strict=True)
+    ]
+    return torch.cat(layers, dim=1).sum(dim=1)
 
 
 def _pooled(maps: Tensor, cells: int) -> Tensor:

@@ -46,6 +46,7 @@ def importance_context(importances: Mapping[str, float]) -> Context:
 
 def saved_context(info: MetricInfo) -> Context:
     """Return the context that a trained metric was adapted to."""
+    assert info.importances is not None, "a trained metric has importances"
     if info.ranking is None:
         return importance_context(info.importances)
     return Context(tuple(tuple(group) for group in info.ranking), info.importances)

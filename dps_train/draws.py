@@ -3,9 +3,8 @@
 For each image a fixed *family* of changes is drawn (`FAMILY`): single distortions at two
 strengths, single ones in the paper's range, two in turn with each of them alone, three in
 turn, other kinds of change at two strengths, another image, and noise too faint to count.
-Families make
-two properties trainable that single pairs do not show: more of a change is farther
-away, and two changes are at least as far as either alone (`NEARER_FARTHER`).
+Families make two properties trainable that single pairs do not show: more of a change is
+farther away (`GRADED`), and two changes are at least as far as either alone (`COMPOSED`).
 """
 
 from __future__ import annotations
@@ -18,24 +17,34 @@ import torch
 from torch import Tensor
 
 from dps_train.changes import TRAINED
-from dps_train.distortions import DISTORTIONS, Distortion, quantize
+from dps_train.distortions import DISTORTIONS, NAMES, Distortion, quantize
 
 FAINT_NOISE = 2 / 255
 """The strongest of the noise that should count as nothing, in half ranges."""
 
+INVISIBLE = 0.2 / 255
+"""Mean absolute change of an image at which amounts count half: a hue turn of a grey image is
+none."""
+
 UNRELATED = 4.0
-"""How much of `other` another image shows, in feature differences: more than any change of one."""
+"""How much of `other` another image shows: more than any change of one."""
+
+MOVING = tuple(NAMES.index(name) for name in ("rotate", "translate", "zoom"))
+"""Distortions that are hard to tell apart once they are combined."""
+
+TONES = tuple(NAMES.index(name) for name in ("darken", "color"))
+"""Likewise."""
 
 FAMILY = (
     ("graded", 2),
     ("graded", 2),
-    ("graded", 2),
     ("in range", 1),
     ("in range", 1),
     ("in range", 1),
-    ("two", 3),
-    ("two", 3),
+    ("two", 4),
+    ("two", 4),
     ("three", 1),
+    ("other", 2),
     ("other", 2),
     ("another image", 1),
     ("faint noise", 1),
@@ -70,26 +79,74 @@ def draw_family(images: Tensor, generator: torch.Generator) -> list[Draw]:
     ]
 
 
+def draw_moved_windows(
+    surroundings: Tensor, side: int, generator: torch.Generator
+) -> list[Draw]:
+    """Turn, shift or enlarge what lies under a window, weaker and stronger.
+
+    Where `draw_family` lets black move in, here the surroundings do: that is how a part of
+    a larger image looks when the image moves.
+
+    Args:
+        surroundings: float RGB [N, 3, S, S]; the window is its middle.
+        side: of the window, in pixels.
+        generator: draws kinds, strengths and directions.
+
+    Returns:
+        Two draws of windows [N, 3, side, side], the second stronger in the same direction.
+    """
+    count, full = len(surroundings), surroundings.shape[-1]
+    kinds = torch.tensor(MOVING)[torch.randint(len(MOVING), (count,), generator=generator)]
+    direction = torch.rand(count, generator=generator)
+    strong = torch.rand(count, generator=generator)
+    weak = strong * (0.2 + 0.7 * torch.rand(count, generator=generator))
+    draws = []
+    for share in (weak, strong):
+        moved = surroundings.clone()
+        amounts = _no_amounts(surroundings)
+        for number in MOVING:
+            distortion = DISTORTIONS[number]
+            rows = torch.nonzero(kinds == number)[:, 0]
+            if len(rows) == 0:
+                continue
+            drawn = distortion.with_strength(
+                strengths_of_amounts(distortion, share[rows]), direction[rows]
+            )
+            amounts[rows, number] = distortion.amount(drawn)
+            # A shift is a fraction of the side, and the window's side is meant.
+            scaled = drawn * side / full if distortion.name == "translate" else drawn
+            moved[rows] = distortion.apply(surroundings[rows], scaled)
+        draws.append(Draw(quantize(middle(moved, side)), amounts, torch.zeros(count)))
+    return draws
+
+
+def middle(images: Tensor, side: int) -> Tensor:
+    """Cut the middle [N, 3, side, side] out of images."""
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
+
+
 def strengths_of_amounts(distortion: Distortion, share: Tensor) -> Tensor:
     """Return strengths at given shares (0 to 1) of the way to the largest amount."""
     top = math.log1p(distortion.limit / distortion.threshold)
     return distortion.threshold * torch.expm1(share * top)
 
 
-def _nearer_farther() -> tuple[tuple[int, int], ...]:
+def _pairs(*kinds: str, within: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     pairs = []
     start = 0
     for kind, count in FAMILY:
-        if kind in ("graded", "other"):
-            pairs.append((start, start + 1))
-        elif kind == "two":
-            pairs += [(start, start + 2), (start + 1, start + 2)]
+        if kind in kinds:
+            pairs += [(start + near, start + far) for near, far in within]
         start += count
     return tuple(pairs)
 
 
-NEARER_FARTHER = _nearer_farther()
-"""Pairs of family members whose first should be no farther than the second, in any context."""
+GRADED = _pairs("graded", "other", within=((0, 1),))
+"""Pairs of family members (weaker, stronger) of one change: the second should be farther."""
+
+COMPOSED = _pairs("two", within=((0, 2), (1, 2), (0, 3), (1, 3)))
+"""Pairs (one change alone, two in turn): the second should be no nearer, in any context."""
 
 Member = tuple[Tensor, Tensor, Tensor]
 """Changed images, amounts and strength of another kind: see `Draw`."""
@@ -118,25 +175,19 @@ def _in_range(images: Tensor, generator: torch.Generator) -> list[Member]:
 
 
 def _two(images: Tensor, generator: torch.Generator) -> list[Member]:
-    """Two different distortions an image: each alone, and both in turn."""
-    order = _random_order(len(images), generator)
-    first = _single(images, order[:, 0], _any_strength(generator))
-    parameters: dict[str, Tensor] = {}
-    draw = _any_strength(generator)
-
-    def remembered(distortion: Distortion, rows: Tensor) -> Tensor:
-        if distortion.name not in parameters:
-            parameters[distortion.name] = draw(distortion, rows)
-        return parameters[distortion.name]
-
-    second = _single(images, order[:, 1], remembered)
-    both, _, other = _single(first[0], order[:, 1], remembered)
-    return [first, second, (both, first[1] + second[1], other)]
+    """Two different distortions an image: each alone, and both in either order."""
+    order = _related_order(len(images), generator)
+    first, second = (_once(_any_strength(generator)) for _ in range(2))
+    one = _single(images, order[:, 0], first)
+    two = _single(images, order[:, 1], second)
+    one_two, more, none = _single(one[0], order[:, 1], second)
+    two_one, less, _ = _single(two[0], order[:, 0], first)
+    return [one, two, (one_two, one[1] + more, none), (two_one, two[1] + less, none)]
 
 
 def _three(images: Tensor, generator: torch.Generator) -> list[Member]:
     """Three different distortions an image, in turn."""
-    order = _random_order(len(images), generator)
+    order = _related_order(len(images), generator)
     changed, amounts, other = _single(images, order[:, 0], _any_strength(generator))
     for step in (1, 2):
         changed, more, _ = _single(changed, order[:, step], _any_strength(generator))
@@ -147,7 +198,8 @@ def _three(images: Tensor, generator: torch.Generator) -> list[Member]:
 def _other(images: Tensor, generator: torch.Generator) -> list[Member]:
     """One of the other kinds of change an image, weaker and stronger."""
     kinds = torch.randint(len(TRAINED), (len(images),), generator=generator)
-    strong = torch.rand(len(images), generator=generator)
+    # Squares: faint changes are where a metric has most to learn.
+    strong = torch.rand(len(images), generator=generator).square()
     weak = strong * (0.2 + 0.7 * torch.rand(len(images), generator=generator))
     seed = int(torch.randint(2**31, (1,), generator=generator))
     members = []
@@ -199,7 +251,20 @@ def _single(images: Tensor, kinds: Tensor, parameters: Parameters) -> Member:
             drawn = parameters(distortion, rows)
             changed[rows] = distortion.apply(images[rows], drawn)
             amounts[rows, number] = distortion.amount(drawn)
-    return changed, amounts, torch.zeros(len(images))
+    visible = (changed - images).abs().mean(dim=(1, 2, 3))
+    return changed, amounts * (visible / (visible + INVISIBLE))[:, None], torch.zeros(len(images))
+
+
+def _once(draw: Parameters) -> Parameters:
+    """Return parameters that are drawn at the first call, and given again after that."""
+    drawn: dict[str, Tensor] = {}
+
+    def remembered(distortion: Distortion, rows: Tensor) -> Tensor:
+        if distortion.name not in drawn:
+            drawn[distortion.name] = draw(distortion, rows)
+        return drawn[distortion.name]
+
+    return remembered
 
 
 def _any_strength(generator: torch.Generator) -> Parameters:
@@ -219,8 +284,13 @@ def _any_strength(generator: torch.Generator) -> Parameters:
     return draw
 
 
-def _random_order(count: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(count, len(DISTORTIONS), generator=generator).argsort(dim=1)
+def _related_order(count: int, generator: torch.Generator) -> Tensor:
+    """Return random orders of the six [count, K], half of which begin with related ones."""
+    keys = torch.rand(count, len(DISTORTIONS), generator=generator)
+    which = torch.rand(count, generator=generator)
+    keys[:, MOVING] -= (which < 0.4).float()[:, None]
+    keys[:, TONES] -= (which > 0.9).float()[:, None]
+    return keys.argsort(dim=1)
 
 
 def _no_amounts(images: Tensor) -> Tensor:

@@ -18,20 +18,25 @@ SOURCE = "dps_train.pretrain"
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 
 WIDTHS = (16, 32, 64, 96)
-CONVOLUTIONS = (1, 2, 2, 2)
-"""Per stage: the first halves the resolution. The first stage has one, as it is the dearest."""
+CONVOLUTIONS = (1, 1, 2, 2)
+"""Per stage: the first halves the resolution. The early stages have one, as they are dearest."""
 
 
 class EmbeddedNetwork(nn.Module):
-    """Four stages of 3x3 convolutions, each halving the resolution."""
+    """Four stages of 3x3 convolutions, each halving the resolution.
 
-    def __init__(self) -> None:
+    Args:
+        batch_norm: with it the network trains faster; for use, it is folded into the
+            convolutions.
+    """
+
+    def __init__(self, *, batch_norm: bool = False) -> None:
         super().__init__()
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         narrow = 3
         for name, wide, convolutions in zip(LAYERS, WIDTHS, CONVOLUTIONS, strict=True):
-            blocks = [_block(narrow, wide, stride=2)]
-            blocks += [_block(wide, wide, stride=1) for _ in range(convolutions - 1)]
+            blocks = [block(narrow, wide, stride=2, batch_norm=batch_norm)]
+            blocks += [block(wide, wide, batch_norm=batch_norm) for _ in range(convolutions - 1)]
             stages[name] = nn.Sequential(*blocks)
             narrow = wide
         self.stages = nn.ModuleDict(stages)
@@ -45,9 +50,13 @@ class EmbeddedNetwork(nn.Module):
         return maps
 
 
-def _block(narrow: int, wide: int, *, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(wide),
-        nn.ReLU(),
+def block(
+    narrow: int, wide: int, *, kernel: int = 3, stride: int = 1, batch_norm: bool = False
+) -> nn.Sequential:
+    """Return a convolution that keeps the size (but for the stride), and a ReLU."""
+    convolution = nn.Conv2d(
+        narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=not batch_norm
     )
+    if batch_norm:
+        return nn.Sequential(convolution, nn.BatchNorm2d(wide), nn.ReLU())
+    return nn.Sequential(convolution, nn.ReLU())

@@ -5,9 +5,11 @@ every head is measured on the same ones. Definitions, per measure:
 
 * score: 2AFC over every pair of distortions that the ranking orders and every pair of
   draws in the paper's ranges, mean over images. A tie of distances counts 0.5.
-* baseline: the same for the uniform head on the same channel distances.
+* baseline: the same for the unadapted distance of the same pairs.
 * ceiling: the same for the true amounts of the draws.
 * improved: share of contexts whose score is above their baseline.
+* named: per distortion, share of draws in the paper's range of which its amount is larger
+  than every other amount; only for heads that report amounts.
 * monotonicity: per distortion, Spearman correlation of distance with strength from
   barely visible to the end of the range, averaged over images and contexts.
 * composition: share of (image, two distortions in range) where both in turn are at
@@ -20,29 +22,30 @@ every head is measured on the same ones. Definitions, per measure:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
+from dps_train.adapted import Adapted, additive_in, context_distances
 from dps_train.bank import FeatureDistances
 from dps_train.changes import HELD_OUT
 from dps_train.contexts import Context, importance_table, pair_table
 from dps_train.distortions import DISTORTIONS, NAMES, quantize
 from dps_train.draws import strengths_of_amounts
-from dps_train.heads import AdditiveHead, uniform_distance
-from dps_train.metric import Metric
+from dps_train.heads import AdditiveHead
 from dps_train.progress import track
 
 DRAWS = 4
 GRADES = 10
 BATCH = 256
 
-FloatArray = NDArray[np.float64]
+DISTANCES_AT_ONCE = 2**20
+"""Of one kind, over all contexts that are measured together: it bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ class EvaluationBank:
     noise: Tensor
     unseen: dict[str, Tensor]
 
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> EvaluationBank:
+        """Return the bank with every tensor [..., D] replaced by what `function` makes of it."""
+        return dataclasses.replace(
+            self,
+            drawn=function(self.drawn),
+            graded=function(self.graded),
+            composed=function(self.composed),
+            noise=function(self.noise),
+            unseen={name: function(z) for name, z in self.unseen.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -80,8 +94,8 @@ class Spread:
 class Measures:
     """See the module's definitions. `pairs` maps ``less>more`` to the 2AFC of that pair.
 
-    Scores are None where a context orders no two distortions, stability where the metric
-    ignores the least disruptive one.
+    Scores are None where a context orders no two distortions, `named` where the head
+    reports no amounts, stability where the metric ignores the least disruptive one.
     """
 
     rankings: int
@@ -92,6 +106,7 @@ class Measures:
     pairs: dict[str, float]
     baseline_pairs: dict[str, float]
     ceiling_pairs: dict[str, float]
+    named: dict[str, float] | None
     monotonicity: dict[str, float]
     composition: float
     stability: float | None
@@ -162,57 +177,52 @@ def build_evaluation_bank(
 
 @torch.no_grad()
 def evaluate(head: AdditiveHead, bank: EvaluationBank, contexts: Sequence[Context]) -> Measures:
-    """Measure a head in each of several contexts; see the module for the definitions."""
-    importances = importance_table(contexts)
+    """Measure an additive head in each of several contexts; see the module for the definitions."""
+    return evaluate_adapted(additive_in(head, contexts), bank, contexts)
+
+
+@torch.no_grad()
+def evaluate_adapted(
+    adapted: Adapted, bank: EvaluationBank, contexts: Sequence[Context]
+) -> Measures:
+    """Measure any head, adapted to each of several contexts; see the module for the definitions.
+
+    Args:
+        adapted: the head, one row of weights for each context.
+        bank: of held-out images.
+        contexts: what the head was adapted to.
+    """
     judged = pair_table(contexts)
-    kinds, _, images = bank.drawn_amounts.shape
-
-    def distances(z: Tensor) -> Tensor:
-        """Return distances in every context [R, ...] for z [..., D]."""
-        amounts = head.amounts(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
-        return torch.einsum("...k,rk->r...", amounts, importances)
-
-    drawn = distances(bank.drawn)
-    true_distances = importances[:, :kinds, None, None] * bank.drawn_amounts
-    uniform = uniform_distance(bank.drawn)[None].expand(len(contexts), -1, -1, -1)
-    score, ceiling = two_afc(drawn, judged), two_afc(true_distances, judged)
-    baseline = two_afc(uniform, judged)
-    graded = distances(bank.graded)
-    least = torch.where(judged.any(2) & ~judged.any(1), importances[:, :kinds], torch.inf)
-    least_drawn = drawn[torch.arange(len(contexts)), least.argmin(dim=1)]
+    uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
+    columns = bank.mapped(adapted.columns)
+    at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
+    marks = _joined(
+        [
+            _marks(columns, weights, importances, pairs)
+            for weights, importances, pairs in zip(
+                adapted.weights.split(at_once),
+                importance_table(contexts).split(at_once),
+                judged.split(at_once),
+                strict=True,
+            )
+        ]
+    )
+    baseline = two_afc(uniform[None], judged)
     return Measures(
         rankings=len(contexts),
-        score=_spread(score, judged),
+        score=_spread(marks.score, judged),
         baseline=_spread(baseline, judged),
-        ceiling=_spread(ceiling, judged),
-        improved=_improved(score, baseline, judged),
-        pairs=_by_pair(score, judged),
+        ceiling=_spread(marks.ceiling, judged),
+        improved=_improved(marks.score, baseline, judged),
+        pairs=_by_pair(marks.score, judged),
         baseline_pairs=_by_pair(baseline, judged),
-        ceiling_pairs=_by_pair(ceiling, judged),
-        monotonicity={
-            name: float(_spearman(graded[:, number], axis=1).mean())
-            for number, name in enumerate(NAMES)
-        },
-        composition=_composition(drawn[:, :, 0], distances(bank.composed)),
-        stability=_stability(distances(bank.noise), least_drawn.flatten(1)),
-        retention={
-            name: float(_spearman(distances(z), axis=1).mean()) for name, z in bank.unseen.items()
-        },
-        images=images,
-    )
-
-
-def measure(
-    metric: Metric,
-    images: Tensor,
-    contexts: Sequence[Context],
-    generator: torch.Generator,
-    device: torch.device,
-) -> Measures:
-    """Measure a trained metric on images [M, 3, size, size] in [0, 1]."""
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
-    return evaluate(
-        metric.head.cpu(), build_evaluation_bank(distances, images, generator), contexts
+        ceiling_pairs=_by_pair(marks.ceiling, judged),
+        named=None if adapted.names is None else named_share(columns.drawn),
+        monotonicity=dict(zip(NAMES, marks.monotonicity.mean(dim=0).tolist(), strict=True)),
+        composition=float(marks.composition.mean()),
+        stability=_finite_mean(marks.stability),
+        retention=dict(zip(bank.unseen, marks.retention.mean(dim=0).tolist(), strict=True)),
+        images=bank.noise.shape[0],
     )
 
 
@@ -220,17 +230,62 @@ def two_afc(distances: Tensor, judged: Tensor) -> Tensor:
     """Return how often the less disruptive of two changes is the closer one.
 
     Args:
-        distances: [R, K, V, M], of V draws of each of K distortions of M images.
+        distances: of V draws of each of K distortions of M images [R, K, V, M], or
+            [1, K, V, M] where they are the same in all contexts.
         judged: bool [R, K, K], pairs of (less, more) disruptive.
 
     Returns:
         [R, K, K] in [0, 1], mean over images and pairs of draws; NaN where not judged.
     """
-    table = torch.full(judged.shape, torch.nan)
-    for row, less, more in judged.nonzero().tolist():
-        close, far = distances[row, less, :, None], distances[row, more, None, :]
-        table[row, less, more] = ((far > close).float() + 0.5 * (far == close).float()).mean()
-    return table
+    rows, kinds, draws, images = distances.shape
+    count = draws**2 * images
+    table = torch.full((rows, kinds, kinds), torch.nan)
+    for one, other in itertools.combinations(range(kinds), 2):
+        first, second = distances[:, one, :, None], distances[:, other, None, :]
+        # Whole numbers and halves: the two directions add up to 1 exactly.
+        closer = (first < second).sum(dim=(1, 2, 3)) + 0.5 * (first == second).sum(dim=(1, 2, 3))
+        table[:, one, other] = closer / count
+        table[:, other, one] = (count - closer) / count
+    return torch.where(judged, table, torch.nan)
+
+
+def spearman(distances: Tensor, dim: int) -> Tensor:
+    """Return the rank correlation of distances with their position along a dimension.
+
+    Args:
+        distances: of any shape.
+        dim: along which they should rise.
+
+    Returns:
+        float64 in [-1, 1], without the dimension; 0 for a constant series.
+    """
+    count = distances.shape[dim]
+    # How many are below less how many are above is twice the rank about its mean, ties included.
+    ranks = torch.zeros(distances.shape)
+    for number in range(count):
+        ranks += torch.sign(distances - distances.narrow(dim, number, 1))
+    ranks = ranks.movedim(dim, -1).double()
+    position = torch.arange(count, dtype=torch.double) - (count - 1) / 2
+    norm = torch.sqrt(ranks.square().sum(dim=-1) * position.square().sum())
+    return (ranks @ position) / torch.where(norm > 0, norm, 1)
+
+
+def named_share(amounts: Tensor) -> dict[str, float]:
+    """Return how often the amount of what was done is the largest, per distortion.
+
+    Args:
+        amounts: of draws of single distortions [K, V, M, K + 1].
+
+    Returns:
+        Per distortion, the share of its draws of which its own amount is larger than every other.
+    """
+    shares = {}
+    for number, name in enumerate(NAMES):
+        others = amounts[number].clone()
+        others[..., number] = -torch.inf
+        largest = amounts[number, ..., number] > others.amax(dim=-1)
+        shares[name] = float(largest.double().mean())
+    return shares
 
 
 def calibration_quantiles(
@@ -246,22 +301,63 @@ def calibration_quantiles(
     return {name: table[:, number].tolist() for number, name in enumerate(NAMES)}
 
 
-def _composition(alone: Tensor, composed: Tensor) -> float:
-    """Compare both in turn [R, K, K, M] with the farther of the two alone [R, K, M]."""
+@dataclass(frozen=True)
+class _Marks:
+    """Measures of R contexts, one row each, means over the images.
+
+    Attributes:
+        score: [R, K, K], NaN where not judged.
+        ceiling: likewise.
+        monotonicity: [R, K].
+        composition: [R].
+        stability: [R], infinite or NaN where the least disruptive distortion is ignored.
+        retention: [R, U] of U kinds of change.
+    """
+
+    score: Tensor
+    ceiling: Tensor
+    monotonicity: Tensor
+    composition: Tensor
+    stability: Tensor
+    retention: Tensor
+
+
+def _marks(columns: EvaluationBank, weights: Tensor, importances: Tensor, judged: Tensor) -> _Marks:
+    """Measure some contexts together.
+
+    Args:
+        columns: what the weights multiply, in the place of z.
+        weights: [R, F].
+        importances: [R, K + 1].
+        judged: [R, K, K].
+    """
+    distances = columns.mapped(lambda read: context_distances(read, weights))
+    kinds = columns.drawn_amounts.shape[0]
+    true_distances = importances[:, :kinds, None, None] * columns.drawn_amounts
+    least = torch.where(judged.any(2) & ~judged.any(1), importances[:, :kinds], torch.inf)
+    least_drawn = distances.drawn[torch.arange(len(weights)), least.argmin(dim=1)]
+    typical = least_drawn.flatten(1).median(dim=1).values
+    unseen = [spearman(series, 1).mean(dim=1) for series in distances.unseen.values()]
+    return _Marks(
+        score=two_afc(distances.drawn, judged),
+        ceiling=two_afc(true_distances, judged),
+        monotonicity=spearman(distances.graded, 2).mean(dim=2),
+        composition=_composition(distances.drawn[:, :, 0], distances.composed),
+        stability=distances.noise.mean(dim=1) / typical,
+        retention=torch.stack(unseen, dim=1),
+    )
+
+
+def _joined(parts: Sequence[_Marks]) -> _Marks:
+    names = [field.name for field in dataclasses.fields(_Marks)]
+    return _Marks(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+def _composition(alone: Tensor, composed: Tensor) -> Tensor:
+    """Compare both in turn [R, K, K, M] with the farther of the two alone [R, K, M]: [R]."""
     farther = torch.maximum(alone[:, :, None], alone[:, None, :])
     different = ~torch.eye(alone.shape[1], dtype=torch.bool)
-    return float((composed >= farther)[:, different].float().mean())
-
-
-def _spearman(distances: Tensor, *, axis: int) -> FloatArray:
-    """Return the rank correlation with the position along `axis`; a constant series gives 0."""
-    ranks = np.moveaxis(rankdata(distances.numpy(), axis=axis), axis, -1)
-    position = np.arange(ranks.shape[-1], dtype=float)
-    ranks = ranks - ranks.mean(axis=-1, keepdims=True)
-    position -= position.mean()
-    norm = np.sqrt((ranks**2).sum(axis=-1) * (position**2).sum())
-    correlation: FloatArray = (ranks @ position) / np.where(norm > 0, norm, 1)
-    return correlation
+    return (composed >= farther)[:, different].double().mean(dim=(1, 2))
 
 
 def _mean(table: Tensor, judged: Tensor) -> Tensor:
@@ -275,10 +371,8 @@ def _improved(score: Tensor, baseline: Tensor, judged: Tensor) -> float | None:
     return float((_mean(score, judged) > _mean(baseline, judged)).float().mean())
 
 
-def _stability(noise: Tensor, least: Tensor) -> float | None:
-    """Compare distances of noise [R, M] with those of the least disruptive draws [R, V * M]."""
-    typical = least.median(dim=1).values
-    return float((noise.mean(dim=1) / typical).mean()) if bool((typical > 0).all()) else None
+def _finite_mean(values: Tensor) -> float | None:
+    return float(values.mean()) if bool(values.isfinite().all()) else None
 
 
 def _spread(table: Tensor, judged: Tensor) -> Spread | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dps_train.bank import Bank
 from dps_train.contexts import all_rankings, importance_table
-from dps_train.draws import NEARER_FARTHER
-from dps_train.heads import FLOOR, AdditiveHead, log_amount, uniform_distance, visibility
+from dps_train.draws import COMPOSED, GRADED
+from dps_train.heads import AdditiveHead, ChannelHead
 from dps_train.progress import track
 
 CROPS_PER_BATCH = 32
 LEARNING_RATE = 2e-3
+ADAPTING_RATE = 3e-4
+"""Of a head that has learnt already."""
+
 WEIGHT_DECAY = 1e-4
 BETA = 0.1
 """Where the losses turn from squared to linear."""
@@ -22,13 +27,23 @@ ABSENT_WEIGHT = 4.0
 """An amount that should be 0 counts this much more: in a context it may be multiplied by 32
 times the importance of what is really there."""
 
-COUNT_WEIGHT = (1.0, 1.0, 0.2, 0.05)
+COUNT_WEIGHT = (1.0, 1.0, 0.5, 0.2)
 """Weight of a pair by its number of distortions: what is hidden beneath others can only be
 guessed, and guesses on triples would leak into the clear cases."""
+
+COMPOSED_GAIN = 1.1
+"""Amounts of distortions that are combined are asked for a little larger than alone: what is not
+seen clearly is read too small, and then two changes would be nearer than one of them."""
+
+UNDER_WEIGHT = 3.0
+"""An amount in a combination that is read too small counts this much more, likewise."""
 
 ORDER_WEIGHT = 1.0
 ORDER_MARGIN = 0.02
 """By how much, in log distance, more of a change should be farther."""
+
+COMPOSED_WEIGHT = 0.4
+"""Of the order of two changes and one. With 1 and more, single changes are read worse."""
 
 CONTEXTS_PER_BATCH = 32
 CONTEXT_SLACK = 1 / 512
@@ -36,9 +51,9 @@ CONTEXT_SLACK = 1 / 512
 
 
 def fit_additive(
-    head: AdditiveHead, bank: Bank, *, epochs: int, generator: torch.Generator
+    head: ChannelHead, bank: Bank, *, epochs: int, generator: torch.Generator
 ) -> None:
-    """Train `head` in place; on return it is in evaluation mode.
+    """Train `head` anew, in place; on return it is in evaluation mode.
 
     Args:
         head: its names are the six distortions and `other`.
@@ -48,12 +63,25 @@ def fit_additive(
     """
     initialise(head, generator)
     head.fit_scales(bank.z.flatten(0, 1))
-    targets = target_amounts(head, bank.z, bank.amounts, bank.other)
+    _optimise(head, bank, epochs, LEARNING_RATE, generator)
+
+
+def adapt_additive(
+    head: AdditiveHead, bank: Bank, *, epochs: int, generator: torch.Generator
+) -> None:
+    """Train on from the weights that `head` has; see `fit_additive`."""
+    _optimise(head, bank, epochs, ADAPTING_RATE, generator)
+
+
+def _optimise(
+    head: AdditiveHead, bank: Bank, epochs: int, rate: float, generator: torch.Generator
+) -> None:
+    targets = target_amounts(bank.amounts, bank.other)
     contexts = importance_table(all_rankings())
-    optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
     starts = range(0, len(bank.z), CROPS_PER_BATCH)
     steps = [start for _ in range(epochs) for start in starts]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=len(steps))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=len(steps))
     order = torch.empty(0)
     head.train()
     for start in track(steps, "head"):
@@ -69,59 +97,77 @@ def fit_additive(
     head.eval()
 
 
-def additive_loss(head: AdditiveHead, z: Tensor, targets: Tensor, contexts: Tensor) -> Tensor:
+def additive_loss(
+    head: AdditiveHead,
+    z: Tensor,
+    targets: Tensor,
+    contexts: Tensor,
+    graded: Sequence[tuple[int, int]] = GRADED,
+) -> Tensor:
     """Return the training loss of a batch of families.
 
     Three parts: the amounts one by one; the logarithm of the distance in random contexts,
     in which a small amount of what matters counts as much as a large one of what does
-    not; and the order of the family members that `NEARER_FARTHER` lists.
+    not; and the order of the family members that `graded` and `COMPOSED` list.
 
     Args:
         head: the head.
         z: [B, F, D].
         targets: amounts [B, F, K + 1].
         contexts: importances [R, K + 1].
+        graded: pairs of members (weaker, stronger) of one change.
     """
-    evidence = head.evidence(z)
-    present = targets > 0
-    weights = torch.tensor(COUNT_WEIGHT)[present.sum(dim=-1)]
-    # Any evidence <= 0 already reads as "absent"; pushing it further would teach nothing.
-    fitted = torch.where(present, evidence, F.relu(evidence))
-    amount_loss = F.smooth_l1_loss(fitted, targets, beta=BETA, reduction="none")
-    amount_loss = (amount_loss * torch.where(present, 1.0, ABSENT_WEIGHT)).sum(dim=-1)
+    evidence, visible = head.evidence(z), head.visible(z)
+    weights = torch.tensor(COUNT_WEIGHT)[(targets > 0).sum(dim=-1)]
+    amount_loss = _amount_loss(evidence * visible, targets)
     # A soft cut-off keeps a gradient where an amount is wrongly read as 0.
-    seen = visibility(uniform_distance(z)[..., None], head.threshold)
-    distances = (F.softplus(evidence, beta=20) * seen) @ contexts.T
+    distances = (F.softplus(evidence, beta=20) * visible) @ contexts.T
     logs = torch.log(distances + CONTEXT_SLACK)
     difference = logs - torch.log(targets @ contexts.T + CONTEXT_SLACK)
     context_loss = F.smooth_l1_loss(
         difference, torch.zeros_like(difference), beta=BETA, reduction="none"
     ).mean(dim=-1)
-    nearer, farther = torch.tensor(NEARER_FARTHER).T
-    order_loss = F.relu(logs[:, nearer] - logs[:, farther] + ORDER_MARGIN).mean()
-    return (weights * (amount_loss + context_loss)).mean() + ORDER_WEIGHT * order_loss
+    weaker, stronger = torch.tensor(graded).T
+    graded_loss = F.relu(logs[:, weaker] - logs[:, stronger] + ORDER_MARGIN).mean()
+    alone, composed = torch.tensor(COMPOSED).T
+    # The combination alone has to give way: a single change is read well, and should stay so.
+    composed_loss = F.relu(logs[:, alone].detach() - logs[:, composed] + ORDER_MARGIN).mean()
+    return (
+        (weights * (amount_loss + context_loss)).mean()
+        + ORDER_WEIGHT * graded_loss
+        + COMPOSED_WEIGHT * composed_loss
+    )
 
 
-def target_amounts(head: AdditiveHead, z: Tensor, amounts: Tensor, other: Tensor) -> Tensor:
+def _amount_loss(read: Tensor, targets: Tensor) -> Tensor:
+    """Return the error [B, F] of amounts [B, F, K + 1] before they are cut off at 0."""
+    present = targets > 0
+    combined = (present.sum(dim=-1, keepdim=True) > 1) & present
+    # Anything <= 0 already reads as "absent"; pushing it further would teach nothing.
+    error = torch.where(present, read, F.relu(read)) - targets * torch.where(
+        combined, COMPOSED_GAIN, 1.0
+    )
+    linear = F.smooth_l1_loss(error, torch.zeros_like(error), beta=BETA, reduction="none")
+    # Where several are combined the reading is a guess: the mean is wanted, not the median,
+    # which for a rare one would be 0.
+    loss = torch.where(combined, 2 * error.square(), linear)
+    loss = loss * torch.where(combined & (error < 0), UNDER_WEIGHT, 1.0)
+    return (loss * torch.where(present, 1.0, ABSENT_WEIGHT)).sum(dim=-1)
+
+
+def target_amounts(amounts: Tensor, other: Tensor) -> Tensor:
     """Return what the head should report [..., K + 1].
 
-    Other kinds of change have no strength in common, so where one is at work the plain
-    feature difference is the target of `other`. The floor that the head adds by itself is
-    taken off.
-
     Args:
-        head: gives the scale of feature differences.
-        z: channel distances [..., D].
         amounts: of the distortions [..., K].
-        other: strength of another kind of change [...]; above 1, as a factor, for images
-            that are farther apart than any change brings them.
+        other: strength of another kind of change [...] in [0, 1], or more for another image.
     """
-    difference = log_amount(uniform_distance(z), head.threshold, head.reference)
-    target = torch.where(other > 0, (1 - FLOOR) * difference * other.clamp(min=1), 0)
-    return torch.cat([amounts, target[..., None]], dim=-1)
+    # Faint changes of other kinds should show as well: the root is steep at 0.
+    shown = torch.where(other < 1, other.sqrt(), other)
+    return torch.cat([amounts, shown[..., None]], dim=-1)
 
 
-def initialise(head: AdditiveHead, generator: torch.Generator) -> None:
+def initialise(head: ChannelHead, generator: torch.Generator) -> None:
     """Draw the weights of the head's layers."""
     for layer in head.layers:
         if isinstance(layer, torch.nn.Linear):

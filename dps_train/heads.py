@@ -36,9 +36,60 @@ def log_amount(total: Tensor, threshold: Tensor, reference: Tensor) -> Tensor:
 class AdditiveHead(nn.Module):
     """Amounts of each distortion and of `other`; a context is only how much each counts.
 
-    amount_k = relu(MLP_k(log(1 + z / scale))) * u / (u + threshold), with u the sum of z.
+    amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance.
     `other` has a small share of log(1 + u / threshold) added, so that whatever changes the
     features changes the distance. distance = sum of importance_k * amount_k.
+
+    How evidence and u are read from z is up to the kinds of head below.
+
+    Args:
+        names: of the amounts, `other` last.
+    """
+
+    threshold: Tensor
+    reference: Tensor
+    importances: Tensor
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+        self.register_buffer("threshold", torch.tensor(1.0))
+        self.register_buffer("reference", torch.tensor(1.0))
+        self.register_buffer("importances", torch.ones(len(names)))
+
+    def evidence(self, z: Tensor) -> Tensor:
+        """Return evidence [..., K + 1] for z [..., D], before it is cut off at 0 and faded."""
+        raise NotImplementedError
+
+    def total(self, z: Tensor) -> Tensor:
+        """Return the unadapted distance [...] of z [..., D]."""
+        raise NotImplementedError
+
+    def set_importances(self, importances: Mapping[str, float]) -> None:
+        """Set the context: one importance >= 0 for each of `names`."""
+        self.importances.copy_(torch.tensor([importances[name] for name in self.names]))
+
+    def visible(self, z: Tensor) -> Tensor:
+        """Return the factor [..., 1] in [0, 1) that fades amounts out at the faintest changes."""
+        return visibility(self.total(z)[..., None], self.threshold)
+
+    def amounts_from(self, evidence: Tensor, z: Tensor) -> Tensor:
+        """Return the amounts [..., K + 1] for given evidence."""
+        amounts = F.relu(evidence) * self.visible(z)
+        floor = FLOOR * log_amount(self.total(z)[..., None], self.threshold, self.reference)
+        return torch.cat([amounts[..., :-1], amounts[..., -1:] + floor], dim=-1)
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """Return the amounts [..., K + 1] >= 0 of z [..., D]."""
+        return self.amounts_from(self.evidence(z), z)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return distances [...] in the context that is set."""
+        return self.amounts(z) @ self.importances
+
+
+class ChannelHead(AdditiveHead):
+    """Read the channel distances of any backbone: evidence = MLP(log(1 + z / scale)).
 
     Args:
         channels: length of z.
@@ -49,13 +100,9 @@ class AdditiveHead(nn.Module):
     scale: Tensor
     center: Tensor
     spread: Tensor
-    threshold: Tensor
-    reference: Tensor
-    importances: Tensor
 
     def __init__(self, channels: int, names: tuple[str, ...], hidden: int = 256) -> None:
-        super().__init__()
-        self.names = names
+        super().__init__(names)
         self.hidden = hidden
         self.layers = nn.Sequential(
             nn.Linear(channels, hidden),
@@ -67,43 +114,50 @@ class AdditiveHead(nn.Module):
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("center", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
-        self.register_buffer("threshold", torch.tensor(1.0))
-        self.register_buffer("reference", torch.tensor(1.0))
-        self.register_buffer("importances", torch.ones(len(names)))
 
     def fit_scales(self, z: Tensor) -> None:
         """Take the scales of the inputs from typical channel distances [P, D]."""
-        self.follow_scales(z, 1.0)
-
-    def follow_scales(self, z: Tensor, pace: float) -> None:
-        """Move the scales some of the way (0 to 1) to those of other channel distances."""
-        self.scale.lerp_(0.1 * z.median(dim=0).values, pace).clamp_(min=SMALLEST_SCALE)
+        self.scale.copy_((0.1 * z.median(dim=0).values).clamp(min=SMALLEST_SCALE))
         typical = torch.log1p(z / self.scale)
-        self.center.lerp_(typical.mean(dim=0), pace)
-        self.spread.lerp_(typical.std(dim=0) + 1e-4, pace)
-        self.reference.lerp_(uniform_distance(z).median(), pace)
+        self.center.copy_(typical.mean(dim=0))
+        self.spread.copy_(typical.std(dim=0) + 1e-4)
+        self.reference.copy_(uniform_distance(z).median())
         self.threshold.copy_(1e-3 * self.reference)
 
-    def set_importances(self, importances: Mapping[str, float]) -> None:
-        """Set the context: one importance >= 0 for each of `names`."""
-        self.importances.copy_(torch.tensor([importances[name] for name in self.names]))
-
     def evidence(self, z: Tensor) -> Tensor:
-        """Return the MLP's output [N, K + 1] before it is cut off at 0 and faded."""
+        """See `AdditiveHead`."""
         evidence: Tensor = self.layers((torch.log1p(z / self.scale) - self.center) / self.spread)
         return evidence
 
-    def amounts_from(self, evidence: Tensor, z: Tensor) -> Tensor:
-        """Return the amounts [N, K + 1] for given evidence."""
-        total = uniform_distance(z)[:, None]
-        amounts = F.relu(evidence) * visibility(total, self.threshold)
-        floor = FLOOR * log_amount(total, self.threshold, self.reference)
-        return torch.cat([amounts[:, :-1], amounts[:, -1:] + floor], dim=1)
+    def total(self, z: Tensor) -> Tensor:
+        """See `AdditiveHead`."""
+        return uniform_distance(z)
 
-    def amounts(self, z: Tensor) -> Tensor:
-        """Return the amounts [N, K + 1] >= 0 of channel distances [N, D]."""
-        return self.amounts_from(self.evidence(z), z)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return distances [N] in the context that is set."""
-        return self.amounts(z) @ self.importances
+class PairHead(AdditiveHead):
+    """Read the code of a `dps_train.pair_encoder.PairEncoder`.
+
+    Args:
+        code: length of the code; z is one longer, the unadapted distance comes first.
+        names: of the amounts, `other` last.
+    """
+
+    HIDDEN = 128
+    THRESHOLD = 1e-3
+    """Of the unadapted distance: the encoder is trained to have typical ones near 1."""
+
+    def __init__(self, code: int, names: tuple[str, ...]) -> None:
+        super().__init__(names)
+        self.layers = nn.Sequential(
+            nn.GELU(), nn.Linear(code, self.HIDDEN), nn.GELU(), nn.Linear(self.HIDDEN, len(names))
+        )
+        self.threshold.fill_(self.THRESHOLD)
+
+    def evidence(self, z: Tensor) -> Tensor:
+        """See `AdditiveHead`."""
+        evidence: Tensor = self.layers(z[..., 1:])
+        return evidence
+
+    def total(self, z: Tensor) -> Tensor:
+        """See `AdditiveHead`."""
+        return z[..., 0]

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from dps_train.comparisons import Comparison, local_maps
+from dps_train.comparisons import Comparison
 from dps_train.heads import AdditiveHead
+from dps_train.pair_encoder import PairEncoder
 
 MAP_CELLS = 16
 """Cells along each side of the map that shows where a distance comes from."""
@@ -45,6 +46,8 @@ class Preprocess(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
+        self.normalize_mean = _three(mean)
+        self.normalize_std = _three(std)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -58,21 +61,32 @@ class Preprocess(nn.Module):
         return self.normalize(resize(planes, self.size))
 
 
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def shares(places: Tensor) -> Tensor:
+    """Scale maps >= 0 [N, H, W] to a mean of 1; a map of 0 stays 0."""
+    mean = places.mean(dim=(1, 2), keepdim=True)
+    return places / torch.where(mean > 0, mean, 1)
+
+
 class Metric(nn.Module):
     """A perceptual distance that explains itself.
 
     Args:
         preprocess: uint8 images to normalised ones.
         backbone: normalised images to feature maps.
-        comparison: two lists of feature maps to channel distances.
-        head: channel distances to amounts and distance.
+        comparison: two lists of feature maps to z.
+        head: z to amounts and distance.
     """
 
     def __init__(
         self,
         preprocess: Preprocess,
         backbone: Backbone,
-        comparison: Comparison,
+        comparison: Comparison | PairEncoder,
         head: AdditiveHead,
     ) -> None:
         super().__init__()
@@ -82,7 +96,7 @@ class Metric(nn.Module):
         self.head = head
 
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compare images of equal height and width.
+        """Compare whole images of equal height and width in the context that is set.
 
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
@@ -93,32 +107,35 @@ class Metric(nn.Module):
             amounts [N, K + 1], >= 0;
             map [N, `MAP_CELLS`, `MAP_CELLS`], whose mean is the distance.
         """
+        amounts, where = self.read(reference, distorted)
+        distance = amounts @ self.head.importances
+        return distance, amounts, distance[:, None, None] * where
+
+    def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return amounts [N, K + 1], and where features differ, as a map of mean 1 (or 0)."""
         first, second = self.features(reference, distorted)
         amounts = self.head.amounts(self.comparison(first, second))
-        distance = amounts @ self.head.importances
-        return distance, amounts, self.map(first, second, distance)
+        return amounts, shares(self.comparison.difference_map(first, second, MAP_CELLS))
 
     def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return both images' feature maps, each [N, C, H', W'] per layer."""
         # One batch for both, so that equal images go through equal arithmetic.
-        both = torch.cat([reference, distorted])
-        maps = self.comparison.normalized(self.backbone(self.preprocess(both)))
-        count, references = distorted.shape[0], reference.shape[0]
-        # 0, 1, 2 ... for as many references as candidates, 0, 0, 0 ... for one: both cases
-        # are one graph.
-        last = torch.arange(references, device=reference.device)[-1:]
-        index = torch.minimum(torch.arange(count, device=reference.device), last)
+        both = torch.cat([reference, distorted]).permute(0, 3, 1, 2).float() / 255
+        maps = self.maps(resize(both, self.preprocess.size))
+        index = self.reference_index(reference, distorted)
+        references = reference.shape[0]
         return [layer[:references][index] for layer in maps], [layer[references:] for layer in maps]
 
-    def map(self, first: list[Tensor], second: list[Tensor], distance: Tensor) -> Tensor:
-        """Return where the distance comes from: [N, cells, cells], mean = distance.
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return feature maps of float RGB [N, 3, H, W] in [0, 1] at the working size."""
+        return self.comparison.normalized(self.backbone(self.preprocess.normalize(images)))
 
-        The head reads each cell as if the whole image looked like it; what it reads is
-        scaled to the distance of the pair.
+    @staticmethod
+    def reference_index(reference: Tensor, distorted: Tensor) -> Tensor:
+        """Return which reference each candidate is compared with: [N].
+
+        0, 1, 2 ... for as many references as candidates, 0, 0, 0 ... for one: both cases
+        are one graph.
         """
-        z = local_maps(self.comparison, first, second, MAP_CELLS)
-        cells = self.head(z.permute(0, 2, 3, 1).flatten(0, 2))
-        cells = cells.reshape(-1, MAP_CELLS, MAP_CELLS)
-        mean = cells.mean(dim=(1, 2), keepdim=True)
-        # An image without any difference has a mean of 0, and a map of 0.
-        return cells * (distance[:, None, None] / torch.where(mean > 0, mean, 1))
+        last = torch.arange(reference.shape[0], device=reference.device)[-1:]
+        return torch.minimum(torch.arange(distorted.shape[0], device=reference.device), last)

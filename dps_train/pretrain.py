@@ -1,16 +1,17 @@
-"""Make the embedded backbone: ``python -m dps_train.pretrain``.
+"""Make the embedded metric: ``python -m dps_train.pretrain``.
 
-The network learns, end to end and for all rankings at once, to tell the amounts of the
-six distortions and of other kinds of change apart, on data that anyone has:
-scikit-image's bundled photographs and dead leaves, cropped, recoloured and mirrored.
-The photographs held out of `sample` stay out. The head is a means only: what is kept are
-the network's weights, on which any head can be trained.
+Backbone, pair encoder and head learn together, for all rankings at once, to tell the
+amounts of the six distortions and of other kinds of change apart, on data that anyone
+has: scikit-image's bundled photographs and drawn images (`dps_train.data.pretraining`),
+recoloured and mirrored. The photographs held out of `sample` stay out.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import safetensors.torch
 import torch
@@ -20,132 +21,181 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dps_infer.command import run, say
 from dps_infer.files import atomic_file, check_output
-from dps_train import embedded
+from dps_infer.manifest import DataInfo
+from dps_train import embedded, universal
 from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD
-from dps_train.comparisons import Comparison
 from dps_train.contexts import AMOUNTS, all_rankings, importance_table
-from dps_train.data.batches import TRAINING_SIZE, random_crops
-from dps_train.data.dead_leaves import dead_leaves
-from dps_train.data.sources import TRAINING_PHOTOGRAPHS, Image, photograph
+from dps_train.data.pretraining import pretraining_images
 from dps_train.distortions import quantize
-from dps_train.draws import FAMILY_SIZE, draw_family
-from dps_train.fit import CONTEXTS_PER_BATCH, additive_loss, initialise, target_amounts
-from dps_train.heads import AdditiveHead
+from dps_train.draws import (
+    FAMILY_SIZE,
+    GRADED,
+    Draw,
+    draw_family,
+    draw_moved_windows,
+    middle,
+)
+from dps_train.fit import CONTEXTS_PER_BATCH, additive_loss, target_amounts
+from dps_train.folding import fold_convolutions, fold_inputs, half_state
+from dps_train.heads import PairHead
+from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
 from dps_train.progress import track
+from dps_train.universal import Recipe
 
 NAME = "dps-pretrain"
 
-MORE_PHOTOGRAPHS = ("gravel", "coins", "moon", "immunohistochemistry", "page", "text", "clock")
-LEAVES = 96
-CROPS_PER_BATCH = 24
-LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 0.01
-AVERAGE = 0.995
-"""Share that the running average of the weights keeps at each step."""
+IMAGES = 20_000
+SURROUNDINGS = 96
+"""Pixels along each side of the images of which the middle is looked at."""
 
-SETTLED = 0.3
-"""Share of the training after which the scales of the head's inputs stay as they are."""
+CROPS_PER_STEP = 14
+MEMBERS = FAMILY_SIZE + 2
+LEARNING_RATE = 2.5e-3
+WEIGHT_DECAY = 0.02
+WARM_UP = 100
+"""Steps over which the learning rate rises; over the second half of the training it falls."""
+
+AVERAGE = 0.998
+"""Share that the running average of the weights keeps at each step."""
 
 
 class Pretraining(nn.Module):
-    """The network with the head that teaches it."""
+    """The parts of the embedded metric, with batch normalisation."""
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.network = embedded.EmbeddedNetwork().to(memory_format=torch.channels_last)
-        _initialise_network(self.network, generator)
-        self.comparison = Comparison("spatial+mean")
-        channels = self.z(torch.rand(2, 3, 64, 64), torch.rand(2, 1, 3, 64, 64)).shape[-1]
-        self.head = AdditiveHead(channels, AMOUNTS)
-        initialise(self.head, generator)
+        self.backbone = embedded.EmbeddedNetwork(batch_norm=True)
+        self.comparison = PairEncoder(batch_norm=True)
+        self.head = PairHead(CODE, AMOUNTS)
 
     def z(self, reference: Tensor, changed: Tensor) -> Tensor:
-        """Return z [C, F, D] of references [C, 3, H, W] and their families [C, F, 3, H, W]."""
-        crops, family = changed.shape[:2]
-        images = _normalize(torch.cat([reference, changed.flatten(0, 1)]))
-        # Half precision and channels last are several times faster on CPUs; the comparison,
-        # whose differences are small, stays in full precision.
+        """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W]."""
+        crops, members = changed.shape[:2]
+        images = _normalize(torch.cat([reference, changed.transpose(0, 1).flatten(0, 1)]))
+        # Half precision and channels last are several times faster on CPUs.
         with torch.autocast("cpu", torch.bfloat16):
-            maps = self.network(images.to(memory_format=torch.channels_last)).values()
-        normalized = self.comparison.normalized([layer.float() for layer in maps])
-        first = [layer[:crops].repeat_interleave(family, dim=0) for layer in normalized]
-        second = [layer[crops:] for layer in normalized]
-        return self.comparison(first, second).unflatten(0, (crops, family))
+            maps = self.backbone(images.to(memory_format=torch.channels_last)).values()
+            first = [torch.cat([layer[:crops]] * members) for layer in maps]
+            second = [layer[crops:] for layer in maps]
+            return self.comparison(first, second).unflatten(0, (members, crops)).transpose(0, 1)
 
 
-def pretrain(steps: int, seed: int) -> dict[str, Tensor]:
-    """Train the embedded network.
+def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
+    """Train the embedded metric.
 
     Args:
-        steps: batches of `CROPS_PER_BATCH` crops with a family of changes each.
+        steps: batches of `CROPS_PER_STEP` images with `MEMBERS` changes each.
         seed: of everything random.
 
     Returns:
-        The network's parameters and buffers, averaged over the last steps.
+        The metric's parts, averaged over the last steps, and how they came about.
     """
     generator = torch.Generator().manual_seed(seed)
-    images = _images(generator)
-    model = Pretraining(generator)
-    average = AveragedModel(
-        model.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True
+    images = pretraining_images(IMAGES, SURROUNDINGS, generator)
+    model = _seeded(generator).to(memory_format=torch.channels_last)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    optimizer = _optimizer(model)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, (step + 1) / WARM_UP, 2 * (1 - step / steps))
     )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     contexts = importance_table(all_rankings())
+    graded = (*GRADED, (FAMILY_SIZE, FAMILY_SIZE + 1))
     for step in track(range(steps), "pretraining"):
-        crops = recolour(random_crops(images, CROPS_PER_BATCH, TRAINING_SIZE, generator), generator)
+        rows = torch.randint(len(images), (CROPS_PER_STEP,), generator=generator)
+        surroundings = vary(images[rows].float() / 255, generator)
+        crops = middle(surroundings, IMAGE_SIZE)
         family = draw_family(crops, generator)
+        family += draw_moved_windows(surroundings, IMAGE_SIZE, generator)
         z = model.z(crops, torch.stack([draw.images for draw in family], dim=1))
-        if step < SETTLED * steps:
-            model.head.follow_scales(z.detach().flatten(0, 1), 1.0 if step == 0 else 0.05)
-        targets = target_amounts(
-            model.head,
-            z.detach(),
-            torch.stack([draw.amounts for draw in family], dim=1),
-            torch.stack([draw.other for draw in family], dim=1),
-        )
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
-        loss = additive_loss(model.head, z, targets, contexts[drawn])
+        loss = additive_loss(model.head, z, _targets(family), contexts[drawn], graded)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
         schedule.step()
-        average.update_parameters(model.network)
+        average.update_parameters(model)
         if step % 100 == 99:
             say(NAME, f"step {step + 1} of {steps}: loss {loss.item():.3f}")
-    network = average.module
-    assert isinstance(network, nn.Module)
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
+    averaged = average.module
+    assert isinstance(averaged, Pretraining)
+    data = DataInfo(
+        source="dps_train.data.pretraining",
+        images=len(images),
+        sha256=hashlib.sha256(images.numpy().data).hexdigest(),
+    )
+    return averaged, Recipe(data, steps, seed)
 
 
-def recolour(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary channels' order, gamma and saturation of float images [N, 3, H, W] in [0, 1]."""
+def vary(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror float images [N, 3, S, S] in [0, 1]; vary order, gain, gamma and saturation."""
     count = len(images)
+    draw = torch.rand(count, 6, 1, 1, 1, generator=generator)
+    images = torch.where(draw[:, 0] < 0.5, images.flip(-1), images)
+    images = torch.where(draw[:, 1] < 0.2, images.flip(-2), images)
+    images = torch.where(draw[:, 2] < 0.2, images.transpose(2, 3), images)
     order = torch.rand(count, 3, generator=generator).argsort(dim=1)
+    order = torch.where(draw[:, 3, 0, 0] < 0.5, order, torch.arange(3))
     images = images[torch.arange(count)[:, None], order]
-    draw = torch.randn(count, 2, 1, 1, 1, generator=generator)
-    images = images.clamp(min=1e-6) ** torch.exp(0.35 * draw[:, 0])
+    normal = torch.randn(count, 5, 1, 1, generator=generator)
+    images = images.clamp(min=1e-6) ** torch.exp(0.3 * normal[:, :1])
+    images = images * torch.exp(0.12 * normal[:, 1:4] * (draw[:, 4] < 0.5))
+    level = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = level + (images - level) * (0.7 + 0.6 * draw[:, 5])
     grey = images.mean(dim=1, keepdim=True)
-    return quantize(grey + (images - grey) * torch.exp(0.3 * draw[:, 1]))
+    return quantize(grey + (images - grey) * torch.exp(0.3 * normal[:, 4:]))
 
 
-def _images(generator: torch.Generator) -> list[Image]:
-    photographs = [photograph(name) for name in (*TRAINING_PHOTOGRAPHS, *MORE_PHOTOGRAPHS)]
-    leaves = [dead_leaves(256, generator) for _ in range(LEAVES)]
-    # Photographs are few and rich: they make up half of what is seen.
-    return photographs * (LEAVES // len(photographs)) + leaves
+def fold(model: Pretraining) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the weights of the backbone, and those of pair encoder and head, as stored."""
+    model = copy.deepcopy(model).eval()
+    fold_convolutions(model)
+    statistics = model.comparison.statistics
+    assert isinstance(statistics.normalize, nn.BatchNorm1d)
+    fold_inputs(statistics.normalize, statistics.linear)
+    statistics.normalize = nn.Identity()
+    rest = {
+        f"{part}.{name}": value
+        for part in ("comparison", "head")
+        for name, value in half_state(getattr(model, part)).items()
+    }
+    return half_state(model.backbone), rest
+
+
+def _targets(family: list[Draw]) -> Tensor:
+    """Return the amounts to report: [C, M, K + 1]."""
+    return target_amounts(
+        torch.stack([draw.amounts for draw in family], dim=1),
+        torch.stack([draw.other for draw in family], dim=1),
+    )
+
+
+def _seeded(generator: torch.Generator) -> Pretraining:
+    """Return the parts with weights drawn from `generator`."""
+    # PyTorch's layers draw from the global state when they are made: fork and seed it.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        return Pretraining()
+
+
+def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    matrices = [value for value in model.parameters() if value.dim() > 1]
+    vectors = [value for value in model.parameters() if value.dim() <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+        betas=(0.9, 0.98),
+    )
 
 
 def _normalize(images: Tensor) -> Tensor:
     mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
     return (images - mean) / torch.tensor(IMAGENET_STD)[:, None, None]
-
-
-def _initialise_network(network: nn.Module, generator: torch.Generator) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
 
 
 app = typer.Typer(
@@ -155,19 +205,23 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 2000,
+    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 8000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    out: Annotated[Path, typer.Option(help="The weight file to write.")] = embedded.WEIGHTS,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the two weight files; default: the package's own.")
+    ] = embedded.WEIGHTS.parent,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
 ) -> None:
-    """Train the embedded backbone and write its weights."""
-    check_output(out, force=force)
-    weights = pretrain(steps, seed)
-    recipe = {"steps": str(steps), "seed": str(seed), "crops_per_step": str(CROPS_PER_BATCH)}
-    with atomic_file(out, force=force) as temporary:
-        safetensors.torch.save_file(weights, temporary, metadata=recipe)
-    pairs = steps * CROPS_PER_BATCH * FAMILY_SIZE
-    say(NAME, f"{out} written after {pairs} pairs")
+    """Train the embedded metric and write its weights."""
+    files = [out / embedded.WEIGHTS.name, out / universal.WEIGHTS.name]
+    for file in files:
+        check_output(file, force=force)
+    model, recipe = pretrain(steps, seed)
+    for file, weights in zip(files, fold(model), strict=True):
+        with atomic_file(file, force=force) as temporary:
+            safetensors.torch.save_file(weights, temporary, metadata=recipe.metadata())
+    pairs = steps * CROPS_PER_STEP * MEMBERS
+    say(NAME, f"{' and '.join(str(file) for file in files)} written after {pairs} pairs")
 
 
 if __name__ == "__main__":

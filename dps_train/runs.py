@@ -15,13 +15,15 @@ from pathlib import Path
 import msgspec
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from dps_infer.errors import DpsError
 from dps_infer.files import atomic_folder, sha256_file
 from dps_infer.manifest import Calibration, MetricInfo
+from dps_train import pair_encoder
 from dps_train.backbones import Backbone
 from dps_train.comparisons import Comparison
-from dps_train.heads import AdditiveHead
+from dps_train.heads import ChannelHead, PairHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.training import Trained
 from dps_train.weights import load_strictly, read_weights
@@ -45,8 +47,8 @@ class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: int
     metric: MetricInfo
     calibration: Calibration
-    hidden: int
-    """Width of the head's hidden layers."""
+    hidden: int | None
+    """Width of the hidden layers of a `ChannelHead`; None for a `PairHead`."""
     settings: dict[str, int]
     """Of the training, for the record."""
     files: dict[str, str]
@@ -71,6 +73,7 @@ def save_run(
     Raises:
         OutputError: it exists (without `force`) or cannot be written.
     """
+    head = trained.metric.head
     with atomic_folder(folder, force=force) as temporary:
         state = {
             name: value.cpu().contiguous() for name, value in trained.metric.state_dict().items()
@@ -83,7 +86,7 @@ def save_run(
             format=FORMAT_VERSION,
             metric=trained.info,
             calibration=trained.calibration,
-            hidden=trained.metric.head.hidden,
+            hidden=head.hidden if isinstance(head, ChannelHead) else None,
             settings=dict(settings),
             files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},
         )
@@ -111,22 +114,37 @@ def load_run(folder: Path) -> tuple[Metric, RunManifest]:
                 "restore it or train again"
             )
     weights = read_weights(folder / METRIC)
-    if "head.scale" not in weights:
+    if "head.importances" not in weights:
         raise RunError(f"{folder / METRIC} holds no additive head: train it again")
+    metric = _metric(manifest, weights)
     info = manifest.metric
-    metric = Metric(
-        Preprocess(info.working_size, info.normalize_mean, info.normalize_std),
-        Backbone(info.backbone, info.layers),
-        Comparison(info.comparison, channel_norm=info.channel_norm),
-        AdditiveHead(len(weights["head.scale"]), tuple(info.importances), manifest.hidden),
-    )
     load_strictly(metric, weights, origin=str(folder / METRIC))
-    stated = torch.tensor(list(info.importances.values()))
+    stated = torch.tensor(list((info.importances or {}).values()))
     if not torch.equal(metric.head.importances, stated):
         raise RunError(
             f"{folder / MANIFEST} states other importances than {METRIC} holds: train it again"
         )
     return metric.eval(), manifest
+
+
+def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
+    """Return the modules that a run's weights belong to."""
+    info = manifest.metric
+    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
+    backbone = Backbone(info.backbone, info.layers)
+    names = tuple(info.amounts)
+    if info.comparison == pair_encoder.NAME:
+        return Metric(
+            preprocess,
+            backbone,
+            pair_encoder.PairEncoder(),
+            PairHead(pair_encoder.CODE, names),
+        )
+    comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
+    channels = len(weights["head.scale"]) if "head.scale" in weights else 0
+    return Metric(
+        preprocess, backbone, comparison, ChannelHead(channels, names, manifest.hidden or 0)
+    )
 
 
 def read_manifest(folder: Path) -> RunManifest:

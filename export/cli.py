@@ -1,4 +1,4 @@
-"""The command line ``dps-export``: freeze a trained metric into one ONNX file."""
+"""The command line ``dps-export``: freeze a metric into one ONNX file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dps_infer.command import DebugOption, run, say
+from dps_infer.errors import UsageError
 
 NAME = "dps-export"
 
@@ -22,23 +23,79 @@ def export(
         Path | None,
         typer.Argument(metavar="[RUN]", help="Run folder of dps-train; default: the newest."),
     ] = None,
+    ranking: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Instead of a run, freeze this context into the universal metric that comes "
+            "with dps-infer: distortions from the least to the most disruptive.",
+        ),
+    ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=NUMBER,...",
+            help="The same by how much each distortion counts: color=0.1,blur=5.",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="With --ranking or --importance: another universal file to freeze.",
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The context file to write.")
     ] = Path("ctx.onnx"),
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Freeze a trained metric into one ONNX file, the context file.
+    """Freeze a metric into one ONNX file, the context file.
 
-    The file is written only after onnxruntime has run it on photographs and agreed with
-    PyTorch. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
+    Either a metric that dps-train has trained (RUN), or the universal one in a context of
+    your own (--ranking or --importance), which needs neither PyTorch nor a training.
+
+    The file is written only after onnxruntime has run it and agreed with PyTorch, or with the
+    universal file. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    from dps_export.exporting import export_run
+    if ranking is not None and importance is not None:
+        raise UsageError("--ranking and --importance say the same thing in two ways: give one")
+    if ranking is None and importance is None:
+        if source is not None:
+            raise UsageError(
+                "--from needs to be told what matters: --ranking color,translate,blur (the least "
+                "disruptive first) or --importance color=0.1,blur=5"
+            )
+        _export_run(folder, output, force=force)
+        return
+    if folder is not None:
+        raise UsageError(
+            f"the run {folder} has a context of its own: leave it out, or leave out --ranking and "
+            "--importance"
+        )
+    from dps_export.specialise import specialise
+    from dps_infer.choice import describe_own
+
+    manifest = specialise(
+        output, ranking=ranking, importances=importance, source=source, force=force
+    )
+    say(NAME, f"{output} written: {_megabytes(output)}, context {describe_own(manifest.metric)}")
+
+
+def main() -> NoReturn:
+    """Run ``dps-export`` and leave with its exit code."""
+    run(app, NAME)
+
+
+def _export_run(folder: Path | None, output: Path, *, force: bool) -> None:
     from dps_infer.files import check_output
 
     check_output(output, force=force)
+    from dps_export.exporting import export_run
     from dps_train.runs import newest_run
 
     chosen = folder if folder is not None else newest_run()
@@ -46,14 +103,13 @@ def export(
     manifest = export_run(chosen, output, force=force)
     say(
         NAME,
-        f"{output} written: {output.stat().st_size / 1e6:.1f} MB, within "
-        f"{manifest.parity.max_abs_error:.1g} of PyTorch on {manifest.parity.pairs} pairs",
+        f"{output} written: {_megabytes(output)}, within {manifest.parity.max_abs_error:.1g} of "
+        f"PyTorch on {manifest.parity.pairs} pairs",
     )
 
 
-def main() -> NoReturn:
-    """Run ``dps-export`` and leave with its exit code."""
-    run(app, NAME)
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

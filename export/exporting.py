@@ -1,4 +1,4 @@
-"""One export from start to end: a run folder in, a verified context file out."""
+"""One export from start to end: a metric in, a verified context file out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from dps_export.freeze import embed_manifest, freeze
+from dps_export.embed import embed_importances, embed_manifest
+from dps_export.freeze import freeze
 from dps_export.verify import verify
 from dps_infer.files import atomic_file, check_output
-from dps_infer.manifest import FORMAT_VERSION, Manifest
+from dps_infer.manifest import FORMAT_VERSION, Calibration, Draws, Manifest, MetricInfo
+from dps_train.metric import Metric
 from dps_train.runs import load_run
 from dps_train.versions import installed_versions
+from dps_train.views import views_info
 
 TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 MAP_RELATION = "the mean over the map equals the distance"
@@ -35,15 +38,42 @@ def export_run(run: Path, output: Path, *, force: bool = False) -> Manifest:
     """
     check_output(output, force=force)
     metric, trained = load_run(run)
+    return export(metric, trained.metric, output, calibration=trained.calibration, force=force)
+
+
+def export(
+    metric: Metric,
+    info: MetricInfo,
+    output: Path,
+    *,
+    calibration: Calibration | None = None,
+    draws: Draws | None = None,
+    force: bool = False,
+) -> Manifest:
+    """Freeze a metric into a context file; see `export_run`.
+
+    Args:
+        metric: in evaluation mode.
+        info: says what it is; without importances, the file is universal.
+        output: the file to write.
+        calibration: of a plain file.
+        draws: of a universal file.
+        force: replace an existing file.
+    """
     model = freeze(metric)
-    parity = verify(model.SerializeToString(), metric)
-    info = msgspec.structs.replace(
-        trained.metric, tools={**trained.metric.tools, **installed_versions(TOOLS)}
-    )
+    importances = [1.0] * len(info.amounts)
+    if info.importances is not None:
+        importances = list(info.importances.values())
+    parity = verify(model.SerializeToString(), metric, importances)
+    if info.importances is not None:
+        embed_importances(model, importances)
+    tools = {**info.tools, **installed_versions(TOOLS)}
     manifest = Manifest(
         format=FORMAT_VERSION,
-        metric=info,
-        calibration=trained.calibration,
+        metric=msgspec.structs.replace(info, tools=tools),
+        calibration=calibration,
+        draws=draws,
+        views=views_info(metric),
         parity=parity,
         precision="float32",
         map=MAP_RELATION,

@@ -1,6 +1,7 @@
 """From a metric in PyTorch to one ONNX model: graph, names and metadata.
 
-Opset 18, no external data, no custom operators; equal metrics give equal bytes.
+The model takes the context as its third input. Opset 18, no external data, no custom
+operators; equal metrics give equal bytes.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
 
-from dps_infer.manifest import METADATA_KEY, Manifest, encode_manifest
+from dps_infer.contract import IMPORTANCE
 from dps_train.metric import Metric
+from dps_train.views import DEFAULT, OUTPUTS, ViewedMetric
 
 OPSET = 18
 """Opset 19's Resize ran on the CPU only in CUDA builds until 2026 (microsoft/onnxruntime#27415)."""
 
-INPUTS = ("reference", "distorted")
-OUTPUTS = ("distance", "amounts", "map")
+INPUTS = ("reference", "distorted", IMPORTANCE)
+
+DEFAULTS = ("distance", "amounts", "map")
+"""Outputs that repeat those of the default view."""
 
 EXAMPLE_BATCH = 3
 """A batch of 1 would be baked into the graph."""
@@ -29,9 +34,12 @@ EXAMPLE_BATCH = 3
 EXAMPLE_HEIGHT, EXAMPLE_WIDTH = 96, 80
 """Unequal, and no working size, so that nothing is taken for equal."""
 
+SMALLEST_HALVED = 256
+"""Tensors with fewer numbers are not worth a node that widens them again."""
+
 
 def freeze(metric: Metric) -> onnx.ModelProto:
-    """Return the metric as an ONNX model without a manifest.
+    """Return the metric as an ONNX model without a manifest, universal: see `INPUTS`.
 
     Args:
         metric: in evaluation mode.
@@ -44,8 +52,8 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     references, count, height, width = (torch.export.Dim(name) for name in ("R", "N", "H", "W"))
     with _quiet():
         program = torch.onnx.export(
-            metric,
-            (example, example.clone()),
+            ViewedMetric(metric),
+            (example, example.clone(), torch.ones(len(metric.head.names))),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -54,25 +62,61 @@ def freeze(metric: Metric) -> onnx.ModelProto:
             dynamic_shapes=(
                 {0: references, 1: height, 2: width},
                 {0: count, 1: height, 2: width},
+                None,
             ),
             verbose=False,
         )
     if program is None:
         raise RuntimeError("the exporter gave no model")
     model = program.model_proto
+    _repeat_default_view(model)
     _strip(model)
     _name_shapes(model)
+    _store_in_half(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def embed_manifest(model: onnx.ModelProto, manifest: Manifest) -> bytes:
-    """Return the model's bytes with the manifest in its metadata."""
-    del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, encode_manifest(manifest)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+def _repeat_default_view(model: onnx.ModelProto) -> None:
+    """Give the default view's outputs under their plain names as well, before all others."""
+    views = {value.name: value for value in model.graph.output}
+    outputs = []
+    for name in DEFAULTS:
+        source = views[f"{name}_{DEFAULT}"]
+        output = onnx.ValueInfoProto()
+        output.CopyFrom(source)
+        output.name = name
+        outputs.append(output)
+        model.graph.node.append(onnx.helper.make_node("Identity", [source.name], [name]))
+    outputs += model.graph.output
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+
+
+def _store_in_half(model: onnx.ModelProto) -> None:
+    """Store large tensors in half precision where that loses nothing.
+
+    The embedded metric's parameters are such numbers. A node widens each of them again,
+    which onnxruntime does once, when the file is loaded.
+    """
+    widened = []
+    for index, tensor in enumerate(model.graph.initializer):
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size < SMALLEST_HALVED or np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = f"{tensor.name}_half"
+        widened.append(
+            onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT)
+        )
+        model.graph.initializer[index].CopyFrom(onnx.numpy_helper.from_array(half, name))
+    nodes = [*widened, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -96,18 +140,19 @@ def _strip(model: onnx.ModelProto) -> None:
 
 def _name_shapes(model: onnx.ModelProto) -> None:
     """Name the free dimensions of inputs and outputs as the contract does."""
-    names = {
-        "reference": ("R", "H", "W", 3),
-        "distorted": ("N", "H", "W", 3),
-        "distance": ("N",),
-        "amounts": ("N", None),
-        "map": ("N", None, None),
+    names: dict[str, tuple[str | None, ...]] = {
+        "reference": ("R", "H", "W", None),
+        "distorted": ("N", "H", "W", None),
+        IMPORTANCE: (None,),
+        "tiles": ("N", "rows", "columns", None),
     }
+    for value in model.graph.output:
+        kind = value.name.partition("_")[0]
+        names.setdefault(value.name, ("N", "height", "width")[: 3 if kind == "map" else 1])
     for value in (*model.graph.input, *model.graph.output):
-        for dimension, name in zip(
-            value.type.tensor_type.shape.dim, names[value.name], strict=True
-        ):
-            if isinstance(name, str):
+        for dimension, name in zip(value.type.tensor_type.shape.dim, names[value.name]):  # noqa: B905
+            # Sizes that are always the same stay numbers.
+            if name is not None and not dimension.HasField("dim_value"):
                 dimension.dim_param = name
 
 

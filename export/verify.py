@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dps_export.freeze import OUTPUTS
+from dps_export.freeze import INPUTS
+from dps_infer.contract import IMPORTANCE
 from dps_infer.devices import Device
 from dps_infer.errors import DpsError
 from dps_infer.manifest import Parity
 from dps_infer.providers import Engine, open_engine
 from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, photograph
 from dps_train.metric import Metric
+from dps_train.views import OUTPUTS, ViewedMetric
 
 TOLERANCE = 1e-5
 """Largest difference between PyTorch and onnxruntime in an amount, or in a distance, which is
@@ -30,22 +35,31 @@ SIZES = ((64, 64), (96, 160), (17, 31), (241, 180))
 """Heights and widths: the working size, larger, smaller, and odd."""
 
 Pixels = NDArray[np.uint8]
+Context = NDArray[np.float32]
+Feeds = dict[str, NDArray[Any]]
 
 
 class ParityError(DpsError):
     """The exported graph does not compute what the metric does."""
 
 
-def verify(model: bytes, metric: Metric) -> Parity:
-    """Run the model and the metric on photographs, in several batches and shapes.
+def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity:
+    """Run a universal model and the metric on photographs, in several batches and shapes.
+
+    Args:
+        model: from `dps_export.freeze`.
+        metric: what it was frozen from.
+        importances: the context to compare them in.
 
     Returns:
-        The largest difference seen.
+        The largest difference seen, over all views.
 
     Raises:
         ParityError: they differ by more than `TOLERANCE`, or identical images are not at 0.
     """
     engine = open_engine(model, device=Device.cpu)
+    viewed = ViewedMetric(metric)
+    context = np.array(importances, np.float32)
     differences: list[float] = []
     pairs = 0
     for height, width in SIZES:
@@ -53,9 +67,9 @@ def verify(model: bytes, metric: Metric) -> Parity:
             distorted = _photographs(count, height, width)
             for references in sorted({1, count}):
                 reference = _mirrored(distorted[:references])
-                differences.append(_difference(engine, metric, reference, distorted))
+                differences.append(_difference(engine, viewed, reference, distorted, context))
                 pairs += count
-        _check_identity(engine, _photographs(2, height, width))
+        _check_identity(engine, _photographs(2, height, width), context)
     # NumPy's maximum keeps a NaN, and no NaN is within a tolerance.
     worst = float(np.max(differences))
     if not worst <= TOLERANCE:
@@ -66,27 +80,37 @@ def verify(model: bytes, metric: Metric) -> Parity:
     return Parity(max_abs_error=worst, pairs=pairs)
 
 
-def _difference(engine: Engine, metric: Metric, reference: Pixels, distorted: Pixels) -> float:
-    outputs = engine.run(OUTPUTS, {"reference": reference, "distorted": distorted})
+def _difference(
+    engine: Engine, viewed: ViewedMetric, reference: Pixels, distorted: Pixels, context: Context
+) -> float:
+    feeds: Feeds = {"reference": reference, "distorted": distorted, IMPORTANCE: context}
+    outputs = engine.run(OUTPUTS, feeds)
     with torch.no_grad():
-        expected = metric(torch.from_numpy(reference), torch.from_numpy(distorted))
-    distance, amounts, maps = (
-        np.abs(outputs[name] - value.numpy()) for name, value in zip(OUTPUTS, expected, strict=True)
-    )
-    largest = float(expected[2].max())
-    if not float(maps.max()) <= MAP_TOLERANCE * largest:
+        expected = viewed(*(torch.from_numpy(feeds[name]) for name in INPUTS))
+    # Importances multiply the amounts and their errors alike: 5000 is no reason to refuse.
+    gain = max(1.0, float(context.sum()))
+    differences = []
+    for name, value in zip(OUTPUTS, expected, strict=True):
+        difference = float(np.abs(outputs[name] - value.numpy()).max())
+        if name.startswith("map"):
+            _check_map(difference, float(value.max()))
+        else:
+            differences.append(difference / (gain if name.startswith("distance") else 1))
+    return float(np.max(differences))
+
+
+def _check_map(difference: float, largest: float) -> None:
+    if not difference <= MAP_TOLERANCE * largest:
         raise ParityError(
-            f"the maps of onnxruntime and PyTorch differ by {maps.max():.2g} where they reach "
+            f"the maps of onnxruntime and PyTorch differ by {difference:.2g} where they reach "
             f"{largest:.2g}: no file was written; please report it with your versions of onnx "
             "and onnxscript"
         )
-    # Importances multiply the amounts and their errors alike: 5000 is no reason to refuse.
-    gain = max(1.0, float(metric.head.importances.sum()))
-    return float(np.max([distance.max() / gain, amounts.max()]))
 
 
-def _check_identity(engine: Engine, images: Pixels) -> None:
-    distance = engine.run(["distance"], {"reference": images, "distorted": images})["distance"]
+def _check_identity(engine: Engine, images: Pixels, context: Context) -> None:
+    feeds: Feeds = {"reference": images, "distorted": images, IMPORTANCE: context}
+    distance = engine.run(["distance"], feeds)["distance"]
     if np.any(distance != 0):
         raise ParityError(
             f"identical images are {float(distance.max()):.2g} apart in onnxruntime, expected 0: "

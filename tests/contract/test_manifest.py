@@ -24,6 +24,7 @@ def valid() -> dict:
             "name": "3-1",
             "variant": "additive",
             "ranking": [["color"], ["blur"]],
+            "amounts": ["color", "blur", "other"],
             "importances": {"color": 0.5, "blur": 1.0, "other": 0.7},
             "distortions": [
                 {
@@ -55,10 +56,34 @@ def valid() -> dict:
             "distances": {"blur": [0.0, 0.25, 2.0]},
             "images": 1,
         },
+        "draws": None,
+        "views": None,
         "parity": {"max_abs_error": 1e-7, "pairs": 3},
         "precision": "float32",
         "map": "its mean is the distance",
     }
+
+
+def universal() -> dict:
+    """The manifest of a small universal file with views."""
+    raw = valid()
+    raw["metric"] |= {"ranking": None, "importances": None, "scores": None}
+    raw["calibration"] = None
+    raw["draws"] = {
+        "images": 2,
+        "per_image": 1,
+        "amounts": {"color": [[1.0, 0.0, 0.5], [2.0, 0.1, 0.0]], "blur": [[0.0] * 3] * 2},
+        "true_amounts": {"color": [1.0, 2.0], "blur": [0.5, 0.25]},
+        "uniform": {"color": [0.1, 0.2], "blur": [0.3, 0.4]},
+    }
+    raw["views"] = {
+        "default": "both",
+        "tile": 64,
+        "layout": "side by side",
+        "aggregation": "the largest",
+        "both": "the larger",
+    }
+    return raw
 
 
 def places(node: object, *path: object):
@@ -70,9 +95,9 @@ def places(node: object, *path: object):
         yield from places(child, *path, key)
 
 
-def changed(path: tuple, change) -> str:
-    """The valid manifest with the container at `path` but its last key changed in place."""
-    raw = valid()
+def changed(path: tuple, change, make=valid) -> str:
+    """The manifest with the container at `path` but its last key changed in place."""
+    raw = make()
     container = raw
     for key in path[:-1]:
         container = container[key]
@@ -80,17 +105,23 @@ def changed(path: tuple, change) -> str:
     return json.dumps(raw)
 
 
-PLACES = [path for path in places(valid()) if path]
-FREE_KEYS = ("importances", "tools", "distances")
+FREE_KEYS = ("importances", "tools", "distances", "amounts", "true_amounts", "uniform")
+
+
+def listed(make) -> list[tuple]:
+    return [(make, path) for path in places(make()) if path]
+
+
+PLACES = listed(valid) + [one for one in listed(universal) if one[1][0] in ("draws", "views")]
 FIELDS = [
-    path
-    for path in PLACES
+    (make, path)
+    for make, path in PLACES
     if isinstance(path[-1], str) and (len(path) < 2 or path[-2] not in FREE_KEYS)
 ]
 
 
-def dotted(path: tuple) -> str:
-    return ".".join(map(str, path))
+def dotted(value: object) -> str:
+    return ".".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "__name__", "")
 
 
 def refusal(text: str | bytes) -> str:
@@ -110,13 +141,14 @@ numbers = st.floats(0, 1e30)
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
-    raw = valid()
+    raw = draw(st.sampled_from([valid, universal]))()
     metric = raw["metric"]
     for key in ("name", "variant", "backbone", "comparison"):
         metric[key] = draw(words)
-    known = st.sampled_from(["color", "blur"])
-    metric["ranking"] = draw(st.none() | st.lists(st.lists(known)))
-    metric["importances"] = {name: draw(numbers) for name in ("color", "blur", "other")}
+    rankings = st.permutations([["color"], ["blur"]])
+    if metric["importances"] is not None:
+        metric["ranking"] = draw(st.none() | rankings)
+        metric["importances"] = {name: draw(numbers) for name in metric["amounts"]}
     metric["layers"] = draw(st.lists(words))
     metric["working_size"] = draw(st.none() | st.integers(1, 4096))
     metric["channel_norm"] = draw(st.booleans())
@@ -124,15 +156,20 @@ def manifests(draw: st.DrawFn) -> Manifest:
     metric["normalize_mean"] = draw(st.tuples(numbers, numbers, numbers))
     metric["tools"] = draw(st.dictionaries(words, words))
     metric["weights"]["source"] = draw(words)
-    metric["scores"]["adapted"] = draw(st.floats(0, 1))
     count = draw(st.integers(2, 5))
     levels = st.lists(numbers, min_size=count, max_size=count).map(sorted)
-    raw["calibration"]["levels"] = draw(
-        st.lists(st.floats(0, 1), min_size=count, max_size=count, unique=True).map(sorted)
-    )
-    raw["calibration"]["distances"] = draw(
-        st.dictionaries(st.sampled_from(["color", "blur"]), levels)
-    )
+    if raw["calibration"] is not None:
+        metric["scores"]["adapted"] = draw(st.floats(0, 1))
+        raw["calibration"]["levels"] = draw(
+            st.lists(st.floats(0, 1), min_size=count, max_size=count, unique=True).map(sorted)
+        )
+        raw["calibration"]["distances"] = draw(
+            st.dictionaries(st.sampled_from(["color", "blur"]), levels)
+        )
+    else:
+        raw["draws"]["uniform"]["blur"] = draw(st.lists(numbers, min_size=2, max_size=2))
+        raw["views"]["tile"] = draw(st.integers(1, 4096))
+        raw["views"]["default"] = draw(st.sampled_from(["whole", "tiles", "both"]))
     raw["parity"]["max_abs_error"] = draw(numbers)
     return msgspec.convert(raw, Manifest)
 
@@ -159,10 +196,11 @@ def test_the_order_of_keys_does_not_depend_on_who_wrote_them():
     assert encode_manifest(turned) == encode_manifest(straight)
 
 
-def test_it_is_plain_json_with_the_documented_keys():
-    manifest = decode_manifest(json.dumps(valid()))
-    assert json.loads(encode_manifest(manifest)) == valid()
-    assert manifest.parts == ["color", "blur", "other"]
+@pytest.mark.parametrize("make", [valid, universal])
+def test_it_is_plain_json_with_the_documented_keys(make):
+    manifest = decode_manifest(json.dumps(make()))
+    assert json.loads(encode_manifest(manifest)) == make()
+    assert manifest.universal == (make is universal)
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -177,8 +215,16 @@ def test_a_newer_version_is_refused_as_such_whatever_its_fields(version):
     ):
         message = refusal(json.dumps(raw))
         assert f"format {version}" in message
-        assert f"up to {FORMAT_VERSION}" in message
+        assert f"reads {FORMAT_VERSION}" in message
         assert "upgrade dps-toolkit" in message
+
+
+def test_an_older_version_is_refused_as_such_whatever_its_fields():
+    for version in range(1, FORMAT_VERSION):
+        for raw in ({**valid(), "format": version}, {"format": version}):
+            message = refusal(json.dumps(raw))
+            assert f"format {version}, this version reads {FORMAT_VERSION}" in message
+            assert "export the context again" in message
 
 
 @pytest.mark.parametrize("version", [None, "1", 1.0, True, 0, -1, [1]])
@@ -196,26 +242,28 @@ def test_what_is_no_json(text):
     assert "no JSON" in refusal(text)
 
 
-@pytest.mark.parametrize("path", FIELDS, ids=dotted)
-def test_a_missing_field_is_named(path):
-    message = refusal(changed(path, lambda container, key: container.pop(key)))
+@pytest.mark.parametrize(("make", "path"), FIELDS, ids=dotted)
+def test_a_missing_field_is_named(make, path):
+    message = refusal(changed(path, lambda container, key: container.pop(key), make))
     assert path[-1] in message
 
 
-@pytest.mark.parametrize("path", sorted({path[:-1] for path in FIELDS}, key=str), ids=dotted)
-def test_a_surplus_field_is_named(path):
+@pytest.mark.parametrize(
+    ("make", "path"), dict.fromkeys((make, path[:-1]) for make, path in FIELDS), ids=dotted
+)
+def test_a_surplus_field_is_named(make, path):
     def add(container, key):
         container["colour_space"] = "linear"
 
-    assert "colour_space" in refusal(changed((*path, ""), add))
+    assert "colour_space" in refusal(changed((*path, ""), add, make))
 
 
-@pytest.mark.parametrize("path", PLACES, ids=dotted)
-def test_a_wrong_type_is_refused(path):
+@pytest.mark.parametrize(("make", "path"), PLACES, ids=dotted)
+def test_a_wrong_type_is_refused(make, path):
     def set_wrong(container, key):
         container[key] = {"wrong": object.__name__} if key != "tools" else 3
 
-    refusal(changed(path, set_wrong))
+    refusal(changed(path, set_wrong, make))
 
 
 JSON_VALUES = st.recursive(
@@ -226,8 +274,9 @@ JSON_VALUES = st.recursive(
 
 
 @given(st.sampled_from(PLACES), JSON_VALUES)
-def test_any_value_anywhere_is_taken_or_refused(path, value):
-    text = changed(path, lambda container, key: container.__setitem__(key, value))
+def test_any_value_anywhere_is_taken_or_refused(place, value):
+    make, path = place
+    text = changed(path, lambda container, key: container.__setitem__(key, value), make)
     try:
         manifest = decode_manifest(text)
     except ContextError as error:
@@ -276,13 +325,97 @@ def test_a_calibration_that_contradicts_itself(calibration, said):
     assert said in refusal(json.dumps(raw))
 
 
-def test_a_ranking_of_distortions_that_the_metric_does_not_name():
-    raw = valid()
-    raw["metric"]["ranking"] = [["color"], ["sharpen"]]
-    assert "sharpen" in refusal(json.dumps(raw))
+def contradiction(make, *path: object, value: object) -> str:
+    message = refusal(changed(path, lambda at, key: at.__setitem__(key, value), make))
+    assert "contradicts itself" in message
+    return message
 
 
-def test_importances_that_do_not_fit_the_distortions():
+@pytest.mark.parametrize(
+    ("ranking", "said"),
+    [
+        ([["color"], ["sharpen"]], "unknown distortion 'sharpen'"),
+        ([["color"], ["blur", "color"]], "color stands 2 times"),
+        ([["color", "blur"]], "at least two"),
+        ([], "at least two"),
+    ],
+)
+def test_a_ranking_that_does_not_fit(ranking, said):
+    assert said in contradiction(valid, "metric", "ranking", value=ranking)
+
+
+@pytest.mark.parametrize(
+    "importances",
+    [
+        {"color": 0.5, "sharpen": 1.0, "other": 0.7},
+        {"color": 0.5, "blur": 1.0},
+        {"blur": 1.0, "color": 0.5, "other": 0.7},
+        {},
+    ],
+)
+def test_importances_that_do_not_fit_the_amounts(importances):
+    assert "do not fit its amounts" in contradiction(
+        valid, "metric", "importances", value=importances
+    )
+
+
+@pytest.mark.parametrize("amounts", [["color", "blur"], ["blur", "color", "other"], []])
+def test_amounts_that_are_not_the_distortions(amounts):
+    assert "its amounts are not" in contradiction(valid, "metric", "amounts", value=amounts)
+
+
+def test_a_distortion_of_the_name_of_the_rest():
     raw = valid()
-    raw["metric"]["importances"] = {"color": 0.5, "sharpen": 1.0, "other": 0.7}
-    assert "importance" in refusal(json.dumps(raw))
+    raw["metric"]["distortions"][1]["name"] = "other"
+    raw["metric"]["amounts"][1] = "other"
+    assert "each once" in refusal(json.dumps(raw))
+
+
+def test_plain_and_universal_parts_do_not_mix():
+    assert "a ranking and no importances" in contradiction(
+        universal, "metric", "ranking", value=[["color"], ["blur"]]
+    )
+    for make, key, value in [
+        (valid, "calibration", None),
+        (valid, "draws", universal()["draws"]),
+        (universal, "calibration", valid()["calibration"]),
+        (universal, "draws", None),
+    ]:
+        assert "a plain one the other way round" in contradiction(make, key, value=value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("images",), 3, "are not 3"),
+        (("per_image",), 2, "are not 4"),
+        (("amounts", "blur"), [[0.0] * 3], "'blur'"),
+        (("amounts", "blur", 1), [0.0] * 2, "3 amounts each"),
+        (("true_amounts", "color"), [1.0], "'color'"),
+        (("uniform", "color"), [], "'color'"),
+        (("uniform",), {"color": [0.1, 0.2]}, "do not fit its distortions"),
+        (("amounts",), {}, "do not fit its distortions"),
+    ],
+)
+def test_draws_that_contradict_themselves(path, value, said):
+    assert said in contradiction(universal, "draws", *path, value=value)
+
+
+def test_a_default_view_that_is_none():
+    assert "'parts'" in contradiction(universal, "views", "default", value="parts")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("views", "tile"), 0),
+        (("draws", "images"), 0),
+        (("draws", "per_image"), -1),
+        (("draws", "uniform", "blur", 0), -0.1),
+        (("draws", "amounts", "blur", 0, 0), -0.1),
+    ],
+)
+def test_values_out_of_range(path, value):
+    assert "not valid" in refusal(
+        changed(path, lambda at, key: at.__setitem__(key, value), universal)
+    )

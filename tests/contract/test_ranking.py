@@ -6,12 +6,13 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dps_infer.errors import RankingError, UsageError
 from dps_infer.ranking import (
     OTHER,
+    check_importances,
     check_ranking,
     describe_ranking,
     format_importances,
@@ -206,6 +207,43 @@ def test_every_place_counts_the_same_times_more(ranking):
     assert steps == pytest.approx([steps[0]] * len(steps), rel=1e-15)
 
 
+def order(values: dict[str, float], one: str, other: str) -> int:
+    """-1, 0 or 1: how the importance of one compares with the other's."""
+    return (values[one] > values[other]) - (values[one] < values[other])
+
+
+def without(ranking: tuple[tuple[str, ...], ...], name: str) -> tuple[tuple[str, ...], ...]:
+    """The ranking with a name left out, and its place if that becomes empty."""
+    groups = (tuple(other for other in group if other != name) for group in ranking)
+    return tuple(group for group in groups if group)
+
+
+def assert_same_order(ranking, changed, but: set[str]) -> None:
+    """The ranked ones but some compare with each other as they did."""
+    before, after = (ranking_importances(one, NAMES) for one in (ranking, changed))
+    others = {name for group in ranking for name in group} - but
+    for one, other in itertools.permutations(others, 2):
+        assert order(before, one, other) == order(after, one, other)
+
+
+@given(rankings(), st.data())
+def test_leaving_one_out_changes_no_order_of_the_others(ranking, data):
+    name = data.draw(st.sampled_from([name for group in ranking for name in group]))
+    rest = without(ranking, name)
+    assume(len(rest) > 1)
+    assert_same_order(ranking, rest, {name})
+
+
+@given(rankings(), st.data())
+def test_tying_two_changes_no_order_of_the_others(ranking, data):
+    names = [name for group in ranking for name in group]
+    one, other = data.draw(st.permutations(names))[:2]
+    tied = tuple((*group, one) if other in group else group for group in without(ranking, one))
+    assume(len(tied) > 1)
+    assert order(ranking_importances(tied, NAMES), one, other) == 0
+    assert_same_order(ranking, tied, {one})
+
+
 # --- importances given directly -------------------------------------------------------
 
 
@@ -213,6 +251,16 @@ def test_every_place_counts_the_same_times_more(ranking):
 def test_given_importances_are_read_back(values):
     text = ",".join(f"{name}={value!r}" for name, value in values.items())
     assert parse_importances(text, NAMES) == values
+
+
+@given(importances)
+def test_importances_as_numbers_are_those_as_text(values):
+    text = ",".join(f"{name}={value!r}" for name, value in values.items())
+    assert check_importances(values, NAMES) == parse_importances(text, NAMES)
+    some = {name: value for name, value in values.items() if value}
+    completed = check_importances(some, NAMES)
+    assert completed == values
+    assert list(completed) == [*NAMES, OTHER]
 
 
 @given(importances)

@@ -13,10 +13,30 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from infer_helpers import Outcome, make_model, write
 
+from dps_infer import Context
+
 
 @pytest.fixture(scope="session")
 def context_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("context") / "fake.onnx", make_model())
+
+
+@pytest.fixture(scope="session")
+def universal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A universal file with views."""
+    model = make_model(universal=True, views=True)
+    return write(tmp_path_factory.mktemp("context") / "universal.onnx", model)
+
+
+@pytest.fixture(scope="session")
+def context(context_path: Path) -> Context:
+    return Context.load(context_path, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def universal(universal_path: Path) -> Context:
+    """A universal file, loaded in some context."""
+    return Context.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
 
 
 @pytest.fixture

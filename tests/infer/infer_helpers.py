@@ -1,7 +1,9 @@
-"""A tiny context file with a closed form, and images to measure with it.
+"""Tiny context files with a closed form, and images to measure with them.
 
 The fake metric: the mean absolute difference of each colour channel, in [0, 1], is the
-amount of one distortion (red: rotate, green: blur, blue: color); the rest are 0.
+amount of one distortion (red: rotate, green: blur, blue: color); the rest are 0. With
+views, a tile is `TILE` pixels, the smaller ones at the right and the bottom included, and
+an amount of the view ``tiles`` is the largest of any tile, of ``both`` the larger one.
 """
 
 from __future__ import annotations
@@ -36,12 +38,44 @@ CHANNEL_OF = {"rotate": 0, "blur": 1, "color": 2}
 LEVELS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def make_manifest(**changes: object) -> contract.Manifest:
+TILE = 4
+VIEWS = contract.Views(
+    default="both",
+    tile=TILE,
+    layout="side by side from the left upper corner",
+    aggregation="the largest amount of any tile",
+    both="the larger amount of the two",
+)
+IMAGES, DRAWS_EACH = 3, 4
+
+
+def make_draws() -> contract.Draws:
+    """Made-up draws, in which a metric is right often, but not always."""
+    generator = np.random.default_rng(0)
+    rows = IMAGES * DRAWS_EACH
+    true = {name: generator.uniform(0, 2, rows) for name in DISTORTIONS}
+    columns = len(IMPORTANCES)
+    amounts = {name: generator.uniform(0, 0.3, (rows, columns)) for name in DISTORTIONS}
+    for number, name in enumerate(DISTORTIONS):
+        amounts[name][:, number] += true[name]
+    return contract.Draws(
+        images=IMAGES,
+        per_image=DRAWS_EACH,
+        amounts={name: values.tolist() for name, values in amounts.items()},
+        true_amounts={name: values.tolist() for name, values in true.items()},
+        uniform={name: generator.uniform(0, 1, rows).tolist() for name in DISTORTIONS},
+    )
+
+
+def make_manifest(
+    *, universal: bool = False, views: bool = False, **changes: object
+) -> contract.Manifest:
     metric = contract.MetricInfo(
-        name="fake",
+        name="universal" if universal else "fake",
         variant="additive",
-        ranking=[["color"], ["rotate"], ["blur"]],
-        importances=IMPORTANCES,
+        ranking=None if universal else [["color"], ["rotate"], ["blur"]],
+        amounts=list(IMPORTANCES),
+        importances=None if universal else IMPORTANCES,
         distortions=[
             contract.DistortionInfo(
                 name=name,
@@ -64,7 +98,7 @@ def make_manifest(**changes: object) -> contract.Manifest:
         training_data=contract.DataInfo(source="none", images=0, sha256="0" * 64),
         held_out_data=contract.DataInfo(source="none", images=0, sha256="0" * 64),
         seed=0,
-        scores=contract.Scores(baseline=0.5, adapted=1.0, ceiling=1.0),
+        scores=None if universal else contract.Scores(baseline=0.5, adapted=1.0, ceiling=1.0),
         tools={"onnx": "1"},
     )
     calibration = contract.Calibration(
@@ -75,7 +109,9 @@ def make_manifest(**changes: object) -> contract.Manifest:
     fields = {
         "format": contract.FORMAT_VERSION,
         "metric": metric,
-        "calibration": calibration,
+        "calibration": None if universal else calibration,
+        "draws": make_draws() if universal else None,
+        "views": VIEWS if views else None,
         "parity": contract.Parity(max_abs_error=0.0, pairs=1),
         "precision": "float32",
         "map": "its mean is the distance",
@@ -88,46 +124,90 @@ def make_model(
     manifest: contract.Manifest | str | None = None,
     *,
     amounts: bool = True,
-    importances: dict[str, float] = IMPORTANCES,
+    universal: bool = False,
+    views: bool = False,
     offset: float = 0.0,
 ) -> onnx.ModelProto:
-    """The fake metric as a model; `offset` is added to the distance alone."""
-    columns = list(importances)
+    """The fake metric as a model; `offset` is added to the distances alone."""
+    columns = list(IMPORTANCES)
     spread = np.zeros((3, len(columns)), np.float32)
     for name, channel in CHANNEL_OF.items():
         spread[channel, columns.index(name)] = 1
-    weights = np.array(list(importances.values()), np.float32)
     constants = {
         "scale": np.float32(1 / 255),
         "spread": spread,
-        "weights": weights,
         "positions": np.array([1, 2]),
-        "channels": np.array([3]),
         "offset": np.float32(offset),
-        "per_channel": spread @ weights,
     }
+    inputs = {
+        "reference": (TensorProto.UINT8, ["R", "H", "W", 3]),
+        "distorted": (TensorProto.UINT8, ["N", "H", "W", 3]),
+    }
+    if universal:
+        inputs["importance"] = (TensorProto.FLOAT, [len(columns)])
+    else:
+        constants["importance"] = np.array(list(IMPORTANCES.values()), np.float32)
     nodes = [
         helper.make_node("Cast", ["reference"], ["first"], to=TensorProto.FLOAT),
         helper.make_node("Cast", ["distorted"], ["second"], to=TensorProto.FLOAT),
         helper.make_node("Sub", ["first", "second"], ["difference"]),
         helper.make_node("Abs", ["difference"], ["absolute"]),
         helper.make_node("Mul", ["absolute", "scale"], ["scaled"]),
-        helper.make_node("ReduceMean", ["scaled", "positions"], ["means"], keepdims=0),
-        helper.make_node("MatMul", ["means", "spread"], ["amounts"]),
-        helper.make_node("MatMul", ["amounts", "weights"], ["plain"]),
-        helper.make_node("Add", ["plain", "offset"], ["distance"]),
-        helper.make_node("MatMul", ["scaled", "per_channel"], ["map"]),
+        helper.make_node("MatMul", ["scaled", "spread"], ["pixels"]),
     ]
-    image = ["N", "H", "W", 3]
-    outputs = {"distance": ["N"], "amounts": ["N", len(columns)], "map": ["N", "H", "W"]}
+    outputs = {}
+
+    def add_view(suffix: str, cells: str) -> None:
+        """The outputs of a view whose amounts are there; `cells` [N, H', W', K+1] has its map."""
+        nodes.extend(
+            [
+                helper.make_node("MatMul", [f"amounts{suffix}", "importance"], [f"sum{suffix}"]),
+                helper.make_node("Add", [f"sum{suffix}", "offset"], [f"distance{suffix}"]),
+                helper.make_node("MatMul", [cells, "importance"], [f"map{suffix}"]),
+            ]
+        )
+        outputs[f"distance{suffix}"] = ["N"]
+        outputs[f"amounts{suffix}"] = ["N", len(columns)]
+        outputs[f"map{suffix}"] = ["N", "H2", "W2"]
+
+    if views:
+        whole, tiles, both = "_whole", "_tiles", "_both"
+        nodes += [
+            helper.make_node(
+                "ReduceMean", ["pixels", "positions"], [f"amounts{whole}"], keepdims=0
+            ),
+            helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node(
+                "AveragePool",
+                ["planes"],
+                ["pooled"],
+                kernel_shape=[TILE, TILE],
+                strides=[TILE, TILE],
+                ceil_mode=1,
+            ),
+            helper.make_node("Transpose", ["pooled"], ["tiles"], perm=[0, 2, 3, 1]),
+            helper.make_node("ReduceMax", ["tiles", "positions"], [f"amounts{tiles}"], keepdims=0),
+            helper.make_node("Max", [f"amounts{whole}", f"amounts{tiles}"], [f"amounts{both}"]),
+        ]
+        for suffix, cells in ((whole, "pixels"), (tiles, "tiles"), (both, "tiles")):
+            add_view(suffix, cells)
+        outputs["tiles"] = ["N", "TH", "TW", len(columns)]
+        for kind in ("distance", "amounts", "map"):
+            nodes.append(helper.make_node("Identity", [f"{kind}_both"], [kind]))
+            outputs[kind] = outputs[f"{kind}_both"]
+    else:
+        nodes.append(
+            helper.make_node("ReduceMean", ["pixels", "positions"], ["amounts"], keepdims=0)
+        )
+        add_view("", "pixels")
     if not amounts:
         del outputs["amounts"]
     graph = helper.make_graph(
         nodes,
         "fake",
         [
-            helper.make_tensor_value_info("reference", TensorProto.UINT8, ["R", *image[1:]]),
-            helper.make_tensor_value_info("distorted", TensorProto.UINT8, image),
+            helper.make_tensor_value_info(name, kind, shape)
+            for name, (kind, shape) in inputs.items()
         ],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -137,7 +217,7 @@ def make_model(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     if manifest is None:
-        manifest = make_manifest()
+        manifest = make_manifest(universal=universal, views=views)
     if not isinstance(manifest, str):
         manifest = contract.encode_manifest(manifest)
     if manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from infer_helpers import bomb, encode, make_manifest, make_model, python, write
+from infer_helpers import IMPORTANCES, bomb, encode, make_manifest, make_model, python, write
 
 from dps_infer.manifest import decode_manifest
 
@@ -53,6 +54,7 @@ def test_compare_as_json(cli, pair, context_path):
         "amounts",
         "parts",
         "percentiles",
+        "view",
         "context",
         "provider",
         "threads",
@@ -66,7 +68,7 @@ def test_compare_as_json(cli, pair, context_path):
     assert record["provider"] == "CPUExecutionProvider"
     assert record["threads"] == 2
     assert record["context"]["ranking"] == [["color"], ["rotate"], ["blur"]]
-    assert (record["threshold"], record["above"]) == (None, None)
+    assert (record["threshold"], record["above"], record["view"]) == (None, None, None)
 
 
 def test_identical_images(cli, pair, context_path):
@@ -133,7 +135,7 @@ def test_wrong_usage(cli, pair, context_path, arguments):
 
 
 def test_missing_arguments_are_wrong_usage(cli, pair):
-    assert cli("compare", *pair).code == 2
+    assert cli("compare", pair[0]).code == 2
     assert cli("compare").code == 2
     assert cli("no-such-command").code == 2
 
@@ -146,6 +148,97 @@ def test_cuda_is_refused_where_there_is_none(cli, pair, context_path):
     outcome = cli("compare", *pair, "--context", context_path, "--device", "cuda")
     assert outcome.code == 1
     assert "CUDA was asked for" in outcome.error_line
+
+
+# --- a context at run time ------------------------------------------------------------
+
+RANKING = "color,rotate,blur"
+
+
+@pytest.fixture
+def embedded(universal_path, monkeypatch):
+    """Let the universal file of the tests be the one that comes with the package."""
+    monkeypatch.setattr("dps_infer.embedded.UNIVERSAL", universal_path)
+    return universal_path
+
+
+def test_a_ranking_needs_no_file(cli, pair, embedded):
+    outcome = cli("compare", *pair, "--ranking", RANKING, "--threads", 1)
+    assert outcome.code == 0
+    first, _, last = outcome.out.splitlines()
+    assert first == "0.25 = blur 0.25"
+    assert last == "context universal: color < rotate < blur (blur matters most)"
+    assert outcome.err == (
+        "dps-infer: computed by CPUExecutionProvider, CPU threads: 1, view: both\n"
+    )
+
+
+def test_importances_need_no_file(cli, pair, embedded):
+    outcome = cli("compare", *pair, "--importance", "color=0.1,blur=2", "--json")
+    record = outcome.record
+    assert record["distance"] == pytest.approx(2 * 64 / 255, rel=1e-6)
+    assert record["context"] == {
+        "name": "universal",
+        "sha256": hashlib.sha256(embedded.read_bytes()).hexdigest(),
+        "ranking": None,
+        "importances": {**dict.fromkeys(IMPORTANCES, 0), "color": 0.1, "blur": 2},
+    }
+
+
+def test_a_universal_file_may_be_named(cli, pair, universal_path):
+    given = ("compare", *pair, "--context", universal_path)
+    record = cli(*given, "--ranking", RANKING, "--json").record
+    assert record["context"]["ranking"] == [["color"], ["rotate"], ["blur"]]
+    assert cli(*given, "--importance", "blur=1").code == 0
+
+
+@pytest.mark.parametrize("view", ["whole", "tiles", "both"])
+def test_views(cli, pair, universal_path, view):
+    given = ("compare", *pair, "--context", universal_path, "--ranking", RANKING, "--json")
+    outcome = cli(*given, "--view", view)
+    assert outcome.record["view"] == view
+    assert f", view: {view}\n" in outcome.err
+    assert (outcome.record == cli(*given).record) == (view == "both")
+
+
+def test_a_view_of_a_file_without_views_is_refused(cli, pair, context_path):
+    outcome = cli("compare", *pair, "--context", context_path, "--view", "tiles")
+    assert outcome.code == 1
+    assert "no view 'tiles'" in outcome.error_line
+
+
+def test_what_matters_must_be_said_once(cli, pair, embedded, context_path):
+    def error(*arguments: object) -> str:
+        outcome = cli("compare", *pair, *arguments)
+        assert outcome.code == 2
+        return outcome.error_line
+
+    for option in ("--ranking color,", "--importance color=0.1", "--context FILE"):
+        assert option in error()
+    assert "give one" in error("--ranking", RANKING, "--importance", "blur=1")
+    for option in ("--ranking rotate,", "--importance rotate=0.1"):
+        assert option in error("--context", embedded)
+    for given in (("--ranking", RANKING), ("--importance", "blur=1")):
+        assert "color < rotate < blur" in error("--context", context_path, *given)
+    assert "did you mean color" in error("--ranking", "colour,blur")
+    assert "every importance is 0" in error("--importance", "blur=0")
+
+
+def test_without_the_embedded_file_there_is_a_clear_line(cli, pair, tmp_path, monkeypatch):
+    monkeypatch.setattr("dps_infer.embedded.UNIVERSAL", tmp_path / "universal.onnx")
+    for arguments in (("compare", *pair, "--ranking", RANKING), ("info",)):
+        outcome = cli(*arguments)
+        assert outcome.code == 1
+        assert f"{tmp_path / 'universal.onnx'}: no such file" in outcome.error_line
+
+
+def test_info_without_a_file_is_of_the_embedded_one(cli, embedded):
+    outcome = cli("info")
+    assert outcome.code == 0
+    for words in (str(embedded), "universal: given at run time", "default: both"):
+        assert words in outcome.out
+    manifest = make_manifest(universal=True, views=True)
+    assert decode_manifest(cli("info", "--json").out) == manifest
 
 
 # --- bad images -----------------------------------------------------------------------

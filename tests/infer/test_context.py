@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from infer_helpers import (
     IMPORTANCES,
-    LEVELS,
     encode,
     make_manifest,
     make_model,
@@ -22,20 +21,14 @@ from infer_helpers import (
 from onnx import TensorProto, helper
 
 from dps_infer import Context
-from dps_infer.calibration import percentiles
-from dps_infer.context import read_manifest
+from dps_infer.contextfile import read_context_file
 from dps_infer.contract import check_ports
 from dps_infer.errors import ContextError, ImageError, UsageError
-from dps_infer.manifest import Calibration, encode_manifest
+from dps_infer.manifest import encode_manifest
 from dps_infer.providers import Port
 
 # A float32 sum over up to a thousand pixels, in any order.
 CLOSE = {"rel": 1e-5, "abs": 1e-7}
-
-
-@pytest.fixture(scope="module")
-def context(context_path) -> Context:
-    return Context.load(context_path, device="cpu", threads=1)
 
 
 def expected_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -170,7 +163,10 @@ def test_a_context_knows_its_file(context, context_path):
     assert context.path == str(context_path)
     assert context.sha256 == hashlib.sha256(context_path.read_bytes()).hexdigest()
     assert context.manifest == make_manifest()
-    assert read_manifest(context_path) == (context.manifest, context.sha256)
+    assert context.importances == IMPORTANCES
+    assert context.ranking == (("color",), ("rotate",), ("blur",))
+    file = read_context_file(context_path)
+    assert (file.manifest, file.sha256) == (context.manifest, context.sha256)
 
 
 def test_a_file_without_amounts(tmp_path, photo):
@@ -202,7 +198,7 @@ def test_files_that_are_no_context_are_refused(tmp_path, monkeypatch):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     refusal(path, "no ONNX file")
-    monkeypatch.setattr("dps_infer.context.MAX_CONTEXT_BYTES", 1 << 20)
+    monkeypatch.setattr("dps_infer.contextfile.MAX_BYTES", 1 << 20)
     path.write_bytes(bytes((1 << 20) + 1))
     refusal(path, "at most 1 MiB")
 
@@ -224,18 +220,19 @@ def changed(**changes: object) -> str:
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("[]", "no format version"),
-        (changed(format=2), "upgrade dps-toolkit"),
-        (changed(format=2, metric="quite another thing"), "upgrade dps-toolkit"),
+        (changed(format=3), "upgrade dps-toolkit"),
+        (changed(format=3, metric="quite another thing"), "upgrade dps-toolkit"),
+        (changed(format=1, metric="quite another thing"), "format 1, this version reads 2"),
         (changed(format=0), "no format version"),
         (changed(format=True), "no format version"),
         (changed(surplus=1), "not valid"),
         (changed(metric__importances__blur="much"), "not valid"),
-        (changed(metric__importances__blur=-1), "no finite number >= 0"),
-        (encode_manifest(make_manifest()).replace("0.125", "1e999"), "no finite number >= 0"),
-        (encode_manifest(make_manifest()).replace("0.125", "NaN"), "no finite number >= 0"),
+        (changed(metric__importances__blur=-1), ">= 0.0"),
+        (encode_manifest(make_manifest()).replace("0.125", "1e999"), "out of range"),
+        (encode_manifest(make_manifest()).replace("0.125", "NaN"), "no JSON"),
         (changed(calibration__levels=[0, 0.5, 0.4, 0.6, 1]), "do not rise"),
         (changed(calibration__distances__blur=[1, 2]), "does not fit"),
-        (changed(metric__importances={"blur": 1}), "do not fit its ranking and importances"),
+        (changed(metric__importances={"blur": 1}), "do not fit its amounts"),
     ],
 )
 def test_manifests_that_cannot_be_trusted_are_refused(tmp_path, manifest, expected):
@@ -314,34 +311,3 @@ def test_answers_that_cannot_be_true_are_refused(tmp_path, photo, offset, expect
 def test_unknown_devices_are_refused(context_path):
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
         Context.load(context_path, device="gpu")
-
-
-# --- calibration ----------------------------------------------------------------------
-
-
-def share(distance: float, quantiles: list[float]) -> float:
-    calibration = Calibration(levels=LEVELS, distances={"blur": quantiles}, images=1)
-    return percentiles(distance, calibration)["blur"]
-
-
-def test_percentiles_interpolate():
-    quantiles = [1.0, 2.0, 4.0, 4.0, 8.0]
-    assert share(0.5, quantiles) == 0
-    assert share(1.0, quantiles) == 0
-    assert share(1.5, quantiles) == 0.125
-    assert share(3.0, quantiles) == 0.375
-    assert share(4.0, quantiles) == 0.5
-    assert share(6.0, quantiles) == 0.875
-    assert share(8.0, quantiles) == 1
-    assert share(9.0, quantiles) == 1
-    assert share(0.0, [0.0] * 5) == 0
-
-
-@given(
-    st.lists(st.floats(0, 10), min_size=5, max_size=5).map(sorted),
-    st.floats(0, 12),
-    st.floats(0, 12),
-)
-def test_percentiles_rise_with_the_distance(quantiles, first, second):
-    low, high = sorted([first, second])
-    assert 0 <= share(low, quantiles) <= share(high, quantiles) <= 1

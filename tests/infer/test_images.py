@@ -282,10 +282,10 @@ def test_no_difference_of_alpha_is_invisible(drawn):
     pair = make_pair(first, second)
     if (alpha1 != alpha2).any():
         assert not pair.identical
-        assert len(pair.views) == 2
+        assert len(pair.renderings) == 2
         assert any("alpha differs" in note for note in pair.notes)
     else:
-        assert len(pair.views) == 1
+        assert len(pair.renderings) == 1
 
 
 @pytest.mark.parametrize("background", [WHITE, BLACK, (127, 127, 127), (128, 128, 128)])
@@ -453,7 +453,7 @@ def test_a_resize_gives_the_first_size_and_keeps_a_flat_colour(width, height, wi
     first = Picture("a", np.zeros((height, width, 3), np.uint8))
     second = Picture("b", np.full((high, wide, 3), value, np.uint8))
     pair = make_pair(first, second, resize=True)
-    assert pair.views[0][1].shape == (height, width, 3)
-    assert (pair.views[0][1] == value).all()
+    assert pair.renderings[0][1].shape == (height, width, 3)
+    assert (pair.renderings[0][1] == value).all()
     resized = any("resized" in note for note in pair.notes)
     assert resized == ((wide, high) != (width, height))

@@ -45,12 +45,19 @@ def modules_after(code: str, *arguments: str) -> set[str]:
     return {name.split(".")[0] for name in result.stderr.splitlines()[-1].split()}
 
 
-def test_a_compare_loads_no_torch_and_no_tables(tmp_path, photo, context_path):
+@pytest.mark.parametrize("kind", ["plain", "universal"])
+def test_a_compare_loads_no_torch_and_no_tables(
+    tmp_path, photo, context_path, universal_path, kind
+):
+    context = {
+        "plain": ("--context", str(context_path)),
+        "universal": ("--context", str(universal_path), "--ranking", "color,blur"),
+    }
     image = tmp_path / "a.png"
     image.write_bytes(encode(".png", photo))
     loaded = modules_after(
         "from dps_infer.cli import main; main()",
-        *("compare", str(image), str(image), "--context", str(context_path), "--json"),
+        *("compare", str(image), str(image), *context[kind], "--json"),
     )
     assert loaded >= HEAVY
     assert not loaded & (FORBIDDEN | {"rich", "scipy", "pandas", "PIL"})

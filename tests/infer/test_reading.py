@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from infer_helpers import make_manifest
+from infer_helpers import VIEWS, make_manifest
 
 from dps_infer.context import Comparison
 from dps_infer.reading import apportion, describe, describe_manifest, formula, record, standing
@@ -121,40 +121,40 @@ def test_standing(shares, expected):
     assert standing(shares) == expected
 
 
-def test_description():
-    lines = describe(comparison(0.5, 0.25), make_manifest(), threshold=0.6)
+def test_description(context):
+    lines = describe(comparison(0.5, 0.25), context, threshold=0.6)
     assert lines == [
         "0.75 = part0 0.50 + part1 0.25",
         "more different than 94 % of blurs and 31 % of rotations",
         "context fake: color < rotate < blur (blur matters most)",
         "above the threshold 0.6",
     ]
-    assert describe(comparison(0.5), make_manifest(), threshold=1.0)[-1] == (
-        "not above the threshold 1"
-    )
+    assert describe(comparison(0.5), context, threshold=1.0)[-1] == "not above the threshold 1"
 
 
-def test_a_context_of_importances_is_described_by_them():
-    manifest = make_manifest()
-    manifest.metric.ranking = None
-    line = describe(comparison(0.5), manifest)[-1]
-    assert line.startswith("context fake: importances rotate=0.25,translate=0.5")
+def test_a_universal_file_is_described_by_the_context_that_it_was_given(universal):
+    line = describe(comparison(0.5), universal)[-1]
+    assert line == "context universal: color < rotate < blur (blur matters most)"
+    line = describe(comparison(0.5), universal.with_importances({"blur": 5, "color": 0.1}))[-1]
+    assert line == "context universal: importances color=0.1,blur=5"
 
 
 @given(st.floats(0, 1e6, width=32))
-def test_records_keep_every_digit(distance):
+def test_records_keep_every_digit(context, distance):
     result = comparison(distance)
     written = record(
         result,
-        make_manifest(),
-        sha256="0",
-        threads=2,
+        context,
         reference="a",
         distorted="b",
         threshold=0.1,
     )
     read = json.loads(json.dumps(written))
+    assert read["context"].pop("ranking") == [["color"], ["rotate"], ["blur"]]
+    written["context"].pop("ranking")
     assert read == written
+    assert read["context"]["importances"] == context.importances
+    assert read["context"]["sha256"] == context.sha256
     assert read["distance"] == distance
     assert read["above"] == (distance > 0.1)
     assert read["notes"] == ["a.png: 16-bit samples scaled to 8-bit"]
@@ -164,3 +164,11 @@ def test_the_manifest_for_people_names_what_matters():
     text = "\n".join(describe_manifest(make_manifest(), name="a.onnx", sha256="abc"))
     for word in ("a.onnx", "abc", "blur matters most", "licence", "noise ceiling", "0.125"):
         assert word in text
+
+
+def test_the_universal_manifest_for_people_names_its_views_and_no_importances():
+    manifest = make_manifest(universal=True, views=True)
+    text = "\n".join(describe_manifest(manifest, name="a.onnx", sha256="abc"))
+    for word in ("given at run time", "default: both", "4 pixels", VIEWS.layout, VIEWS.aggregation):
+        assert word in text
+    assert "importance" not in text

@@ -1,8 +1,11 @@
-"""Fixtures: a folder of small images, a tiny training, its run folder, and the command line."""
+"""Fixtures: a folder of small images, tiny trainings, a run folder, and the command line."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,13 +13,43 @@ import pytest
 # pytest imports test files by path (importlib mode), so that their folder is no import path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from train_helpers import Outcome, write_images
+from train_helpers import Outcome, write_images, write_stand_ins
 
 from dps_infer.ranking import parse_ranking
+from dps_train import embedded, universal
 from dps_train.contexts import ranking_context
 from dps_train.distortions import NAMES
 from dps_train.runs import save_run
-from dps_train.training import Settings, Trained, train
+from dps_train.training import SCRATCH, Settings, Trained, train
+
+REAL_WEIGHTS = (embedded.WEIGHTS, universal.WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files with random weights for the embedded metric: its backbone, and the rest."""
+    return write_stand_ins(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(autouse=True)
+def _embedded_metric(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the embedded metric be the stand-in, but where a test asks for `real_weights`.
+
+    What a test says of the code is then true of any weights.
+    """
+    if "real_weights" in request.fixturenames:
+        yield
+        return
+    with instead_of_the_real(request.getfixturevalue("stand_ins")):
+        yield
+
+
+@pytest.fixture
+def real_weights() -> None:
+    """The embedded metric that ships with the package, for tests of what it is worth."""
+    for path in REAL_WEIGHTS:
+        if not path.is_file():
+            pytest.skip(f"there is no {path.name}: make it with python -m dps_train.pretrain")
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +69,16 @@ def tiny_settings(images_folder: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_settings: Settings) -> Trained:
-    return train(tiny_settings, "tiny")
+def trained(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
+    """The embedded metric, adapted."""
+    with instead_of_the_real(stand_ins):
+        return train(tiny_settings, "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
+    with instead_of_the_real(stand_ins):
+        return train(dataclasses.replace(tiny_settings, start=SCRATCH), "tiny")
 
 
 @pytest.fixture
@@ -52,3 +93,12 @@ def run_folder(trained: Trained, tmp_path: Path) -> Path:
 def cli(run_main):
     """Run `dps-train`, or another module's `main`, in this process."""
     return lambda *arguments, module="dps_train.cli": Outcome(*run_main(module, *arguments))
+
+
+@contextmanager
+def instead_of_the_real(stand_ins: tuple[Path, Path]) -> Iterator[None]:
+    """Make the embedded metric of other files."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, path in zip((embedded, universal), stand_ins, strict=True):
+            patch.setattr(module, "WEIGHTS", path)
+        yield

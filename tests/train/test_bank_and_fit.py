@@ -16,7 +16,7 @@ from dps_train.data.sources import load_folder
 from dps_train.distortions import NAMES
 from dps_train.draws import FAMILY_SIZE
 from dps_train.fit import fit_additive
-from dps_train.heads import AdditiveHead, uniform_distance
+from dps_train.heads import AdditiveHead, ChannelHead, uniform_distance
 from dps_train.metric import Preprocess
 from dps_train.training import train
 
@@ -82,7 +82,7 @@ def test_it_may_be_larger_than_a_batch_and_need_not_fill_one(distances, images):
 
 
 def fitted(bank, seed: int = 0, epochs: int = 2, **options: int) -> AdditiveHead:
-    head = AdditiveHead(bank.z.shape[-1], AMOUNTS, **options)
+    head = ChannelHead(bank.z.shape[-1], AMOUNTS, **options)
     fit_additive(head, bank, epochs=epochs, generator=seeded(seed))
     return head
 

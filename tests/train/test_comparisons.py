@@ -11,7 +11,7 @@ from train_helpers import seeded
 from dps_train.comparisons import (
     COMPARISONS,
     Comparison,
-    local_maps,
+    difference_map,
     mean,
     sort,
     spatial,
@@ -158,40 +158,35 @@ def test_a_different_number_of_layers_is_an_error():
         comparison([maps(0, 1, 2, 3, 3)], [maps(1, 1, 2, 3, 3)] * 2)
 
 
-# --- local maps -----------------------------------------------------------------------
+# --- where maps differ ----------------------------------------------------------------
 
 
-def test_local_maps_show_where():
-    comparison = Comparison("spatial+mean", channel_norm=False)
+def test_the_difference_map_shows_where():
     first = torch.zeros(1, 1, 4, 4)
     second = first.clone()
     second[0, 0, :2, 2:] = 3.0
-    z = local_maps(comparison, [first], [second], 2)
-    expected = torch.tensor([[0.0, 9.0], [0.0, 0.0]])
-    # Antialiased bilinear weights reach into the neighbouring cell a little.
-    assert z.shape == (1, 2, 2, 2)
-    for part in z[0]:
-        assert part.argmax() == expected.argmax()
-        assert part[1, 0] == part.min()
+    (cells,) = difference_map([first], [second], 2)
+    # Antialiased bilinear weights (1, 3, 3, 1 of 8) reach into the neighbouring cell a little.
+    inside, outside = 9 * 7 / 8, 9 / 8
+    expected = [[inside * 1 / 8, inside * 7 / 8], [outside * 1 / 8, outside * 7 / 8]]
+    torch.testing.assert_close(cells, torch.tensor(expected))
+
+
+@given(seeds)
+def test_layers_of_any_size_and_width_count_alike_in_it(seed):
+    first = [maps(seed, 2, 3, 8, 8), maps(seed + 1, 2, 4, 5, 3)]
+    second = [first[0] + 0.5, first[1] - 2.0]
+    cells = difference_map(first, second, 4)
+    assert cells.shape == (2, 4, 4)
+    torch.testing.assert_close(cells, torch.full_like(cells, 0.25 + 4), rtol=1e-5, atol=1e-5)
+    assert torch.equal(cells, difference_map(second, first, 4))
+    assert difference_map(first, [layer.clone() for layer in first], 4).count_nonzero() == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_local_maps_of_one_cell_or_of_flat_differences(name):
-    comparison = Comparison(name, channel_norm=False)
-    first = [maps(0, 2, 3, 8, 8), maps(1, 2, 4, 4, 4)]
-    second = [layer + 0.5 for layer in first]
-    z = local_maps(comparison, first, second, 4)
-    assert z.shape == (2, 7 * len(name.split("+")), 4, 4)
-    torch.testing.assert_close(z, torch.full_like(z, 0.25), rtol=1e-5, atol=1e-6)
-    assert local_maps(comparison, first, first, 4).count_nonzero() == 0
-    assert torch.equal(z, local_maps(comparison, second, first, 4))
-
-
-def test_the_mean_is_compared_within_each_cell():
-    comparison = Comparison("mean", channel_norm=False)
-    first = torch.zeros(1, 1, 8, 8)
-    second = first.clone()
-    second[..., :4] = 1.0
-    second[..., 4:] = -1.0
-    assert comparison([first], [second]).tolist() == [[0.0]]
-    assert local_maps(comparison, [first], [second], 2).min() > 0.5
+def test_the_module_gives_the_same_difference_map_whatever_it_compares(name):
+    first, second = [maps(0, 2, 3, 8, 8)], [maps(1, 2, 3, 8, 8)]
+    expected = difference_map(first, second, 4)
+    assert torch.equal(Comparison(name).difference_map(first, second, 4), expected)
+    assert torch.all(expected >= 0)
+    assert expected.std() > 0

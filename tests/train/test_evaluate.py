@@ -13,7 +13,9 @@ import torch
 from scipy.stats import spearmanr
 from train_helpers import seeded
 
-from dps_infer.ranking import parse_importances, parse_ranking, ranked_pairs
+from dps_infer.ranking import OTHER, parse_importances, parse_ranking, ranked_pairs
+from dps_train import evaluate as evaluation
+from dps_train.adapted import scalars_in, uniform_in
 from dps_train.contexts import (
     AMOUNTS,
     Context,
@@ -29,6 +31,8 @@ from dps_train.evaluate import (
     Measures,
     calibration_quantiles,
     evaluate,
+    evaluate_adapted,
+    spearman,
     two_afc,
 )
 
@@ -36,13 +40,19 @@ KINDS, DRAWS, GRADES, IMAGES = len(NAMES), 3, 7, 5
 
 # Distances and means here are float32 sums of a few terms.
 CLOSE = {"rel": 1e-6, "abs": 1e-7}
+NUMPY_CLOSE = {"rtol": 1e-6, "atol": 1e-7}
 
 
 class Perfect:
     """A head whose channel distances are the amounts themselves."""
 
+    names = AMOUNTS
+
     def amounts(self, z: torch.Tensor) -> torch.Tensor:
         return z
+
+    def total(self, z: torch.Tensor) -> torch.Tensor:
+        return z.sum(dim=-1)
 
 
 def small_integers(*shape: int, seed: int, low: int = 0, high: int = 5) -> torch.Tensor:
@@ -103,8 +113,8 @@ def expected_score(context: Context, measured) -> float:
     return statistics.fmean(scores)
 
 
-def spearman(series: list[float]) -> float:
-    """scipy's, with 0 for a constant series, of which it knows none."""
+def scipys(series: list[float]) -> float:
+    """scipy's Spearman correlation, with 0 for a constant series, of which it knows none."""
     if len(set(series)) == 1:
         return 0.0
     return float(spearmanr(range(len(series)), series).statistic)
@@ -134,6 +144,22 @@ def test_two_afc_compares_within_an_image_only():
     distances = torch.tensor([[[[1.0, 100.0]], [[2.0, 101.0]]]])
     judged = torch.tensor([[[False, True], [False, False]]])
     assert two_afc(distances, judged)[0, 0, 1] == 1
+
+
+def test_two_afc_of_distances_that_are_the_same_in_every_context():
+    judged = pair_table(contexts())
+    distances = small_integers(1, KINDS, DRAWS, IMAGES, seed=8)
+    repeated = two_afc(distances.expand(len(judged), -1, -1, -1), judged)
+    torch.testing.assert_close(two_afc(distances, judged), repeated, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1])
+def test_spearman_is_scipys_along_any_dimension(dim):
+    distances = small_integers(4, 5, 6, seed=9)
+    correlation = spearman(distances, dim)
+    series = distances.movedim(dim, -1).flatten(0, -2).tolist()
+    expected = torch.tensor([scipys(values) for values in series], dtype=torch.double)
+    torch.testing.assert_close(correlation.flatten(), expected, rtol=0, atol=1e-12)
 
 
 # --- evaluate -------------------------------------------------------------------------
@@ -193,6 +219,70 @@ def test_several_contexts(bank):
             assert value == pytest.approx(statistics.fmean(values), **CLOSE), key
 
 
+@pytest.mark.parametrize("at_once", [1, 4 * KINDS * GRADES * IMAGES])
+def test_contexts_may_be_measured_together_or_in_parts(bank, monkeypatch, at_once):
+    chosen = random_rankings(11, seeded())
+    together = evaluate(Perfect(), bank, chosen)
+    monkeypatch.setattr(evaluation, "DISTANCES_AT_ONCE", at_once)
+    in_parts = evaluate(Perfect(), bank, chosen)
+    # A product of another shape may round differently in its last digit.
+    assert in_parts.stability == pytest.approx(together.stability, **CLOSE)
+    assert in_parts == dataclasses.replace(together, stability=in_parts.stability)
+
+
+def test_the_unadapted_head_is_its_own_baseline(bank):
+    chosen = random_rankings(6, seeded())
+    measures = evaluate_adapted(uniform_in(Perfect(), chosen), bank, chosen)
+    assert measures.score == measures.baseline
+    assert measures.pairs == measures.baseline_pairs
+    assert measures.improved == 0
+    assert measures.named is None
+    assert measures.baseline == evaluate(Perfect(), bank, chosen).baseline
+
+
+def test_scalars_weigh_the_channels_of_each_context_by_its_own(bank):
+    chosen = contexts()[:2]
+    weights = small_integers(2, len(AMOUNTS), seed=10, low=1)
+    measures = evaluate_adapted(scalars_in(weights), bank, chosen)
+    scores = [
+        expected_score(context, lambda k, v, m, row=row: float(bank.drawn[k, v, m] @ row))
+        for context, row in zip(chosen, weights, strict=True)
+    ]
+    assert measures.score.mean == pytest.approx(statistics.fmean(scores), **CLOSE)
+    assert measures.score.min == pytest.approx(min(scores), **CLOSE)
+    # With importances for weights they are the additive head's distances.
+    additive = evaluate(Perfect(), bank, chosen)
+    same = evaluate_adapted(scalars_in(importance_table(chosen)), bank, chosen)
+    assert same == dataclasses.replace(additive, named=None)
+
+
+def test_named_is_how_often_the_own_amount_is_the_largest(bank):
+    drawn = small_integers(KINDS, DRAWS, IMAGES, len(AMOUNTS), seed=11, high=20)
+    for kind in range(KINDS):
+        drawn[kind, :, :, kind] += 8
+    changed = EvaluationBank(**{**vars(bank), "drawn": drawn})
+    named = evaluate(Perfect(), changed, contexts()).named
+    for kind, name in enumerate(NAMES):
+        largest = [
+            max(amounts[:kind] + amounts[kind + 1 :]) < amounts[kind]
+            for amounts in drawn[kind].flatten(0, 1).tolist()
+        ]
+        assert 0 < sum(largest) < len(largest)
+        assert named[name] == pytest.approx(statistics.fmean(largest), **CLOSE)
+
+
+def test_a_draw_is_not_named_by_a_tie_nor_by_other(bank):
+    assert evaluate(Perfect(), perfect_bank(bank), contexts()).named == dict.fromkeys(NAMES, 1.0)
+    for column in (AMOUNTS.index(OTHER), 1):
+        drawn = perfect_bank(bank).drawn
+        drawn[0, :, :, column] = drawn[0, :, :, 0]
+        tied = EvaluationBank(**{**vars(bank), "drawn": drawn})
+        named = evaluate(Perfect(), tied, contexts()).named
+        assert named == {name: float(name != NAMES[0]) for name in NAMES}
+    nothing = EvaluationBank(**{**vars(bank), "drawn": torch.zeros_like(bank.drawn)})
+    assert evaluate(Perfect(), nothing, contexts()).named == dict.fromkeys(NAMES, 0.0)
+
+
 def test_pairs_are_named_less_before_more(bank):
     context = contexts()[1]
     measures = evaluate(Perfect(), bank, [context])
@@ -218,7 +308,7 @@ def test_monotonicity_and_retention_are_spearmans(bank):
             [distance(bank.graded[kind, grade, image], context) for grade in range(GRADES)]
             for image in range(IMAGES)
         ]
-        expected = statistics.fmean(map(spearman, series))
+        expected = statistics.fmean(map(scipys, series))
         assert measures.monotonicity[name] == pytest.approx(expected, abs=1e-9)
     assert set(measures.retention) == set(bank.unseen)
     for name, z in bank.unseen.items():
@@ -226,7 +316,7 @@ def test_monotonicity_and_retention_are_spearmans(bank):
             [distance(z[grade, image], context) for grade in range(GRADES)]
             for image in range(IMAGES)
         ]
-        expected = statistics.fmean(map(spearman, series))
+        expected = statistics.fmean(map(scipys, series))
         assert measures.retention[name] == pytest.approx(expected, abs=1e-9)
 
 
@@ -286,4 +376,4 @@ def test_calibration_quantiles_are_numpys(bank):
     (importances,) = importance_table([context])
     for kind, name in enumerate(NAMES):
         distances = (bank.drawn[kind] @ importances).double().numpy().ravel()
-        np.testing.assert_allclose(quantiles[name], np.quantile(distances, levels), rtol=1e-12)
+        np.testing.assert_allclose(quantiles[name], np.quantile(distances, levels), **NUMPY_CLOSE)

@@ -11,28 +11,58 @@ from hypothesis import strategies as st
 from train_helpers import seeded
 
 from dps_train.contexts import AMOUNTS
-from dps_train.heads import AdditiveHead, log_amount, uniform_distance, visibility
+from dps_train.heads import (
+    FLOOR,
+    AdditiveHead,
+    ChannelHead,
+    PairHead,
+    log_amount,
+    uniform_distance,
+    visibility,
+)
 
 CHANNELS = 12
+CODE = 11
 
 
-def some_z(count: int, seed: int = 0) -> torch.Tensor:
+def channel_z(count: int, seed: int = 0) -> torch.Tensor:
     """Channel distances over many orders of magnitude."""
     return torch.exp(3 * torch.randn(count, CHANNELS, generator=seeded(seed)) - 6)
 
 
-@pytest.fixture(scope="module")
-def head() -> AdditiveHead:
+def pair_z(count: int, seed: int = 0) -> torch.Tensor:
+    """Unadapted distances over many orders of magnitude, each with a code of any sign."""
+    total = torch.exp(3 * torch.randn(count, 1, generator=seeded(seed)) - 3)
+    return torch.cat([total, 3 * torch.randn(count, CODE, generator=seeded(seed + 1))], dim=1)
+
+
+SOME_Z = {ChannelHead: channel_z, PairHead: pair_z}
+
+
+@pytest.fixture(scope="module", params=[ChannelHead, PairHead])
+def head(request) -> AdditiveHead:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        made = AdditiveHead(CHANNELS, AMOUNTS, hidden=16)
-    made.fit_scales(some_z(200))
+        if request.param is PairHead:
+            made = PairHead(CODE, AMOUNTS)
+        else:
+            made = ChannelHead(CHANNELS, AMOUNTS, hidden=16)
+    if isinstance(made, ChannelHead):
+        made.fit_scales(channel_z(200))
     return made.eval()
+
+
+def some_z(head: AdditiveHead, count: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
+    """What a head reads, with differences of features that are `scale` times as large."""
+    z = SOME_Z[type(head)](count, seed)
+    if isinstance(head, PairHead):
+        return torch.cat([scale * z[:, :1], z[:, 1:]], dim=1)
+    return scale * z
 
 
 def test_uniform_distance_is_the_sum():
     assert uniform_distance(torch.tensor([[1.0, 2.0], [0.0, 0.5]])).tolist() == [3.0, 0.5]
-    assert uniform_distance(some_z(6).reshape(2, 3, CHANNELS)).shape == (2, 3)
+    assert uniform_distance(channel_z(6).reshape(2, 3, CHANNELS)).shape == (2, 3)
 
 
 def test_visibility_and_log_amount_in_closed_form():
@@ -47,7 +77,10 @@ def test_visibility_and_log_amount_in_closed_form():
 
 @torch.no_grad()
 def test_no_difference_is_exactly_0(head):
-    zero = torch.zeros(3, CHANNELS)
+    head.set_importances(dict.fromkeys(AMOUNTS, 1.0))
+    # Whatever the code may say of two images with equal features.
+    zero = some_z(head, 3, scale=0.0)
+    assert head.total(zero).count_nonzero() == 0
     assert head.amounts(zero).count_nonzero() == 0
     assert head(zero).count_nonzero() == 0
 
@@ -55,7 +88,7 @@ def test_no_difference_is_exactly_0(head):
 @given(st.integers(0, 2**32), st.floats(1e-30, 1e10))
 @torch.no_grad()
 def test_amounts_are_finite_and_never_negative(head, seed, scale):
-    amounts = head.amounts(some_z(4, seed) * scale)
+    amounts = head.amounts(some_z(head, 4, seed, scale))
     assert amounts.shape == (4, len(AMOUNTS))
     assert torch.isfinite(amounts).all()
     assert torch.all(amounts >= 0)
@@ -64,7 +97,7 @@ def test_amounts_are_finite_and_never_negative(head, seed, scale):
 @torch.no_grad()
 def test_some_amounts_are_above_0(head):
     # Or else the properties here would hold of a head that is always 0.
-    amounts = head.amounts(some_z(200))
+    amounts = head.amounts(some_z(head, 200))
     assert torch.all((amounts > 0).any(dim=1))
     assert (amounts > 0).any(dim=0).sum() >= 4
 
@@ -72,13 +105,13 @@ def test_some_amounts_are_above_0(head):
 @given(st.floats(1e-6, 1e3))
 @torch.no_grad()
 def test_any_difference_shows_in_other(head, scale):
-    assert torch.all(head.amounts(some_z(5) * scale)[:, -1] > 0)
+    assert torch.all(head.amounts(some_z(head, 5, scale=scale))[:, -1] > 0)
 
 
 @given(st.lists(st.floats(0, 100), min_size=7, max_size=7), st.integers(0, 2**32))
 @torch.no_grad()
 def test_the_distance_is_importances_times_amounts(head, values, seed):
-    z = some_z(5, seed)
+    z = some_z(head, 5, seed)
     head.set_importances(dict(zip(AMOUNTS, values, strict=True)))
     distances = head(z)
     expected = (head.amounts(z).double() * head.importances.double()).sum(dim=1)
@@ -89,7 +122,7 @@ def test_the_distance_is_importances_times_amounts(head, values, seed):
 
 @torch.no_grad()
 def test_each_importance_counts_its_own_amount(head):
-    z = some_z(8)
+    z = some_z(head, 8)
     for number, name in enumerate(AMOUNTS):
         head.set_importances({other: float(other == name) for other in AMOUNTS})
         assert torch.equal(head(z), head.amounts(z)[:, number])
@@ -106,7 +139,7 @@ def test_importances_are_taken_by_name_and_all_of_them(head):
 @torch.no_grad()
 def test_each_pair_by_itself(head):
     head.set_importances(dict.fromkeys(AMOUNTS, 1.0))
-    z = some_z(9)
+    z = some_z(head, 9)
     before = z.clone()
     together = head(z)
     assert torch.equal(z, before)
@@ -116,11 +149,44 @@ def test_each_pair_by_itself(head):
 
 
 @torch.no_grad()
+def test_leading_dimensions_are_kept(head):
+    z = some_z(head, 6)
+    shaped = z.reshape(2, 3, -1)
+    assert head.total(shaped).shape == head(shaped).shape == (2, 3)
+    torch.testing.assert_close(head.amounts(shaped).flatten(0, 1), head.amounts(z))
+
+
+@torch.no_grad()
+def test_evidence_is_cut_off_at_0_and_fades_where_features_barely_differ():
+    head = PairHead(CODE, AMOUNTS)
+    head.layers[-1].weight.zero_()
+    head.layers[-1].bias.copy_(torch.tensor([2.0, -1.0, 0.0, 0.5, 1.0, 4.0, -3.0]))
+    threshold = float(head.threshold)
+    z = pair_z(3)
+    z[:, 0] = torch.tensor([0.0, threshold, 3 * threshold])
+    seen = torch.tensor([0.0, 0.5, 0.75])
+    evidence = torch.tensor([2.0, 0.0, 0.0, 0.5, 1.0, 4.0, 0.0])
+    expected = seen[:, None] * evidence
+    expected[:, -1] += FLOOR * log_amount(z[:, 0], head.threshold, head.reference)
+    torch.testing.assert_close(head.amounts(z), expected)
+    torch.testing.assert_close(head.visible(z)[:, 0], seen)
+
+
+@torch.no_grad()
+def test_the_total_is_the_unadapted_distance():
+    z = channel_z(4)
+    head = ChannelHead(CHANNELS, AMOUNTS, hidden=4)
+    torch.testing.assert_close(head.total(z), z.sum(dim=1))
+    z = pair_z(4)
+    assert torch.equal(PairHead(CODE, AMOUNTS).total(z), z[:, 0])
+
+
+@torch.no_grad()
 def test_scales_of_constant_or_zero_channels_leave_it_finite():
-    z = some_z(50)
+    z = channel_z(50)
     z[:, 0] = 0
     z[:, 1] = 0.25
-    head = AdditiveHead(CHANNELS, AMOUNTS, hidden=4)
+    head = ChannelHead(CHANNELS, AMOUNTS, hidden=4)
     head.fit_scales(z)
     assert torch.isfinite(head.amounts(z)).all()
     assert head.amounts(torch.zeros(1, CHANNELS)).count_nonzero() == 0

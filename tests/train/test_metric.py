@@ -6,43 +6,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from train_helpers import random_backbone, seeded
+from train_helpers import channel_metric, pair_metric, photos
 
-from dps_train.comparisons import Comparison
 from dps_train.contexts import AMOUNTS
-from dps_train.heads import AdditiveHead
-from dps_train.metric import Metric, Preprocess, resize
+from dps_train.metric import MAP_CELLS, Metric, Preprocess, resize, shares
 
 # Sums of some hundred float32 features in another order; the issue's own bound.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
-
-def images(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """uint8 RGB [N, H, W, 3]: patches of colour with grain."""
-    generator = seeded(seed)
-    coarse = torch.randint(256, (count, 3, 4, 4), generator=generator).float()
-    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
-    grain = torch.randn(smooth.shape, generator=generator) * 10
-    return (smooth + grain).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+METRICS = {
+    "resized": lambda: channel_metric(32),
+    "native": lambda: channel_metric(None),
+    "pair": pair_metric,
+}
 
 
-def make_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
-    parts = Preprocess(size), random_backbone(), Comparison(comparison)
-    with torch.no_grad():
-        bare = Metric(*parts, AdditiveHead(1, AMOUNTS))
-        z = bare.comparison(*bare.features(images(40, 32, 32, 1), images(40, 32, 32, 2)))
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        head = AdditiveHead(z.shape[1], AMOUNTS, hidden=32)
-    head.fit_scales(z)
-    metric = Metric(*parts, head).eval()
-    head.set_importances({name: 2.0 ** (number - 6) for number, name in enumerate(AMOUNTS)})
-    return metric
-
-
-@pytest.fixture(scope="module", params=[32, None], ids=["resized", "native"])
+@pytest.fixture(scope="module", params=METRICS)
 def metric(request) -> Metric:
-    return make_metric(request.param)
+    return METRICS[request.param]()
 
 
 sizes = st.tuples(st.integers(1, 4), st.integers(8, 70), st.integers(8, 70), st.integers(0, 999))
@@ -52,7 +33,7 @@ sizes = st.tuples(st.integers(1, 4), st.integers(8, 70), st.integers(8, 70), st.
 @given(sizes)
 @torch.no_grad()
 def test_the_marks_of_a_metric(metric, size):
-    first, second = images(*size), images(*size[:3], size[3] + 1000)
+    first, second = photos(*size), photos(*size[:3], size[3] + 1000)
     before = first.clone(), second.clone()
     distance, amounts, places = metric(first, second)
     assert torch.equal(first, before[0])
@@ -60,7 +41,7 @@ def test_the_marks_of_a_metric(metric, size):
     count = size[0]
     assert distance.shape == (count,)
     assert amounts.shape == (count, len(AMOUNTS))
-    assert places.shape[0] == count
+    assert places.shape == (count, MAP_CELLS, MAP_CELLS)
     for values in (distance, amounts, places):
         assert values.dtype == torch.float32
         assert torch.all(values >= 0)
@@ -76,7 +57,7 @@ def test_the_marks_of_a_metric(metric, size):
 
 @torch.no_grad()
 def test_batch_size_and_neighbours_do_not_matter(metric):
-    first, second = images(7, 50, 41), images(7, 50, 41, 9)
+    first, second = photos(7, 50, 41), photos(7, 50, 41, 9)
     together = metric(first, second)
     alone = [metric(first[i : i + 1], second[i : i + 1]) for i in range(7)]
     for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
@@ -88,7 +69,7 @@ def test_batch_size_and_neighbours_do_not_matter(metric):
 @pytest.mark.parametrize("count", [1, 2, 7])
 @torch.no_grad()
 def test_one_reference_with_many_is_as_many_pairs(metric, count):
-    reference, candidates = images(1, 33, 47), images(count, 33, 47, 5)
+    reference, candidates = photos(1, 33, 47), photos(count, 33, 47, 5)
     shared = metric(reference, candidates)
     paired = metric(reference.repeat(count, 1, 1, 1), candidates)
     for one, other in zip(shared, paired, strict=True):
@@ -98,7 +79,7 @@ def test_one_reference_with_many_is_as_many_pairs(metric, count):
 
 @torch.no_grad()
 def test_one_reference_that_is_among_the_candidates(metric):
-    candidates = images(5, 40, 40)
+    candidates = photos(5, 40, 40)
     distance, _, _ = metric(candidates[3:4], candidates)
     assert distance[3] == 0
     assert (distance > 0).sum() == 4
@@ -106,17 +87,17 @@ def test_one_reference_that_is_among_the_candidates(metric):
 
 @torch.no_grad()
 def test_one_level_of_one_channel_is_seen_and_hardly_counts(metric):
-    first = images(1, 32, 32).clamp(max=254)
+    first = photos(1, 32, 32).clamp(max=254)
     second = first.clone()
     second[0, 16, 16, 1] += 1
-    tiny, large = metric(first, second)[0], metric(first, images(1, 32, 32, 5))[0]
+    tiny, large = metric(first, second)[0], metric(first, photos(1, 32, 32, 5))[0]
     assert 0 < tiny < large / 5
 
 
 @torch.no_grad()
 def test_twice_the_importances_are_twice_the_distance():
-    metric = make_metric(32)
-    first, second = images(4, 30, 30), images(4, 30, 30, 8)
+    metric = channel_metric(32)
+    first, second = photos(4, 30, 30), photos(4, 30, 30, 8)
     distance, amounts, places = metric(first, second)
     doubled = {
         name: 2 * value
@@ -131,9 +112,9 @@ def test_twice_the_importances_are_twice_the_distance():
 
 @torch.no_grad()
 def test_with_no_importance_nothing_is_far():
-    metric = make_metric(32)
+    metric = channel_metric(32)
     metric.head.set_importances(dict.fromkeys(AMOUNTS, 0.0))
-    distance, amounts, places = metric(images(2, 30, 30), images(2, 30, 30, 8))
+    distance, amounts, places = metric(photos(2, 30, 30), photos(2, 30, 30, 8))
     assert distance.count_nonzero() == 0
     assert places.count_nonzero() == 0
     assert torch.isfinite(places).all()
@@ -143,8 +124,8 @@ def test_with_no_importance_nothing_is_far():
 @pytest.mark.parametrize("comparison", ["sort", "spatial+sort", "mean", "spatial+mean+layout"])
 @torch.no_grad()
 def test_other_comparisons(comparison):
-    metric = make_metric(32, comparison)
-    first, second = images(3, 40, 30), images(3, 40, 30, 8)
+    metric = channel_metric(32, comparison)
+    first, second = photos(3, 40, 30), photos(3, 40, 30, 8)
     distance, _, places = metric(first, second)
     torch.testing.assert_close(places.mean(dim=(1, 2)), distance, rtol=1e-5, atol=0)
     torch.testing.assert_close(metric(second, first)[0], distance, **CLOSE)
@@ -153,8 +134,8 @@ def test_other_comparisons(comparison):
 
 @torch.no_grad()
 def test_the_map_shows_where_the_images_differ():
-    metric = make_metric(None)
-    first = images(1, 128, 128)
+    metric = channel_metric(None)
+    first = photos(1, 128, 128)
     second = first.clone()
     second[:, 96:, :32] = 255 - second[:, 96:, :32]
     _, _, places = metric(first, second)
@@ -166,9 +147,34 @@ def test_the_map_shows_where_the_images_differ():
     assert opposite.mean() < changed.mean() / 10
 
 
+@torch.no_grad()
+def test_reading_needs_no_context(metric):
+    first, second = photos(3, 50, 41), photos(3, 50, 41, 9)
+    distance, amounts, places = metric(first, second)
+    read, where = metric.read(first, second)
+    assert torch.equal(read, amounts)
+    torch.testing.assert_close(where.mean(dim=(1, 2)), torch.ones(3), rtol=1e-5, atol=0)
+    torch.testing.assert_close(where * distance[:, None, None], places, rtol=1e-6, atol=0)
+
+
+def test_shares_have_a_mean_of_1_or_are_0():
+    places = torch.tensor([[[1.0, 3.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert shares(places).tolist() == [[[1.0, 3.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
+    assert shares(4 * places[:1]).tolist() == shares(places[:1]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("references", "candidates", "expected"),
+    [(4, 4, [0, 1, 2, 3]), (1, 3, [0, 0, 0]), (1, 1, [0])],
+)
+def test_which_reference_belongs_to_which_candidate(references, candidates, expected):
+    index = Metric.reference_index(torch.zeros(references, 2, 2, 3), torch.zeros(candidates))
+    assert index.tolist() == expected
+
+
 def test_training_mode_changes_no_result():
-    metric = make_metric(32)
-    first, second = images(3, 30, 30), images(3, 30, 30, 8)
+    metric = channel_metric(32)
+    first, second = photos(3, 30, 30), photos(3, 30, 30, 8)
     with torch.no_grad():
         before = metric(first, second)[0]
         assert torch.equal(metric.train()(first, second)[0], before)

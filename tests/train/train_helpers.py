@@ -1,4 +1,4 @@
-"""Images made on the spot, a tiny trained metric, and the command line run in this process."""
+"""Images and metrics made on the spot, and what a command line left behind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import safetensors.torch
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from dps_train import embedded, universal
 from dps_train.backbones import Backbone
+from dps_train.comparisons import Comparison
+from dps_train.contexts import AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
+from dps_train.heads import ChannelHead, PairHead
+from dps_train.metric import Metric, Preprocess
+from dps_train.pair_encoder import CODE, PairEncoder
+from dps_train.pretrain import Pretraining, fold
 
 COUNT = 6
 TINY = ("--pairs", "200", "--epochs", "1")
@@ -27,6 +36,73 @@ def random_backbone(name: str = "embedded", layers: tuple[str, ...] | None = Non
     with torch.random.fork_rng():
         torch.manual_seed(2)
         return Backbone(name, layers)
+
+
+def random_pretraining(seed: int = 4) -> Pretraining:
+    """The embedded metric as it is trained, with weights and statistics that are random."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Pretraining()
+    generator = seeded(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                # Feature differences come out near 1, as those of the trained network do.
+                module.running_var.uniform_(0.1, 0.4, generator=generator)
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.2, generator=generator)
+        # Most amounts are above 0: what is always 0 would agree with anything.
+        model.head.layers[-1].bias.fill_(1.0)
+    return model.eval()
+
+
+def write_stand_ins(folder: Path) -> tuple[Path, Path]:
+    """Write weights of the embedded metric that are random, under the names of the real ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = (folder / embedded.WEIGHTS.name, folder / universal.WEIGHTS.name)
+    for path, weights in zip(paths, fold(random_pretraining()), strict=True):
+        safetensors.torch.save_file(weights, path)
+    return paths
+
+
+def pair_metric() -> Metric:
+    """An embedded metric with random weights, all seven importances different."""
+    backbone_weights, rest = fold(random_pretraining())
+    metric = Metric(Preprocess(64), Backbone("embedded"), PairEncoder(), PairHead(CODE, AMOUNTS))
+    metric.backbone.network.load_state_dict(backbone_weights)
+    metric.load_state_dict(rest, strict=False)
+    return with_importances(metric.eval())
+
+
+def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
+    """A metric with fixed comparisons and random weights, all seven importances different."""
+    parts = Preprocess(size), random_backbone(), Comparison(comparison)
+    with torch.no_grad():
+        bare = Metric(*parts, ChannelHead(1, AMOUNTS))
+        z = bare.comparison(*bare.features(photos(40, 32, 32, 1), photos(40, 32, 32, 2)))
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        head = ChannelHead(z.shape[1], AMOUNTS, hidden=32)
+    head.fit_scales(z)
+    return with_importances(Metric(*parts, head).eval())
+
+
+def with_importances(metric: Metric) -> Metric:
+    """Set importances that are all different, and exact in binary."""
+    metric.head.set_importances(
+        {name: 2.0 ** (number - 6) for number, name in enumerate(AMOUNTS)}
+    )
+    return metric
+
+
+def photos(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """uint8 RGB [N, H, W, 3]: patches of colour with grain."""
+    generator = seeded(seed)
+    coarse = torch.randint(256, (count, 3, 4, 4), generator=generator).float()
+    smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
+    grain = torch.randn(smooth.shape, generator=generator) * 10
+    return (smooth + grain).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def write_images(folder: Path, count: int = COUNT) -> Path:

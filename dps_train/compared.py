@@ -1,0 +1,84 @@
+"""The unadapted, the linear and the additive head side by side, on the same held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dps_train.adapted import scalars_in, uniform_in
+from dps_train.bank import FeatureDistances
+from dps_train.comparisons import Comparison
+from dps_train.contexts import Context
+from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.sources import Images
+from dps_train.evaluate import Measures, build_evaluation_bank, evaluate, evaluate_adapted
+from dps_train.lin import draw_lin_bank, fit_lin
+from dps_train.metric import Metric
+from dps_train.seeds import generator_for
+
+ADDITIVE, LIN, UNIFORM = "additive", "lin", "uniform"
+HEADS = (UNIFORM, LIN, ADDITIVE)
+
+
+def measure_heads(
+    metric: Metric,
+    heads: Sequence[str],
+    images: Tensor,
+    contexts: Sequence[Context],
+    *,
+    training: Images | None,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Measures]:
+    """Measure heads on one backbone, each adapted to every context.
+
+    `uniform` and `additive` read the metric's own comparison; `lin` is trained here, on the
+    `spatial` comparison of the same backbone, as in the paper. All see the same changes of
+    the same images.
+
+    Args:
+        metric: whose backbone and head are used.
+        heads: some of `HEADS`.
+        images: held out, [M, 3, size, size] in [0, 1].
+        contexts: to measure in.
+        training: what to train `lin` on; needed for it alone.
+        seed: of everything random.
+        device: where the network runs.
+
+    Returns:
+        The measures by head, in the order asked for.
+    """
+    metric.head.cpu()
+    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    bank = build_evaluation_bank(distances, images, generator_for("evaluation", seed))
+    measures = {}
+    for head in heads:
+        if head == ADDITIVE:
+            measures[head] = evaluate(metric.head, bank, contexts)
+        elif head == UNIFORM:
+            measures[head] = evaluate_adapted(uniform_in(metric.head, contexts), bank, contexts)
+        else:
+            if training is None:
+                raise ValueError("lin is trained per context: expected images to train it on")
+            measures[head] = _measure_lin(metric, images, contexts, training, seed, device)
+    return measures
+
+
+def _measure_lin(
+    metric: Metric,
+    images: Tensor,
+    contexts: Sequence[Context],
+    training: Images,
+    seed: int,
+    device: torch.device,
+) -> Measures:
+    comparison = Comparison("spatial", channel_norm=True)
+    distances = FeatureDistances(metric.preprocess, metric.backbone, comparison, device)
+    generator = generator_for(LIN, seed)
+    size = metric.preprocess.size or TRAINING_SIZE
+    z = draw_lin_bank(distances, training.images, size=size, generator=generator)
+    weights = fit_lin(z, contexts, generator=generator)
+    bank = build_evaluation_bank(distances, images, generator_for("evaluation", seed))
+    return evaluate_adapted(scalars_in(weights), bank, contexts)

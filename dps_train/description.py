@@ -1,0 +1,69 @@
+"""What a metric says of itself in a manifest."""
+
+from __future__ import annotations
+
+import platform
+
+from dps_infer.manifest import DataInfo, DistortionInfo, MetricInfo, Scores
+from dps_train.data.sources import Images
+from dps_train.distortions import DISTORTIONS
+from dps_train.metric import Metric
+from dps_train.versions import installed_versions
+
+TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
+
+
+def metric_info(
+    metric: Metric,
+    *,
+    name: str,
+    ranking: list[list[str]] | None,
+    importances: dict[str, float] | None,
+    training_data: DataInfo,
+    held_out_data: DataInfo,
+    seed: int,
+    scores: Scores | None,
+) -> MetricInfo:
+    """Describe an additive metric; see `MetricInfo` for the arguments."""
+    preprocess = metric.preprocess
+    return MetricInfo(
+        name=name,
+        variant="additive",
+        ranking=ranking,
+        amounts=list(metric.head.names),
+        importances=importances,
+        distortions=distortion_infos(),
+        backbone=metric.backbone.name,
+        layers=list(metric.backbone.layers),
+        comparison=metric.comparison.name,
+        channel_norm=metric.comparison.channel_norm,
+        normalize_mean=preprocess.normalize_mean,
+        normalize_std=preprocess.normalize_std,
+        working_size=preprocess.size,
+        weights=metric.backbone.weights,
+        training_data=training_data,
+        held_out_data=held_out_data,
+        seed=seed,
+        scores=scores,
+        tools={"python": platform.python_version(), **installed_versions(TOOLS)},
+    )
+
+
+def distortion_infos() -> list[DistortionInfo]:
+    """Describe the six distortions for a manifest."""
+    return [
+        DistortionInfo(
+            name=d.name,
+            parameter=d.parameter,
+            range=d.range,
+            strength=d.unit,
+            threshold=d.threshold,
+            reference=d.reference,
+        )
+        for d in DISTORTIONS
+    ]
+
+
+def data_info(images: Images) -> DataInfo:
+    """Describe images for a manifest."""
+    return DataInfo(source=images.source, images=len(images.images), sha256=images.sha256())

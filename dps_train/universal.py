@@ -1,0 +1,91 @@
+"""The embedded metric: trained once, for every context, on data that anyone has.
+
+`dps_train.pretrain` makes its weights; `dps-train` starts from it, and `dps_infer` ships
+it as an ONNX file that takes the context at run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+
+from dps_infer.manifest import DataInfo
+from dps_train import embedded
+from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
+from dps_train.contexts import AMOUNTS
+from dps_train.heads import PairHead
+from dps_train.metric import Metric, Preprocess
+from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
+from dps_train.weights import load_strictly, read_weights
+
+NAME = "universal"
+WEIGHTS = Path(__file__).with_name("universal.safetensors")
+"""Of the pair encoder and the head; the backbone's are a file of their own."""
+
+
+def load_universal() -> Metric:
+    """Return the embedded metric, in evaluation mode, with every importance 1.
+
+    Raises:
+        WeightsError: the package's weight files are damaged.
+    """
+    metric = Metric(
+        Preprocess(IMAGE_SIZE, IMAGENET_MEAN, IMAGENET_STD),
+        load_backbone(embedded.NAME),
+        PairEncoder(),
+        PairHead(CODE, AMOUNTS),
+    )
+    weights = read_weights(WEIGHTS)
+    for part in ("comparison", "head"):
+        load_strictly(
+            getattr(metric, part),
+            {
+                name.removeprefix(f"{part}."): value
+                for name, value in weights.items()
+                if name.startswith(f"{part}.")
+            },
+            origin=WEIGHTS.name,
+        )
+    return metric.eval()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the embedded metric was trained.
+
+    Attributes:
+        data: the images.
+        steps: of the training.
+        seed: of everything random.
+    """
+
+    data: DataInfo
+    steps: int
+    seed: int
+
+    def metadata(self) -> dict[str, str]:
+        """Return the recipe as a weight file keeps it."""
+        return {
+            "images_source": self.data.source,
+            "images": str(self.data.images),
+            "images_sha256": self.data.sha256,
+            "steps": str(self.steps),
+            "seed": str(self.seed),
+        }
+
+
+def recipe() -> Recipe:
+    """Return how the weights in the package were trained, as their file says."""
+    with safetensors.safe_open(WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+    return Recipe(
+        DataInfo(
+            source=metadata["images_source"],
+            images=int(metadata["images"]),
+            sha256=metadata["images_sha256"],
+        ),
+        steps=int(metadata["steps"]),
+        seed=int(metadata["seed"]),
+    )

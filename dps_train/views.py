@@ -1,0 +1,167 @@
+"""Two views of a pair of images: the whole, shrunk, and tiles at the images' own resolution.
+
+A blur of two pixels is gone once a large image has been shrunk to the working size; a
+turn of the whole is best seen there. So a metric reads both, and every view's numbers
+leave a context file side by side (`OUTPUTS`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dps_infer.manifest import Views
+from dps_train.metric import Metric, shares
+
+DEFAULT = "both"
+TILE = 64
+"""Side of a tile in pixels where a metric has no working size of its own."""
+
+TILE_CELLS = 4
+"""Cells of the map along each side of a tile."""
+
+VIEWS = ("whole", "tiles", "both")
+OUTPUTS = (
+    *(f"{output}_{view}" for view in VIEWS for output in ("distance", "amounts", "map")),
+    "tiles",
+)
+"""What `ViewedMetric` returns, in order."""
+
+LAYOUT = (
+    "ceil(height / tile) rows of ceil(width / tile) tiles; the first pixel of row i of n is at "
+    "floor(i * max(height - tile, 0) / max(n - 1, 1)), likewise across; beyond an image smaller "
+    "than a tile its last row and column are repeated"
+)
+AGGREGATION = "the root of the mean of the squares over all tiles, per amount"
+BOTH = "the larger of the two, per amount"
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """What tiles show.
+
+    Attributes:
+        amounts: of each tile [N, rows, columns, K + 1].
+        shares: how each tile's difference lies within it, mean 1
+            [N, rows * TILE_CELLS, columns * TILE_CELLS].
+    """
+
+    amounts: Tensor
+    shares: Tensor
+
+
+def views_info(metric: Metric) -> Views:
+    """Describe the views for a manifest."""
+    return Views(
+        default=DEFAULT,
+        tile=tile_side(metric),
+        layout=LAYOUT,
+        aggregation=AGGREGATION,
+        both=BOTH,
+    )
+
+
+def tile_side(metric: Metric) -> int:
+    """Return the side of a metric's tiles in pixels: its working size."""
+    return metric.preprocess.size or TILE
+
+
+def aggregate(tiles: Tensor) -> Tensor:
+    """Return amounts [N, K + 1] for those of tiles [N, rows, columns, K + 1].
+
+    A change everywhere keeps its amount; one in a tenth of the tiles keeps a third of it,
+    where a mean would keep a tenth and a maximum would not tell it from one everywhere.
+    """
+    return tiles.square().mean(dim=(1, 2)).sqrt()
+
+
+def combine(whole: Tensor, tiles: Tensor) -> Tensor:
+    """Return amounts [N, K + 1] for both views together."""
+    return torch.maximum(whole, tiles)
+
+
+def cut_tiles(images: Tensor, side: int) -> Tensor:
+    """Cut images [N, H, W, 3] into tiles [N, rows, columns, side, side, 3]; see `LAYOUT`."""
+    rows = images[:, _cover(images[0, :, 0, 0], side)]
+    rows = rows.unflatten(1, (-1, side))
+    cells = rows[:, :, :, _cover(images[0, 0, :, 0], side)]
+    return cells.unflatten(3, (-1, side)).transpose(2, 3)
+
+
+def _cover(line: Tensor, side: int) -> Tensor:
+    """Return which pixels of a line [L] evenly spaced tiles take: [tiles * side]."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    last = torch.arange(line.shape[0], device=line.device)[-1:]
+    number = torch.arange(0, line.shape[0], side, device=line.device) // side
+    room = (last - (side - 1)).clamp(min=0)
+    start = number * room // number[-1:].clamp(min=1)
+    pixels = start[:, None] + torch.arange(side, device=line.device)
+    return torch.minimum(pixels, last).flatten()
+
+
+class ViewedMetric(nn.Module):
+    """A metric in all its views, with the context as an input.
+
+    Args:
+        metric: its own importances are not used.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self.metric = metric
+        self.side = tile_side(metric)
+
+    def forward(
+        self, reference: Tensor, distorted: Tensor, importance: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compare images of equal height and width.
+
+        Args:
+            reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
+            distorted: uint8 RGB [N, H, W, 3].
+            importance: float [K + 1].
+
+        Returns:
+            `OUTPUTS`: per view distance [N], amounts [N, K + 1] and map [N, H', W'], whose
+            mean is the distance; and the amounts of the tiles [N, rows, columns, K + 1].
+        """
+        amounts, where = self.metric.read(reference, distorted)
+        tiled = self.tiled(reference, distorted)
+        from_tiles = aggregate(tiled.amounts)
+        per_tile = tiled.amounts @ importance
+        where_tiles = tiled.shares * per_tile.repeat_interleave(
+            TILE_CELLS, dim=1
+        ).repeat_interleave(TILE_CELLS, dim=2)
+        outputs: list[Tensor] = []
+        for view, places in (
+            (amounts, where),
+            (from_tiles, where_tiles),
+            (combine(amounts, from_tiles), where_tiles),
+        ):
+            distance = view @ importance
+            outputs += [distance, view, distance[:, None, None] * shares(places)]
+        return (*outputs, tiled.amounts)
+
+    def tiled(self, reference: Tensor, distorted: Tensor) -> Tiled:
+        """Compare tile by tile; see `forward` for the arguments."""
+        cut = cut_tiles(distorted, self.side)
+        count, rows, columns = cut.shape[:3]
+        reference_tiles = cut_tiles(reference, self.side)
+        both = torch.cat([reference_tiles.flatten(0, 2), cut.flatten(0, 2)])
+        maps = self.metric.maps(both.permute(0, 3, 1, 2).float() / 255)
+        first, second = [], []
+        for layer in maps:
+            of_reference, of_distorted = layer.unflatten(0, (-1, rows * columns)).split(
+                [reference.shape[0], count]
+            )
+            index = self.metric.reference_index(reference, distorted)
+            first.append(of_reference[index].flatten(0, 1))
+            second.append(of_distorted.flatten(0, 1))
+        amounts = self.metric.head.amounts(self.metric.comparison(first, second))
+        local = shares(self.metric.comparison.difference_map(first, second, TILE_CELLS))
+        local = local.unflatten(0, (count, rows, columns)).transpose(2, 3)
+        return Tiled(
+            amounts.unflatten(0, (count, rows, columns)), local.flatten(3, 4).flatten(1, 2)
+        )
