@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer import embedded
+from dps_infer import embedded, tiling
 from dps_infer.calibration import calibrate, percentiles
 from dps_infer.choice import Choice, choose, describe
 from dps_infer.contextfile import read_context_file
@@ -320,7 +320,7 @@ class Context:
         if self.manifest.universal:
             feeds[IMPORTANCE] = np.array(importances, np.float32)
         try:
-            values = self._engine.run(fetches, feeds)
+            values = self._run(fetches, feeds, chosen, np.array(importances, np.float32))
             measurement = Measurement(
                 distances=values[names["distance"]],
                 amounts=values.get(names["amounts"]),
@@ -331,6 +331,32 @@ class Context:
         except ContextError as error:
             raise ContextError(f"{self.path}: {error}") from error
         return measurement
+
+    def _run(
+        self,
+        fetches: list[str],
+        feeds: dict[str, NDArray[Any]],
+        view: View | None,
+        importances: NDArray[np.float32],
+    ) -> dict[str, NDArray[Any]]:
+        """Run the graph: at once, or in bands where tiles would take too much memory."""
+        _, height, width, _ = feeds["distorted"].shape
+        views = self.manifest.views
+        if (
+            views is None
+            or view not in (View.tiles, View.both)
+            or height * width <= tiling.BAND_PIXELS
+            or not tiling.known(views)
+        ):
+            return self._engine.run(fetches, feeds)
+        return tiling.run_in_bands(
+            self._engine.run,
+            feeds,
+            tile=views.tile,
+            view=view,
+            importances=importances,
+            with_map=TILES in fetches,
+        )
 
     def _with(self, choice: Choice) -> Context:
         return Context(self.path, self.sha256, self.manifest, self._engine, choice)

@@ -46,13 +46,17 @@ def stripes(images: Tensor, strength: Tensor, generator: torch.Generator) -> Ten
     """Add a sine of up to 0.3, across or down, with a period of 2 pixels to the whole side."""
     count, _, height, width = images.shape
     draw = torch.rand(count, 3, 1, 1, 1, generator=generator)
-    phase = 2 * math.pi * (
-        draw[:, 0]
-        + (1 + 0.5 * width * draw[:, 1]).floor()
-        * torch.where(
-            draw[:, 2] < 0.5,
-            torch.arange(width)[None, None, None] / width,
-            torch.arange(height)[None, None, :, None] / height,
+    phase = (
+        2
+        * math.pi
+        * (
+            draw[:, 0]
+            + (1 + 0.5 * width * draw[:, 1]).floor()
+            * torch.where(
+                draw[:, 2] < 0.5,
+                torch.arange(width)[None, None, None] / width,
+                torch.arange(height)[None, None, :, None] / height,
+            )
         )
     )
     return (images + 0.3 * _wide(strength) * torch.sin(phase)).clamp(0, 1)
@@ -130,9 +134,7 @@ def occlude(images: Tensor, strength: Tensor, generator: torch.Generator) -> Ten
 
 def paste(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Cover a random square of up to half the side with a part of the next image."""
-    return torch.where(
-        _growing_square(images, strength, generator), images.roll(1, dims=0), images
-    )
+    return torch.where(_growing_square(images, strength, generator), images.roll(1, dims=0), images)
 
 
 def overlay(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:

@@ -122,9 +122,7 @@ class _Fusion(nn.Module):
         self.linear = nn.Linear(c * cells**2, FUSION)
 
     def forward(self, differences: list[Tensor], means: list[Tensor]) -> Tensor:
-        fine, middle, coarse = (
-            self._sides(a, b) for a, b in zip(differences, means, strict=True)
-        )
+        fine, middle, coarse = (self._sides(a, b) for a, b in zip(differences, means, strict=True))
         fused = self.fine(fine)
         fused = self.middle(torch.cat([fused, middle], dim=1))
         fused = self.coarse(torch.cat([fused, coarse], dim=1))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dps_infer.manifest import Views
+from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
 from dps_train.metric import Metric, shares
 
 DEFAULT = "both"
@@ -28,14 +29,6 @@ OUTPUTS = (
     "tiles",
 )
 """What `ViewedMetric` returns, in order."""
-
-LAYOUT = (
-    "ceil(height / tile) rows of ceil(width / tile) tiles; the first pixel of row i of n is at "
-    "floor(i * max(height - tile, 0) / max(n - 1, 1)), likewise across; beyond an image smaller "
-    "than a tile its last row and column are repeated"
-)
-AGGREGATION = "the root of the mean of the squares over all tiles, per amount"
-BOTH = "the larger of the two, per amount"
 
 
 @dataclass(frozen=True)

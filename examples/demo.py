@@ -1,8 +1,9 @@
-"""The main job on real photographs: rank, train, export, compare.
+"""The main job on real photographs: rank and compare; then adapt, export, compare.
 
 Two copies of a photograph, one shifted and one blurred. To a fixed metric the shift is
 the larger change. In a context in which a shift barely matters and blur matters most,
-the adapted metric says the opposite. Run it with ``make demo``.
+the adapted metric says the opposite: at once, with the metric that comes with the package,
+and after adapting it to images. Run it with ``make demo``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 
 from dps_train.data.sources import photograph
-from dps_train.heads import uniform_distance
 from dps_train.runs import load_run
 from dps_train.sheet import labelled_row, save_sheet
 
@@ -39,14 +39,14 @@ def main() -> None:
     for name, path in files.items():
         save_sheet(images[name], path, force=True)
 
+    for name in ("shifted", "blurred"):
+        compare(files["reference"], files[name], "--ranking", RANKING)
     call("dps-train", "--ranking", RANKING, "--out", str(run), "--force")
     call("dps-export", str(run), "-o", str(context), "--force")
-    adapted = {}
-    for name in ("shifted", "blurred"):
-        arguments = ["compare", str(files["reference"]), str(files[name])]
-        call("dps-infer", *arguments, "--context", str(context))
-        answer = call("dps-infer", *arguments, "--context", str(context), "--json", show=False)
-        adapted[name] = float(json.loads(answer)["distance"])
+    adapted = {
+        name: compare(files["reference"], files[name], "--context", str(context))
+        for name in ("shifted", "blurred")
+    }
     unadapted = unadapted_distances(run, images)
 
     captions = ["unadapted -> adapted"] + [
@@ -82,8 +82,16 @@ def unadapted_distances(run: Path, images: dict[str, NDArray[np.uint8]]) -> dict
     reference, *others = (torch.from_numpy(image)[None] for image in images.values())
     with torch.no_grad():
         first, second = metric.features(reference, torch.cat(others))
-        distances = uniform_distance(metric.comparison(first, second))
+        distances = metric.head.total(metric.comparison(first, second))
     return dict(zip(list(images)[1:], distances.tolist(), strict=True))
+
+
+def compare(reference: Path, distorted: Path, *context: str) -> float:
+    """Compare two files as a user would, and return the distance."""
+    arguments = ("compare", str(reference), str(distorted), *context)
+    call("dps-infer", *arguments)
+    answer = call("dps-infer", *arguments, "--json", show=False)
+    return float(json.loads(answer)["distance"])
 
 
 def call(*command: str, show: bool = True) -> str:

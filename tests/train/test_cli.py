@@ -14,20 +14,34 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
-from train_helpers import TINY, strict_json, write_images
+from train_helpers import COUNT, TINY, strict_json, write_images
 
+from dps_train.cli import PAIRS, Start
 from dps_train.distortions import NAMES
+from dps_train.heads import ChannelHead, PairHead
 from dps_train.runs import MANIFEST, RunError, load_run, newest_run
+from dps_train.training import Settings
+from dps_train.universal import load_universal
 
-MODULE = (sys.executable, "-m", "dps_train.cli")
+WITH_STAND_INS = """
+import sys
+from pathlib import Path
+from dps_train import embedded, universal
+from dps_train.cli import main
+
+embedded.WEIGHTS, universal.WEIGHTS = map(Path, sys.argv[1:3])
+del sys.argv[1:3]
+"""
+"""A process of its own does not see what a fixture has put in place of the real weights."""
 
 
 @pytest.fixture(scope="module")
-def done(images_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """One training in a process of its own."""
+def done(images_folder, stand_ins, tmp_path_factory):
+    """One training in a process of its own: its folder and the process."""
     folder = tmp_path_factory.mktemp("runs") / "first"
     process = subprocess.run(
-        [*MODULE, "--ranking", "3,1=5,0", "--data", str(images_folder), *TINY,
+        [sys.executable, "-c", WITH_STAND_INS + "main()", *stand_ins,
+         "--ranking", "3,1=5,0", "--data", str(images_folder), *TINY,
          "--out", str(folder), "--json"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
@@ -41,6 +55,10 @@ def test_a_training_from_the_shell(done):
     folder, process = done
     assert process.returncode == 0, process.stderr
     measures = strict_json(process.stdout)
+    before = measures.pop("before")
+    assert before.keys() == measures.keys()
+    assert before["ceiling"] == measures["ceiling"]
+    assert before["stability"] != measures["stability"]
     assert set(measures["pairs"]) == {
         "color>translate", "color>zoom", "color>rotate", "translate>rotate", "zoom>rotate",
     }  # fmt: skip
@@ -83,15 +101,74 @@ def test_tables_for_people(cli, images_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     outcome = cli("--ranking", "4,2", "--data", images_folder, *TINY, "--seed", 3)
     assert outcome.code == 0, outcome.err
-    for word in ("unadapted", "adapted", "ceiling", "blur", "darken", "monotonicity", "stability"):
+    heading = next(line for line in outcome.out.splitlines() if "measure" in line)
+    assert heading.split() == ["measure", "of", "before", "after", "good"]
+    for word in ("score", "unadapted", "ceiling", "darken", "monotonicity", "stability"):
         assert word in outcome.out
     # A run has a name of its own by default, and the next one does not overwrite it.
     first = newest_run()
     assert first.parent == Path("runs")
     assert str(first) in outcome.err
-    assert cli("--ranking", "4,2", "--data", images_folder, *TINY).code == 0
-    assert len(list(Path("runs").iterdir())) == 2
     assert load_run(first)[1].metric.seed == 3
+    outcome = cli("--ranking", "4,2", "--data", images_folder, *TINY, "--from", "scratch")
+    assert outcome.code == 0, outcome.err
+    assert len(list(Path("runs").iterdir())) == 2
+    for word in ("unadapted", "adapted", "noise ceiling", "blur", "monotonicity", "stability"):
+        assert word in outcome.out
+    assert "before" not in outcome.out
+
+
+def test_from_scratch_there_is_no_before(cli, images_folder, tmp_path):
+    outcome = cli(
+        "--ranking", "4,2", "--from", "scratch", "--data", images_folder, *TINY,
+        "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert outcome.record == strict_json((tmp_path / "run" / "metrics.json").read_text())
+    metric, manifest = load_run(tmp_path / "run")
+    assert isinstance(metric.head, ChannelHead)
+    assert manifest.metric.backbone == "embedded"
+
+
+def test_adapting_keeps_the_network_and_changes_the_head(done):
+    folder, _ = done
+    adapted, start = load_run(folder)[0], load_universal()
+    assert isinstance(adapted.head, PairHead)
+    for part in ("backbone", "comparison"):
+        state = getattr(adapted, part).state_dict()
+        for name, value in getattr(start, part).state_dict().items():
+            assert torch.equal(state[name], value), name
+    for name, value in start.head.named_parameters():
+        assert not torch.equal(adapted.head.get_parameter(name), value), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start", "pairs"),
+    [
+        ((), "embedded", PAIRS[Start.embedded]),
+        (("--from", "embedded"), "embedded", PAIRS[Start.embedded]),
+        (("--from", "embedded", "--size", "64", "--backbone", "embedded"), "embedded",
+         PAIRS[Start.embedded]),
+        (("--from", "scratch"), "scratch", PAIRS[Start.scratch]),
+        (("--backbone", "squeezenet1_1"), "scratch", PAIRS[Start.scratch]),
+        (("--layers", "stage1,stage2"), "scratch", PAIRS[Start.scratch]),
+        (("--weights", "w.safetensors"), "scratch", PAIRS[Start.scratch]),
+        (("--size", "native"), "scratch", PAIRS[Start.scratch]),
+        (("--pairs", "123"), "embedded", 123),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)  # fmt: skip
+def test_what_a_training_starts_from(cli, tmp_path, monkeypatch, arguments, start, pairs):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def record(settings: Settings, *_arguments: object) -> None:
+        asked.append(settings)
+        raise RunError("far enough")
+
+    monkeypatch.setattr("dps_train.training.train", record)
+    assert cli("--ranking", "3,1", *arguments).error_line == "dps-train: error: far enough"
+    assert [(settings.start, settings.pairs) for settings in asked] == [(start, pairs)]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +181,7 @@ def test_importances_instead_of_a_ranking(cli, images_folder, tmp_path, text):
     assert outcome.code == 0, outcome.err
     assert text in outcome.err.splitlines()[0]
     measures = outcome.record
+    assert measures.pop("before").keys() == measures.keys()
     assert measures == strict_json((tmp_path / "run" / "metrics.json").read_text())
     metric, manifest = load_run(tmp_path / "run")
     assert manifest.metric.ranking is None
@@ -145,11 +223,18 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
         (("--ranking", "3,1", "--backbone", "squeezenet9"), "unknown backbone"),
         (("--ranking", "3,1", "--layers", "stage9"), "'stage9'"),
         (("--ranking", "3,1", "--data", "no/such/folder"), "no/such/folder is no folder"),
+        (("--ranking", "3,1", "--from", "embedded", "--size", "32"), "--from scratch"),
+        (("--ranking", "3,1", "--from", "embedded", "--size", "native"), "--from scratch"),
+        (("--ranking", "3,1", "--from", "embedded", "--backbone", "vgg11"), "--from scratch"),
+        (("--ranking", "3,1", "--from", "embedded", "--layers", "stage1"), "--from scratch"),
+        (("--ranking", "3,1", "--from", "embedded", "--weights", "w"), "--from scratch"),
         (("--ranking", "3,1", "distortions"), "--ranking"),
         (("evaluate", "--rankings", "721"), "--rankings"),
         (("evaluate", "--rankings", "few"), "--rankings"),
+        (("evaluate", "embedded", "--rankings", "0"), "--rankings"),
+        (("evaluate", "embedded", "--rankings", "own"), "no context of its own"),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
 def test_usage_errors(cli, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
@@ -164,7 +249,7 @@ def test_usage_errors(cli, tmp_path, monkeypatch, arguments, said):
 
 @pytest.mark.parametrize(
     "arguments", [("--pairs", "5"), ("--epochs", "0"), ("--seed", "-1"), ("--seed", "9" * 20),
-                  ("--device", "tpu"), ("--colour", "3")]
+                  ("--device", "tpu"), ("--colour", "3"), ("--from", "nothing")]
 )  # fmt: skip
 def test_options_that_typer_refuses(cli, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
@@ -181,6 +266,7 @@ def test_help_lists_the_exit_codes(cli):
     for text in (
         "--ranking",
         "--importance",
+        "--from",
         "--weights",
         "0 done",
         "1 something broke",
@@ -282,10 +368,11 @@ def test_cuda_that_is_not_there(cli, images_folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-HANGING = """
-import sys, time
+HANGING = (
+    WITH_STAND_INS
+    + """
+import time
 import dps_train.runs as runs
-from dps_train.cli import main
 
 def hang(path):
     print("half", flush=True)
@@ -294,13 +381,14 @@ def hang(path):
 runs.sha256_file = hang
 main()
 """
+)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
-def test_a_killed_training_leaves_no_run(images_folder, tmp_path):
+def test_a_killed_training_leaves_no_run(images_folder, stand_ins, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", HANGING, "--ranking", "3,1", "--data", str(images_folder), *TINY,
-         "--out", str(tmp_path / "runs" / "killed")],
+        [sys.executable, "-c", HANGING, *stand_ins, "--ranking", "3,1", "--data",
+         str(images_folder), *TINY, "--out", str(tmp_path / "runs" / "killed")],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     with process:
@@ -405,6 +493,21 @@ def test_evaluate_in_many_contexts_of_the_newest_run(cli, run_folder, images_fol
     assert measures["score"]["min"] < measures["score"]["mean"] < measures["score"]["max"]
     # Over all rankings, each pair is judged both ways equally often.
     assert measures["baseline"]["mean"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_evaluate_the_embedded_metric(cli, images_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    arguments = ("evaluate", "embedded", "--data", images_folder)
+    outcome = cli(*arguments, "--json", "all.json")
+    assert outcome.code == 0, outcome.err
+    assert "20 rankings" in outcome.out
+    measures = strict_json(Path("all.json").read_text())
+    assert measures["rankings"] == 20
+    assert measures["images"] == COUNT
+    assert set(measures["named"]) == set(NAMES)
+    assert cli(*arguments, "--rankings", 7, "--json", "few.json").code == 0
+    assert strict_json(Path("few.json").read_text())["rankings"] == 7
 
 
 def test_evaluate_what_is_no_run(cli, run_folder, images_folder, tmp_path, monkeypatch):

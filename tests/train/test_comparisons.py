@@ -166,9 +166,9 @@ def test_the_difference_map_shows_where():
     second = first.clone()
     second[0, 0, :2, 2:] = 3.0
     (cells,) = difference_map([first], [second], 2)
-    # Antialiased bilinear weights (1, 3, 3, 1 of 8) reach into the neighbouring cell a little.
-    inside, outside = 9 * 7 / 8, 9 / 8
-    expected = [[inside * 1 / 8, inside * 7 / 8], [outside * 1 / 8, outside * 7 / 8]]
+    # Antialiased bilinear weights (3, 3, 1 of 7) reach one position into the neighbouring cell.
+    near, far = 6 / 7, 1 / 7
+    expected = [[9 * near * far, 9 * near * near], [9 * far * far, 9 * far * near]]
     torch.testing.assert_close(cells, torch.tensor(expected))
 
 

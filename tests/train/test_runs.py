@@ -11,7 +11,9 @@ import pytest
 import torch
 from train_helpers import levels, strict_json
 
-from dps_infer.errors import OutputError
+from dps_infer.errors import DpsError, OutputError
+from dps_train import pair_encoder
+from dps_train.heads import ChannelHead, PairHead
 from dps_train.runs import (
     MANIFEST,
     METRIC,
@@ -22,6 +24,7 @@ from dps_train.runs import (
     newest_run,
     save_run,
 )
+from dps_train.training import Trained
 
 SETTINGS = {"pairs": 200, "epochs": 1}
 
@@ -35,20 +38,33 @@ def refusal(function, *arguments: object) -> str:
     return message
 
 
+LEFT_OUT = "left out"
+
+
 def edit(folder: Path, **fields: object) -> None:
-    """Change top-level fields of a run's manifest; None drops one."""
+    """Change top-level fields of a run's manifest, or leave them out."""
     raw = {**json.loads((folder / MANIFEST).read_text()), **fields}
-    kept = {key: value for key, value in raw.items() if value is not None}
+    kept = {key: value for key, value in raw.items() if value != LEFT_OUT}
     (folder / MANIFEST).write_text(json.dumps(kept))
+
+
+@pytest.fixture(params=["trained", "trained_from_scratch"])
+def either(request) -> Trained:
+    """The embedded metric, adapted, or a head on fixed comparisons."""
+    return request.getfixturevalue(request.param)
 
 
 # --- writing and reading --------------------------------------------------------------
 
 
 @torch.no_grad()
-def test_what_is_saved_is_loaded(trained, run_folder):
+def test_what_is_saved_is_loaded(either, tmp_path):
+    trained, run_folder = either, tmp_path / "run"
+    save_run(run_folder, trained, settings=SETTINGS)
     metric, manifest = load_run(run_folder)
-    assert not metric.training
+    assert not any(module.training for module in metric.modules())
+    assert type(metric.head) is type(trained.metric.head)
+    assert type(metric.comparison) is type(trained.metric.comparison)
     state = trained.metric.state_dict()
     assert state.keys() == metric.state_dict().keys()
     for key, value in metric.state_dict().items():
@@ -62,6 +78,27 @@ def test_what_is_saved_is_loaded(trained, run_folder):
     assert manifest.metric == trained.info
     assert manifest.calibration == trained.calibration
     assert manifest.settings == SETTINGS
+
+
+def test_a_head_is_described_by_what_it_needs(trained, trained_from_scratch, tmp_path):
+    assert isinstance(trained.metric.head, PairHead)
+    assert isinstance(trained_from_scratch.metric.head, ChannelHead)
+    for name, made in (("embedded", trained), ("scratch", trained_from_scratch)):
+        save_run(tmp_path / name, made, settings=SETTINGS)
+    adapted, anew = (load_run(tmp_path / name)[1] for name in ("embedded", "scratch"))
+    assert adapted.metric.comparison == pair_encoder.NAME
+    assert adapted.hidden is None
+    assert anew.metric.comparison == "spatial+mean+layout"
+    assert anew.hidden == trained_from_scratch.metric.head.hidden
+
+
+def test_a_head_of_another_width_is_refused(trained_from_scratch, tmp_path):
+    folder = tmp_path / "run"
+    save_run(folder, trained_from_scratch, settings=SETTINGS)
+    edit(folder, hidden=5)
+    with pytest.raises(DpsError, match=METRIC) as caught:
+        load_run(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_holds_three_files_and_its_json_is_standard(trained, run_folder):
@@ -135,7 +172,7 @@ def test_the_files_of_another_run(trained, run_folder):
 
 
 def test_a_newer_format_is_refused_as_such_whatever_its_fields(run_folder):
-    edit(run_folder, format=1000, colour_space="linear", metric=None)
+    edit(run_folder, format=1000, colour_space="linear", metric=LEFT_OUT)
     message = refusal(load_run, run_folder)
     assert "run format 1000" in message
     assert "upgrade" in message
@@ -143,7 +180,7 @@ def test_a_newer_format_is_refused_as_such_whatever_its_fields(run_folder):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"more": 1}, {"hidden": None}, {"hidden": "wide"}, {"format": "1"}, {"files": []}],
+    [{"more": 1}, {"hidden": LEFT_OUT}, {"hidden": "wide"}, {"format": "1"}, {"files": []}],
     ids=str,
 )
 def test_a_manifest_with_wrong_fields(run_folder, fields):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_infer.manifest import DataInfo
 from dps_train import embedded, universal
 from dps_train.backbones import Backbone
 from dps_train.comparisons import Comparison
@@ -23,7 +24,7 @@ from dps_train.pair_encoder import CODE, PairEncoder
 from dps_train.pretrain import Pretraining, fold
 
 COUNT = 6
-TINY = ("--pairs", "200", "--epochs", "1")
+TINY = ("--pairs", "200", "--epochs", "3")
 """A training of a second, whose metric is worth nothing."""
 
 
@@ -61,23 +62,25 @@ def write_stand_ins(folder: Path) -> tuple[Path, Path]:
     """Write weights of the embedded metric that are random, under the names of the real ones."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / embedded.WEIGHTS.name, folder / universal.WEIGHTS.name)
+    data = DataInfo(source="none", images=1, sha256="0" * 64)
+    recipe = universal.Recipe(data, steps=0, seed=0).metadata()
     for path, weights in zip(paths, fold(random_pretraining()), strict=True):
-        safetensors.torch.save_file(weights, path)
+        safetensors.torch.save_file(weights, path, metadata=recipe)
     return paths
 
 
 def pair_metric() -> Metric:
     """An embedded metric with random weights, all seven importances different."""
-    backbone_weights, rest = fold(random_pretraining())
-    metric = Metric(Preprocess(64), Backbone("embedded"), PairEncoder(), PairHead(CODE, AMOUNTS))
-    metric.backbone.network.load_state_dict(backbone_weights)
+    weights, rest = fold(random_pretraining())
+    metric = Metric(Preprocess(64), _backbone(weights), PairEncoder(), PairHead(CODE, AMOUNTS))
     metric.load_state_dict(rest, strict=False)
     return with_importances(metric.eval())
 
 
 def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
     """A metric with fixed comparisons and random weights, all seven importances different."""
-    parts = Preprocess(size), random_backbone(), Comparison(comparison)
+    weights, _ = fold(random_pretraining())
+    parts = Preprocess(size), _backbone(weights), Comparison(comparison)
     with torch.no_grad():
         bare = Metric(*parts, ChannelHead(1, AMOUNTS))
         z = bare.comparison(*bare.features(photos(40, 32, 32, 1), photos(40, 32, 32, 2)))
@@ -88,11 +91,15 @@ def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric
     return with_importances(Metric(*parts, head).eval())
 
 
+def _backbone(weights: dict[str, Tensor]) -> Backbone:
+    backbone = Backbone("embedded")
+    backbone.network.load_state_dict(weights)
+    return backbone
+
+
 def with_importances(metric: Metric) -> Metric:
     """Set importances that are all different, and exact in binary."""
-    metric.head.set_importances(
-        {name: 2.0 ** (number - 6) for number, name in enumerate(AMOUNTS)}
-    )
+    metric.head.set_importances({name: 2.0 ** (number - 6) for number, name in enumerate(AMOUNTS)})
     return metric
 
 

@@ -1,0 +1,138 @@
+"""How tiles lie on an image, and how what they show is put together: the contract in numbers.
+
+A context file does all this inside its graph, where memory follows the pixels. An image
+of many megapixels is cut into bands here, each a row of tiles, which go through the graph
+as images of their own; the rules below put their tiles together as the graph would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dps_infer.contract import TILES, output_name
+from dps_infer.manifest import Views
+from dps_infer.views import View
+
+LAYOUT = (
+    "ceil(height / tile) rows of ceil(width / tile) tiles; the first pixel of row i of n is at "
+    "floor(i * max(height - tile, 0) / max(n - 1, 1)), likewise across; beyond an image smaller "
+    "than a tile its last row and column are repeated"
+)
+AGGREGATION = "the root of the mean of the squares over all tiles, per amount"
+BOTH = "the larger of the two, per amount"
+
+BAND_PIXELS = 1 << 21
+"""Of the distorted image that go through the graph at a time."""
+
+Floats = NDArray[np.float32]
+Outputs = dict[str, NDArray[Any]]
+Run = Callable[[Sequence[str], Mapping[str, NDArray[Any]]], Outputs]
+"""Runs a graph: names of outputs to fetch, and inputs by name."""
+
+
+def known(views: Views) -> bool:
+    """Return whether a file's rules are those of this module."""
+    return (views.layout, views.aggregation, views.both) == (LAYOUT, AGGREGATION, BOTH)
+
+
+def starts(length: int, tile: int) -> list[int]:
+    """Return the first pixel of each tile along a side; see `LAYOUT`.
+
+    >>> starts(200, 64)
+    [0, 45, 90, 136]
+    """
+    count = -(-length // tile)
+    return [i * max(length - tile, 0) // max(count - 1, 1) for i in range(count)]
+
+
+def aggregate(tiles: Floats) -> Floats:
+    """Return amounts [N, K + 1] for those of tiles [N, rows, columns, K + 1]."""
+    amounts: Floats = np.sqrt(np.mean(np.square(tiles), axis=(1, 2)))
+    return amounts
+
+
+def combine(whole: Floats, tiles: Floats) -> Floats:
+    """Return amounts [N, K + 1] for both views together."""
+    return np.maximum(whole, tiles)
+
+
+def run_in_bands(
+    run: Run,
+    feeds: Mapping[str, NDArray[Any]],
+    *,
+    tile: int,
+    view: View,
+    importances: Floats,
+    with_map: bool,
+) -> Outputs:
+    """Run a graph on images that are too large for it at once, in a view with tiles.
+
+    Args:
+        run: the graph.
+        feeds: its inputs.
+        tile: side of a tile in pixels.
+        view: ``tiles`` or ``both``.
+        importances: of the context [K + 1].
+        with_map: compute the map as well.
+
+    Returns:
+        The outputs of the view by their names in the graph, as the graph would give them.
+    """
+    fetches = [TILES, output_name("map", View.tiles)] if with_map else [TILES]
+    reference, distorted = feeds["reference"], feeds["distorted"]
+    tiles, places = [], []
+    for number, candidate in enumerate(distorted):
+        bands, maps = [], []
+        for one, other in _bands(reference[min(number, len(reference) - 1)], candidate, tile):
+            outputs = run(fetches, {**feeds, "reference": one, "distorted": other})
+            bands.append(outputs[TILES][:, 0])
+            if with_map:
+                maps.append(_unscaled(outputs[fetches[1]], bands[-1] @ importances))
+        tiles.append(np.concatenate(bands))
+        places.extend([np.concatenate(maps)] if with_map else [])
+    together = np.stack(tiles)
+    amounts = aggregate(together)
+    if view is View.both:
+        name = output_name("amounts", View.whole)
+        amounts = combine(run([name], feeds)[name], amounts)
+    distances = amounts @ importances
+    result: Outputs = {
+        output_name("distance", view): distances,
+        output_name("amounts", view): amounts,
+        TILES: together,
+    }
+    if with_map:
+        result[output_name("map", view)] = _with_mean(np.stack(places), distances)
+    return result
+
+
+def _bands(
+    reference: NDArray[np.uint8], distorted: NDArray[np.uint8], tile: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Cut two images into rows of tiles, some at a time: uint8 [rows, tile, W, 3] each."""
+    height, width, _ = distorted.shape
+    rows = starts(height, tile)
+    at_once = max(1, BAND_PIXELS // (tile * width))
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        yield (
+            np.stack([reference[row : row + tile] for row in some]),
+            np.stack([distorted[row : row + tile] for row in some]),
+        )
+
+
+def _unscaled(maps: Floats, per_tile: Floats) -> Floats:
+    """Return maps [rows, h, w] of bands, stacked, with the mean distance of their tiles as mean."""
+    return np.concatenate(list(_with_mean(maps, per_tile.mean(axis=1))))
+
+
+def _with_mean(maps: Floats, means: Floats) -> Floats:
+    """Scale maps [N, h, w] to means [N]; a map of 0 stays 0."""
+    present = maps.mean(axis=(1, 2))
+    factor = np.divide(means, present, out=np.zeros_like(means), where=present > 0)
+    scaled: Floats = maps * factor[:, None, None]
+    return scaled

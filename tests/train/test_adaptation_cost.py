@@ -1,0 +1,35 @@
+"""The benchmark of what adapting costs: it runs, and its figures follow from one another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_figures_follow_from_what_was_timed(images_folder):
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.adaptation_cost", "--data", str(images_folder),
+         "--images", "2", "--batch", "4", "--crops", "2", "--json"],
+        capture_output=True, text=True, timeout=120, cwd=ROOT,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)
+    evaluating, training = report["evaluating"], report["training"]
+    assert evaluating["triplets"] == 2 * 15 * 16
+    assert training["triplets"] == 2 * 3 * 15
+    for cost, parts in (
+        (evaluating, ("evaluation_features", "evaluation_additive")),
+        (training, ("training_features", "training_lin")),
+    ):
+        assert cost["seconds"] == pytest.approx(sum(report[part] for part in parts))
+        assert cost["per_triplet"] == pytest.approx(cost["seconds"] / (720 * cost["triplets"]))
+        theirs = 10 * report["authors_per_triplet"]
+        assert cost["ratio"] == pytest.approx(theirs / cost["per_triplet"])
+        assert cost["authors_seconds"] == pytest.approx(720 * cost["triplets"] * theirs)
+        assert cost["ratio"] > 1
