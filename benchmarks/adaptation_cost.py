@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import comb
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import torch
 import typer
@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dps_infer.command import run, say
+from dps_infer.command import DebugOption, run, say
 from dps_train.adapted import scalars_in
 from dps_train.backbones import load_backbone
 from dps_train.bank import FeatureDistances
@@ -68,6 +68,10 @@ AT_ONCE = 64
 GOAL = 500
 
 Result = TypeVar("Result")
+
+app = typer.Typer(
+    name=NAME, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class Report:
     training: Cost
 
 
-def main(
+@app.command()
+def adaptation_cost(
     data: Annotated[str, typer.Option(help="A folder of images, or `sample`.")] = "sample",
     images: Annotated[
         int, typer.Option(min=1, help="How many to evaluate on; given again if there are fewer.")
@@ -122,6 +127,7 @@ def main(
     crops: Annotated[int, typer.Option(min=1, help="Crops that lin heads are trained on.")] = 600,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Measure what adapting to all 720 rankings costs, the authors' way and with a bank."""
     report = measure(data, images, backbone, weights, batch=batch, crops=crops, seed=seed)
@@ -322,7 +328,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds:.1f} s"
 
 
-if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(main)
+def main() -> NoReturn:
+    """Run the benchmark and leave with its exit code."""
     run(app, NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -105,6 +105,26 @@ def tint(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
     return (images * (1 + 0.5 * gain * _wide(strength))).clamp(0, 1)
 
 
+def gamma(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Give each channel a gamma of its own, between 1/3 and 3 at most."""
+    lift = torch.rand(len(images), 3, 1, 1, generator=generator) * 2 - 1
+    return images.clamp(min=1e-6) ** torch.exp(math.log(3) * lift * _wide(strength))
+
+
+def blocks(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift the level of each block of 8 x 8 pixels by up to a fifth of the range."""
+    count, _, height, width = images.shape
+    level = torch.rand(count, 3, -(-height // 8), -(-width // 8), generator=generator) - 0.5
+    level = level.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)[..., :height, :width]
+    return (images + 0.4 * _wide(strength) * level).clamp(0, 1)
+
+
+def erode(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Let dark parts grow by 2 pixels, ever more visibly."""
+    grown = -F.max_pool2d(-images, kernel_size=5, stride=1, padding=2)
+    return images + (grown - images) * _wide(strength)
+
+
 def patch(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Change the tones of a random soft-edged part by a gamma between 1/3 and 3 at most."""
     count, _, height, width = images.shape
@@ -188,6 +208,30 @@ def elastic(images: Tensor, strength: Tensor, generator: torch.Generator) -> Ten
     return _displaced(images, 0.2 * _wide(strength) * field / _largest(field))
 
 
+def wave(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift rows or columns along a sine of up to a tenth of the side."""
+    count, _, height, width = images.shape
+    draw = torch.rand(count, 3, 1, 1, generator=generator)
+    y = torch.arange(height)[None, :, None] / height
+    x = torch.arange(width)[None, None, :] / width
+    rows = draw[:, 0] < 0.5
+    phase = torch.where(rows, y, x) * (0.5 + 4 * draw[:, 1]) + draw[:, 2]
+    sine = torch.sin(2 * math.pi * phase)
+    field = torch.stack([torch.where(rows, sine, 0), torch.where(rows, 0, sine)], dim=1)
+    return _displaced(images, 0.2 * _wide(strength) * field)
+
+
+def lens(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Bulge or pinch, by up to a quarter of the way to the middle."""
+    count, _, height, width = images.shape
+    sign = torch.randint(0, 2, (count, 1, 1, 1), generator=generator) * 2 - 1
+    y = torch.linspace(-1, 1, height)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width)[None, :].expand(height, width)
+    bulge = (1 - x.square()) * (1 - y.square())
+    field = torch.stack([x, y]) * bulge
+    return _displaced(images, 0.5 * sign * _wide(strength) * field)
+
+
 def glass(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Let each pixel come from a random place up to a tenth of the side away."""
     shape = (len(images), 2, *images.shape[-2:])
@@ -269,6 +313,9 @@ TRAINED: dict[str, Change] = {
         haze,
         desaturate,
         saturate,
+        gamma,
+        blocks,
+        erode,
         patch,
         occlude,
         paste,
@@ -276,6 +323,8 @@ TRAINED: dict[str, Change] = {
         ghost,
         perspective,
         stretch,
+        wave,
+        lens,
         glass,
         motion,
         sharpen,

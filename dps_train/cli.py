@@ -305,9 +305,7 @@ def evaluate(
         metric, manifest = load_run(folder if folder is not None else newest_run())
         own = [saved_context(manifest.metric)]
     contexts = own if count is None else random_rankings(count, generator)
-    images = whole(
-        load_held_out(data, generator).images, metric.preprocess.size or TRAINING_SIZE
-    )
+    images = whole(load_held_out(data, generator).images, metric.preprocess.size or TRAINING_SIZE)
     training = (
         load_training(train_data, generator_for("training images", seed))
         if LIN in asked and train_data is not None

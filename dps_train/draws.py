@@ -42,7 +42,10 @@ MOVING = tuple(NAMES.index(name) for name in ("rotate", "translate", "zoom"))
 TONES = tuple(NAMES.index(name) for name in ("darken", "color"))
 """Likewise."""
 
-FAMILY = (
+Kinds = tuple[tuple[str, int], ...]
+"""Kinds of draw in a family, each with the number of changed images it gives."""
+
+FAMILY: Kinds = (
     ("graded", 2),
     ("graded", 2),
     ("in range", 1),
@@ -53,7 +56,6 @@ FAMILY = (
     ("another image", 1),
     ("faint noise", 1),
 )
-"""Kinds of draw in a family, each with the number of changed images it gives."""
 
 FAMILY_SIZE = sum(count for _, count in FAMILY)
 
@@ -73,11 +75,11 @@ class Draw:
     other: Tensor
 
 
-def draw_family(images: Tensor, generator: torch.Generator) -> list[Draw]:
-    """Draw a family of changes of each image: `FAMILY_SIZE` members, in `FAMILY`'s order."""
+def draw_family(images: Tensor, generator: torch.Generator, kinds: Kinds = FAMILY) -> list[Draw]:
+    """Draw a family of changes of each image, in the order of `kinds`."""
     return [
         Draw(changed if kind == "faint noise" else quantize(changed), amounts, other)
-        for kind, _ in FAMILY
+        for kind, _ in kinds
         for changed, amounts, other in _KINDS[kind](images, generator)
     ]
 
@@ -133,21 +135,31 @@ def strengths_of_amounts(distortion: Distortion, share: Tensor) -> Tensor:
     return distortion.threshold * torch.expm1(share * top)
 
 
-def _pairs(*kinds: str, within: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    pairs = []
+def graded_pairs(kinds: Kinds) -> Pairs:
+    """Return pairs of members (weaker, stronger) of one change: the second should be farther."""
+    return _pairs(kinds, ("graded", "other"), within=((0, 1),))
+
+
+def composed_pairs(kinds: Kinds) -> Pairs:
+    """Return pairs (one change alone, two in turn): the second should be no nearer."""
+    return _pairs(kinds, ("two",), within=((0, 2), (1, 2), (0, 3), (1, 3)))
+
+
+def _pairs(kinds: Kinds, wanted: tuple[str, ...], within: Pairs) -> Pairs:
+    pairs: list[tuple[int, int]] = []
     start = 0
-    for kind, count in FAMILY:
-        if kind in kinds:
+    for kind, count in kinds:
+        if kind in wanted:
             pairs += [(start + near, start + far) for near, far in within]
         start += count
     return tuple(pairs)
 
 
-GRADED = _pairs("graded", "other", within=((0, 1),))
-"""Pairs of family members (weaker, stronger) of one change: the second should be farther."""
+Pairs = tuple[tuple[int, int], ...]
+"""Numbers of two members of a family."""
 
-COMPOSED = _pairs("two", within=((0, 2), (1, 2), (0, 3), (1, 3)))
-"""Pairs (one change alone, two in turn): the second should be no nearer, in any context."""
+GRADED = graded_pairs(FAMILY)
+COMPOSED = composed_pairs(FAMILY)
 
 Member = tuple[Tensor, Tensor, Tensor]
 """Changed images, amounts of the distortions and of `other`: see `Draw`."""
@@ -197,22 +209,33 @@ def _three(images: Tensor, generator: torch.Generator) -> list[Member]:
 
 
 def _other(images: Tensor, generator: torch.Generator) -> list[Member]:
-    """One of the other kinds of change an image, weaker and stronger."""
-    kinds = torch.randint(len(TRAINED), (len(images),), generator=generator)
-    strong = torch.rand(len(images), generator=generator)
-    weak = strong * (0.2 + 0.7 * torch.rand(len(images), generator=generator))
+    """Other kinds of change, one or two an image, weaker and stronger."""
+    count = len(images)
+    strong = torch.rand(count, generator=generator) ** 1.5
+    weak = strong * (0.2 + 0.7 * torch.rand(count, generator=generator))
+    first, second = torch.randint(len(TRAINED), (2, count), generator=generator)
+    # Half of them two kinds in turn: there are many more kinds of change than can be listed.
+    share = torch.rand(count, generator=generator)
+    share = torch.where(torch.rand(count, generator=generator) < 0.5, share, 0)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     members = []
     for strength in (weak, strong):
         # The same seed twice: the stronger change is more of the same, not another.
         same = torch.Generator().manual_seed(seed)
-        changed = images.clone()
-        for number, change in enumerate(TRAINED.values()):
-            rows = torch.nonzero(kinds == number)[:, 0]
-            if len(rows):
-                changed[rows] = change(images[rows], strength[rows], same)
+        changed = _changed(images, first, strength, same)
+        changed = _changed(changed, second, strength * share, same)
         members.append((changed, _no_amounts(images), other_amount(images, quantize(changed))))
     return members
+
+
+def _changed(images: Tensor, kinds: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+    """Apply to each image the other kind of change whose number `kinds` [N] gives."""
+    changed = images.clone()
+    for number, change in enumerate(TRAINED.values()):
+        rows = torch.nonzero(kinds == number)[:, 0]
+        if len(rows):
+            changed[rows] = change(images[rows], strength[rows], generator)
+    return changed
 
 
 def other_amount(images: Tensor, changed: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +10,14 @@ from torch import Tensor
 
 from dps_train.bank import Bank
 from dps_train.contexts import all_rankings, importance_table
-from dps_train.draws import COMPOSED, GRADED
+from dps_train.draws import COMPOSED, GRADED, Pairs
 from dps_train.heads import AdditiveHead, ChannelHead
 from dps_train.progress import track
 
 CROPS_PER_BATCH = 32
+SCALE_CROPS = 500
+"""Crops that the scales of the head's inputs are taken from: a bank may be larger than memory."""
+
 LEARNING_RATE = 2e-3
 ADAPTING_RATE = 3e-4
 """Of a head that has learnt already."""
@@ -25,8 +27,8 @@ BETA = 0.1
 """Where the losses turn from squared to linear."""
 
 ABSENT_WEIGHT = 4.0
-"""An amount that should be 0 counts this much more: in a context it may be multiplied by 32
-times the importance of what is really there."""
+"""An amount that should be 0 counts this much more: in a context it may be multiplied by a
+hundred times the importance of what is really there."""
 
 ORDER_WEIGHT = 1.0
 ORDER_MARGIN = 0.02
@@ -38,32 +40,34 @@ CONTEXT_SLACK = 1 / 512
 
 
 @dataclass(frozen=True)
-class Combined:
-    """How much combinations of distortions count against single ones.
+class Emphasis:
+    """What counts how much in the loss.
 
-    Reading a combination is guessing at what is hidden beneath what: the more it counts,
-    the more often two changes are as far as either alone, and the less clearly are single
-    changes told apart.
+    Reading a combination of distortions is guessing at what is hidden beneath what: the
+    more it counts, the more often two changes are as far as either alone, and the less
+    clearly are single changes told apart.
 
     Attributes:
-        weights: of a pair by its number of distortions, from none to three.
-        gain: by which amounts are asked for larger than alone; what is not seen clearly is
-            read too small.
-        under: how much more an amount counts that is read too small.
+        combined: weight of a pair by its number of distortions, from none to three.
+        gain: by which amounts in combinations are asked for larger than alone; what is not
+            seen clearly is read too small.
+        under: how much more such an amount counts that is read too small.
         order: weight of two changes being no nearer than one of them.
+        other: weight of `other` where there is some.
     """
 
-    weights: tuple[float, float, float, float]
+    combined: tuple[float, float, float, float]
     gain: float
     under: float
     order: float
+    other: float
 
 
-CHANNELS = Combined(weights=(1.0, 1.0, 0.2, 0.05), gain=1.0, under=1.0, order=0.0)
+CHANNELS = Emphasis(combined=(1.0, 1.0, 0.2, 0.05), gain=1.0, under=1.0, order=0.0, other=1.0)
 """For channel distances, in which combinations look too much alike: measured on SqueezeNet's,
 counting them more costs 0.015 of 2AFC for 0.23 of composition."""
 
-PAIRS = Combined(weights=(1.0, 1.0, 0.4, 0.15), gain=1.08, under=2.5, order=0.3)
+PAIRS = Emphasis(combined=(1.0, 1.0, 0.8, 0.4), gain=1.12, under=4.0, order=0.6, other=2.0)
 """For the pair encoder, which sees what moved where."""
 
 
@@ -77,7 +81,7 @@ def fit_additive(head: ChannelHead, bank: Bank, *, epochs: int, generator: torch
         generator: draws the initial weights, the batches and the contexts.
     """
     initialise(head, generator)
-    head.fit_scales(bank.z.flatten(0, 1))
+    head.fit_scales(bank.z[:SCALE_CROPS].flatten(0, 1))
     _optimise(head, bank, epochs, LEARNING_RATE, CHANNELS, generator)
 
 
@@ -93,7 +97,7 @@ def _optimise(
     bank: Bank,
     epochs: int,
     rate: float,
-    combined: Combined,
+    emphasis: Emphasis,
     generator: torch.Generator,
 ) -> None:
     targets = torch.cat([bank.amounts, bank.other[..., None]], dim=-1)
@@ -109,7 +113,7 @@ def _optimise(
             order = torch.randperm(len(bank.z), generator=generator)
         rows = order[start : start + CROPS_PER_BATCH]
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
-        loss = additive_loss(head, bank.z[rows], targets[rows], contexts[drawn], combined)
+        loss = additive_loss(head, bank.z[rows], targets[rows], contexts[drawn], emphasis)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -122,26 +126,28 @@ def additive_loss(
     z: Tensor,
     targets: Tensor,
     contexts: Tensor,
-    combined: Combined,
-    graded: Sequence[tuple[int, int]] = GRADED,
+    emphasis: Emphasis,
+    graded: Pairs = GRADED,
+    composed: Pairs = COMPOSED,
 ) -> Tensor:
     """Return the training loss of a batch of families.
 
     Three parts: the amounts one by one; the logarithm of the distance in random contexts,
     in which a small amount of what matters counts as much as a large one of what does
-    not; and the order of the family members that `graded` and `COMPOSED` list.
+    not; and the order of the family members that `graded` and `composed` list.
 
     Args:
         head: the head.
         z: [B, F, D].
         targets: amounts [B, F, K + 1].
         contexts: importances [R, K + 1].
-        combined: how much combinations of distortions count.
-        graded: pairs of members (weaker, stronger) of one change.
+        emphasis: what counts how much.
+        graded: from `dps_train.draws.graded_pairs`.
+        composed: from `dps_train.draws.composed_pairs`.
     """
     evidence, visible = head.evidence(z), head.visible(z)
-    weights = torch.tensor(combined.weights)[(targets > 0).sum(dim=-1)]
-    amount_loss = _amount_loss(evidence * visible, targets, combined)
+    weights = torch.tensor(emphasis.combined)[(targets > 0).sum(dim=-1)]
+    amount_loss = _amount_loss(evidence * visible, targets, emphasis)
     # A soft cut-off keeps a gradient where an amount is wrongly read as 0.
     distances = (F.softplus(evidence, beta=20) * visible) @ contexts.T
     logs = torch.log(distances + CONTEXT_SLACK)
@@ -151,30 +157,32 @@ def additive_loss(
     ).mean(dim=-1)
     weaker, stronger = torch.tensor(graded).T
     graded_loss = F.relu(logs[:, weaker] - logs[:, stronger] + ORDER_MARGIN).mean()
-    alone, composed = torch.tensor(COMPOSED).T
+    alone, together = torch.tensor(composed).T
     # The combination alone has to give way: a single change is read well, and should stay so.
-    composed_loss = F.relu(logs[:, alone].detach() - logs[:, composed] + ORDER_MARGIN).mean()
+    composed_loss = F.relu(logs[:, alone].detach() - logs[:, together] + ORDER_MARGIN).mean()
     return (
         (weights * (amount_loss + context_loss)).mean()
         + ORDER_WEIGHT * graded_loss
-        + combined.order * composed_loss
+        + emphasis.order * composed_loss
     )
 
 
-def _amount_loss(read: Tensor, targets: Tensor, combined: Combined) -> Tensor:
+def _amount_loss(read: Tensor, targets: Tensor, emphasis: Emphasis) -> Tensor:
     """Return the error [B, F] of amounts [B, F, K + 1] before they are cut off at 0."""
     present = targets > 0
     several = (present.sum(dim=-1, keepdim=True) > 1) & present
     # Anything <= 0 already reads as "absent"; pushing it further would teach nothing.
     error = torch.where(present, read, F.relu(read)) - targets * torch.where(
-        several, combined.gain, 1.0
+        several, emphasis.gain, 1.0
     )
     linear = F.smooth_l1_loss(error, torch.zeros_like(error), beta=BETA, reduction="none")
     # Where several are combined the reading is a guess: the mean is wanted, not the median,
     # which for a rare one would be 0.
     loss = torch.where(several, 2 * error.square(), linear)
-    loss = loss * torch.where(several & (error < 0), combined.under, 1.0)
-    return (loss * torch.where(present, 1.0, ABSENT_WEIGHT)).sum(dim=-1)
+    loss = loss * torch.where(several & (error < 0), emphasis.under, 1.0)
+    weights = torch.where(present, 1.0, ABSENT_WEIGHT)
+    weights[..., -1] = torch.where(present[..., -1], emphasis.other, ABSENT_WEIGHT)
+    return (loss * weights).sum(dim=-1)
 
 
 def initialise(head: ChannelHead, generator: torch.Generator) -> None:

@@ -28,11 +28,13 @@ from dps_train.contexts import AMOUNTS, all_rankings, importance_table
 from dps_train.data.pretraining import pretraining_images
 from dps_train.distortions import quantize
 from dps_train.draws import (
-    FAMILY_SIZE,
-    GRADED,
+    FAMILY,
     Draw,
+    Kinds,
+    composed_pairs,
     draw_family,
     draw_moved_windows,
+    graded_pairs,
     middle,
 )
 from dps_train.fit import CONTEXTS_PER_BATCH, PAIRS, additive_loss
@@ -48,8 +50,10 @@ IMAGES = 20_000
 SURROUNDINGS = 96
 """Pixels along each side of the images of which the middle is looked at."""
 
-CROPS_PER_STEP = 20
-MEMBERS = FAMILY_SIZE + 2
+CROPS_PER_STEP = 16
+KINDS: Kinds = (*FAMILY, ("two", 4), ("other", 2))
+MOVED_WINDOWS = 2
+MEMBERS = sum(count for _, count in KINDS) + MOVED_WINDOWS
 LEARNING_RATE = 2.5e-3
 WEIGHT_DECAY = 0.02
 WARM_UP = 100
@@ -99,16 +103,19 @@ def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
         optimizer, lambda step: min(1, (step + 1) / WARM_UP, 2 * (1 - step / steps))
     )
     contexts = importance_table(all_rankings())
-    graded = (*GRADED, (FAMILY_SIZE, FAMILY_SIZE + 1))
+    graded = (*graded_pairs(KINDS), (MEMBERS - 2, MEMBERS - 1))
+    composed = composed_pairs(KINDS)
     for step in track(range(steps), "pretraining"):
         rows = torch.randint(len(images), (CROPS_PER_STEP,), generator=generator)
         surroundings = vary(images[rows].float() / 255, generator)
         crops = middle(surroundings, IMAGE_SIZE)
-        family = draw_family(crops, generator)
+        family = draw_family(crops, generator, KINDS)
         family += draw_moved_windows(surroundings, IMAGE_SIZE, generator)
         z = model.z(crops, torch.stack([draw.images for draw in family], dim=1))
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
-        loss = additive_loss(model.head, z, _targets(family), contexts[drawn], PAIRS, graded)
+        loss = additive_loss(
+            model.head, z, _targets(family), contexts[drawn], PAIRS, graded, composed
+        )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -204,7 +211,7 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 5200,
+    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 4600,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for the two weight files; default: the package's own.")

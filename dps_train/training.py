@@ -37,7 +37,6 @@ EMBEDDED, SCRATCH = "embedded", "scratch"
 """What a training may start from."""
 
 
-
 @dataclass(frozen=True)
 class Settings:
     """What to train.

@@ -17,37 +17,74 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from export_helpers import Exported, already_frozen
 
 from dps_export import exporting, verify
 from dps_export.exporting import export_run
-from dps_export.freeze import freeze
+from dps_export.freeze import SMALLEST_HALVED, freeze
+from dps_export.universal import export_universal
 from dps_infer import Context
+from dps_infer.calibration import scores
+from dps_infer.contract import IMPORTANCE
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.manifest import METADATA_KEY, decode_manifest, encode_manifest
-from dps_train.data.sources import photograph
+from dps_infer.views import View
+from dps_train import embedded, universal
+from dps_train.bank import FeatureDistances
+from dps_train.contexts import AMOUNTS, ranking_context
+from dps_train.data.batches import whole
+from dps_train.data.sources import Images, photograph
+from dps_train.evaluate import build_evaluation_bank, calibration_quantiles, evaluate
+from dps_train.heads import PairHead
+from dps_train.pair_encoder import IMAGE_SIZE
 from dps_train.runs import RunError, load_run
+from dps_train.seeds import generator_for
+from dps_train.views import DEFAULT, OUTPUTS, ViewedMetric, views_info
 
-SIZES = ((17, 31), (64, 64), (300, 200), (1080, 1920))
-BATCHES = (1, 2, 7)
+SIZES = ((17, 31), (64, 64), (130, 200))
+REFERENCES_AND_PAIRS = ((1, 1), (1, 3), (3, 3))
+FILES = ("channel-plain", "channel-universal", "pair-plain", "pair-universal")
 
 # The issue's own bounds. Sums run in another order for another batch, and in PyTorch.
 WITHIN = 1e-6
 PARITY = 1e-5
 
-
-@pytest.fixture(scope="module")
-def context(exported) -> Context:
-    return Context.load(exported, device="cpu", threads=1)
+RANKING = "color,translate,zoom,rotate,darken,blur"
 
 
-@pytest.fixture(scope="module")
-def model(exported) -> onnx.ModelProto:
-    return onnx.load(exported)
+@pytest.fixture(scope="module", params=FILES)
+def file(request, files) -> Exported:
+    """Each of the context files."""
+    return files[request.param]
 
 
 @pytest.fixture(scope="module")
-def metric(run_folder):
-    return load_run(run_folder)[0]
+def context(file) -> Context:
+    given = {"ranking": RANKING} if file.universal else {}
+    return Context.load(file.path, device="cpu", threads=1, **given)
+
+
+@pytest.fixture(scope="module")
+def model(file) -> onnx.ModelProto:
+    return onnx.load(file.path)
+
+
+@pytest.fixture(scope="module")
+def session(file) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def importance(file, context) -> np.ndarray:
+    """The context that a file is compared with PyTorch in."""
+    return np.array(list(context.importances.values()), np.float32)
+
+
+def feeds(file: Exported, reference, distorted, importance) -> dict[str, np.ndarray]:
+    images = {"reference": reference, "distorted": distorted}
+    return {**images, IMPORTANCE: importance} if file.universal else images
 
 
 def photographs(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -64,85 +101,105 @@ def photographs(count: int, height: int, width: int, seed: int = 0) -> np.ndarra
     return np.stack(windows)
 
 
-# Every size with every batch, but the largest alone.
-CASES = [
-    pytest.param(count, *size, id=f"{count}x{size[0]}x{size[1]}")
-    for size in SIZES
-    for count in (BATCHES if size[0] < 1000 else (1,))
-]
+def far_apart(values: np.ndarray, others: np.ndarray) -> float:
+    """The largest difference, as a share of the largest value where that is above 1."""
+    return float(np.abs(values - others).max()) / max(1.0, float(others.max()))
 
 
 # --- what the file computes -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "height", "width"), CASES)
-def test_the_marks_of_a_metric(context, count, height, width):
-    first = photographs(count, height, width)
-    second = photographs(count, height, width, seed=1)
-    there = context.measure(first, second, with_map=True)
-    back = context.measure(second, first)
-    assert there.distances.shape == (count,)
-    assert there.distances.dtype == np.float32
-    assert np.all(there.distances > 0)
-    assert np.abs(there.distances - back.distances).max() <= WITHIN
-    same = context.measure(first, first.copy(), with_map=True)
-    assert np.all(same.distances == 0)
-    assert np.all(same.amounts == 0)
-    assert np.all(same.maps == 0)
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_the_marks_of_a_metric(context, height, width):
+    first = photographs(3, height, width)
+    second = photographs(3, height, width, seed=1)
+    for view in View:
+        there = context.measure(first, second, view=view, with_map=True)
+        back = context.measure(second, first, view=view)
+        assert there.distances.shape == (3,)
+        assert there.distances.dtype == np.float32
+        assert np.all(there.distances > 0)
+        assert np.all(there.maps >= 0)
+        assert np.abs(there.distances - back.distances).max() <= WITHIN
+        same = context.measure(first, first.copy(), view=view, with_map=True)
+        for values in (same.distances, same.amounts, same.maps):
+            assert np.all(values == 0)
 
 
-@pytest.mark.parametrize(("count", "height", "width"), CASES)
+@pytest.mark.parametrize(("references", "count"), REFERENCES_AND_PAIRS)
+@pytest.mark.parametrize(("height", "width"), SIZES)
 @torch.no_grad()
-def test_pytorch_and_onnxruntime_agree(context, metric, count, height, width):
-    first = photographs(count, height, width)
+def test_pytorch_and_onnxruntime_agree_in_every_output(
+    file, session, importance, references, count, height, width
+):
+    first = photographs(references, height, width)
     second = photographs(count, height, width, seed=1)
-    measured = context.measure(first, second, with_map=True)
-    expected = metric(torch.from_numpy(first), torch.from_numpy(second))
-    for got, wanted in zip(
-        (measured.distances, measured.amounts, measured.maps), expected, strict=True
-    ):
-        assert got.shape == tuple(wanted.shape)
-        assert np.abs(got - wanted.numpy()).max() <= PARITY
-    assert context.manifest.parity.max_abs_error <= PARITY
-    assert context.manifest.parity.pairs > 0
+    got = dict(
+        zip(OUTPUTS, session.run(OUTPUTS, feeds(file, first, second, importance)), strict=True)
+    )
+    inputs = (torch.from_numpy(array) for array in (first, second, importance))
+    expected = dict(zip(OUTPUTS, ViewedMetric(file.metric)(*inputs), strict=True))
+    for name, wanted in expected.items():
+        assert got[name].shape == tuple(wanted.shape), name
+        assert np.abs(got[name] - wanted.numpy()).max() <= PARITY * max(1, float(wanted.max())), (
+            name
+        )
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES[:3])
+def test_a_large_image(files):
+    large = Context.load(files["pair-plain"].path, device="cpu", threads=1)
+    first = photographs(1, 1080, 1920)
+    second = photographs(1, 1080, 1920, seed=1)
+    measured = large.measure(first, second, with_map=True)
+    assert measured.tiles.shape == (1, 17, 30, 7)
+    assert measured.maps.mean() == pytest.approx(float(measured.distances[0]), rel=1e-4)
+    assert large.measure(first, first).distances.tolist() == [0.0]
+
+
+def test_outputs_without_a_view_are_those_of_the_default_one(file, session, importance):
+    values = feeds(file, photographs(2, 90, 70), photographs(2, 90, 70, 1), importance)
+    for kind in ("distance", "amounts", "map"):
+        plain, viewed = session.run([kind, f"{kind}_{DEFAULT}"], values)
+        assert np.array_equal(plain, viewed)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_batch_does_not_matter(context, height, width):
     first = photographs(7, height, width)
     second = photographs(7, height, width, seed=1)
     whole = context.measure(first, second, with_map=True)
-    for parts in (range(7), range(0, 7, 2)):
-        step = parts[1] - parts[0]
+    for step in (1, 2):
         pieces = [
-            context.measure(first[i : i + step], second[i : i + step], with_map=True) for i in parts
+            context.measure(first[i : i + step], second[i : i + step], with_map=True)
+            for i in range(0, 7, step)
         ]
-        for name in ("distances", "amounts", "maps"):
+        for name in ("distances", "amounts", "maps", "tiles"):
             joined = np.concatenate([getattr(piece, name) for piece in pieces])
-            assert np.abs(joined - getattr(whole, name)).max() <= WITHIN, name
+            assert far_apart(joined, getattr(whole, name)) <= WITHIN, name
 
 
-@pytest.mark.parametrize("count", BATCHES)
-@pytest.mark.parametrize(("height", "width"), SIZES[:3])
-def test_one_reference_against_many_is_as_many_pairs(context, count, height, width):
-    reference = photographs(1, height, width)
-    candidates = photographs(count, height, width, seed=1)
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_one_reference_against_many_is_as_many_pairs(context, count):
+    reference = photographs(1, 130, 70)
+    candidates = photographs(count, 130, 70, seed=1)
     candidates[-1] = reference[0]
     shared = context.measure(reference, candidates, with_map=True)
     paired = context.measure(reference.repeat(count, axis=0), candidates, with_map=True)
     assert shared.distances[-1] == 0
     assert np.all(shared.distances[:-1] > 0)
-    for name in ("distances", "amounts", "maps"):
-        assert np.abs(getattr(shared, name) - getattr(paired, name)).max() <= WITHIN, name
+    for name in ("distances", "amounts", "maps", "tiles"):
+        assert far_apart(getattr(shared, name), getattr(paired, name)) <= WITHIN, name
 
 
 def test_amounts_and_map_add_up_to_the_distance(context):
-    measured = context.measure(photographs(7, 64, 80), photographs(7, 64, 80, 1), with_map=True)
-    importances = np.array(list(context.manifest.metric.importances.values()))
-    sums = measured.amounts.astype(np.float64) @ importances
-    np.testing.assert_allclose(sums, measured.distances, rtol=1e-6)
-    np.testing.assert_allclose(measured.maps.mean(axis=(1, 2)), measured.distances, rtol=1e-5)
-    assert np.all(measured.maps >= 0)
+    importances = np.array(list(context.importances.values()))
+    for view in View:
+        measured = context.measure(
+            photographs(7, 100, 80), photographs(7, 100, 80, 1), view=view, with_map=True
+        )
+        sums = measured.amounts.astype(np.float64) @ importances
+        np.testing.assert_allclose(sums, measured.distances, rtol=1e-6)
+        np.testing.assert_allclose(measured.maps.mean(axis=(1, 2)), measured.distances, rtol=1e-5)
 
 
 def test_inputs_are_not_changed(context):
@@ -153,27 +210,43 @@ def test_inputs_are_not_changed(context):
     assert np.array_equal(second, before[1])
 
 
-def test_any_onnxruntime_can_run_it(exported):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    assert [(port.name, port.type, port.shape) for port in session.get_inputs()] == [
+@pytest.mark.parametrize("name", ["channel", "pair"])
+def test_a_plain_file_computes_what_the_universal_one_does_in_its_context(files, name):
+    plain = Context.load(files[f"{name}-plain"].path, device="cpu", threads=1)
+    same = Context.load(
+        files[f"{name}-universal"].path, importances=plain.importances, device="cpu", threads=1
+    )
+    first, second = photographs(2, 90, 70), photographs(2, 90, 70, 1)
+    for view in View:
+        one, other = (each.measure(first, second, view=view) for each in (plain, same))
+        np.testing.assert_allclose(one.distances, other.distances, rtol=1e-6)
+        np.testing.assert_allclose(one.amounts, other.amounts, rtol=1e-6)
+
+
+def test_any_onnxruntime_can_run_it(file, session, importance):
+    inputs = [
         ("reference", "tensor(uint8)", ["R", "H", "W", 3]),
         ("distorted", "tensor(uint8)", ["N", "H", "W", 3]),
     ]
+    if file.universal:
+        inputs.append((IMPORTANCE, "tensor(float)", [len(importance)]))
+    assert [(port.name, port.type, port.shape) for port in session.get_inputs()] == inputs
     outputs = session.get_outputs()
-    assert [port.name for port in outputs] == ["distance", "amounts", "map"]
+    assert [port.name for port in outputs] == ["distance", "amounts", "map", *OUTPUTS]
     assert {port.type for port in outputs} == {"tensor(float)"}
-    assert outputs[0].shape == ["N"]
+    ranks = {"distance": 1, "amounts": 2, "map": 3, "tiles": 4}
+    for port in outputs:
+        assert port.shape[0] == "N"
+        assert len(port.shape) == ranks[port.name.partition("_")[0]]
     images = photographs(1, 20, 30)
-    (distance,) = session.run(["distance"], {"reference": images, "distorted": images})
+    (distance,) = session.run(["distance"], feeds(file, images, images, importance))
     assert distance.tolist() == [0.0]
 
 
 # --- what is in the file --------------------------------------------------------------
 
 
-def test_it_is_one_plain_onnx_file(exported, model):
+def test_it_is_one_plain_onnx_file(file, model):
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
@@ -185,18 +258,42 @@ def test_it_is_one_plain_onnx_file(exported, model):
             tensors += [attribute.t, *attribute.tensors]
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in tensors)
     assert not any(tensor.external_data for tensor in tensors)
-    assert [path.name for path in exported.parent.iterdir()] == [exported.name]
+    assert [path.name for path in file.path.parent.iterdir()] == [file.path.name]
     assert "Dropout" not in {node.op_type for node in model.graph.node}
 
 
-def test_it_names_no_place_on_this_machine(exported, model, run_folder):
+def test_what_is_stored_in_half_precision_loses_nothing(file, model):
+    stored = [*file.metric.parameters(), *file.metric.buffers()]
+    numbers = {np.sort(value.detach().numpy(), axis=None).tobytes() for value in stored}
+    widened = {
+        node.input[0]: node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Cast" and node.input[0].endswith("_half")
+    }
+    halves = [
+        tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16
+    ]
+    assert {tensor.name for tensor in halves} == set(widened)
+    for tensor in halves:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        # A layer may be stored turned, so that the order of its numbers is not compared.
+        assert np.sort(values, axis=None).tobytes() in numbers, tensor.name
+    # The embedded metric's parameters are such numbers, and most of the file.
+    assert halves
+    if isinstance(file.metric.head, PairHead):
+        large = sum(value.numel() for value in stored if value.numel() >= SMALLEST_HALVED)
+        assert sum(math.prod(tensor.dims) for tensor in halves) == large
+        assert file.path.stat().st_size < 2_000_000
+
+
+def test_it_names_no_place_on_this_machine(file, model, run_folder):
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     for tensor in bare.graph.initializer:
         # Among a million random numbers, some spell anything that is short.
         tensor.ClearField("raw_data")
     content = bare.SerializeToString()
-    assert len(content) < exported.stat().st_size / 2
+    assert len(content) < file.path.stat().st_size / 2
     places = ["/tmp", "site-packages", "dist-packages", ".py", "Traceback"]
     places += [str(Path.home()) + "/", str(Path.cwd()), str(run_folder.parent), sys.prefix]
     found = [place for place in places if len(place) > 1 and place.encode() in content]
@@ -211,8 +308,23 @@ def test_it_names_no_place_on_this_machine(exported, model, run_folder):
     assert not model.graph.metadata_props
 
 
-def test_its_manifest_is_the_runs_with_the_exports_own_facts(model, run_folder):
+def test_a_manifest_says_what_the_file_is(file, model):
     (entry,) = model.metadata_props
+    manifest = decode_manifest(entry.value)
+    assert encode_manifest(manifest) == entry.value
+    assert manifest.universal == file.universal
+    assert (manifest.draws is None, manifest.calibration is None) == (
+        not file.universal,
+        file.universal,
+    )
+    assert manifest.views == views_info(file.metric)
+    assert manifest.metric.comparison == file.metric.comparison.name
+    assert 0 < manifest.parity.max_abs_error <= verify.TOLERANCE
+    assert manifest.parity.pairs > 20
+
+
+def test_the_manifest_of_a_run_is_the_runs_with_the_exports_own_facts(exported, run_folder):
+    (entry,) = onnx.load(exported).metadata_props
     manifest = decode_manifest(entry.value)
     assert encode_manifest(manifest) == entry.value
     run = load_run(run_folder)[1]
@@ -226,13 +338,13 @@ def test_its_manifest_is_the_runs_with_the_exports_own_facts(model, run_folder):
     assert "mean" in manifest.map
 
 
-def test_the_reader_of_context_files_takes_it(context, exported):
-    assert context.sha256 == hashlib.sha256(exported.read_bytes()).hexdigest()
+def test_the_reader_of_context_files_takes_it(context, file):
+    assert context.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
     first, second = photographs(2, 90, 70)
     result = context.compare(first, second)
     assert result.distance > 0
     assert sum(result.parts.values()) == pytest.approx(result.distance, rel=1e-5)
-    assert set(result.percentiles) == set(context.manifest.calibration.distances)
+    assert set(result.percentiles) == set(context.calibration.distances)
     assert context.compare(first, first).distance == 0
 
 
@@ -366,53 +478,71 @@ def shifted(metric, amount: float):
     return metric
 
 
+@pytest.fixture
+def copied(models) -> onnx.ModelProto:
+    """The run's universal model, to spoil."""
+    model = onnx.ModelProto()
+    model.CopyFrom(models["channel"])
+    return model
+
+
+ONES = [1.0] * len(AMOUNTS)
+
+
 def test_a_file_that_disagrees_with_the_metric_is_not_written(
-    exported, run_folder, tmp_path, monkeypatch
+    copied, run_folder, tmp_path, monkeypatch
 ):
     # The graph of the run, beside a metric that is not quite that run's.
     other = shifted(load_run(run_folder)[0], 1e-3)
     with pytest.raises(verify.ParityError, match=r"differ by"):
-        verify.verify(exported.read_bytes(), other)
+        verify.verify(copied.SerializeToString(), other, ONES)
     monkeypatch.setattr(exporting, "load_run", lambda run: (other, load_run(run)[1]))
-    monkeypatch.setattr(exporting, "freeze", lambda _metric: onnx.load(exported))
+    monkeypatch.setattr(exporting, "freeze", lambda _metric: copied)
     with pytest.raises(DpsError, match="no file was written"):
         export_run(run_folder, tmp_path / "ctx.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def rename_distance(model: onnx.ModelProto) -> None:
-    """Call what is the distance `before`, so that a node can be put behind it."""
+def rename(model: onnx.ModelProto, output: str) -> None:
+    """Call what is an output `before`, so that a node can be put behind it."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             for place, name in enumerate(names):
-                if name == "distance":
+                if name == output:
                     names[place] = "before"
 
 
-def test_identical_images_that_are_apart_are_noticed(exported, metric):
-    model = onnx.load(exported)
-    rename_distance(model)
-    tiny = onnx.numpy_helper.from_array(np.float32(1e-7), "tiny")
-    model.graph.initializer.append(tiny)
-    model.graph.node.append(onnx.helper.make_node("Add", ["before", "tiny"], ["distance"]))
-    with pytest.raises(verify.ParityError, match="identical images"):
-        verify.verify(model.SerializeToString(), metric)
-
-
-def test_distances_that_are_no_numbers_are_noticed(exported, metric):
-    model = onnx.load(exported)
-    rename_distance(model)
-    constants = {"zero": np.float32(0), "none": np.float32("nan")}
+def append(model: onnx.ModelProto, *nodes: onnx.NodeProto, **constants: float) -> bytes:
+    """Add nodes and what they calculate with; gives the model's bytes."""
     for name, value in constants.items():
-        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-    model.graph.node.extend(
-        [
-            onnx.helper.make_node("Greater", ["before", "zero"], ["apart"]),
-            onnx.helper.make_node("Where", ["apart", "none", "before"], ["distance"]),
-        ]
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(value), name))
+    model.graph.node.extend(nodes)
+    return model.SerializeToString()
+
+
+def test_identical_images_that_are_apart_are_noticed(copied, metrics):
+    rename(copied, "distance")
+    node = onnx.helper.make_node("Add", ["before", "tiny"], ["distance"])
+    with pytest.raises(verify.ParityError, match="identical images"):
+        verify.verify(append(copied, node, tiny=1e-7), metrics["channel"], ONES)
+
+
+@pytest.mark.parametrize("output", ["distance_tiles", "amounts_whole", "tiles"])
+def test_values_that_are_no_numbers_are_noticed_in_every_view(copied, metrics, output):
+    rename(copied, output)
+    nodes = (
+        onnx.helper.make_node("Greater", ["before", "zero"], ["apart"]),
+        onnx.helper.make_node("Where", ["apart", "none", "before"], [output]),
     )
     with pytest.raises(verify.ParityError):
-        verify.verify(model.SerializeToString(), metric)
+        verify.verify(append(copied, *nodes, zero=0, none=math.nan), metrics["channel"], ONES)
+
+
+def test_a_map_that_is_another_is_noticed(copied, metrics):
+    rename(copied, "map_tiles")
+    node = onnx.helper.make_node("Mul", ["before", "more"], ["map_tiles"])
+    with pytest.raises(verify.ParityError, match="maps"):
+        verify.verify(append(copied, node, more=1.001), metrics["channel"], ONES)
 
 
 def test_a_metric_with_dropout_is_not_frozen(run_folder):
@@ -422,8 +552,44 @@ def test_a_metric_with_dropout_is_not_frozen(run_folder):
         freeze(metric)
 
 
-def test_large_importances_are_no_reason_to_refuse(run_folder):
-    metric, _ = load_run(run_folder)
-    metric.head.importances.mul_(1e6)
-    parity = verify.verify(freeze(metric).SerializeToString(), metric)
+def test_large_importances_are_no_reason_to_refuse(models, metrics):
+    data = models["channel"].SerializeToString()
+    parity = verify.verify(data, metrics["channel"], [1e6] * len(AMOUNTS))
     assert parity.max_abs_error <= verify.TOLERANCE
+
+
+# --- the file inside dps_infer --------------------------------------------------------
+
+
+def test_the_universal_file_states_what_its_metric_said_of_known_draws(
+    stand_ins, models, tmp_path, monkeypatch
+):
+    for module, path in zip((embedded, universal), stand_ins, strict=True):
+        monkeypatch.setattr(module, "WEIGHTS", path)
+    held_out = Images("sample", tuple(photographs(3, 90, 110)))
+    monkeypatch.setattr("dps_export.universal.load_held_out", lambda *_arguments: held_out)
+    with already_frozen(models["pair"]):
+        manifest = export_universal(tmp_path / "universal.onnx", seed=4)
+    assert manifest.metric.training_data == universal.recipe().data
+    assert manifest.metric.held_out_data.images == manifest.draws.images == 3
+    context = Context.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
+    # The same draws, measured in this context.
+    metric = universal.load_universal()
+    distances = FeatureDistances(
+        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
+    )
+    bank = build_evaluation_bank(
+        distances, whole(held_out.images, IMAGE_SIZE), generator_for("draws", 4)
+    )
+    wanted = ranking_context(context.ranking)
+    quantiles = calibration_quantiles(metric.head, bank, wanted, context.calibration.levels)
+    for name, expected in quantiles.items():
+        # Stored with five digits.
+        np.testing.assert_allclose(context.calibration.distances[name], expected, rtol=1e-3)
+    measures = evaluate(metric.head, bank, [wanted])
+    told = scores(manifest.draws, context.ranking)
+    # Of 15 pairs of 4 x 4 draws of 3 images, rounding may turn what is nearly equal.
+    within = 3 / 720
+    assert told.adapted == pytest.approx(measures.score.mean, abs=within)
+    assert told.baseline == pytest.approx(measures.baseline.mean, abs=within)
+    assert told.ceiling == pytest.approx(measures.ceiling.mean, abs=within)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,14 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_figures_follow_from_what_was_timed(images_folder):
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.adaptation_cost", "--data", str(images_folder),
-         "--images", "2", "--batch", "4", "--crops", "2", "--json"],
-        capture_output=True, text=True, timeout=120, cwd=ROOT,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
-    report = json.loads(process.stdout)
+def test_the_figures_follow_from_what_was_timed(cli, images_folder, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    arguments = ("--data", images_folder, "--images", 2, "--batch", 4, "--crops", 2, "--json")
+    outcome = cli(*arguments, module="benchmarks.adaptation_cost")
+    assert outcome.code == 0, outcome.err
+    report = outcome.record
     evaluating, training = report["evaluating"], report["training"]
     assert evaluating["triplets"] == 2 * 15 * 16
     assert training["triplets"] == 2 * 3 * 15

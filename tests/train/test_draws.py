@@ -13,16 +13,21 @@ from dps_train.changes import HELD_OUT, TRAINED
 from dps_train.distortions import DISTORTIONS, NAMES, quantize
 from dps_train.draws import (
     COMPOSED,
+    FAINT_NOISE,
     FAMILY,
     FAMILY_SIZE,
     GRADED,
     INVISIBLE,
     MOVING,
+    OTHER_REFERENCE,
+    OTHER_THRESHOLD,
+    OTHER_UNSEEN,
     UNRELATED,
     Draw,
     draw_family,
     draw_moved_windows,
     middle,
+    other_amount,
     strengths_of_amounts,
 )
 
@@ -121,7 +126,10 @@ def test_how_many_distortions_each_kind_shows(natural_family):
             assert torch.all(shown <= most[kind][step]), kind
             # The faintest ones change no pixel, and then they are none.
             assert (shown == most[kind][step]).float().mean() > 0.6, kind
-            assert torch.all((draw.other > 0) == (kind in ("other", "another image"))), kind
+            if kind == "other":
+                assert (draw.other > 0).float().mean() > 0.6
+            else:
+                assert torch.all((draw.other > 0) == (kind == "another image")), kind
 
 
 def test_what_changes_no_pixel_is_no_amount(natural_family):
@@ -171,12 +179,14 @@ def test_every_distortion_is_drawn(family):
 
 
 def test_graded_pairs_are_more_of_one_change(natural_family):
-    assert len(set(GRADED)) == len(GRADED) == 4
+    assert len(set(GRADED)) == len(GRADED)
+    assert {kinds()[stronger] for _, stronger in GRADED} == {"graded", "other"}
     for weaker, stronger in GRADED:
         assert kinds()[weaker] == kinds()[stronger]
         less, more = natural_family[weaker], natural_family[stronger]
         assert torch.all(less.amounts <= more.amounts)
-        assert torch.all(less.other <= more.other)
+        # What moves over a picture may for a moment fit it better.
+        assert (less.other <= more.other).float().mean() > 0.9
         assert torch.any(less.amounts < more.amounts) or torch.any(less.other < more.other)
 
 
@@ -211,10 +221,41 @@ def test_two_in_turn_are_one_applied_to_the_other():
         assert (both.images[rows] - expected).abs().max() <= 1.5 / 255
 
 
+def test_other_changes_are_measured_by_their_pixels(natural_family):
+    pictures = natural(COUNT, 32, 32)
+    for draw in members(natural_family, "other"):
+        assert torch.equal(draw.other, other_amount(pictures, draw.images))
+
+
+@pytest.mark.parametrize(
+    ("difference", "amount"),
+    [
+        (0.0, 0.0),
+        (OTHER_UNSEEN, 0.0),
+        (OTHER_UNSEEN + OTHER_REFERENCE, 1.0),
+        (
+            OTHER_UNSEEN + OTHER_THRESHOLD,
+            math.log(2) / math.log1p(OTHER_REFERENCE / OTHER_THRESHOLD),
+        ),
+    ],
+)
+def test_other_amounts_in_closed_form(difference, amount):
+    images = torch.full((2, 3, 8, 8), 0.5)
+    everywhere = images + difference
+    # As much in the mean square, in a quarter of the pixels.
+    in_part = images.clone()
+    in_part[:, :, :4, :4] -= 2 * difference
+    for changed in (everywhere, in_part):
+        torch.testing.assert_close(
+            other_amount(images, changed), torch.full((2,), amount), rtol=1e-4, atol=1e-4
+        )
+    assert other_amount(images, everywhere)[0] < UNRELATED
+
+
 def test_faint_noise_is_faint(family, images):
     (noisy,) = members(family, "faint noise")
     difference = (noisy.images - images).abs()
-    assert 0 < difference.max() <= 2.01 / 255
+    assert 0 < difference.max() <= FAINT_NOISE + 1e-4
 
 
 @pytest.mark.parametrize("distortion", DISTORTIONS, ids=lambda d: d.name)

@@ -65,6 +65,13 @@ def test_weights_follow_the_ranking_where_channels_tell_the_distortions_apart():
     assert torch.all(score(torch.ones_like(weights), telling(seed=2), chosen) < 0.7)
 
 
+def test_weights_stop_at_0(monkeypatch):
+    monkeypatch.setattr(lin, "LEARNING_RATE", 0.05)
+    weights = fit_lin(telling(), contexts("0,1,2,3,4,5"), generator=seeded(), epochs=10)
+    assert weights.min() == 0
+    assert weights.max() > 0.1
+
+
 def test_a_ranking_ends_the_same_in_any_company(monkeypatch):
     chosen = [all_rankings()[i] for i in (0, 17, 333, 719)]
     z = telling(40)

@@ -109,7 +109,7 @@ def test_z_of_families_is_that_of_each_pair():
 def test_there_is_a_target_for_every_member(small, monkeypatch):
     seen = []
 
-    def loss(head, z, targets, contexts, graded):
+    def loss(head, z, targets, contexts, _combined, graded):
         seen.append((z.shape, targets, contexts.shape, graded))
         return z.sum() + head.evidence(z).sum()
 

@@ -14,11 +14,13 @@ from dps_train.data.batches import whole
 from dps_train.data.sources import load_held_out
 from dps_train.distortions import NAMES
 from dps_train.evaluate import build_evaluation_bank, evaluate
-from dps_train.training import Settings, Trained, train
+from dps_train.training import SCRATCH, Settings, Trained, train
 
 SHARED = Path(__file__).parents[3] / "shared"
 SQUEEZENET = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"
 PHOTOGRAPHS = SHARED / "images" / "bsds500"
+
+pytestmark = pytest.mark.usefixtures("real_weights")
 
 PAPERS_EXAMPLE = ranking_context(parse_ranking("3,1,5,0,2,4", NAMES))
 
@@ -50,6 +52,7 @@ def test_a_pretrained_network_reaches_what_was_promised():
         context=PAPERS_EXAMPLE,
         data=str(PHOTOGRAPHS / "train"),
         test_data=str(PHOTOGRAPHS / "val"),
+        start=SCRATCH,
         backbone="squeezenet1_1",
         weights=SQUEEZENET,
     )
