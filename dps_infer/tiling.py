@@ -131,8 +131,10 @@ def _unscaled(maps: Floats, per_tile: Floats) -> Floats:
 
 
 def _with_mean(maps: Floats, means: Floats) -> Floats:
-    """Scale maps [N, h, w] to means [N]; a map of 0 stays 0."""
+    """Scale maps [N, h, w] to means [N]; where nothing shows, all cells share alike."""
     present = maps.mean(axis=(1, 2))
     factor = np.divide(means, present, out=np.zeros_like(means), where=present > 0)
-    scaled: Floats = maps * factor[:, None, None]
+    scaled: Floats = np.where(
+        (present > 0)[:, None, None], maps * factor[:, None, None], means[:, None, None]
+    )
     return scaled

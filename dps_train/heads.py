@@ -14,6 +14,9 @@ from torch import Tensor, nn
 SMALLEST_SCALE = 1e-6
 """Of a channel distance. Below it rounding shows: features are near 1 and carry errors of 1e-7."""
 
+SILENT = 1e-3
+"""Spread of a channel's logarithm below which it carries nothing."""
+
 FLOOR = 0.005
 """How much of the plain feature difference always shows up in `other`."""
 
@@ -120,7 +123,9 @@ class ChannelHead(AdditiveHead):
         self.scale.copy_((0.1 * z.median(dim=0).values).clamp(min=SMALLEST_SCALE))
         typical = torch.log1p(z / self.scale)
         self.center.copy_(typical.mean(dim=0))
-        self.spread.copy_(typical.std(dim=0) + 1e-4)
+        spread = typical.std(dim=0)
+        # A channel that is silent here, and not in another image, must not shout.
+        self.spread.copy_(torch.where(spread > SILENT, spread, 1))
         self.reference.copy_(uniform_distance(z).median())
         self.threshold.copy_(1e-3 * self.reference)
 

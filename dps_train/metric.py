@@ -67,9 +67,9 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def shares(places: Tensor) -> Tensor:
-    """Scale maps >= 0 [N, H, W] to a mean of 1; a map of 0 stays 0."""
+    """Scale maps >= 0 [N, H, W] to a mean of 1; where nothing shows, all cells share alike."""
     mean = places.mean(dim=(1, 2), keepdim=True)
-    return places / torch.where(mean > 0, mean, 1)
+    return torch.where(mean > 0, places / torch.where(mean > 0, mean, 1), 1)
 
 
 class Metric(nn.Module):
@@ -112,7 +112,7 @@ class Metric(nn.Module):
         return distance, amounts, distance[:, None, None] * where
 
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return amounts [N, K + 1], and where features differ, as a map of mean 1 (or 0)."""
+        """Return amounts [N, K + 1], and where features differ, as a map of mean 1."""
         first, second = self.features(reference, distorted)
         amounts = self.head.amounts(self.comparison(first, second))
         return amounts, shares(self.comparison.difference_map(first, second, MAP_CELLS))

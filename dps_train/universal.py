@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import safetensors
 
 from dps_infer.manifest import DataInfo
@@ -66,26 +67,12 @@ class Recipe:
     seed: int
 
     def metadata(self) -> dict[str, str]:
-        """Return the recipe as a weight file keeps it."""
-        return {
-            "images_source": self.data.source,
-            "images": str(self.data.images),
-            "images_sha256": self.data.sha256,
-            "steps": str(self.steps),
-            "seed": str(self.seed),
-        }
+        """Return the recipe as a weight file keeps it, in one entry: several have no order."""
+        return {"recipe": msgspec.json.encode(self).decode()}
 
 
 def recipe() -> Recipe:
     """Return how the weights in the package were trained, as their file says."""
     with safetensors.safe_open(WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
-    return Recipe(
-        DataInfo(
-            source=metadata["images_source"],
-            images=int(metadata["images"]),
-            sha256=metadata["images_sha256"],
-        ),
-        steps=int(metadata["steps"]),
-        seed=int(metadata["seed"]),
-    )
+    return msgspec.json.decode(metadata["recipe"], type=Recipe)

@@ -24,8 +24,10 @@ from dps_train.draws import (
     OTHER_UNSEEN,
     UNRELATED,
     Draw,
+    composed_pairs,
     draw_family,
     draw_moved_windows,
+    graded_pairs,
     middle,
     other_amount,
     strengths_of_amounts,
@@ -203,6 +205,15 @@ def test_composed_pairs_are_one_change_and_two(natural_family):
         expected |= {(one, one_two), (two, one_two), (one, two_one), (two, two_one)}
     assert set(COMPOSED) == expected
     assert len(COMPOSED) == len(expected)
+
+
+def test_families_of_other_kinds(images):
+    wanted = (("other", 2), ("two", 4), ("in range", 1), ("graded", 2))
+    assert graded_pairs(wanted) == ((0, 1), (7, 8))
+    assert set(composed_pairs(wanted)) == {(2, 4), (3, 4), (2, 5), (3, 5)}
+    drawn = draw_family(images, seeded(), wanted)
+    assert len(drawn) == 9
+    assert torch.all(drawn[7].amounts <= drawn[8].amounts)
 
 
 def test_two_in_turn_are_one_applied_to_the_other():

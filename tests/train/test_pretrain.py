@@ -16,7 +16,6 @@ from dps_train import embedded, pretrain, universal
 from dps_train.backbones import Backbone
 from dps_train.contexts import AMOUNTS
 from dps_train.distortions import quantize
-from dps_train.draws import FAMILY_SIZE
 from dps_train.heads import PairHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
@@ -48,6 +47,8 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_follows_its_seed_and_touches_no_global_state(made):
+    # Elsewhere than where the training before may have left it.
+    torch.rand(3), random.random(), np.random.rand()
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()
     again, recipe_again = pretrain.pretrain(STEPS, seed=3)
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -109,22 +110,28 @@ def test_z_of_families_is_that_of_each_pair():
 def test_there_is_a_target_for_every_member(small, monkeypatch):
     seen = []
 
-    def loss(head, z, targets, contexts, _combined, graded):
-        seen.append((z.shape, targets, contexts.shape, graded))
+    def loss(head, z, targets, contexts, _emphasis, graded, composed):
+        seen.append((z.shape, targets, contexts, graded, composed))
         return z.sum() + head.evidence(z).sum()
 
     monkeypatch.setattr(pretrain, "additive_loss", loss)
     pretrain.pretrain(1, seed=0)
-    ((z, targets, contexts, graded),) = seen
+    ((z, targets, contexts, graded, composed),) = seen
     assert z == (3, MEMBERS, 1 + CODE)
     assert targets.shape == (3, MEMBERS, len(AMOUNTS))
-    assert contexts[1] == len(AMOUNTS)
-    assert graded[-1] == (FAMILY_SIZE, FAMILY_SIZE + 1) == (MEMBERS - 2, MEMBERS - 1)
+    assert contexts.shape[1] == len(AMOUNTS)
     assert torch.all(targets >= 0)
     # The last two are moved windows: one amount each, and more of it in the second.
     weaker, stronger = targets[:, -2], targets[:, -1]
     assert torch.all((stronger > 0).sum(dim=1) == 1)
     assert torch.all(weaker <= stronger)
+    assert (MEMBERS - 2, MEMBERS - 1) in graded
+    # Of two in turn, each is there alone as well.
+    shown = (targets[:, :, :-1] > 0).sum(dim=2)
+    for alone, both in composed:
+        assert torch.all(shown[:, alone] <= 1)
+        assert torch.all(shown[:, both] <= 2)
+        assert torch.all(shown[:, alone] <= shown[:, both])
 
 
 # --- variation ------------------------------------------------------------------------

@@ -288,9 +288,6 @@ class OnlyWhole(nn.Module):
         return amounts
 
 
-@pytest.mark.xfail(
-    strict=True, reason="where tiles show nothing that counts, the map of `both` is 0 all over"
-)
 def test_what_only_the_whole_view_shows_has_a_map_as_well():
     """A turn of everything: tiles may show none of it, where nothing else counts."""
     metric = pair_metric()
