@@ -22,8 +22,12 @@ LAYOUT = (
     "floor(i * max(height - tile, 0) / max(n - 1, 1)), likewise across; beyond an image smaller "
     "than a tile its last row and column are repeated"
 )
-AGGREGATION = "the root of the mean of the squares over all tiles, per amount"
-BOTH = "the larger of the two, per amount"
+AGGREGATION = "the cube root of the mean of the cubes over all tiles, per amount"
+BOTH = (
+    "the larger of the two, per amount; but of `other`, each view counts only what is beyond the "
+    "amounts that the other view names and it does not: other_w - sum over k of max(t_k - w_k, 0) "
+    "and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
+)
 
 BAND_PIXELS = 1 << 21
 """Of the distorted image that go through the graph at a time."""
@@ -50,14 +54,27 @@ def starts(length: int, tile: int) -> list[int]:
 
 
 def aggregate(tiles: Floats) -> Floats:
-    """Return amounts [N, K + 1] for those of tiles [N, rows, columns, K + 1]."""
-    amounts: Floats = np.sqrt(np.mean(np.square(tiles), axis=(1, 2)))
+    """Return amounts [N, K + 1] for those of tiles [N, rows, columns, K + 1].
+
+    A change everywhere keeps its amount; one in a tenth of the tiles keeps nearly half of
+    it, where a mean would keep a tenth and a maximum would not tell it from one everywhere.
+    """
+    amounts: Floats = np.cbrt(np.mean(tiles**3, axis=(1, 2)))
     return amounts
 
 
 def combine(whole: Floats, tiles: Floats) -> Floats:
-    """Return amounts [N, K + 1] for both views together."""
-    return np.maximum(whole, tiles)
+    """Return amounts [N, K + 1] for both views together; see `BOTH`.
+
+    To tiles, a shift of everything is another image; to the whole, a part that is darker is
+    no darkening. The view that can name a change explains what the other one cannot.
+    """
+    more = tiles[:, :-1] - whole[:, :-1]
+    other_whole = whole[:, -1] - np.maximum(more, 0).sum(axis=1)
+    other_tiles = tiles[:, -1] - np.maximum(-more, 0).sum(axis=1)
+    other = np.maximum(np.maximum(other_whole, other_tiles), 0)
+    named = np.maximum(whole[:, :-1], tiles[:, :-1])
+    return np.concatenate([named, other[:, None]], axis=1)
 
 
 def run_in_bands(
@@ -91,7 +108,7 @@ def run_in_bands(
             outputs = run(fetches, {**feeds, "reference": one, "distorted": other})
             bands.append(outputs[TILES][:, 0])
             if with_map:
-                maps.append(_unscaled(outputs[fetches[1]], bands[-1] @ importances))
+                maps.append(_unscaled(outputs[fetches[1]], np.sqrt(bands[-1] @ importances)))
         tiles.append(np.concatenate(bands))
         places.extend([np.concatenate(maps)] if with_map else [])
     together = np.stack(tiles)
@@ -126,7 +143,7 @@ def _bands(
 
 
 def _unscaled(maps: Floats, per_tile: Floats) -> Floats:
-    """Return maps [rows, h, w] of bands, stacked, with the mean distance of their tiles as mean."""
+    """Return maps [rows, h, w] of bands, stacked, with the mean of what their tiles show."""
     return np.concatenate(list(_with_mean(maps, per_tile.mean(axis=1))))
 
 

@@ -16,6 +16,9 @@ from dps_train.pair_encoder import PairEncoder
 MAP_CELLS = 16
 """Cells along each side of the map that shows where a distance comes from."""
 
+FAINT = 0.1
+"""Difference that counts half in a map, as a share of the mean difference."""
+
 
 def resize(images: Tensor, size: int | None) -> Tensor:
     """Resize float images [N, C, H, W] to `size` on both sides, bilinear and antialiased."""
@@ -72,6 +75,16 @@ def shares(places: Tensor) -> Tensor:
     return torch.where(mean > 0, places / torch.where(mean > 0, mean, 1), 1)
 
 
+def spread(places: Tensor) -> Tensor:
+    """Flatten maps >= 0 [N, H, W] to values in [0, 1): 0 stays 0, what is near the mean nears 1.
+
+    Squared differences peak at a few edges, and would show these instead of the part that
+    is different.
+    """
+    mean = places.mean(dim=(1, 2), keepdim=True)
+    return places / (places + FAINT * torch.where(mean > 0, mean, 1))
+
+
 class Metric(nn.Module):
     """A perceptual distance that explains itself.
 
@@ -115,7 +128,8 @@ class Metric(nn.Module):
         """Return amounts [N, K + 1], and where features differ, as a map of mean 1."""
         first, second = self.features(reference, distorted)
         amounts = self.head.amounts(self.comparison(first, second))
-        return amounts, shares(self.comparison.difference_map(first, second, MAP_CELLS))
+        where = self.comparison.difference_map(first, second, MAP_CELLS)
+        return amounts, shares(spread(where))
 
     def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return both images' feature maps, each [N, C, H', W'] per layer."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dps_infer.manifest import Views
 from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
-from dps_train.metric import Metric, shares
+from dps_train.metric import Metric, shares, spread
 
 DEFAULT = "both"
 TILE = 64
@@ -37,7 +37,7 @@ class Tiled:
 
     Attributes:
         amounts: of each tile [N, rows, columns, K + 1].
-        shares: how each tile's difference lies within it, mean 1
+        shares: where in each tile features differ, mean 1
             [N, rows * TILE_CELLS, columns * TILE_CELLS].
     """
 
@@ -62,17 +62,17 @@ def tile_side(metric: Metric) -> int:
 
 
 def aggregate(tiles: Tensor) -> Tensor:
-    """Return amounts [N, K + 1] for those of tiles [N, rows, columns, K + 1].
-
-    A change everywhere keeps its amount; one in a tenth of the tiles keeps a third of it,
-    where a mean would keep a tenth and a maximum would not tell it from one everywhere.
-    """
-    return tiles.square().mean(dim=(1, 2)).sqrt()
+    """Return amounts [N, K + 1] for those of tiles; see `dps_infer.tiling.aggregate`."""
+    return tiles.pow(3).mean(dim=(1, 2)).pow(1 / 3)
 
 
 def combine(whole: Tensor, tiles: Tensor) -> Tensor:
-    """Return amounts [N, K + 1] for both views together."""
-    return torch.maximum(whole, tiles)
+    """Return amounts [N, K + 1] for both views together; see `dps_infer.tiling.combine`."""
+    more = tiles[:, :-1] - whole[:, :-1]
+    other_whole = whole[:, -1:] - more.clamp(min=0).sum(dim=1, keepdim=True)
+    other_tiles = tiles[:, -1:] - (-more).clamp(min=0).sum(dim=1, keepdim=True)
+    other = torch.maximum(other_whole, other_tiles).clamp(min=0)
+    return torch.cat([torch.maximum(whole[:, :-1], tiles[:, :-1]), other], dim=1)
 
 
 def cut_tiles(images: Tensor, side: int) -> Tensor:
@@ -123,7 +123,8 @@ class ViewedMetric(nn.Module):
         amounts, where = self.metric.read(reference, distorted)
         tiled = self.tiled(reference, distorted)
         from_tiles = aggregate(tiled.amounts)
-        per_tile = tiled.amounts @ importance
+        # Roots: a map is looked at, and weak places should be seen beside strong ones.
+        per_tile = (tiled.amounts @ importance).sqrt()
         where_tiles = tiled.shares * per_tile.repeat_interleave(
             TILE_CELLS, dim=1
         ).repeat_interleave(TILE_CELLS, dim=2)
@@ -153,7 +154,7 @@ class ViewedMetric(nn.Module):
             first.append(of_reference[index].flatten(0, 1))
             second.append(of_distorted.flatten(0, 1))
         amounts = self.metric.head.amounts(self.metric.comparison(first, second))
-        local = shares(self.metric.comparison.difference_map(first, second, TILE_CELLS))
+        local = shares(spread(self.metric.comparison.difference_map(first, second, TILE_CELLS)))
         local = local.unflatten(0, (count, rows, columns)).transpose(2, 3)
         return Tiled(
             amounts.unflatten(0, (count, rows, columns)), local.flatten(3, 4).flatten(1, 2)

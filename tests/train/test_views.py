@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from train_helpers import channel_metric, pair_metric, photos, seeded
 
+from dps_infer import tiling
 from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
 from dps_infer.views import View
 from dps_train.contexts import AMOUNTS
@@ -115,19 +117,44 @@ def test_an_image_of_the_tiles_size_is_its_only_tile():
 
 def test_aggregation_by_hand():
     tiles = torch.zeros(2, 2, 2, 2)
-    tiles[0, :, :, 0] = torch.tensor([[1.0, 7.0], [5.0, 5.0]])
+    tiles[0, :, :, 0] = torch.tensor([[1.0, 3.0], [5.0, 7.0]])
     tiles[1, 0, 1, 1] = 4.0
-    # The root of (1 + 49 + 25 + 25) / 4, and of 16 / 4.
-    assert aggregate(tiles).tolist() == [[5.0, 0.0], [0.0, 2.0]]
+    # The cube root of (1 + 27 + 125 + 343) / 4, and of 64 / 4.
+    expected = torch.tensor([[124.0 ** (1 / 3), 0.0], [0.0, 16.0 ** (1 / 3)]])
+    torch.testing.assert_close(aggregate(tiles), expected)
     everywhere = torch.full((1, 3, 4, 2), 0.7)
     torch.testing.assert_close(aggregate(everywhere), torch.full((1, 2), 0.7))
-    assert "root of the mean of the squares" in AGGREGATION
+    assert "cube root of the mean of the cubes" in AGGREGATION
 
 
-def test_the_larger_of_two_amounts_by_hand():
-    whole, tiles = torch.tensor([[1.0, 0.0, 3.0]]), torch.tensor([[0.5, 2.0, 3.0]])
-    assert combine(whole, tiles).tolist() == [[1.0, 2.0, 3.0]]
-    assert "larger" in BOTH
+@pytest.mark.parametrize(
+    ("whole", "tiles", "both"),
+    [
+        # Equal views are both.
+        ([0.4, 0.2, 0.9], [0.4, 0.2, 0.9], [0.4, 0.2, 0.9]),
+        # A shift that tiles take for another image: the whole explains 0.7 of 0.6.
+        ([0.7, 0.0, 0.0], [0.0, 0.0, 0.6], [0.7, 0.0, 0.0]),
+        # A dark part that the whole takes for something else: tiles explain 0.4 of 0.6.
+        ([0.0, 0.0, 0.6], [0.4, 0.0, 0.1], [0.4, 0.0, 0.2]),
+        # Noise that only tiles see.
+        ([0.0, 0.1, 0.0], [0.0, 0.1, 0.5], [0.0, 0.1, 0.5]),
+    ],
+)
+def test_both_views_by_hand(whole, tiles, both):
+    got = combine(torch.tensor([whole]), torch.tensor([tiles]))
+    torch.testing.assert_close(got, torch.tensor([both]))
+    again = combine(torch.tensor([tiles]), torch.tensor([whole]))
+    assert torch.equal(got, again)
+
+
+@given(st.lists(st.floats(0, 3, width=32), min_size=14, max_size=14))
+def test_both_libraries_follow_one_rule(values):
+    whole, tiles = np.array(values, np.float32).reshape(2, 1, 7)
+    theirs = combine(torch.from_numpy(whole), torch.from_numpy(tiles)).numpy()
+    np.testing.assert_allclose(tiling.combine(whole, tiles), theirs, rtol=1e-5, atol=1e-5)
+    stacked = np.stack([whole, tiles], axis=1)[:, :, None, :].reshape(1, 2, 1, 7)
+    theirs = aggregate(torch.from_numpy(stacked)).numpy()
+    np.testing.assert_allclose(tiling.aggregate(stacked), theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_the_views_are_those_that_can_be_asked_for():
@@ -222,8 +249,8 @@ def test_each_tile_is_read_as_an_image_of_its_own(viewed):
 def test_views_follow_from_amounts_by_the_stated_rules(viewed):
     there = outputs(viewed, photos(3, 130, 200), photos(3, 130, 200, 1), IMPORTANCE)
     torch.testing.assert_close(there["amounts_tiles"], aggregate(there["tiles"]), **CLOSE)
-    larger = torch.maximum(there["amounts_whole"], there["amounts_tiles"])
-    assert torch.equal(there["amounts_both"], larger)
+    both = combine(there["amounts_whole"], there["amounts_tiles"])
+    assert torch.equal(there["amounts_both"], both)
 
 
 def test_twice_the_importances_are_twice_the_distance(viewed):
