@@ -37,11 +37,12 @@ from dps_train.draws import (
     graded_pairs,
     middle,
 )
-from dps_train.fit import CONTEXTS_PER_BATCH, PAIRS, additive_loss
+from dps_train.fit import CONTEXTS_PER_BATCH, PAIRS, SETTLED, Emphasis, additive_loss
 from dps_train.folding import fold_convolutions, fold_inputs, half_state
 from dps_train.heads import PairHead
 from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
 from dps_train.progress import track
+from dps_train.seeds import generator_for
 from dps_train.universal import Recipe
 
 NAME = "dps-pretrain"
@@ -54,22 +55,22 @@ CROPS_PER_STEP = 16
 KINDS: Kinds = (*FAMILY, ("two", 4), ("other", 2))
 MOVED_WINDOWS = 2
 MEMBERS = sum(count for _, count in KINDS) + MOVED_WINDOWS
-LEARNING_RATE = 2.5e-3
-WEIGHT_DECAY = 0.02
-WARM_UP = 100
-"""Steps over which the learning rate rises; over the second half of the training it falls."""
+LEARNING_RATE, SETTLING_RATE = 2.5e-3, 1e-3
+"""Of the first half, after `WARM_UP` steps, and of the second, in which it falls to 0."""
 
+WARM_UP = 100
+WEIGHT_DECAY = 0.02
 AVERAGE = 0.997
 """Share that the running average of the weights keeps at each step."""
 
 
 class Pretraining(nn.Module):
-    """The parts of the embedded metric, with batch normalisation."""
+    """The parts of the embedded metric, with or without batch normalisation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, batch_norm: bool) -> None:
         super().__init__()
-        self.backbone = embedded.EmbeddedNetwork(batch_norm=True)
-        self.comparison = PairEncoder(batch_norm=True)
+        self.backbone = embedded.EmbeddedNetwork(batch_norm=batch_norm)
+        self.comparison = PairEncoder(batch_norm=batch_norm)
         self.head = PairHead(CODE, AMOUNTS)
 
     def z(self, reference: Tensor, changed: Tensor) -> Tensor:
@@ -87,6 +88,9 @@ class Pretraining(nn.Module):
 def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
     """Train the embedded metric.
 
+    The first half learns with batch normalisation at a constant rate. Then it is folded
+    away, and the second half settles the network as it will be used.
+
     Args:
         steps: batches of `CROPS_PER_STEP` images with `MEMBERS` changes each.
         seed: of everything random.
@@ -96,16 +100,42 @@ def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
     """
     generator = torch.Generator().manual_seed(seed)
     images = pretraining_images(IMAGES, SURROUNDINGS, generator)
-    model = _seeded(generator).to(memory_format=torch.channels_last)
+    first = steps // 2
+    model = _seeded(generator)
+    model = _train(model, images, [_warm(step) for step in range(first)], PAIRS, generator)
+    model = fold(model)
+    falling = [SETTLING_RATE * (1 - step / (steps - first)) for step in range(steps - first)]
+    settling = generator_for("settling", seed)
+    model = _train(model, images, falling, SETTLED, settling)
+    data = DataInfo(
+        source="dps_train.data.pretraining",
+        images=len(images),
+        sha256=hashlib.sha256(images.numpy().data).hexdigest(),
+    )
+    return model, Recipe(data, steps, seed)
+
+
+def _warm(step: int) -> float:
+    return LEARNING_RATE * min(1, (step + 1) / WARM_UP)
+
+
+def _train(
+    model: Pretraining,
+    images: Tensor,
+    rates: list[float],
+    emphasis: Emphasis,
+    generator: torch.Generator,
+) -> Pretraining:
+    """Train for one step at each learning rate, and return the average over the last ones."""
+    model = model.to(memory_format=torch.channels_last).train()
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
     optimizer = _optimizer(model)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / WARM_UP, 2 * (1 - step / steps))
-    )
     contexts = importance_table(all_rankings())
     graded = (*graded_pairs(KINDS), (MEMBERS - 2, MEMBERS - 1))
     composed = composed_pairs(KINDS)
-    for step in track(range(steps), "pretraining"):
+    for step in track(range(len(rates)), "pretraining"):
+        for group in optimizer.param_groups:
+            group["lr"] = rates[step]
         rows = torch.randint(len(images), (CROPS_PER_STEP,), generator=generator)
         surroundings = vary(images[rows].float() / 255, generator)
         crops = middle(surroundings, IMAGE_SIZE)
@@ -114,24 +144,18 @@ def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
         z = model.z(crops, torch.stack([draw.images for draw in family], dim=1))
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
         loss = additive_loss(
-            model.head, z, _targets(family), contexts[drawn], PAIRS, graded, composed
+            model.head, z, _targets(family), contexts[drawn], emphasis, graded, composed
         )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
-        schedule.step()
         average.update_parameters(model)
         if step % 100 == 99:
-            say(NAME, f"step {step + 1} of {steps}: loss {loss.item():.3f}")
+            say(NAME, f"step {step + 1} of {len(rates)}: loss {loss.item():.3f}")
     averaged = average.module
     assert isinstance(averaged, Pretraining)
-    data = DataInfo(
-        source="dps_train.data.pretraining",
-        images=len(images),
-        sha256=hashlib.sha256(images.numpy().data).hexdigest(),
-    )
-    return averaged, Recipe(data, steps, seed)
+    return averaged
 
 
 def vary(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -153,14 +177,23 @@ def vary(images: Tensor, generator: torch.Generator) -> Tensor:
     return quantize(grey + (images - grey) * torch.exp(0.3 * normal[:, 4:]))
 
 
-def fold(model: Pretraining) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the weights of the backbone, and those of pair encoder and head, as stored."""
+def fold(model: Pretraining) -> Pretraining:
+    """Return the same function without batch normalisation, with parameters rounded as they are stored."""
     model = copy.deepcopy(model).eval()
     fold_convolutions(model)
     statistics = model.comparison.statistics
     assert isinstance(statistics.normalize, nn.BatchNorm1d)
     fold_inputs(statistics.normalize, statistics.linear)
     statistics.normalize = nn.Identity()
+    # Layers draw weights from the global state when they are made, which is not to notice.
+    with torch.random.fork_rng(devices=[]):
+        folded = Pretraining(batch_norm=False)
+    folded.load_state_dict(half_state(model))
+    return folded
+
+
+def stored(model: Pretraining) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the weights of the backbone, and those of pair encoder and head, as stored."""
     rest = {
         f"{part}.{name}": value
         for part in ("comparison", "head")
@@ -181,7 +214,7 @@ def _seeded(generator: torch.Generator) -> Pretraining:
     # PyTorch's layers draw from the global state when they are made: fork and seed it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-        return Pretraining()
+        return Pretraining(batch_norm=True)
 
 
 def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
@@ -211,7 +244,7 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 4600,
+    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 5000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for the two weight files; default: the package's own.")
@@ -223,7 +256,7 @@ def main(
     for file in files:
         check_output(file, force=force)
     model, recipe = pretrain(steps, seed)
-    for file, weights in zip(files, fold(model), strict=True):
+    for file, weights in zip(files, stored(model), strict=True):
         with atomic_file(file, force=force) as temporary:
             safetensors.torch.save_file(weights, temporary, metadata=recipe.metadata())
     pairs = steps * CROPS_PER_STEP * MEMBERS

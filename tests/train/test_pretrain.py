@@ -19,7 +19,7 @@ from dps_train.distortions import quantize
 from dps_train.heads import PairHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain import MEMBERS, Pretraining, fold, vary
+from dps_train.pretrain import MEMBERS, Pretraining, fold, stored, vary
 from dps_train.universal import Recipe, load_universal, recipe
 
 STEPS = 2
@@ -79,7 +79,7 @@ def test_every_part_learns(small, monkeypatch):
 
     def remembered(generator: torch.Generator) -> Pretraining:
         model = drawn(generator)
-        initial.append(state_of(model))
+        initial.append(state_of(fold(model)))
         return model
 
     drawn = pretrain._seeded
@@ -174,7 +174,7 @@ def test_images_are_mirrored_and_turned_each_by_itself():
 def test_folded_files_are_the_trained_metric():
     model = random_pretraining()
     before = state_of(model)
-    backbone_weights, rest = fold(model)
+    backbone_weights, rest = stored(fold(model))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     metric = Metric(Preprocess(IMAGE_SIZE), Backbone("embedded"), PairEncoder(), model.head)
     metric.backbone.network.load_state_dict(backbone_weights)
@@ -196,7 +196,7 @@ def test_folded_files_are_the_trained_metric():
 
 
 def test_files_hold_half_parameters_and_no_statistics():
-    for weights in fold(random_pretraining()):
+    for weights in stored(fold(random_pretraining())):
         assert weights
         for name, value in weights.items():
             assert not any(word in name for word in ("running", "tracked", "normalize")), name
@@ -211,7 +211,7 @@ def untrained(monkeypatch) -> list[tuple[int, int]]:
 
     def made(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
         asked.append((steps, seed))
-        return random_pretraining(), Recipe(
+        return fold(random_pretraining()), Recipe(
             DataInfo(source="x", images=3, sha256="ab"), steps, seed
         )
 

@@ -21,7 +21,7 @@ from dps_train.data.dead_leaves import dead_leaves
 from dps_train.heads import ChannelHead, PairHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.pair_encoder import CODE, PairEncoder
-from dps_train.pretrain import Pretraining, fold
+from dps_train.pretrain import Pretraining, fold, stored
 
 COUNT = 6
 TINY = ("--pairs", "200", "--epochs", "3")
@@ -43,7 +43,7 @@ def random_pretraining(seed: int = 4) -> Pretraining:
     """The embedded metric as it is trained, with weights and statistics that are random."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Pretraining()
+        model = Pretraining(batch_norm=True)
     generator = seeded(seed)
     with torch.no_grad():
         for module in model.modules():
@@ -64,14 +64,14 @@ def write_stand_ins(folder: Path) -> tuple[Path, Path]:
     paths = (folder / embedded.WEIGHTS.name, folder / universal.WEIGHTS.name)
     data = DataInfo(source="none", images=1, sha256="0" * 64)
     recipe = universal.Recipe(data, steps=0, seed=0).metadata()
-    for path, weights in zip(paths, fold(random_pretraining()), strict=True):
+    for path, weights in zip(paths, stored(fold(random_pretraining())), strict=True):
         safetensors.torch.save_file(weights, path, metadata=recipe)
     return paths
 
 
 def pair_metric() -> Metric:
     """An embedded metric with random weights, all seven importances different."""
-    weights, rest = fold(random_pretraining())
+    weights, rest = stored(fold(random_pretraining()))
     metric = Metric(Preprocess(64), _backbone(weights), PairEncoder(), PairHead(CODE, AMOUNTS))
     metric.load_state_dict(rest, strict=False)
     return with_importances(metric.eval())
@@ -79,7 +79,7 @@ def pair_metric() -> Metric:
 
 def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
     """A metric with fixed comparisons and random weights, all seven importances different."""
-    weights, _ = fold(random_pretraining())
+    weights, _ = stored(fold(random_pretraining()))
     parts = Preprocess(size), _backbone(weights), Comparison(comparison)
     with torch.no_grad():
         bare = Metric(*parts, ChannelHead(1, AMOUNTS))
