@@ -178,7 +178,7 @@ def vary(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def fold(model: Pretraining) -> Pretraining:
-    """Return the same function without batch normalisation, with parameters rounded as they are stored."""
+    """Return the same function without batch normalisation, and parameters as they are stored."""
     model = copy.deepcopy(model).eval()
     fold_convolutions(model)
     statistics = model.comparison.statistics
