@@ -23,7 +23,10 @@ from dps_infer.files import atomic_folder
 from dps_train.data.sources import Image, load_folder
 
 THUMBNAIL, PAGE = 32, 256
-WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "reading", "Perceptual", "metrics", "in", "context;", "rendering", "2024", "pages", "(with", "numbers)", "and", "Headings", "of", "all", "sorts"]
+TEXT = (
+    "the quick brown fox jumps over a lazy dog while reading Perceptual metrics in context; "
+    "rendering 2024 pages (with numbers) and Headings of all sorts"
+)
 
 
 def main(
@@ -44,6 +47,7 @@ def main(
 
 def _page(generator: np.random.Generator) -> Image:
     """Draw a heading, maybe a coloured box, and lines of text."""
+    words = TEXT.split()
     light = tuple(int(value) for value in 255 - generator.integers(0, 25, 3))
     dark, accent, fill = (
         tuple(int(value) for value in generator.integers(0, top, 3)) for top in (90, 255, 255)
@@ -52,7 +56,7 @@ def _page(generator: np.random.Generator) -> Image:
     draw = ImageDraw.Draw(page)
     size = int(generator.integers(9, 20))
     left, y = (int(value) for value in generator.integers(6, 30, 2))
-    heading = " ".join(generator.choice(WORDS, 3))
+    heading = " ".join(generator.choice(words, 3))
     draw.text((left, y), heading, font=ImageFont.load_default(size + 10), fill=accent)
     y += size + 18
     if generator.random() < 0.5:
@@ -61,7 +65,7 @@ def _page(generator: np.random.Generator) -> Image:
         y += height + 6
     font = ImageFont.load_default(size)
     while y < PAGE - size:
-        line = " ".join(generator.choice(WORDS, int(generator.integers(2, 9))))
+        line = " ".join(generator.choice(words, int(generator.integers(2, 9))))
         draw.text((left, y), line, font=font, fill=dark)
         y += round(1.35 * size)
     return np.asarray(page)
