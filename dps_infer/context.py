@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice, repeat, zip_longest
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -40,7 +41,7 @@ from dps_infer.manifest import Calibration, Draws, Manifest
 from dps_infer.providers import Engine, open_engine
 from dps_infer.views import View
 
-PIXELS_A_RUN = 1 << 22
+PIXELS_A_RUN = 1 << 19
 """Of the distorted images that go through tiles at a time. Tiles keep an image's own resolution,
 so that memory follows the pixels, and no longer the number of images."""
 
@@ -147,7 +148,9 @@ class Context:
         choice = choose(file.manifest.metric, ranking=ranking, importances=importances)
         try:
             engine = open_engine(file.model, device=chosen, threads=threads)
-            check_ports(engine.inputs, engine.outputs, file.manifest)
+            # The package's own file is known to keep the contract, and looking costs time.
+            if Path(path) != embedded.UNIVERSAL:
+                check_ports(engine.inputs, engine.outputs, file.manifest)
         except ContextError as error:
             raise ContextError(f"{file.path}: {error}") from error
         return cls(file.path, file.sha256, file.manifest, engine, choice)
@@ -307,10 +310,10 @@ class Context:
         chosen = self._view(view)
         names = {kind: output_name(kind, chosen) for kind in ("distance", "amounts", "map")}
         fetches = [names["distance"]]
-        if names["amounts"] in self._engine.outputs:
+        if self._gives(names["amounts"]):
             fetches.append(names["amounts"])
         if with_map:
-            if names["map"] not in self._engine.outputs:
+            if not self._gives(names["map"]):
                 raise ContextError(f"{self.path}: has no map: export the context again")
             fetches.append(names["map"])
             if chosen in (View.tiles, View.both):
@@ -332,6 +335,10 @@ class Context:
             raise ContextError(f"{self.path}: {error}") from error
         return measurement
 
+    def _gives(self, output: str) -> bool:
+        """Return whether the graph has an output; one with views has them all."""
+        return self.manifest.views is not None or output in self._engine.outputs
+
     def _run(
         self,
         fetches: list[str],
@@ -342,18 +349,17 @@ class Context:
         """Run the graph: at once, or in bands where tiles would take too much memory."""
         _, height, width, _ = feeds["distorted"].shape
         views = self.manifest.views
-        if (
-            views is None
-            or view not in (View.tiles, View.both)
-            or height * width <= tiling.BAND_PIXELS
-            or not tiling.known(views)
-        ):
+        large = height * width > tiling.BAND_PIXELS
+        if views is None or not large or (view is not View.whole and not tiling.known(views)):
             return self._engine.run(fetches, feeds)
+        alone = partial(self._engine.run, alone=True)
+        if view is View.whole:
+            return alone(fetches, feeds)
         return tiling.run_in_bands(
-            self._engine.run,
+            alone,
             feeds,
             tile=views.tile,
-            view=view,
+            view=View.both if view is None else view,
             importances=importances,
             with_map=TILES in fetches,
         )

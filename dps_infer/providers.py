@@ -9,13 +9,15 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, DeviceError, UsageError
+from dps_infer.pruning import prune
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,39 +51,76 @@ class Port:
 
 
 class Engine:
-    """A loaded model on one execution provider. `run` may be called from several threads.
+    """A model on one execution provider. `run` may be called from several threads.
 
     Attributes:
         provider: the execution provider in use, by onnxruntime's name.
         threads: CPU threads that one operator may use.
         remark: why the CPU is used though CUDA was within reach, or None.
-        inputs: the model's inputs by name.
-        outputs: the model's outputs by name.
     """
 
-    def __init__(self, session: Any, provider: str, threads: int, remark: str | None) -> None:
-        """Wrap an onnxruntime session; use `open_engine` to make one."""
-        self._session = session
+    def __init__(
+        self,
+        provider: str,
+        threads: int,
+        remark: str | None,
+        opener: Callable[[Sequence[str] | None], Any],
+        session: Any = None,
+    ) -> None:
+        """Take what `open_engine` has found out.
+
+        Args:
+            provider: the execution provider in use.
+            threads: CPU threads.
+            remark: why the CPU is used though CUDA was within reach, or None.
+            opener: opens an onnxruntime session that computes some outputs only, or all.
+            session: of the whole model, if it is open already.
+        """
         self.provider = provider
         self.threads = threads
         self.remark = remark
-        self.inputs = _ports(session.get_inputs())
-        self.outputs = _ports(session.get_outputs())
+        self._opener = opener
+        self._whole = session
+        self._partial: dict[tuple[str, ...], Any] = {}
         self._options = _import_onnxruntime().RunOptions()
         self._options.log_severity_level = _FATAL
-        # What is not fetched (the map, mostly) is not computed either.
-        self._options.only_execute_path_to_fetches = True
+
+    @property
+    def inputs(self) -> dict[str, Port]:
+        """The model's inputs by name."""
+        return _ports(self._session().get_inputs())
+
+    @cached_property
+    def outputs(self) -> dict[str, Port]:
+        """The model's outputs by name."""
+        return _ports(self._session().get_outputs())
 
     def run(
-        self, fetches: Sequence[str], feeds: Mapping[str, NDArray[Any]]
+        self,
+        fetches: Sequence[str],
+        feeds: Mapping[str, NDArray[Any]],
+        *,
+        alone: bool = False,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
+
+        Args:
+            fetches: their names.
+            feeds: the inputs by name.
+            alone: compute nothing else, whatever it takes: the first time that is a session
+                more, some hundredths of a second, if one for the whole model is open.
 
         Raises:
             ContextError: onnxruntime failed.
         """
+        session = self._whole
+        if alone or session is None:
+            key = tuple(fetches)
+            if key not in self._partial:
+                self._partial[key] = self._opener(key)
+            session = self._partial[key]
         try:
-            values = self._session.run(list(fetches), dict(feeds), self._options)
+            values = session.run(list(fetches), dict(feeds), self._options)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
             shapes = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
@@ -89,6 +128,12 @@ class Engine:
                 f"could not be run by onnxruntime on {shapes}: {_first_line(error)}"
             ) from error
         return dict(zip(fetches, values, strict=True))
+
+    def _session(self) -> Any:
+        """Open the whole model, unless that was done."""
+        if self._whole is None:
+            self._whole = self._opener(None)
+        return self._whole
 
 
 def open_engine(
@@ -103,7 +148,7 @@ def open_engine(
 
     Raises:
         DeviceError: onnxruntime is not installed, or CUDA was asked for and is not there.
-        ContextError: onnxruntime cannot load the model.
+        ContextError: onnxruntime cannot load the model; on the CPU that shows on first use.
         UsageError: `threads` is below 1.
     """
     if threads is not None and threads < 1:
@@ -117,21 +162,32 @@ def open_engine(
             "CUDA was asked for, but this onnxruntime offers only "
             f"{', '.join(offered)}: {_CUDA_HELP}"
         )
+
+    def opened(part: bytes, *, cuda: bool) -> Any:
+        return _open(onnxruntime, part, count, cuda=cuda)
+
+    def engine(provider: str, remark: str | None, session: Any = None) -> Engine:
+        def opener(outputs: Sequence[str] | None) -> Any:
+            part = model if outputs is None else prune(model, outputs)
+            return opened(part, cuda=provider == CUDA)
+
+        return Engine(provider, count, remark, opener, session)
+
     if device is Device.cpu or CUDA not in offered:
-        return Engine(_open(onnxruntime, model, count, cuda=False), CPU, count, None)
+        return engine(CPU, None)
     try:
-        session = _open(onnxruntime, model, count, cuda=True)
+        session = opened(model, cuda=True)
         failure = "onnxruntime did not take it" if _provider(session) != CUDA else None
     # A model that does not load at all gets a second chance, and its own error, on the CPU.
     except ContextError as error:
         session, failure = None, str(error)
     if failure is None:
-        return Engine(session, CUDA, count, None)
+        return engine(CUDA, None, session)
     if device is Device.cuda:
         raise DeviceError(f"CUDA was asked for and does not load ({failure}): {_CUDA_HELP}")
     if session is None:
-        session = _open(onnxruntime, model, count, cuda=False)
-    return Engine(session, CPU, count, f"CUDA is offered but does not load ({failure})")
+        session = opened(model, cuda=False)
+    return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
 
 
 def available_threads() -> int:

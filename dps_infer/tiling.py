@@ -29,7 +29,7 @@ BOTH = (
     "and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
 )
 
-BAND_PIXELS = 1 << 21
+BAND_PIXELS = 1 << 17
 """Of the distorted image that go through the graph at a time."""
 
 Floats = NDArray[np.float32]

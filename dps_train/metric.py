@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
@@ -21,12 +20,25 @@ FAINT = 0.1
 
 
 def resize(images: Tensor, size: int | None) -> Tensor:
-    """Resize float images [N, C, H, W] to `size` on both sides, bilinear and antialiased."""
+    """Resize float images [N, C, H, W] to `size` on both sides, bilinear and antialiased.
+
+    Equals ``F.interpolate(..., mode="bilinear", antialias=True)``, as two matrix products:
+    of a large image, onnxruntime's Resize takes ten times as long, and half a gigabyte.
+    """
     if size is None:
         return images
-    return F.interpolate(
-        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-    )
+    down, across = (_resizing(line, size) for line in (images[0, 0, :, 0], images[0, 0, 0]))
+    return down @ (images @ across.T)
+
+
+def _resizing(line: Tensor, size: int) -> Tensor:
+    """Return the weights [size, L] by which a line of L pixels becomes one of `size`."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    position = torch.arange(line.shape[0], device=line.device) + 0.5
+    scale = (position[-1:] + 0.5) / size
+    centre = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
+    weights = (1 - (position - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 class Preprocess(nn.Module):
