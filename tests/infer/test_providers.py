@@ -54,7 +54,7 @@ def test_a_model_that_cannot_be_loaded_is_told(capfd):
     model = make_model()
     model.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(ContextError, match="cannot be loaded by onnxruntime"):
-        providers._ = open_engine(model.SerializeToString()).inputs
+        _ = providers.open_engine(model.SerializeToString()).inputs
     assert capfd.readouterr() == ("", "")
 
 
