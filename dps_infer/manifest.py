@@ -123,8 +123,8 @@ class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How far onnxruntime's distances were from PyTorch's when the file was made."""
 
     max_abs_error: float
-    """Largest absolute difference of an amount, or of a distance, which is divided by the sum of
-    the importances where that is above 1."""
+    """Largest difference of an amount or a distance: as a share of the largest value where that is
+    above 1, and of distances also of the sum of the importances."""
     pairs: int
 
 

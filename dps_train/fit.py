@@ -93,6 +93,9 @@ PAIRS = Emphasis(
 SETTLED = replace(PAIRS, alike=0.15, graded=4.0)
 """For the pair encoder, once it tells the kinds of change apart."""
 
+BALANCED = replace(SETTLED, combined=(1.0, 1.0, 0.4, 0.15), gain=1.08, under=2.5, order=0.3)
+"""For the pair encoder's head, once the encoder has learnt what combinations look like."""
+
 
 def fit_additive(head: ChannelHead, bank: Bank, *, epochs: int, generator: torch.Generator) -> None:
     """Train `head` anew, in place; on return it is in evaluation mode.
@@ -112,7 +115,7 @@ def adapt_additive(
     head: AdditiveHead, bank: Bank, *, epochs: int, generator: torch.Generator
 ) -> None:
     """Train on from the weights that `head` has; see `fit_additive`."""
-    _optimise(head, bank, epochs, ADAPTING_RATE, SETTLED, generator)
+    _optimise(head, bank, epochs, ADAPTING_RATE, BALANCED, generator)
 
 
 def _optimise(

@@ -37,7 +37,14 @@ from dps_train.draws import (
     graded_pairs,
     middle,
 )
-from dps_train.fit import CONTEXTS_PER_BATCH, PAIRS, SETTLED, Emphasis, additive_loss
+from dps_train.fit import (
+    BALANCED,
+    CONTEXTS_PER_BATCH,
+    PAIRS,
+    SETTLED,
+    Emphasis,
+    additive_loss,
+)
 from dps_train.folding import fold_convolutions, fold_inputs, half_state
 from dps_train.heads import PairHead
 from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
@@ -55,8 +62,12 @@ CROPS_PER_STEP = 16
 KINDS: Kinds = (*FAMILY, ("two", 4), ("other", 2))
 MOVED_WINDOWS = 2
 MEMBERS = sum(count for _, count in KINDS) + MOVED_WINDOWS
-LEARNING_RATE, SETTLING_RATE = 2.5e-3, 1e-3
-"""Of the first half, after `WARM_UP` steps, and of the second, in which it falls to 0."""
+LEARNING_RATE, SETTLING_RATE, BALANCING_RATE = 2.5e-3, 1e-3, 5e-4
+"""Of the first half, after `WARM_UP` steps; of the second, and of the head alone after that, in
+which it falls to 0."""
+
+BALANCING = 800
+"""Steps of the head alone."""
 
 WARM_UP = 100
 WEIGHT_DECAY = 0.02
@@ -73,12 +84,14 @@ class Pretraining(nn.Module):
         self.comparison = PairEncoder(batch_norm=batch_norm)
         self.head = PairHead(CODE, AMOUNTS)
 
-    def z(self, reference: Tensor, changed: Tensor) -> Tensor:
-        """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W]."""
+    def z(self, reference: Tensor, changed: Tensor, *, half: bool = True) -> Tensor:
+        """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W].
+
+        `half` computes in half precision, which is several times faster to train in.
+        """
         crops, members = changed.shape[:2]
         images = _normalize(torch.cat([reference, changed.transpose(0, 1).flatten(0, 1)]))
-        # Half precision and channels last are several times faster on CPUs.
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             maps = self.backbone(images.to(memory_format=torch.channels_last)).values()
             first = [torch.cat([layer[:crops]] * members) for layer in maps]
             second = [layer[crops:] for layer in maps]
@@ -89,10 +102,11 @@ def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
     """Train the embedded metric.
 
     The first half learns with batch normalisation at a constant rate. Then it is folded
-    away, and the second half settles the network as it will be used.
+    away, and the second half settles the network as it will be used. At last the head
+    alone is balanced between single changes and combinations.
 
     Args:
-        steps: batches of `CROPS_PER_STEP` images with `MEMBERS` changes each.
+        steps: batches of `CROPS_PER_STEP` images with `MEMBERS` changes each, in the halves.
         seed: of everything random.
 
     Returns:
@@ -107,6 +121,9 @@ def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
     falling = [SETTLING_RATE * (1 - step / (steps - first)) for step in range(steps - first)]
     settling = generator_for("settling", seed)
     model = _train(model, images, falling, SETTLED, settling)
+    falling = [BALANCING_RATE * (1 - step / BALANCING) for step in range(BALANCING)]
+    balancing = generator_for("balancing", seed)
+    model = _train(model, images, falling, BALANCED, balancing, head_only=True)
     data = DataInfo(
         source="dps_train.data.pretraining",
         images=len(images),
@@ -125,11 +142,13 @@ def _train(
     rates: list[float],
     emphasis: Emphasis,
     generator: torch.Generator,
+    *,
+    head_only: bool = False,
 ) -> Pretraining:
     """Train for one step at each learning rate, and return the average over the last ones."""
     model = model.to(memory_format=torch.channels_last).train()
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    optimizer = _optimizer(model)
+    optimizer = _optimizer(model.head if head_only else model)
     contexts = importance_table(all_rankings())
     graded = (*graded_pairs(KINDS), (MEMBERS - 2, MEMBERS - 1))
     composed = composed_pairs(KINDS)
@@ -141,7 +160,9 @@ def _train(
         crops = middle(surroundings, IMAGE_SIZE)
         family = draw_family(crops, generator, KINDS)
         family += draw_moved_windows(surroundings, IMAGE_SIZE, generator)
-        z = model.z(crops, torch.stack([draw.images for draw in family], dim=1))
+        with torch.set_grad_enabled(not head_only):
+            changed = torch.stack([draw.images for draw in family], dim=1)
+            z = model.z(crops, changed, half=not head_only)
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
         loss = additive_loss(
             model.head, z, _targets(family), contexts[drawn], emphasis, graded, composed

@@ -20,8 +20,8 @@ from dps_train.metric import Metric
 from dps_train.views import OUTPUTS, ViewedMetric
 
 TOLERANCE = 1e-5
-"""Largest difference between PyTorch and onnxruntime in an amount, or in a distance, which is
-divided by the sum of the importances where that is above 1.
+"""Largest difference between PyTorch and onnxruntime in an amount, or in a distance: as a share of
+the largest value where that is above 1, and of distances also of the sum of the importances.
 
 Both compute in float32, with sums in different orders: about 1e-7 of a feature, which the
 logarithm of small channel distances enlarges."""
@@ -95,7 +95,8 @@ def _difference(
         if name.startswith("map"):
             _check_map(difference, float(value.max()))
         else:
-            differences.append(difference / (gain if name.startswith("distance") else 1))
+            scale = gain if name.startswith("distance") else 1.0
+            differences.append(difference / max(scale, float(value.max())))
     return float(np.max(differences))
 
 

@@ -104,11 +104,11 @@ def measures(real_weights) -> Measures:
 
 def test_it_is_worth_what_was_measured(measures):
     """Well below the figures of the docs, which are of photographs: half of the sample is drawn."""
-    assert measures.score.mean >= 0.95
+    assert measures.score.mean >= 0.94
     assert measures.improved == 1
     assert measures.stability <= 0.01
     assert measures.composition >= 0.8
     for name in NAMES:
         assert measures.monotonicity[name] >= 0.9, name
         assert measures.named[name] >= 0.9, name
-    assert statistics.fmean(measures.retention.values()) >= 0.6
+    assert statistics.fmean(measures.retention.values()) >= 0.55
