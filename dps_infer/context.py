@@ -320,10 +320,11 @@ class Context:
                 fetches.append(TILES)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         importances = list(self.importances.values())
+        weights = np.array(importances, np.float32)
         if self.manifest.universal:
-            feeds[IMPORTANCE] = np.array(importances, np.float32)
+            feeds[IMPORTANCE] = weights
         try:
-            values = self._run(fetches, feeds, chosen, np.array(importances, np.float32))
+            values = self._run(fetches, feeds, chosen, weights)
             measurement = Measurement(
                 distances=values[names["distance"]],
                 amounts=values.get(names["amounts"]),
@@ -350,7 +351,9 @@ class Context:
         _, height, width, _ = feeds["distorted"].shape
         views = self.manifest.views
         large = height * width > tiling.BAND_PIXELS
-        if views is None or not large or (view is not View.whole and not tiling.known(views)):
+        if views is None or view is None or not large:
+            return self._engine.run(fetches, feeds)
+        if view is not View.whole and not tiling.known(views):
             return self._engine.run(fetches, feeds)
         alone = partial(self._engine.run, alone=True)
         if view is View.whole:
@@ -359,7 +362,7 @@ class Context:
             alone,
             feeds,
             tile=views.tile,
-            view=View.both if view is None else view,
+            view=view,
             importances=importances,
             with_map=TILES in fetches,
         )

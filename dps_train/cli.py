@@ -363,9 +363,10 @@ def _echo(context: Context) -> str:
 
 def _name(context: Context) -> str:
     """Return a name for a run that can be a folder's."""
-    if context.given:
-        return format_importances(dict(context.importances)).replace("=", "-").replace(",", "_")
-    return format_ranking(context.ranking).replace(",", "-").replace("=", "~")
+    from dps_infer.choice import Choice, name_of
+
+    ranking = None if context.given else context.ranking
+    return name_of(Choice(dict(context.importances), ranking))
 
 
 def _start(asked: Start | None, *, own: bool) -> Start:

@@ -23,7 +23,6 @@ from dps_infer.command import run, say
 from dps_infer.files import atomic_file, check_output
 from dps_infer.manifest import DataInfo
 from dps_train import embedded, universal
-from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD
 from dps_train.contexts import AMOUNTS, all_rankings, importance_table
 from dps_train.data.pretraining import pretraining_images
 from dps_train.distortions import quantize
@@ -47,6 +46,7 @@ from dps_train.fit import (
 )
 from dps_train.folding import fold_convolutions, fold_inputs, half_state
 from dps_train.heads import PairHead
+from dps_train.metric import Preprocess
 from dps_train.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
 from dps_train.progress import track
 from dps_train.seeds import generator_for
@@ -215,12 +215,8 @@ def fold(model: Pretraining) -> Pretraining:
 
 def stored(model: Pretraining) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the weights of the backbone, and those of pair encoder and head, as stored."""
-    rest = {
-        f"{part}.{name}": value
-        for part in ("comparison", "head")
-        for name, value in half_state(getattr(model, part)).items()
-    }
-    return half_state(model.backbone), rest
+    rest = nn.ModuleDict({"comparison": model.comparison, "head": model.head})
+    return half_state(model.backbone), half_state(rest)
 
 
 def _targets(family: list[Draw]) -> Tensor:
@@ -254,8 +250,7 @@ def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _normalize(images: Tensor) -> Tensor:
-    mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
-    return (images - mean) / torch.tensor(IMAGENET_STD)[:, None, None]
+    return Preprocess(IMAGE_SIZE).normalize(images)
 
 
 app = typer.Typer(

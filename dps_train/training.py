@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from dps_infer.calibration import LEVELS
 from dps_infer.manifest import Calibration, MetricInfo, Scores
 from dps_train.backbones import load_backbone
 from dps_train.bank import PURPOSE, Bank, FeatureDistances, build_bank
@@ -31,7 +32,6 @@ from dps_train.metric import Metric, Preprocess
 from dps_train.seeds import generator_for
 from dps_train.universal import load_universal
 
-CALIBRATION_LEVELS = [step / 100 for step in range(101)]
 MOST_HELD_OUT = 200
 EMBEDDED, SCRATCH = "embedded", "scratch"
 """What a training may start from."""
@@ -213,7 +213,7 @@ def _scores(measures: Measures) -> Scores | None:
 
 def _calibration(head: AdditiveHead, bank: EvaluationBank, context: Context) -> Calibration:
     return Calibration(
-        levels=CALIBRATION_LEVELS,
-        distances=calibration_quantiles(head, bank, context, CALIBRATION_LEVELS),
+        levels=LEVELS,
+        distances=calibration_quantiles(head, bank, context, LEVELS),
         images=bank.noise.shape[0],
     )

@@ -14,7 +14,7 @@ import safetensors
 
 from dps_infer.manifest import DataInfo
 from dps_train import embedded
-from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD, load_backbone
+from dps_train.backbones import load_backbone
 from dps_train.contexts import AMOUNTS
 from dps_train.heads import PairHead
 from dps_train.metric import Metric, Preprocess
@@ -33,7 +33,7 @@ def load_universal() -> Metric:
         WeightsError: the package's weight files are damaged.
     """
     metric = Metric(
-        Preprocess(IMAGE_SIZE, IMAGENET_MEAN, IMAGENET_STD),
+        Preprocess(IMAGE_SIZE),
         load_backbone(embedded.NAME),
         PairEncoder(),
         PairHead(CODE, AMOUNTS),

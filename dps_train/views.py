@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dps_infer.contract import TILES, output_name
 from dps_infer.manifest import Views
 from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
+from dps_infer.views import View
 from dps_train.metric import Metric, shares, spread
 
 DEFAULT = "both"
@@ -23,10 +25,9 @@ TILE = 64
 TILE_CELLS = 4
 """Cells of the map along each side of a tile."""
 
-VIEWS = ("whole", "tiles", "both")
 OUTPUTS = (
-    *(f"{output}_{view}" for view in VIEWS for output in ("distance", "amounts", "map")),
-    "tiles",
+    *(output_name(kind, view) for view in View for kind in ("distance", "amounts", "map")),
+    TILES,
 )
 """What `ViewedMetric` returns, in order."""
 

@@ -70,7 +70,7 @@ def _draws(metric: Metric, held_out: Images, seed: int) -> Draws:
     images = whole(held_out.images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator_for("draws", seed))
     with torch.no_grad():
-        reported = bank.mapped(metric.head.amounts).drawn
+        reported = metric.head.amounts(bank.drawn)
         uniform = metric.head.total(bank.drawn)
     return Draws(
         images=len(images),

@@ -22,7 +22,6 @@ from dps_train.views import (
     OUTPUTS,
     TILE,
     TILE_CELLS,
-    VIEWS,
     ViewedMetric,
     aggregate,
     combine,
@@ -30,6 +29,8 @@ from dps_train.views import (
     tile_side,
     views_info,
 )
+
+VIEWS = ("whole", "tiles", "both")
 
 # Sums of some hundred float32 features in another order; the issue's own bound.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
