@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dps_infer import embedded, tiling
 from dps_infer.calibration import calibrate, percentiles
-from dps_infer.choice import Choice, choose, describe
+from dps_infer.choice import Choice, choose, describe, name_of
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import (
     IMPORTANCE,
@@ -203,6 +203,11 @@ class Context:
             return self.manifest.calibration
         # A valid manifest has the one or the other.
         return calibrate(cast(Draws, self.manifest.draws), self.importances)
+
+    @property
+    def label(self) -> str:
+        """A short name for columns and files: the file's own, or the context it was given."""
+        return name_of(self._choice) if self.manifest.universal else self.manifest.metric.name
 
     def describe(self) -> str:
         """Say in words what this context holds to be disruptive."""

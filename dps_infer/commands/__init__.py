@@ -1,0 +1,1 @@
+"""The commands of ``dps-infer``, one file each."""

@@ -1,0 +1,39 @@
+"""``dps-infer info``: what a context file says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+
+
+def info(
+    context: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="The context file (.onnx, made by dps-export); without it, the universal one "
+            "that comes with this package.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest as JSON instead of words.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Describe a context file: what matters in it, what made it, how good it is."""
+    from dps_infer import embedded
+    from dps_infer.contextfile import read_context_file
+    from dps_infer.manifest import encode_manifest
+    from dps_infer.reading import describe_manifest
+
+    file = read_context_file(embedded.UNIVERSAL if context is None else context)
+    if as_json:
+        typer.echo(encode_manifest(file.manifest))
+        return
+    for line in describe_manifest(file.manifest, name=file.path, sha256=file.sha256):
+        typer.echo(command.printable(line))
