@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dps_infer.errors import UsageError
 from dps_infer.manifest import MetricInfo
 from dps_infer.ranking import (
+    OTHER,
     Ranking,
     check_importances,
     describe_ranking,
@@ -26,10 +27,12 @@ class Choice:
     Attributes:
         importances: one for each amount, in their order.
         ranking: what the importances follow from; None where they were given directly.
+        judgements: how many triplets judged by people the context follows from, if it does.
     """
 
     importances: dict[str, float]
     ranking: Ranking | None
+    judgements: int | None = None
 
 
 def choose(
@@ -78,7 +81,11 @@ def describe(choice: Choice) -> str:
     'importances color=0.5,blur=1'
     """
     if choice.ranking is None:
-        return f"importances {format_importances(choice.importances)}"
+        importances = f"importances {format_importances(choice.importances)}"
+        if choice.judgements is None:
+            return importances
+        judged = f"as people judged {choice.judgements} triplets"
+        return judged if list(choice.importances) == [OTHER] else f"{importances}, {judged}"
     return describe_ranking(choice.ranking)
 
 
@@ -103,7 +110,8 @@ def _own(metric: MetricInfo) -> Choice | None:
     if metric.importances is None:
         return None
     groups = None if metric.ranking is None else tuple(tuple(group) for group in metric.ranking)
-    return Choice(metric.importances, groups)
+    judgements = None if metric.judgements is None else metric.judgements.triplets
+    return Choice(metric.importances, groups, judgements)
 
 
 def _how_to(names: Sequence[str]) -> str:

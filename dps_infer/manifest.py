@@ -19,7 +19,7 @@ from dps_infer.errors import ContextError, RankingError
 from dps_infer.ranking import OTHER, check_ranking
 from dps_infer.views import View
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The one manifest format that this version reads and writes."""
 
 METADATA_KEY = "dps.manifest"
@@ -64,6 +64,14 @@ class DataInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     images: int
     sha256: str
     """Hash over the decoded pixels, in order."""
+
+
+class JudgementsInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Triplets judged by people that a metric was adapted to."""
+
+    source: str
+    triplets: int
+    sha256: str
 
 
 class Scores(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -134,10 +142,13 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     variant: str
     ranking: list[list[str]] | None
-    """Tied groups from the least to the most disruptive; None where importances were given, and
-    for a universal metric."""
+    """Tied groups from the least to the most disruptive; None where importances or judgements were
+    given, and for a universal metric."""
+    judgements: JudgementsInfo | None
+    """What the context follows from, where people judged triplets."""
     amounts: list[str]
-    """The columns of amounts: the distortions in order, then ``other``."""
+    """The columns of amounts: the distortions in order, then ``other``; or ``other`` alone, where
+    the metric tells no kinds of change apart."""
     importances: dict[str, NonNegative] | None
     """One for each of `amounts`, in this order: distance = sum of importance * amount. None for a
     universal metric, which is given them at run time."""
@@ -225,7 +236,7 @@ def decode_manifest(text: str | bytes) -> Manifest:
 def _check_consistent(manifest: Manifest) -> None:
     metric = manifest.metric
     names = [distortion.name for distortion in metric.distortions]
-    if metric.amounts != [*names, OTHER] or len(set(metric.amounts)) < len(metric.amounts):
+    if metric.amounts not in ([*names, OTHER], [OTHER]) or len({*names, OTHER}) <= len(names):
         raise _contradiction("its amounts are not its distortions and other, each once")
     if metric.ranking is not None:
         _check_ranking(metric.ranking, names)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dps_train.contexts import Context, importance_table
-from dps_train.heads import AdditiveHead, uniform_distance
+from dps_train.heads import AdditiveHead, Head, uniform_distance
 
 ROWS_AT_ONCE = 4096
 """How many z go through a head at once, to bound the memory of its layers."""
@@ -48,7 +48,14 @@ def additive_in(head: AdditiveHead, contexts: Sequence[Context]) -> Adapted:
     return Adapted(head.amounts, importance_table(contexts), head.total, head.names)
 
 
-def uniform_in(head: AdditiveHead, contexts: Sequence[Context]) -> Adapted:
+def head_in(head: Head, contexts: Sequence[Context]) -> Adapted:
+    """Return a head in each context; one that tells no kinds of change apart is in its own."""
+    if isinstance(head, AdditiveHead):
+        return additive_in(head, contexts)
+    return Adapted(head.amounts, head.importances.expand(len(contexts), -1), head.total)
+
+
+def uniform_in(head: Head, contexts: Sequence[Context]) -> Adapted:
     """Return the unadapted distance of a head's z, the same in each context."""
     return Adapted(lambda z: head.total(z)[:, None], torch.ones(len(contexts), 1), head.total)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 
-from dps_infer.manifest import DataInfo, DistortionInfo, MetricInfo, Scores
+from dps_infer.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo, Scores
 from dps_train.data.sources import Images
 from dps_train.distortions import DISTORTIONS
 from dps_train.metric import Metric
 from dps_train.versions import installed_versions
+
+ADDITIVE = "additive"
+"""The variant whose head tells kinds of change apart."""
 
 TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
 
@@ -17,21 +20,24 @@ def metric_info(
     metric: Metric,
     *,
     name: str,
+    variant: str = ADDITIVE,
     ranking: list[list[str]] | None,
     importances: dict[str, float] | None,
+    judgements: JudgementsInfo | None = None,
     training_data: DataInfo,
     held_out_data: DataInfo,
     seed: int,
     scores: Scores | None,
 ) -> MetricInfo:
-    """Describe an additive metric; see `MetricInfo` for the arguments."""
+    """Describe a metric; see `MetricInfo` for the arguments."""
     preprocess = metric.preprocess
     return MetricInfo(
         name=name,
-        variant="additive",
+        variant=variant,
         ranking=ranking,
         amounts=list(metric.head.names),
         importances=importances,
+        judgements=judgements,
         distortions=distortion_infos(),
         backbone=metric.backbone.name,
         layers=list(metric.backbone.layers),

@@ -31,13 +31,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_train.adapted import Adapted, additive_in, context_distances
+from dps_train.adapted import Adapted, context_distances, head_in
 from dps_train.bank import FeatureDistances
 from dps_train.changes import HELD_OUT
 from dps_train.contexts import Context, importance_table, pair_table
 from dps_train.distortions import DISTORTIONS, NAMES, quantize
 from dps_train.draws import strengths_of_amounts
-from dps_train.heads import AdditiveHead
+from dps_train.heads import Head
 from dps_train.progress import track
 
 DRAWS = 4
@@ -176,9 +176,9 @@ def build_evaluation_bank(
 
 
 @torch.no_grad()
-def evaluate(head: AdditiveHead, bank: EvaluationBank, contexts: Sequence[Context]) -> Measures:
-    """Measure an additive head in each of several contexts; see the module for the definitions."""
-    return evaluate_adapted(additive_in(head, contexts), bank, contexts)
+def evaluate(head: Head, bank: EvaluationBank, contexts: Sequence[Context]) -> Measures:
+    """Measure a head in each of several contexts; see the module for the definitions."""
+    return evaluate_adapted(head_in(head, contexts), bank, contexts)
 
 
 @torch.no_grad()
@@ -289,12 +289,11 @@ def named_share(amounts: Tensor) -> dict[str, float]:
 
 
 def calibration_quantiles(
-    head: AdditiveHead, bank: EvaluationBank, context: Context, levels: Sequence[float]
+    head: Head, bank: EvaluationBank, levels: Sequence[float]
 ) -> dict[str, list[float]]:
     """Return, per distortion, the quantiles of the distance over draws in the paper's ranges."""
-    importances = importance_table([context])[0]
     with torch.no_grad():
-        distances = head.amounts(bank.drawn.flatten(0, -2)) @ importances
+        distances = head(bank.drawn.flatten(0, -2))
     table = torch.quantile(
         distances.double().reshape(len(NAMES), -1), torch.tensor(levels, dtype=torch.double), dim=1
     )

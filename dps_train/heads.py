@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_infer.ranking import OTHER
+
 SMALLEST_SCALE = 1e-6
 """Of a channel distance. Below it rounding shows: features are near 1 and carry errors of 1e-7."""
 
@@ -36,12 +38,69 @@ def log_amount(total: Tensor, threshold: Tensor, reference: Tensor) -> Tensor:
     return torch.log1p(total / threshold) / torch.log1p(reference / threshold)
 
 
-class AdditiveHead(nn.Module):
+class Head(nn.Module):
+    """From z to amounts, and from amounts to one distance.
+
+    distance = sum of importance_k * amount_k.
+
+    Args:
+        names: of the amounts.
+    """
+
+    importances: Tensor
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+        self.register_buffer("importances", torch.ones(len(names)))
+
+    def total(self, z: Tensor) -> Tensor:
+        """Return the unadapted distance [...] of z [..., D]."""
+        raise NotImplementedError
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """Return the amounts [..., A] >= 0 of z [..., D]."""
+        raise NotImplementedError
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return distances [...] in the context that is set."""
+        return self.amounts(z) @ self.importances
+
+
+class ScalarHead(Head):
+    """The paper's and LPIPS's linear calibration: distance = sum of weight_c * z_c, weight_c >= 0.
+
+    It tells no kinds of change apart: its one amount, `other`, is the distance. With all
+    weights 1, as it begins, it is the unadapted metric.
+
+    Args:
+        channels: length of z.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__((OTHER,))
+        self.weights = nn.Parameter(torch.ones(channels))
+
+    def total(self, z: Tensor) -> Tensor:
+        """See `Head`."""
+        return uniform_distance(z)
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """See `Head`."""
+        return (z @ self.weights)[..., None]
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Bring weights that a training step left below 0 back to 0."""
+        self.weights.clamp_(min=0)
+
+
+class AdditiveHead(Head):
     """Amounts of each distortion and of `other`; a context is only how much each counts.
 
     amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance.
     `other` has a small share of log(1 + u / threshold) added, so that whatever changes the
-    features changes the distance. distance = sum of importance_k * amount_k.
+    features changes the distance.
 
     How evidence and u are read from z is up to the kinds of head below.
 
@@ -51,21 +110,14 @@ class AdditiveHead(nn.Module):
 
     threshold: Tensor
     reference: Tensor
-    importances: Tensor
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.names = names
+        super().__init__(names)
         self.register_buffer("threshold", torch.tensor(1.0))
         self.register_buffer("reference", torch.tensor(1.0))
-        self.register_buffer("importances", torch.ones(len(names)))
 
     def evidence(self, z: Tensor) -> Tensor:
         """Return evidence [..., K + 1] for z [..., D], before it is cut off at 0 and faded."""
-        raise NotImplementedError
-
-    def total(self, z: Tensor) -> Tensor:
-        """Return the unadapted distance [...] of z [..., D]."""
         raise NotImplementedError
 
     def set_importances(self, importances: Mapping[str, float]) -> None:
@@ -83,12 +135,8 @@ class AdditiveHead(nn.Module):
         return torch.cat([amounts[..., :-1], amounts[..., -1:] + floor], dim=-1)
 
     def amounts(self, z: Tensor) -> Tensor:
-        """Return the amounts [..., K + 1] >= 0 of z [..., D]."""
+        """See `Head`: A = K + 1."""
         return self.amounts_from(self.evidence(z), z)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return distances [...] in the context that is set."""
-        return self.amounts(z) @ self.importances
 
 
 class ChannelHead(AdditiveHead):
@@ -135,7 +183,7 @@ class ChannelHead(AdditiveHead):
         return evidence
 
     def total(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
+        """See `Head`."""
         return uniform_distance(z)
 
 
@@ -164,5 +212,5 @@ class PairHead(AdditiveHead):
         return evidence
 
     def total(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
+        """See `Head`."""
         return z[..., 0]

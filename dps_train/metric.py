@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dps_train.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from dps_train.comparisons import Comparison
-from dps_train.heads import AdditiveHead
+from dps_train.heads import Head
 from dps_train.pair_encoder import PairEncoder
 
 MAP_CELLS = 16
@@ -112,7 +112,7 @@ class Metric(nn.Module):
         preprocess: Preprocess,
         backbone: Backbone,
         comparison: Comparison | PairEncoder,
-        head: AdditiveHead,
+        head: Head,
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
@@ -129,7 +129,7 @@ class Metric(nn.Module):
 
         Returns:
             distance [N], 0 = identical, higher = more different;
-            amounts [N, K + 1], >= 0;
+            amounts [N, A], >= 0;
             map [N, `MAP_CELLS`, `MAP_CELLS`], whose mean is the distance.
         """
         amounts, where = self.read(reference, distorted)
@@ -137,7 +137,7 @@ class Metric(nn.Module):
         return distance, amounts, distance[:, None, None] * where
 
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return amounts [N, K + 1], and where features differ, as a map of mean 1."""
+        """Return amounts [N, A], and where features differ, as a map of mean 1."""
         first, second = self.features(reference, distorted)
         amounts = self.head.amounts(self.comparison(first, second))
         where = self.comparison.difference_map(first, second, MAP_CELLS)

@@ -23,12 +23,13 @@ from dps_infer.manifest import Calibration, MetricInfo
 from dps_train import pair_encoder
 from dps_train.backbones import Backbone
 from dps_train.comparisons import Comparison
-from dps_train.heads import ChannelHead, PairHead
+from dps_train.description import ADDITIVE
+from dps_train.heads import ChannelHead, Head, PairHead, ScalarHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.training import Trained
 from dps_train.weights import load_strictly, read_weights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST = "manifest.json"
 METRIC = "metric.safetensors"
@@ -48,8 +49,8 @@ class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metric: MetricInfo
     calibration: Calibration
     hidden: int | None
-    """Width of the hidden layers of a `ChannelHead`; None for a `PairHead`."""
-    settings: dict[str, int]
+    """Width of the hidden layers of a `ChannelHead`; None for other heads."""
+    settings: dict[str, int | float | str]
     """Of the training, for the record."""
     files: dict[str, str]
     """SHA-256 of the other files."""
@@ -59,7 +60,7 @@ def save_run(
     folder: Path,
     trained: Trained,
     *,
-    settings: Mapping[str, int],
+    settings: Mapping[str, int | float | str],
     force: bool = False,
 ) -> None:
     """Write a run folder whole, or not at all.
@@ -115,7 +116,7 @@ def load_run(folder: Path) -> tuple[Metric, RunManifest]:
             )
     weights = read_weights(folder / METRIC)
     if "head.importances" not in weights:
-        raise RunError(f"{folder / METRIC} holds no additive head: train it again")
+        raise RunError(f"{folder / METRIC} holds no head: train it again")
     metric = _metric(manifest, weights)
     info = manifest.metric
     load_strictly(metric, weights, origin=str(folder / METRIC))
@@ -141,10 +142,13 @@ def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
             PairHead(pair_encoder.CODE, names),
         )
     comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
-    channels = len(weights["head.scale"]) if "head.scale" in weights else 0
-    return Metric(
-        preprocess, backbone, comparison, ChannelHead(channels, names, manifest.hidden or 0)
-    )
+    head: Head
+    # Weights that are missing are named when they are loaded.
+    if info.variant == ADDITIVE:
+        head = ChannelHead(len(weights.get("head.scale", ())), names, manifest.hidden or 0)
+    else:
+        head = ScalarHead(len(weights.get("head.weights", ())))
+    return Metric(preprocess, backbone, comparison, head)
 
 
 def read_manifest(folder: Path) -> RunManifest:

@@ -27,7 +27,7 @@ from dps_train.evaluate import (
     evaluate,
 )
 from dps_train.fit import adapt_additive, fit_additive
-from dps_train.heads import AdditiveHead, ChannelHead
+from dps_train.heads import ChannelHead, Head
 from dps_train.metric import Metric, Preprocess
 from dps_train.seeds import generator_for
 from dps_train.universal import load_universal
@@ -135,7 +135,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
     return Trained(
         metric,
         _info(settings, name, metric, training, held_out, measures),
-        _calibration(head, evaluation, settings.context),
+        _calibration(head, evaluation),
         measures,
         before,
     )
@@ -211,9 +211,9 @@ def _scores(measures: Measures) -> Scores | None:
     )
 
 
-def _calibration(head: AdditiveHead, bank: EvaluationBank, context: Context) -> Calibration:
+def _calibration(head: Head, bank: EvaluationBank) -> Calibration:
     return Calibration(
         levels=LEVELS,
-        distances=calibration_quantiles(head, bank, context, LEVELS),
+        distances=calibration_quantiles(head, bank, LEVELS),
         images=bank.noise.shape[0],
     )

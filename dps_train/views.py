@@ -37,7 +37,7 @@ class Tiled:
     """What tiles show.
 
     Attributes:
-        amounts: of each tile [N, rows, columns, K + 1].
+        amounts: of each tile [N, rows, columns, A].
         shares: where in each tile features differ, mean 1
             [N, rows * TILE_CELLS, columns * TILE_CELLS].
     """
@@ -63,12 +63,12 @@ def tile_side(metric: Metric) -> int:
 
 
 def aggregate(tiles: Tensor) -> Tensor:
-    """Return amounts [N, K + 1] for those of tiles; see `dps_infer.tiling.aggregate`."""
+    """Return amounts [N, A] for those of tiles; see `dps_infer.tiling.aggregate`."""
     return tiles.pow(3).mean(dim=(1, 2)).pow(1 / 3)
 
 
 def combine(whole: Tensor, tiles: Tensor) -> Tensor:
-    """Return amounts [N, K + 1] for both views together; see `dps_infer.tiling.combine`."""
+    """Return amounts [N, A] for both views together; see `dps_infer.tiling.combine`."""
     more = tiles[:, :-1] - whole[:, :-1]
     other_whole = whole[:, -1:] - more.clamp(min=0).sum(dim=1, keepdim=True)
     other_tiles = tiles[:, -1:] - (-more).clamp(min=0).sum(dim=1, keepdim=True)
@@ -115,11 +115,11 @@ class ViewedMetric(nn.Module):
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
             distorted: uint8 RGB [N, H, W, 3].
-            importance: float [K + 1].
+            importance: float [A].
 
         Returns:
-            `OUTPUTS`: per view distance [N], amounts [N, K + 1] and map [N, H', W'], whose
-            mean is the distance; and the amounts of the tiles [N, rows, columns, K + 1].
+            `OUTPUTS`: per view distance [N], amounts [N, A] and map [N, H', W'], whose
+            mean is the distance; and the amounts of the tiles [N, rows, columns, A].
         """
         amounts, where = self.metric.read(reference, distorted)
         tiled = self.tiled(reference, distorted)

@@ -24,6 +24,7 @@ def valid() -> dict:
             "name": "3-1",
             "variant": "additive",
             "ranking": [["color"], ["blur"]],
+            "judgements": None,
             "amounts": ["color", "blur", "other"],
             "importances": {"color": 0.5, "blur": 1.0, "other": 0.7},
             "distortions": [

@@ -74,6 +74,7 @@ def make_manifest(
         name="universal" if universal else "fake",
         variant="additive",
         ranking=None if universal else [["color"], ["rotate"], ["blur"]],
+        judgements=None,
         amounts=list(IMPORTANCES),
         importances=None if universal else IMPORTANCES,
         distortions=[
