@@ -2,7 +2,7 @@
 
 `sample` needs nothing but scikit-image: its bundled photographs and dead leaves, with
 whole photographs held out, so that no crop of a training photograph is measured on.
-A folder is split by image.
+A folder is split by image; so is the training part of a dataset (`dps_train.data.datasets`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images import DEFAULT_POLICY, composite, load_picture
+from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
 
 Image = NDArray[np.uint8]
@@ -63,16 +64,17 @@ def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]
     """Return images to train on and held-out ones.
 
     Args:
-        source: ``sample``, or a folder.
-        generator: draws the dead leaves, the held-out crops and the split of a folder.
+        source: ``sample``, a dataset's name, or a folder.
+        generator: draws the dead leaves, the held-out crops and the split.
 
     Raises:
-        UsageError: neither, or a folder with too few images.
+        UsageError: none of them, or a folder with too few images.
         ImageError: an image in the folder cannot be read.
+        DpsError: the dataset cannot be had.
     """
     if source == "sample":
         return _sample(generator)
-    images = load_folder(Path(source))
+    images = _all_images(source, "train")
     count = len(images.images)
     if count < FEWEST_IMAGES:
         raise UsageError(
@@ -88,13 +90,19 @@ def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]
 
 
 def load_training(source: str, generator: torch.Generator) -> Images:
-    """Return images to train on where none need be held out: a whole folder, or the sample's."""
-    return _sample(generator)[0] if source == "sample" else _some_images(source)
+    """Return images to train on where none need be held out.
+
+    All of a folder, the training part of a dataset, or the sample's; raises as `load_split`.
+    """
+    return _sample(generator)[0] if source == "sample" else _some_images(source, "train")
 
 
 def load_held_out(source: str, generator: torch.Generator) -> Images:
-    """Return images to measure on: every image of a folder, or the held-out sample."""
-    return _sample(generator)[1] if source == "sample" else _some_images(source)
+    """Return images to measure on.
+
+    All of a folder, the test part of a dataset, or the held-out sample; raises as `load_split`.
+    """
+    return _sample(generator)[1] if source == "sample" else _some_images(source, "test")
 
 
 def load_folder(folder: Path) -> Images:
@@ -105,7 +113,9 @@ def load_folder(folder: Path) -> Images:
         ImageError: a file with the suffix of an image cannot be read as one.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: expected `sample` or a folder of images")
+        raise UsageError(
+            f"{folder} is no folder: expected `sample`, {', '.join(DATASETS)} or a folder of images"
+        )
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     return Images(folder.resolve().name, tuple(read_pixels(path) for path in paths))
 
@@ -140,8 +150,15 @@ def photograph(name: str) -> Image:
     return np.ascontiguousarray(pixels[..., :3])
 
 
-def _some_images(source: str) -> Images:
-    images = load_folder(Path(source))
+def _all_images(source: str, split: str) -> Images:
+    if source in DATASETS:
+        # Iterating gives views: the pixels stay in one array.
+        return Images(source, tuple(load_dataset(source, split)))
+    return load_folder(Path(source))
+
+
+def _some_images(source: str, split: str) -> Images:
+    images = _all_images(source, split)
     if not images.images:
         raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
     return images
