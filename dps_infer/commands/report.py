@@ -1,0 +1,118 @@
+"""``dps-infer report``: a page to look at results with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    ContextsOption,
+    DeviceOption,
+    ForceOption,
+    ImportancesOption,
+    RankingsOption,
+    ThreadsOption,
+    ViewOption,
+    open_contexts,
+)
+from dps_infer.devices import Device
+
+NAME = "dps-infer"
+
+
+def report(
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULTS",
+            help="A file of results (.csv, .jsonl or .parquet), as batch and folder write it.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
+    ] = Path("report.html"),
+    force: ForceOption = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the relative paths in the results begin.  [default: beside RESULTS, or "
+            "else the current folder]",
+        ),
+    ] = None,
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="The heading of the page.")
+    ] = "Image comparison",
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Mark the pairs whose distance is above this number."),
+    ] = None,
+    worst: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="How many pairs, the worst ones, get large pictures, and heat maps if a context "
+            "is given.",
+        ),
+    ] = 200,
+    thumbnail: Annotated[
+        int, typer.Option(min=16, max=512, help="Longest side of the small pictures, in pixels.")
+    ] = 96,
+    preview: Annotated[
+        int, typer.Option(min=16, max=4096, help="Longest side of the large pictures, in pixels.")
+    ] = 512,
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    view: ViewOption = None,
+    resize: Annotated[
+        bool,
+        typer.Option(
+            "--resize",
+            help="For the heat maps, resize second images to the size of the first, as it was "
+            "done for the results.",
+        ),
+    ] = False,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Make a page from results: worst pairs first, side by side, to filter and to compare.
+
+    The page is one file that needs no network: pictures are in it. It has a summary, a
+    histogram, and a table that sorts and filters; each pair opens side by side, under a
+    slider, blinking, or as a heat map. For heat maps and pictures of what counts, give the
+    --context, --ranking or --importance that the results were measured with.
+    """
+    from dps_infer.files import atomic_file, check_output
+    from dps_infer.progress import shown
+    from dps_infer.report import build_report
+
+    check_output(output, force=force)
+    contexts = None
+    if context or ranking or importance:
+        contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    with shown("report", "pictures") as progress:
+        made = build_report(
+            results,
+            contexts=contexts,
+            images=images,
+            title=title,
+            threshold=threshold,
+            worst_pairs=worst,
+            thumbnail=thumbnail,
+            preview=preview,
+            view=view,
+            resize=resize,
+            progress=progress,
+        )
+    with atomic_file(output, force=force) as temporary:
+        temporary.write_bytes(made.page)
+    for note in made.notes:
+        command.say(NAME, f"note: {note}")
+    size = len(made.page) / 1e6
+    command.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")

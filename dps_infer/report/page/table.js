@@ -1,0 +1,193 @@
+// The table of pairs. Only the rows that are in sight exist, so that thousands cost nothing.
+
+const ROW_HEIGHT = 76; // as in page.css
+const MARGIN_ROWS = 6;
+const PAGE_ROWS = 8;
+
+const grid = byId("grid");
+const rows = new Map(); // by the pair's number
+
+function showHead() {
+  const several = report.contexts.length > 1;
+  const columns = [
+    column("number", "#", "number", state.context, "the order of the results"),
+    make("span", { role: "columnheader", class: "cell pictures" }, "Reference, candidate"),
+    column("name", "Name", "name"),
+    ...report.contexts.map((context, place) =>
+      column("distance", several ? context.label : "Distance", "distance", place)),
+    make("span", { role: "columnheader", class: "cell made-of" }, "Made of"),
+  ];
+  byId("head").replaceChildren(...columns);
+  byId("head").setAttribute("aria-rowindex", 1);
+  document.body.style.setProperty("--contexts", report.contexts.length);
+}
+
+/** A heading that sorts. */
+function column(kind, title, sort, context = state.context, meaning = title) {
+  const sorts = state.sort === sort && (sort !== "distance" || context === state.context);
+  const order = state.descending ? "descending" : "ascending";
+  const arrow = sorts ? (state.descending ? " ↓" : " ↑") : "";
+  return make("span",
+    { role: "columnheader", class: cellClass(kind, context), "aria-sort": sorts ? order : "none" },
+    button({ title: `Sort by ${meaning}` }, () => sortBy(sort, context),
+      make("span", {}, title), arrow));
+}
+
+function cellClass(kind, context) {
+  return kind === "distance" && context !== state.context ? "cell distance aside" : `cell ${kind}`;
+}
+
+function showTable() {
+  const focused = document.activeElement?.closest?.("#head [role=columnheader]");
+  const place = focused ? [...byId("head").children].indexOf(focused) : -1;
+  showHead();
+  if (place >= 0) byId("head").children[place].querySelector("button")?.focus();
+  for (const row of rows.values()) row.remove();
+  rows.clear();
+  grid.style.height = `${state.order.length * ROW_HEIGHT}px`;
+  grid.setAttribute("aria-rowcount", state.order.length + 1);
+  byId("nothing").hidden = state.order.length > 0;
+  byId("shown").textContent = state.order.length === pairCount
+    ? `${formatCount(pairCount)} pairs`
+    : `${formatCount(state.order.length)} of ${formatCount(pairCount)} pairs`;
+  byId("range").hidden = state.range === null;
+  if (state.range !== null) byId("range").textContent = `${rangeWords(state.range)} ×`;
+  showRows();
+}
+
+/** Make the rows that came into sight, and drop those that left it. */
+function showRows() {
+  const top = -grid.getBoundingClientRect().top;
+  const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - MARGIN_ROWS);
+  const last = Math.min(state.order.length,
+    Math.ceil((top + window.innerHeight) / ROW_HEIGHT) + MARGIN_ROWS);
+  const wanted = new Set(state.order.slice(first, last));
+  for (const [pair, row] of rows) {
+    if (!wanted.has(pair)) {
+      row.remove();
+      rows.delete(pair);
+    }
+  }
+  for (let place = first; place < last; place += 1) {
+    const pair = state.order[place];
+    if (!rows.has(pair)) {
+      rows.set(pair, makeRow(pair, place));
+      grid.append(rows.get(pair));
+    }
+  }
+  markSelected();
+}
+
+function makeRow(pair, place) {
+  const row = make("div",
+    { id: `pair-${pair}`, class: "row", role: "row", "aria-rowindex": place + 2 },
+    make("span", { role: "gridcell", class: "cell number quiet" }, formatCount(place + 1)),
+    make("span", { role: "gridcell", class: "cell pictures" },
+      thumbnail(pairs.referenceImage[pair]), thumbnail(pairs.candidateImage[pair])),
+    nameCell(pair),
+    ...report.contexts.map((_, context) => distanceCell(pair, context)),
+    madeOfCell(pair));
+  row.style.top = `${place * ROW_HEIGHT}px`;
+  row.addEventListener("click", () => {
+    state.selected = pair;
+    openViewer(pair);
+  });
+  return row;
+}
+
+function thumbnail(image) {
+  const { url, why } = report.images[image];
+  if (url === null) return make("span", { class: "thumbnail missing", title: why }, "no image");
+  return make("img", { class: "thumbnail", src: url, alt: "" });
+}
+
+function nameCell(pair) {
+  const cell = make("span", { role: "gridcell", class: "cell name" },
+    make("bdi", { title: pairs.candidate[pair] }, pairs.candidate[pair]),
+    make("bdi", { class: "quiet", title: pairs.reference[pair] }, `from ${pairs.reference[pair]}`));
+  const remark = pairs.error[pair] || pairs.notes[pair];
+  if (remark !== "") {
+    const tone = pairs.error[pair] === "" ? "note" : "bad";
+    cell.append(make("span", { class: tone, title: remark }, remark));
+  }
+  return cell;
+}
+
+function distanceCell(pair, context) {
+  const distance = distanceOf(pair, context);
+  const cell = make("span", { role: "gridcell", class: cellClass("distance", context) });
+  if (distance === null) {
+    cell.append(make("span", { class: "bad" }, "error"));
+    return cell;
+  }
+  const above = isAbove(pair, context);
+  const words = pairs.identical[pair] ? "identical" : formatDistance(distance);
+  cell.append(
+    make("span", { class: above ? "value bad" : "value", title: String(distance) }, words));
+  if (above) cell.append(make("span", { class: "flag bad" }, "above"));
+  return cell;
+}
+
+/** The parts of a distance as one bar, as long as the distance is against the worst. */
+function madeOfCell(pair) {
+  const { parts } = report.contexts[state.context];
+  const values = partsOf(pair);
+  const words = parts.map((name, place) => [name, values[place]])
+    .filter(([, value]) => value > 0).sort((one, other) => other[1] - one[1])
+    .map(([name, value]) => `${name} ${formatNumber(value)}`);
+  const bar = make("span", { class: "stack" }, ...parts.map((_, place) => {
+    const piece = make("i", { class: partClass(place) });
+    piece.style.width = `${values[place] / worstDistance() * 100}%`;
+    return piece;
+  }));
+  return make("span", { role: "gridcell", class: "cell made-of", title: words.join(", ") },
+    bar, make("span", { class: "quiet" }, words.slice(0, 3).join(", ")));
+}
+
+const partsOf = (pair) => pairs.parts[state.context].map((column) => column[pair] ?? 0);
+
+const worst = [];
+function worstDistance() {
+  worst[state.context] ??= distances().at(-1) || 1;
+  return worst[state.context];
+}
+
+function markSelected() {
+  for (const [pair, row] of rows) {
+    row.setAttribute("aria-selected", String(pair === state.selected));
+  }
+  if (rows.has(state.selected)) {
+    grid.setAttribute("aria-activedescendant", `pair-${state.selected}`);
+  } else {
+    grid.removeAttribute("aria-activedescendant");
+  }
+}
+
+/** Select the pair so many rows further, and bring it into sight. */
+function moveSelection(step) {
+  if (state.order.length === 0) return;
+  const place = state.order.indexOf(state.selected) + step;
+  state.selected = state.order[Math.max(0, Math.min(state.order.length - 1, place))];
+  showSelected();
+}
+
+function showSelected() {
+  const top = grid.getBoundingClientRect().top + state.order.indexOf(state.selected) * ROW_HEIGHT;
+  const covered = document.querySelector(".sticky").getBoundingClientRect().height;
+  const below = top + ROW_HEIGHT - window.innerHeight;
+  if (top < covered) window.scrollBy(0, top - covered);
+  else if (below > 0) window.scrollBy(0, below);
+  showRows();
+}
+
+const TABLE_KEYS = {
+  j: () => moveSelection(1),
+  ArrowDown: () => moveSelection(1),
+  k: () => moveSelection(-1),
+  ArrowUp: () => moveSelection(-1),
+  PageDown: () => moveSelection(PAGE_ROWS),
+  PageUp: () => moveSelection(-PAGE_ROWS),
+  Home: () => moveSelection(-pairCount),
+  End: () => moveSelection(pairCount),
+  Enter: () => openViewer(state.selected),
+};

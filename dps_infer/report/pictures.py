@@ -1,0 +1,98 @@
+"""Small pictures of images, encoded for a page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dps_infer.errors import ImageError
+from dps_infer.images import DEFAULT_POLICY, Pixels, composite, load_picture
+
+QUALITY = 80
+"""Of WebP, 0 to 100: thumbnails are to be recognised, not measured."""
+
+PREVIEW_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An image as a page holds it.
+
+    Attributes:
+        thumbnail: a data URL, or None if the image cannot be shown.
+        preview: a larger one, or None if none was asked for, or the thumbnail has the
+            image's own size.
+        width: of the image itself, in pixels; 0 if it cannot be shown.
+        height: likewise.
+        why: why it cannot be shown; empty if it can.
+    """
+
+    thumbnail: str | None
+    preview: str | None
+    width: int
+    height: int
+    why: str
+
+
+def find(name: str, folders: Sequence[Path]) -> Path:
+    """Return the first path of an image that exists; if none does, the first.
+
+    Args:
+        name: as the results call it, absolute or relative.
+        folders: where to look for relative ones, at least one.
+    """
+    paths = [folder / name for folder in folders]
+    return next((path for path in paths if _exists(path)), paths[0])
+
+
+def embed(path: Path, *, thumbnail: int, preview: int | None = None) -> Embedded:
+    """Decode an image once and make its small pictures.
+
+    Args:
+        path: the image, decoded by the policy of `dps_infer.images`, over white. The reason
+            why it cannot be shown leaves out the path, which may be nobody else's business.
+        thumbnail: longest side in pixels.
+        preview: longest side of the larger one; None makes none.
+    """
+    try:
+        picture = load_picture(path, label="image")
+    except ImageError as error:
+        return Embedded(None, None, 0, 0, str(error).removeprefix(f"{path}: "))
+    pixels = composite(picture, DEFAULT_POLICY.background)
+    width, height = picture.size
+    larger = None
+    if preview is not None and max(width, height) > thumbnail:
+        larger = data_url(shrink(pixels, preview), PREVIEW_QUALITY)
+    return Embedded(data_url(shrink(pixels, thumbnail), QUALITY), larger, width, height, "")
+
+
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """Return uint8 RGB whose longest side is at most so many pixels; never enlarged."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= longest:
+        return pixels
+    scale = longest / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def data_url(pixels: Pixels, quality: int = PREVIEW_QUALITY) -> str:
+    """Encode uint8 RGB pixels as WebP in a data URL."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise ImageError("OpenCV cannot write WebP: install opencv-python-headless from PyPI")
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # Names from a table may be anything: too long, or with a zero byte.
+        return False

@@ -1,0 +1,236 @@
+"""The report in a real browser: opened from disk, used by keyboard and by mouse."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from report_helpers import HOSTILE, make_images, write_results
+
+from dps_infer import Context
+from dps_infer.report import build_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+
+PAIRS = 300
+"""So many that most rows are out of sight."""
+MAPS = 5
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Context) -> Path:
+    """The report of 300 pairs, 0 identical and 299 the worst, and of one broken one."""
+    folder = tmp_path_factory.mktemp("report")
+    opened = [universal.with_ranking(text) for text in ("blur,color,rotate", "rotate,color,blur")]
+    contexts = {context.label: context for context in opened}
+    distinct = make_images(folder, 100)
+    pairs = [distinct[number // 3] for number in range(PAIRS)]
+    results = write_results(folder / "r.csv", [*pairs, ("reference.png", "gone.png")], contexts)
+    report = build_report(results, contexts=contexts, threshold=0.1, worst_pairs=MAPS)
+    path = folder / "report.html"
+    path.write_bytes(report.page)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[object]:
+    """A tab of a browser; opening one for each test would take most of the time."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        opened = browser.new_page()
+        opened.set_default_timeout(10_000)
+        yield opened
+        browser.close()
+
+
+@pytest.fixture
+def page(tab, page_file):
+    """The page, opened anew; nothing may be asked of a network meanwhile, or go wrong."""
+    happened: list[str] = []
+    listeners = {
+        "console": lambda message: happened.append(message.text),
+        "pageerror": lambda error: happened.append(str(error)),
+        "dialog": lambda dialog: happened.append(dialog.message),
+        "request": lambda request: happened.append(request.url),
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
+    tab.set_viewport_size({"width": 1200, "height": 800})
+    tab.emulate_media(color_scheme="light")
+    tab.goto(page_file.as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    yield tab
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
+    assert [what for what in happened if not what.startswith("data:")] == [page_file.as_uri()]
+
+
+def names(page) -> list[str]:
+    """The candidates of the rows that exist, from the top."""
+    rows = page.locator("#grid .row").evaluate_all(
+        "rows => rows.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
+        ".map(row => row.querySelector('.name bdi').textContent)"
+    )
+    assert len(rows) < 40
+    return rows
+
+
+def pressed(page) -> str:
+    return page.locator("#views [aria-pressed=true]").evaluate("node => node.firstChild.data")
+
+
+def test_summary_and_order(page):
+    tiles = dict(
+        page.locator("#summary .tile").evaluate_all(
+            "tiles => tiles.map(tile => [...tile.children].reverse().map(node => node.innerText))"
+        )
+    )
+    assert tiles["pairs"] == "301"
+    assert tiles["identical"] == "3"
+    assert tiles["errors"] == "1"
+    assert "above 0.1" in tiles
+    assert names(page)[:4] == ["candidate-99.png"] * 3 + ["candidate-98.png"]
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('[aria-selected=true]').ariaRowIndex === '302'")
+    assert names(page)[-2:] == ["candidate-0.png", "gone.png"]
+
+
+def test_sorting(page):
+    page.get_by_role("button", name="Name").click()
+    assert names(page)[0] == HOSTILE
+    page.get_by_role("button", name="Name").click()
+    assert names(page)[0] == "gone.png"
+    heading = page.locator("#head [aria-sort=descending]")
+    assert heading.inner_text().startswith("Name")
+    # Another context's distances sort and are shown.
+    page.locator("#head .aside button").press("Enter")
+    assert names(page)[0] == "candidate-99.png"
+    assert page.locator("#explanation .label").inner_text() == "rotate-color-blur"
+    page.locator("#context").select_option(label="blur-color-rotate")
+    assert page.locator("#explanation .label").inner_text() == "blur-color-rotate"
+
+
+def test_filtering(page):
+    page.keyboard.press("/")
+    page.keyboard.type("CANDIDATE-7")
+    assert names(page)[::3][:4] == [f"candidate-{n}.png" for n in (79, 78, 77, 76)]
+    assert page.locator("#shown").inner_text() == "33 of 301 pairs"
+    page.locator("#filter").fill("nothing of that name")
+    assert page.locator("#nothing").is_visible()
+    page.locator("#filter").fill("")
+    page.locator("#summary .tile", has_text="errors").click()
+    assert names(page) == ["gone.png"]
+    page.locator("#kind").select_option("all")
+    bar = page.locator(".bar").first
+    bar.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert set(names(page)) <= {HOSTILE, *(f"candidate-{n}.png" for n in range(10))}
+    page.locator("#range").click()
+    assert page.locator("#shown").inner_text() == "301 pairs"
+
+
+def test_a_hostile_name_is_text(page):
+    page.locator("#filter").fill("onerror")
+    cell = page.locator("#grid .name bdi").first
+    assert cell.inner_text() == HOSTILE
+    assert cell.evaluate("node => node.children.length") == 0
+    page.locator("#grid .row").first.click()
+    assert HOSTILE in page.locator("#facts").inner_text()
+    assert page.locator("img[onerror]").count() == 0
+
+
+def test_views_by_keyboard(page):
+    page.locator("#grid").focus()
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    assert page.locator("#viewer").is_visible()
+    assert pressed(page) == "Side by side"
+    assert page.locator("#stage img").count() == 2
+    page.keyboard.press("2")
+    assert pressed(page) == "Slider"
+    before = page.locator("#stage .candidate").evaluate("node => node.style.clipPath")
+    page.keyboard.press("ArrowRight")
+    after = page.locator("#stage .candidate").evaluate("node => node.style.clipPath")
+    assert before != after
+    page.keyboard.press("3")
+    caption = page.locator("#stage figcaption")
+    first = caption.inner_text()
+    page.wait_for_function(
+        "before => document.querySelector('#stage figcaption').innerText !== before", arg=first
+    )
+    page.keyboard.press("4")
+    opacities = page.locator("#stage canvas").evaluate(
+        "node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data]"
+    )[3::4]
+    # The change is in the upper third; nothing covers the rest.
+    assert min(opacities[: len(opacities) // 5]) > 30
+    assert max(opacities[len(opacities) // 2 :]) < 3
+    page.keyboard.press("j")
+    assert page.locator("#viewer-title").inner_text() == "2 of 301"
+    assert pressed(page) == "Heat map"
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+    assert page.locator("#grid").evaluate("node => node === document.activeElement")
+    assert page.locator("#grid [aria-selected=true]").get_attribute("aria-rowindex") == "3"
+
+
+def test_views_by_mouse(page):
+    page.locator("#grid .row").nth(0).click()
+    views = page.locator("#views button")
+    for number, title in enumerate(["Side by side", "Slider", "Blink", "Heat map"]):
+        views.nth(number).click()
+        assert pressed(page) == title
+    views.nth(1).click()
+    box = page.locator("#stage .frame").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 20)
+    page.mouse.up()
+    assert page.locator("#controls input").input_value() == "25"
+    views.nth(2).click()
+    page.get_by_role("button", name="Pause").click()
+    caption = page.locator("#stage figcaption").inner_text()
+    page.get_by_role("button", name="Swap").click()
+    assert page.locator("#stage figcaption").inner_text() != caption
+    page.locator("#next").click()
+    assert page.locator("#viewer-title").inner_text() == "2 of 301"
+    # The other context, of the same pair.
+    page.locator("#facts .tile").nth(1).click()
+    assert page.locator("#facts .tile").nth(1).get_attribute("aria-pressed") == "true"
+    page.locator("#back").click()
+    assert not page.locator("#viewer").is_visible()
+
+
+def test_what_is_missing_is_said(page):
+    page.locator("#filter").fill("gone")
+    assert page.locator("#grid .missing").count() == 1
+    page.locator("#grid .row").first.click()
+    assert "no such file" in page.locator("#stage").inner_text()
+    page.keyboard.press("Escape")
+    page.locator("#filter").fill("candidate-50")
+    page.keyboard.press("Escape")
+    page.keyboard.press("4")
+    assert "not among the worst" in page.locator("#stage").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_needs_no_sideways_scrolling(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 700})
+    wide = "document.documentElement.scrollWidth > window.innerWidth"
+    assert not page.evaluate(wide)
+    page.keyboard.press("2")
+    assert page.locator("#viewer").is_visible()
+    assert not page.evaluate(wide)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", paper))) < 384) == (scheme == "dark")
