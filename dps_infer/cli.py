@@ -11,9 +11,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from dps_infer import command
+from dps_infer.commands.batch import EPILOG as BATCH_EPILOG
+from dps_infer.commands.batch import batch
+from dps_infer.commands.calibrate import calibrate
 from dps_infer.commands.compare import compare
+from dps_infer.commands.doctor import doctor
+from dps_infer.commands.folder import EPILOG as FOLDER_EPILOG
+from dps_infer.commands.folder import folder
 from dps_infer.commands.info import info
 from dps_infer.commands.options import EXIT_CODES
+from dps_infer.commands.rank import rank
+from dps_infer.commands.report import report
+from dps_infer.commands.serve import serve
+from dps_infer.commands.video import EPILOG as VIDEO_EPILOG
+from dps_infer.commands.video import video
 
 NAME = "dps-infer"
 
@@ -54,7 +65,15 @@ def dps_infer_(
 
 
 app.command(epilog=EXIT_CODES)(compare)
+app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(rank)
+app.command(epilog=FOLDER_EPILOG)(folder)
+app.command(epilog=BATCH_EPILOG)(batch)
 app.command(epilog="Exit codes: 0 done; 1 the context file cannot be used; 2 wrong usage.")(info)
+app.command(epilog="Exit codes: 0 healthy; 1 a problem; 2 wrong usage.")(doctor)
+app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(report)
+app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(serve)
+app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(calibrate)
+app.command(epilog=VIDEO_EPILOG)(video)
 
 
 if __name__ == "__main__":

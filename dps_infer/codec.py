@@ -2,8 +2,10 @@
 
 OpenCV's codecs write warnings straight to the process's stderr, and libjpeg's are the
 only sign that it made up the end of a damaged image. So the file descriptor is turned
-aside during the call, one decode at a time, and what the codec said is returned. Lines
-that no codec writes, from another thread at that moment, are passed on.
+aside while images are decoded. Several threads may decode at a time. If libjpeg said
+something meanwhile, which is rare, each of them decodes its image once more, alone, to
+tell whose it is. Lines that no codec writes, from another thread at that moment, are
+passed on.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_LOCK = threading.Lock()
 _STDERR = 2
 _LIBJPEG = (
     "Corrupt JPEG data",
@@ -42,25 +43,86 @@ def decode(data: bytes) -> tuple[NDArray[np.generic] | None, list[str]]:
         Pixels [H, W], [H, W, 3] in BGR or [H, W, 4] in BGRA order, or None if OpenCV
         cannot decode them; and what libjpeg warned of.
     """
-    lines: list[bytes] = []
-    with _LOCK, _silent_log(), _captured_stderr(lines):
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            pixels = None
-    warnings = []
-    for line in lines:
-        text = line.decode(errors="replace")
-        if text.startswith(_LIBJPEG):
-            warnings.append(text)
-        elif not text.startswith(_OTHERS):
-            with contextlib.suppress(OSError):
-                os.write(_STDERR, line + b"\n")
+    with _LISTENER.listening() as warnings:
+        pixels = _decoded(data)
+    if warnings:
+        with _LISTENER.listening(alone=True) as warnings:
+            pixels = _decoded(data)
     return pixels, warnings
 
 
+def _decoded(data: bytes) -> NDArray[np.generic] | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+class _Listener:
+    """Hears what codecs say while threads decode."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._decoding = 0
+        self._alone = False
+        self._waiting_alone = 0
+        self._warnings: list[str] = []
+        self._capture = contextlib.ExitStack()
+        self._stderr: _Stderr | None = None
+
+    @contextlib.contextmanager
+    def listening(self, *, alone: bool = False) -> Iterator[list[str]]:
+        """Give a list that holds, after the block, what libjpeg warned of during it."""
+        heard: list[str] = []
+        with self._changed:
+            self._enter(alone)
+            before = len(self._warnings)
+        try:
+            yield heard
+        finally:
+            with self._changed:
+                self._hear()
+                heard.extend(self._warnings[before:])
+                self._leave()
+
+    def _enter(self, alone: bool) -> None:
+        if alone:
+            self._waiting_alone += 1
+            self._changed.wait_for(lambda: self._decoding == 0)
+            self._waiting_alone -= 1
+        else:
+            # Who has to decode alone comes first, or might wait for ever.
+            self._changed.wait_for(lambda: not self._alone and not self._waiting_alone)
+        self._alone = alone
+        if self._decoding == 0:
+            self._capture.enter_context(silent_log())
+            self._stderr = self._capture.enter_context(_captured_stderr())
+        self._decoding += 1
+
+    def _leave(self) -> None:
+        self._decoding -= 1
+        if self._decoding == 0:
+            self._capture.close()
+            self._warnings.clear()
+        self._alone = False
+        self._changed.notify_all()
+
+    def _hear(self) -> None:
+        if self._stderr is None:
+            return
+        for line in self._stderr.read().splitlines():
+            text = line.decode(errors="replace")
+            if text.startswith(_LIBJPEG):
+                self._warnings.append(text)
+            elif text.strip() and not text.startswith(_OTHERS):
+                self._stderr.pass_on(line + b"\n")
+
+
+_LISTENER = _Listener()
+
+
 @contextlib.contextmanager
-def _silent_log() -> Iterator[None]:
+def silent_log() -> Iterator[None]:
     """Silence OpenCV's own log, and restore its level: it belongs to the whole process."""
     # OpenCV 5 moved these functions.
     log = getattr(cv2.utils, "logging", cv2)
@@ -72,27 +134,48 @@ def _silent_log() -> Iterator[None]:
         log.setLogLevel(level)
 
 
+class _Stderr:
+    """The process's stderr while it is turned aside into a pipe."""
+
+    def __init__(self, saved: int, reader: int) -> None:
+        self._saved = saved
+        self._reader = reader
+
+    def read(self) -> bytes:
+        """Return what was written meanwhile and not yet read."""
+        chunks = []
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._reader, 1 << 16):
+                chunks.append(chunk)
+        return b"".join(chunks)
+
+    def pass_on(self, data: bytes) -> None:
+        """Write to where it would have gone."""
+        with contextlib.suppress(OSError):
+            os.write(self._saved, data)
+
+
 @contextlib.contextmanager
-def _captured_stderr(lines: list[bytes]) -> Iterator[None]:
-    """Collect what is written to file descriptor 2 meanwhile; do nothing where that fails."""
+def _captured_stderr() -> Iterator[_Stderr | None]:
+    """Turn file descriptor 2 aside; give None where that cannot be done."""
+    if not hasattr(os, "set_blocking"):
+        yield None
+        return
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
         saved = os.dup(_STDERR)
     except (OSError, ValueError):
-        yield
+        yield None
         return
     reader, writer = os.pipe()
     try:
         # A codec that says more than a pipe holds loses the rest, rather than stopping.
-        if hasattr(os, "set_blocking"):
-            os.set_blocking(reader, False)
-            os.set_blocking(writer, False)
-            os.dup2(writer, _STDERR)
-        yield
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        os.dup2(writer, _STDERR)
+        yield _Stderr(saved, reader)
     finally:
         os.dup2(saved, _STDERR)
-        os.close(saved)
-        os.close(writer)
-        with contextlib.suppress(BlockingIOError), os.fdopen(reader, "rb") as stream:
-            lines.extend(line for line in (stream.read() or b"").splitlines() if line.strip())
+        for descriptor in (saved, reader, writer):
+            os.close(descriptor)

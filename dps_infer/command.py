@@ -1,7 +1,8 @@
 """What the command lines share: how they run, fail and leave.
 
 Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted; a command may
-define more. Errors are one line on stderr; results alone go to stdout.
+define more. Errors are one line on stderr, but for data that are wrong in several places:
+then a line for each. Results alone go to stdout.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _run(app: typer.Typer, name: str) -> int:
     except DpsError as error:
         if debug:
             traceback.print_exc()
-        say(name, f"error: {error}")
+        for line in error.lines:
+            say(name, f"error: {line}")
         return error.exit_code
     except MemoryError:
         if debug:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import islice, repeat, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from dps_infer import embedded, tiling
 from dps_infer.calibration import calibrate, percentiles
 from dps_infer.choice import Choice, choose, describe, name_of
+from dps_infer.comparison import Comparison as Comparison
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import (
     IMPORTANCE,
@@ -27,57 +27,20 @@ from dps_infer.contract import (
 )
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, UsageError
+from dps_infer.grouping import Rendering, pictures, runs
 from dps_infer.images import (
     DEFAULT_POLICY,
     DecodePolicy,
     ImageSource,
     Pair,
-    Picture,
     Pixels,
     load_picture,
     make_pair,
 )
 from dps_infer.manifest import Calibration, Draws, Manifest
+from dps_infer.motion import motions
 from dps_infer.providers import Engine, open_engine
 from dps_infer.views import View
-
-PIXELS_A_RUN = 1 << 19
-"""Of the distorted images that go through tiles at a time. Tiles keep an image's own resolution,
-so that memory follows the pixels, and no longer the number of images."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How different two images are, and why.
-
-    Attributes:
-        distance: >= 0; 0 for identical images; larger means more different.
-        amounts: per distortion and ``other``, how much of it the pair shows (0 none, 1 the
-            distortion's reference strength); empty if the context file has none.
-        parts: per distortion and ``other``, importance times amount; they add up to
-            `distance`. Empty if `amounts` is.
-        percentiles: per calibrated distortion, the share in [0, 1] of its calibration
-            draws whose distance is smaller, interpolated.
-        identical: no pixel of the two images differs.
-        notes: what was done to the images before they were compared, for people.
-        provider: the onnxruntime execution provider that computed it.
-        view: how the file looked at the images; None for a file without views.
-        map: where the distance comes from, float32 [H', W'], if it was asked for; the
-            manifest's `map` says how it relates to `distance`.
-        tiles: float32 [TH, TW, K+1], the amounts of each tile, in the order of `amounts`, if
-            the map was asked for and the view has tiles.
-    """
-
-    distance: float
-    amounts: dict[str, float]
-    parts: dict[str, float]
-    percentiles: dict[str, float]
-    identical: bool
-    notes: tuple[str, ...]
-    provider: str
-    view: str | None = None
-    map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    tiles: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 class Context:
@@ -209,6 +172,11 @@ class Context:
         """A short name for columns and files: the file's own, or the context it was given."""
         return name_of(self._choice) if self.manifest.universal else self.manifest.metric.name
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of `Comparison.parts`; none if the file gives no amounts."""
+        return tuple(self.importances) if self._gives("amounts") else ()
+
     def describe(self) -> str:
         """Say in words what this context holds to be disruptive."""
         return describe(self._choice)
@@ -246,7 +214,7 @@ class Context:
             resize=resize,
             policy=policy,
         )
-        return self._compare_pairs([pair], view=view, with_map=with_map)[0]
+        return self.compare_pairs([pair], view=view, with_map=with_map, alone=False)[0]
 
     def compare_batch(
         self,
@@ -284,11 +252,11 @@ class Context:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
         pairs = (
             make_pair(reference, candidate, resize=resize, policy=policy)
-            for reference, candidate in _pictures(references, candidates, policy)
+            for reference, candidate in pictures(references, candidates, policy)
         )
         results: list[Comparison] = []
         while batch := list(islice(pairs, batch_size)):
-            results.extend(self._compare_pairs(batch, view=view, with_map=with_map))
+            results.extend(self.compare_pairs(batch, view=view, with_map=with_map))
         return results
 
     def measure(
@@ -298,6 +266,7 @@ class Context:
         *,
         view: View | str | None = None,
         with_map: bool = False,
+        alone: bool = False,
     ) -> Measurement:
         """Run the context file on arrays as they are: no decoding, no grouping.
 
@@ -306,13 +275,14 @@ class Context:
             distorted: uint8 RGB [N, H, W, 3].
             view: as in `compare`.
             with_map: compute the maps, and the tiles of a view that has them, as well.
+            alone: compute nothing else: worth it for many runs, as the first takes longer.
 
         Raises:
             ContextError: onnxruntime fails, or the file breaks its contract
                 (`dps_infer.contract`), or has no views and is asked for one.
             UsageError: an unknown view.
         """
-        chosen = self._view(view)
+        chosen = self.chosen_view(view)
         names = {kind: output_name(kind, chosen) for kind in ("distance", "amounts", "map")}
         fetches = [names["distance"]]
         if self._gives(names["amounts"]):
@@ -329,7 +299,7 @@ class Context:
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
         try:
-            values = self._run(fetches, feeds, chosen, weights)
+            values = self._run(fetches, feeds, chosen, weights, alone=alone)
             measurement = Measurement(
                 distances=values[names["distance"]],
                 amounts=values.get(names["amounts"]),
@@ -351,22 +321,25 @@ class Context:
         feeds: dict[str, NDArray[Any]],
         view: View | None,
         importances: NDArray[np.float32],
+        *,
+        alone: bool,
     ) -> dict[str, NDArray[Any]]:
         """Run the graph: at once, or in bands where tiles would take too much memory."""
         _, height, width, _ = feeds["distorted"].shape
         views = self.manifest.views
         large = height * width > tiling.BAND_PIXELS
         if views is None or view is None or not large:
-            return self._engine.run(fetches, feeds)
+            return self._engine.run(fetches, feeds, alone=alone)
         if view is not View.whole and not tiling.known(views):
-            return self._engine.run(fetches, feeds)
-        alone = partial(self._engine.run, alone=True)
+            return self._engine.run(fetches, feeds, alone=alone)
+        run = partial(self._engine.run, alone=True)
         if view is View.whole:
-            return alone(fetches, feeds)
+            return run(fetches, feeds)
         return tiling.run_in_bands(
-            alone,
+            run,
             feeds,
             tile=views.tile,
+            motions=motions(self.manifest.metric.amounts, self.manifest.metric.distortions),
             view=view,
             importances=importances,
             with_map=TILES in fetches,
@@ -375,8 +348,13 @@ class Context:
     def _with(self, choice: Choice) -> Context:
         return Context(self.path, self.sha256, self.manifest, self._engine, choice)
 
-    def _view(self, view: View | str | None) -> View | None:
-        """Return the view that is meant; None for a file without views."""
+    def chosen_view(self, view: View | str | None) -> View | None:
+        """Return the view that is meant; None for a file without views.
+
+        Raises:
+            UsageError: an unknown view.
+            ContextError: the file has no views and is asked for one.
+        """
         try:
             asked = None if view is None else View(view)
         except ValueError:
@@ -391,24 +369,38 @@ class Context:
             )
         return None
 
-    def _compare_pairs(
-        self, pairs: Sequence[Pair], *, view: View | str | None, with_map: bool
+    def compare_pairs(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        view: View | str | None = None,
+        with_map: bool = False,
+        alone: bool = True,
     ) -> list[Comparison]:
-        """Compare pairs of any sizes; those of one size share a run."""
-        chosen = self._view(view)
-        by_shape: dict[tuple[int, ...], list[_Rendering]] = {}
+        """Compare pairs that are decoded already; those of one size share a run.
+
+        Args:
+            pairs: of any sizes (`dps_infer.images.make_pair`). Those whose references are the
+                same array compute its features once.
+            view: as in `compare`.
+            with_map: as in `compare`.
+            alone: as in `measure`.
+        """
+        chosen = self.chosen_view(view)
+        by_shape: dict[tuple[int, ...], list[Rendering]] = {}
         for index, pair in enumerate(pairs):
             for reference, distorted in pair.renderings:
                 by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
         farthest: dict[int, Comparison] = {}
         for renderings in by_shape.values():
-            for run in _runs(renderings, chosen):
+            for run in runs(renderings, chosen):
                 shared = all(reference is run[0][1] for _, reference, _ in run)
                 measurement = self.measure(
                     np.stack([reference for _, reference, _ in run[: 1 if shared else None]]),
                     np.stack([distorted for _, _, distorted in run]),
                     view=chosen,
                     with_map=with_map,
+                    alone=alone,
                 )
                 for row, (index, _, _) in enumerate(run):
                     comparison = self._comparison(measurement, row, pairs[index], chosen)
@@ -436,57 +428,3 @@ class Context:
             map=None if measurement.maps is None else measurement.maps[row],
             tiles=None if measurement.tiles is None else measurement.tiles[row],
         )
-
-
-_Rendering = tuple[int, Pixels, Pixels]
-"""The number of a pair, and one of its renderings: reference and distorted."""
-
-
-def _runs(renderings: list[_Rendering], view: View | None) -> Iterator[list[_Rendering]]:
-    """Split what is of one size into what is run at a time."""
-    height, width, _ = renderings[0][1].shape
-    most = len(renderings)
-    if view in (View.tiles, View.both):
-        most = max(1, PIXELS_A_RUN // (height * width))
-    for start in range(0, len(renderings), most):
-        yield renderings[start : start + most]
-
-
-def _pictures(
-    references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
-    candidates: Iterable[ImageSource] | NDArray[np.uint8],
-    policy: DecodePolicy,
-) -> Iterator[tuple[Picture, Picture]]:
-    """Decode pairs one after the other, a single reference only once."""
-    if _is_one_image(candidates):
-        raise UsageError("expected several candidates, got one image: put it into a list")
-    if _is_one_image(references):
-        listed = [cast(ImageSource, references)]
-    else:
-        listed = list(cast("Sequence[ImageSource]", references))
-    if len(listed) == 1:
-        shared = load_picture(listed[0], label="reference", policy=policy)
-        firsts: Iterable[Picture | None] = repeat(shared)
-    else:
-        firsts = (
-            load_picture(reference, label=f"reference {index}", policy=policy)
-            for index, reference in enumerate(listed)
-        )
-    seconds = (
-        load_picture(candidate, label=f"candidate {index}", policy=policy)
-        for index, candidate in enumerate(candidates)
-    )
-    pairs = zip(firsts, seconds) if len(listed) == 1 else zip_longest(firsts, seconds)  # noqa: B905
-    for first, second in pairs:
-        if first is None or second is None:
-            raise UsageError(
-                f"{len(listed)} references do not fit the number of candidates: expected one "
-                "reference, or one a candidate"
-            )
-        yield first, second
-
-
-def _is_one_image(value: object) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim == 3
-    return isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike))

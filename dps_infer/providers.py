@@ -82,8 +82,11 @@ class Engine:
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
-        self._options = _import_onnxruntime().RunOptions()
-        self._options.log_severity_level = _FATAL
+        self._last: object = None
+        self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
+        for options in (self._options, self._freeing):
+            options.log_severity_level = _FATAL
+        self._freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     @property
     def inputs(self) -> dict[str, Port]:
@@ -119,13 +122,18 @@ class Engine:
             if key not in self._partial:
                 self._partial[key] = self._opener(key)
             session = self._partial[key]
+        # Memory that is kept between runs makes them a third faster. Kept for every shape that
+        # comes by, it would grow and grow: with another one, what is free is given back.
+        shapes = (tuple(fetches), *(feed.shape for feed in feeds.values()))
+        options = self._options if shapes == self._last else self._freeing
+        self._last = shapes
         try:
-            values = session.run(list(fetches), dict(feeds), self._options)
+            values = session.run(list(fetches), dict(feeds), options)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
-            shapes = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
+            given = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
             raise ContextError(
-                f"could not be run by onnxruntime on {shapes}: {_first_line(error)}"
+                f"could not be run by onnxruntime on {given}: {_first_line(error)}"
             ) from error
         return dict(zip(fetches, values, strict=True))
 
@@ -190,15 +198,52 @@ def open_engine(
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
 
 
+def probe_providers(model: bytes) -> dict[str, str | None]:
+    """Create a session of a model on each provider that onnxruntime offers.
+
+    Offering says little: a provider whose libraries are missing is replaced silently.
+
+    Args:
+        model: the file's bytes, already checked by `dps_infer.onnx_safety`.
+
+    Returns:
+        By onnxruntime's name for a provider, why it does not load; None if it does.
+
+    Raises:
+        DeviceError: onnxruntime is not installed, or broken.
+    """
+    onnxruntime = _import_onnxruntime()
+    onnxruntime.set_default_logger_severity(_FATAL)
+    reasons: dict[str, str | None] = {}
+    for name in onnxruntime.get_available_providers():
+        try:
+            if name in (CPU, CUDA):
+                session = _open(onnxruntime, model, 1, cuda=name == CUDA)
+            else:
+                session = onnxruntime.InferenceSession(
+                    model, providers=[name, CPU], enable_fallback=0
+                )
+            loaded = _provider(session) == name
+            reasons[name] = None if loaded else f"replaced by {_provider(session)}"
+        # onnxruntime's exceptions have no common base of their own.
+        except Exception as error:
+            reasons[name] = _first_line(error)
+    return reasons
+
+
 def available_threads() -> int:
     """Return how many CPU threads this process may use: its affinity, capped by its cgroups."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    quota = cgroup_cores()
+    cores, quota = affinity_cores(), cgroup_cores()
     # A quota of 1.5 cores is best used by two threads, of 0.5 by one.
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def affinity_cores() -> int:
+    """Return how many cores this process may be scheduled on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def cgroup_cores(
@@ -249,8 +294,7 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, cuda: bool) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    # Shapes vary from pair to pair: an arena would keep the largest it ever saw of each.
-    options.enable_cpu_mem_arena = False
+    # Shapes vary from pair to pair. See also `Engine.run`.
     options.enable_mem_pattern = False
     # Without this, other bytes than those that were checked could count.
     options.add_session_config_entry("session.load_model_format", "ONNX")

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from dps_infer.aligned import aligned
 from dps_infer.choice import describe_own
 from dps_infer.context import Comparison, Context
 from dps_infer.manifest import Calibration, Manifest, Views
+from dps_infer.ranking import OTHER
 from dps_infer.views import View
 
 SMALLEST_SPELT = 1e-6
@@ -47,7 +49,7 @@ def describe(
     lines.append(f"context {context.manifest.metric.name}: {context.describe()}")
     if threshold is not None:
         above = comparison.distance > threshold
-        lines.append(f"{'above' if above else 'not above'} the threshold {_number(threshold)}")
+        lines.append(f"{'above' if above else 'not above'} the threshold {spelt(threshold)}")
     return lines
 
 
@@ -55,7 +57,8 @@ def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
     """Say a distance and what it is made of: ``0.81 = blur 0.74 + color 0.05 + other 0.02``.
 
     The parts are rounded to the digits of the distance by largest remainders, so that
-    they add up to it exactly; what comes out as zero is left out.
+    they add up to it exactly; what comes out as zero is left out. A metric that names no
+    distortion, and so has nothing but `other`, gives the distance alone.
     """
     distance = comparison.distance
     if distance == 0:
@@ -66,7 +69,7 @@ def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
     digits = _digits(distance, threshold)
     units = _units(distance, digits)
     total = sum(comparison.parts.values())
-    if not total > 0:
+    if not total > 0 or set(comparison.parts) == {OTHER}:
         return _spell(units, digits)
     shares = apportion(units, list(comparison.parts.values()))
     parts = sorted(
@@ -116,6 +119,15 @@ def standing(percentiles: dict[str, float]) -> str:
     return f"more different than {_listed(pieces)}"
 
 
+def spelt(value: float) -> str:
+    """Write a number with all its digits, and no others.
+
+    >>> spelt(1.0)
+    '1'
+    """
+    return repr(value).removesuffix(".0")
+
+
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
     """Say all that a context file says about itself, as aligned lines."""
     metric = manifest.metric
@@ -142,10 +154,10 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("map", manifest.map),
         ("made with", ", ".join(f"{tool} {version}" for tool, version in metric.tools.items())),
     ]
-    lines = _table([[f"{label}:", value] for label, value in facts])
+    lines = aligned([[f"{label}:", value] for label, value in facts])
     if metric.importances is not None:
         importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
-        lines += ["", *_table([["part", "importance"], *importances])]
+        lines += ["", *aligned([["part", "importance"], *importances])]
     distortions = [
         [
             distortion.name,
@@ -154,19 +166,20 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ]
         for distortion in metric.distortions
     ]
-    lines += ["", *_table([["distortion", "drawn", "amount 1 at strength"], *distortions])]
+    lines += ["", *aligned([["distortion", "drawn", "amount 1 at strength"], *distortions])]
     if manifest.calibration is not None:
         lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
-        lines += _table(_calibration_rows(manifest.calibration))
+        lines += aligned(_calibration_rows(manifest.calibration))
     return lines
 
 
 def record(
     comparison: Comparison,
     context: Context,
-    *,
     reference: str,
-    distorted: str,
+    candidate: str,
+    *,
+    label: str | None = None,
     threshold: float | None = None,
 ) -> dict[str, Any]:
     """Return a comparison as a record for JSON, every number at full precision.
@@ -175,29 +188,45 @@ def record(
         comparison: what was measured.
         context: what it was measured in.
         reference: name of the first image.
-        distorted: name of the second image.
+        candidate: name of the second image.
+        label: of the context, if it differs from its own.
         threshold: what the distance is held against, if anything.
     """
     return {
         "reference": reference,
-        "distorted": distorted,
-        "distance": comparison.distance,
+        "candidate": candidate,
         "identical": comparison.identical,
+        "notes": list(comparison.notes),
+        **numbers(comparison, threshold=threshold),
+        **context_record(context, label=label),
+        "view": comparison.view,
+    }
+
+
+def numbers(comparison: Comparison, *, threshold: float | None = None) -> dict[str, Any]:
+    """Return what was measured, and what it is held against, as a record for JSON."""
+    return {
+        "distance": comparison.distance,
         "amounts": comparison.amounts,
         "parts": comparison.parts,
         "percentiles": comparison.percentiles,
-        "view": comparison.view,
+        "threshold": threshold,
+        "above": None if threshold is None else comparison.distance > threshold,
+    }
+
+
+def context_record(context: Context, *, label: str | None = None) -> dict[str, Any]:
+    """Return what measures, and on what, as a record for JSON."""
+    return {
         "context": {
+            "label": context.label if label is None else label,
             "name": context.manifest.metric.name,
             "sha256": context.sha256,
             "ranking": context.ranking,
             "importances": context.importances,
         },
-        "provider": comparison.provider,
+        "provider": context.provider,
         "threads": context.threads,
-        "notes": list(comparison.notes),
-        "threshold": threshold,
-        "above": None if threshold is None else comparison.distance > threshold,
     }
 
 
@@ -234,11 +263,6 @@ def _units(value: float, digits: int) -> int:
 
 def _spell(units: int, digits: int) -> str:
     return f"{Decimal(units).scaleb(-digits, _EXACT):f}"
-
-
-def _number(value: float) -> str:
-    """Write a number with all its digits, and no others."""
-    return repr(value).removesuffix(".0")
 
 
 def _percent(share: float) -> str:
@@ -293,11 +317,3 @@ def _calibration_rows(calibration: Calibration) -> list[list[str]]:
     for name, distances in calibration.distances.items():
         rows.append([name, *(f"{distances[place]:.3g}" for place in shown)])
     return rows
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

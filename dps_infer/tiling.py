@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dps_infer.contract import TILES, output_name
 from dps_infer.manifest import Views
+from dps_infer.motion import RULE, Motions, without_motion
 from dps_infer.views import View
 
 LAYOUT = (
@@ -24,9 +25,9 @@ LAYOUT = (
 )
 AGGREGATION = "the cube root of the mean of the cubes over all tiles, per amount"
 BOTH = (
-    "the larger of the two, per amount; but of `other`, each view counts only what is beyond the "
-    "amounts that the other view names and it does not: other_w - sum over k of max(t_k - w_k, 0) "
-    "and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
+    f"{RULE}. Then the larger of whole and tiles, per amount; but of `other`, each view counts only "
+    "what is beyond the amounts that the other view names and it does not: other_w - sum over k of "
+    "max(t_k - w_k, 0) and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
 )
 
 BAND_PIXELS = 1 << 17
@@ -63,12 +64,19 @@ def aggregate(tiles: Floats) -> Floats:
     return amounts
 
 
-def combine(whole: Floats, tiles: Floats) -> Floats:
+def combine(whole: Floats, tiles: Floats, across: float, motions: Motions | None) -> Floats:
     """Return amounts [N, K + 1] for both views together; see `BOTH`.
 
-    To tiles, a shift of everything is another image; to the whole, a part that is darker is
-    no darkening. The view that can name a change explains what the other one cannot.
+    To the whole, a part that is darker is no darkening. The view that can name a change
+    explains what the other one cannot.
+
+    Args:
+        whole: amounts of the whole image [N, K + 1].
+        tiles: those of its tiles, put together [N, K + 1].
+        across: see `tiles_across`.
+        motions: which amounts are of motion, if any.
     """
+    tiles = without_motion(whole, tiles, across, motions)
     more = tiles[:, :-1] - whole[:, :-1]
     other_whole = whole[:, -1] - np.maximum(more, 0).sum(axis=1)
     other_tiles = tiles[:, -1] - np.maximum(-more, 0).sum(axis=1)
@@ -77,11 +85,17 @@ def combine(whole: Floats, tiles: Floats) -> Floats:
     return np.concatenate([named, other[:, None]], axis=1)
 
 
+def tiles_across(height: int, width: int, tile: int) -> float:
+    """Return how many tiles lie along a side, as the root of how many cover the image; >= 1."""
+    return max(1.0, (height * width) ** 0.5 / tile)
+
+
 def run_in_bands(
     run: Run,
     feeds: Mapping[str, NDArray[Any]],
     *,
     tile: int,
+    motions: Motions | None,
     view: View,
     importances: Floats,
     with_map: bool,
@@ -92,6 +106,7 @@ def run_in_bands(
         run: the graph.
         feeds: its inputs.
         tile: side of a tile in pixels.
+        motions: which amounts are of motion, if any.
         view: ``tiles`` or ``both``.
         importances: of the context [K + 1].
         with_map: compute the map as well.
@@ -115,7 +130,8 @@ def run_in_bands(
     amounts = aggregate(together)
     if view is View.both:
         name = output_name("amounts", View.whole)
-        amounts = combine(run([name], feeds)[name], amounts)
+        across = tiles_across(*distorted.shape[1:3], tile)
+        amounts = combine(run([name], feeds)[name], amounts, across, motions)
     distances = amounts @ importances
     result: Outputs = {
         output_name("distance", view): distances,

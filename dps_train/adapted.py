@@ -28,13 +28,14 @@ class Adapted:
     Attributes:
         read: from z [N, D] to what the weights multiply [N, F], >= 0.
         weights: of each context [R, F], >= 0.
-        total: from z [N, D] to the distance [N] without any context.
+        total: from z [N, D] to the distance [N] without any context; None where that is not
+            known.
         names: what each of the F columns is the amount of; None where they are no amounts.
     """
 
     read: Callable[[Tensor], Tensor]
     weights: Tensor
-    total: Callable[[Tensor], Tensor]
+    total: Callable[[Tensor], Tensor] | None
     names: tuple[str, ...] | None = None
 
     def columns(self, z: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Bank:
     Attributes:
         z: channel distances [C, F, D].
         amounts: of each distortion [C, F, K].
-        other: strength of another kind of change [C, F].
+        other: share of other kinds of change [C, F]; see `dps_train.draws.Draw`.
     """
 
     z: Tensor

@@ -4,7 +4,7 @@ A bank is a folder of four files, written under another name and renamed when co
 
 * ``z.npy``: channel distances, float32 [C, F, D] (C crops, F changes of each, D channels);
 * ``amounts.npy``: of each distortion, float32 [C, F, K];
-* ``other.npy``: strength of another kind of change, float32 [C, F];
+* ``other.npy``: share of other kinds of change (0, 1, or 3 for another image), float32 [C, F];
 * ``manifest.json``: a `BankManifest`, JSON: the format's version, the *recipe* (all that the
   numbers follow from) and shape, dtype, size and SHA-256 of the three others.
 
@@ -42,7 +42,7 @@ from dps_train.draws import FAMILY
 from dps_train.seeds import generator_for
 from dps_train.versions import installed_versions
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST = "manifest.json"
 ARRAYS = ("z", "amounts", "other")
@@ -316,8 +316,8 @@ def _read_manifest(folder: Path) -> BankManifest:
     try:
         raw = json.loads(path.read_bytes())
         version = raw.get("format") if isinstance(raw, dict) else None
-        if type(version) is int and version > FORMAT_VERSION:
-            raise _Unusable(f"has bank format {version}, this version reads up to {FORMAT_VERSION}")
+        if type(version) is int and version != FORMAT_VERSION:
+            raise _Unusable(f"has bank format {version}, this version reads {FORMAT_VERSION}")
         return msgspec.convert(raw, BankManifest)
     except (ValueError, RecursionError, OSError) as error:
         raise _Unusable(f"is damaged ({MANIFEST} is not valid: {error})") from None

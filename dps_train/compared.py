@@ -1,4 +1,4 @@
-"""The unadapted, the linear and the additive head side by side, on the same held-out images."""
+"""The heads of a network side by side, or a context file alone, on the same held-out images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from dps_train.contexts import Context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.evaluate import Measures, build_evaluation_bank, evaluate, evaluate_adapted
+from dps_train.file_metric import FileMetric
 from dps_train.lin import draw_lin_bank, fit_lin
 from dps_train.metric import Metric
 from dps_train.seeds import generator_for
+from dps_train.settings import LIN
 
-ADDITIVE, LIN, UNIFORM = "additive", "lin", "uniform"
-HEADS = (UNIFORM, LIN, ADDITIVE)
+UNIFORM = "uniform"
 
 
 def measure_heads(
@@ -28,21 +29,23 @@ def measure_heads(
     images: Tensor,
     contexts: Sequence[Context],
     *,
+    own: str,
     training: Images | None,
     seed: int,
     device: torch.device,
 ) -> dict[str, Measures]:
     """Measure heads on one backbone, each adapted to every context.
 
-    `uniform` and `additive` read the metric's own comparison; `lin` is trained here, on the
-    `spatial` comparison of the same backbone, as in the paper. All see the same changes of
-    the same images.
+    The metric's own and `UNIFORM` read the metric's own comparison; `LIN`, unless that is
+    its own, is trained here, on the `spatial` comparison of the same backbone, as in the
+    paper. All see the same changes of the same images.
 
     Args:
         metric: whose backbone and head are used.
-        heads: some of `HEADS`.
+        heads: of `own`, `UNIFORM` and `LIN`.
         images: held out, [M, 3, size, size] in [0, 1].
         contexts: to measure in.
+        own: what the metric's own head is called.
         training: what to train `lin` on; needed for it alone.
         seed: of everything random.
         device: where the network runs.
@@ -55,7 +58,7 @@ def measure_heads(
     bank = build_evaluation_bank(distances, images, generator_for("evaluation", seed))
     measures = {}
     for head in heads:
-        if head == ADDITIVE:
+        if head == own:
             measures[head] = evaluate(metric.head, bank, contexts)
         elif head == UNIFORM:
             measures[head] = evaluate_adapted(uniform_in(metric.head, contexts), bank, contexts)
@@ -64,6 +67,15 @@ def measure_heads(
                 raise ValueError("lin is trained per context: expected images to train it on")
             measures[head] = _measure_lin(metric, images, contexts, training, seed, device)
     return measures
+
+
+def measure_file(
+    metric: FileMetric, images: Tensor, contexts: Sequence[Context], seed: int
+) -> Measures:
+    """Measure a context file on the same changes; see `measure_heads` for the arguments."""
+    generator = generator_for("evaluation", seed)
+    bank = build_evaluation_bank(metric, images, generator, faint_noise=False)
+    return evaluate_adapted(metric.adapted(contexts), bank, contexts)
 
 
 def _measure_lin(

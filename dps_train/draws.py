@@ -26,15 +26,8 @@ INVISIBLE = 0.2 / 255
 """Mean absolute change of an image at which amounts count half: a hue turn of a grey image is
 none."""
 
-OTHER_UNSEEN, OTHER_THRESHOLD, OTHER_REFERENCE = 0.6 / 255, 2 / 255, 0.2
-"""Root mean square of a change's pixel differences: up to where it shows nothing of `other`, how
-much more is barely visible, and where the amount is 1.
-
-Kinds of change have no strength in common but this one, and a metric that has learnt to read
-it can read it of kinds that it never saw."""
-
-UNRELATED = 4.0
-"""How much of `other` another image shows: more than any change of one."""
+UNRELATED = 3.0
+"""What another image shows of `other`, as a share: more than any change of one."""
 
 MOVING = tuple(NAMES.index(name) for name in ("rotate", "translate", "zoom"))
 """Distortions that are hard to tell apart once they are combined."""
@@ -67,7 +60,8 @@ class Draw:
     Attributes:
         images: float RGB [N, 3, H, W] in [0, 1], rounded to 256 levels but for faint noise.
         amounts: [N, K], of each distortion.
-        other: [N], of other kinds of change; `UNRELATED` for another image.
+        other: [N], the share of the difference that is of other kinds
+            (`dps_train.heads.AdditiveHead`): 0, 1, or `UNRELATED` for another image.
     """
 
     images: Tensor
@@ -162,7 +156,7 @@ GRADED = graded_pairs(FAMILY)
 COMPOSED = composed_pairs(FAMILY)
 
 Member = tuple[Tensor, Tensor, Tensor]
-"""Changed images, amounts of the distortions and of `other`: see `Draw`."""
+"""Changed images, amounts of the distortions and the share of `other`: see `Draw`."""
 
 
 def _graded(images: Tensor, generator: torch.Generator) -> list[Member]:
@@ -224,7 +218,7 @@ def _other(images: Tensor, generator: torch.Generator) -> list[Member]:
         same = torch.Generator().manual_seed(seed)
         changed = _changed(images, first, strength, same)
         changed = _changed(changed, second, strength * share, same)
-        members.append((changed, _no_amounts(images), other_amount(images, quantize(changed))))
+        members.append((changed, _no_amounts(images), torch.ones(count)))
     return members
 
 
@@ -236,13 +230,6 @@ def _changed(images: Tensor, kinds: Tensor, strength: Tensor, generator: torch.G
         if len(rows):
             changed[rows] = change(images[rows], strength[rows], generator)
     return changed
-
-
-def other_amount(images: Tensor, changed: Tensor) -> Tensor:
-    """Return the amount of `other` [N] that changes of no named kind show."""
-    difference = (changed - images).square().mean(dim=(1, 2, 3)).sqrt()
-    seen = (difference - OTHER_UNSEEN).clamp(min=0)
-    return torch.log1p(seen / OTHER_THRESHOLD) / math.log1p(OTHER_REFERENCE / OTHER_THRESHOLD)
 
 
 def _another_image(images: Tensor, generator: torch.Generator) -> list[Member]:

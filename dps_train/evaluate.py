@@ -15,7 +15,7 @@ every head is measured on the same ones. Definitions, per measure:
 * composition: share of (image, two distortions in range) where both in turn are at
   least as far as the farther of the two alone.
 * stability: distance of uniform noise of half a grey level, over the median distance of
-  the context's least disruptive distortion.
+  the context's least disruptive distortion, or of the closest one where it orders none.
 * retention: per kind of change that training never saw, Spearman correlation of
   distance with its strength.
 """
@@ -26,13 +26,13 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dps_train.adapted import Adapted, context_distances, head_in
-from dps_train.bank import FeatureDistances
 from dps_train.changes import HELD_OUT
 from dps_train.contexts import Context, importance_table, pair_table
 from dps_train.distortions import DISTORTIONS, NAMES, quantize
@@ -48,6 +48,18 @@ DISTANCES_AT_ONCE = 2**20
 """Of one kind, over all contexts that are measured together: it bounds the memory."""
 
 
+class Distances(Protocol):
+    """Tells changed images from their originals: `dps_train.bank.FeatureDistances`, for one."""
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return what is compared of float RGB images [N, 3, size, size] in [0, 1]."""
+        ...
+
+    def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
+        """Return [N, D] between the `maps` of originals and changed images, on the CPU."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluationBank:
     """Channel distances of held-out images to changes of them; M images, K distortions.
@@ -58,7 +70,7 @@ class EvaluationBank:
         graded: rising strengths [K, GRADES, M, D].
         composed: the second distortion on top of the first, both as in the first draws
             [K, K, M, D]; the diagonal is unused.
-        noise: uniform noise of half a grey level [M, D].
+        noise: uniform noise of half a grey level [M, D]; NaN where that cannot be shown.
         unseen: per held-out kind of change, rising strengths [GRADES, M, D].
     """
 
@@ -94,8 +106,9 @@ class Spread:
 class Measures:
     """See the module's definitions. `pairs` maps ``less>more`` to the 2AFC of that pair.
 
-    Scores are None where a context orders no two distortions, `named` where the head
-    reports no amounts, stability where the metric ignores the least disruptive one.
+    Scores are None where a context orders no two distortions, `baseline` and `improved` where
+    there is no unadapted distance as well, `named` where the head reports no amounts,
+    stability where the metric ignores the least disruptive one or cannot be shown the noise.
     """
 
     rankings: int
@@ -104,7 +117,7 @@ class Measures:
     ceiling: Spread | None
     improved: float | None
     pairs: dict[str, float]
-    baseline_pairs: dict[str, float]
+    baseline_pairs: dict[str, float] | None
     ceiling_pairs: dict[str, float]
     named: dict[str, float] | None
     monotonicity: dict[str, float]
@@ -115,7 +128,11 @@ class Measures:
 
 
 def build_evaluation_bank(
-    distances: FeatureDistances, images: Tensor, generator: torch.Generator
+    distances: Distances,
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    faint_noise: bool = True,
 ) -> EvaluationBank:
     """Draw the changes of held-out images and compare each with its image.
 
@@ -123,6 +140,7 @@ def build_evaluation_bank(
         distances: runs the backbone.
         images: float RGB [M, 3, size, size] in [0, 1].
         generator: draws the parameters.
+        faint_noise: whether noise below the step from one of 256 levels to the next can be shown.
     """
     count = len(images)
     kinds = len(DISTORTIONS)
@@ -152,7 +170,8 @@ def build_evaluation_bank(
                 else compared(quantize(DISTORTIONS[other].apply(first, parameters[other][0])))
             )
     # Rounding would undo noise this weak; what counts is how the metric takes it.
-    noise = compared(images + (torch.rand(images.shape, generator=generator) - 0.5) / 255)
+    noisy = images + (torch.rand(images.shape, generator=generator) - 0.5) / 255
+    noise = compared(noisy) if faint_noise else torch.full_like(drawn[0], torch.nan)
     grades = torch.linspace(1 / GRADES, 1, GRADES)
     unseen = {
         name: torch.stack(
@@ -193,7 +212,6 @@ def evaluate_adapted(
         contexts: what the head was adapted to.
     """
     judged = pair_table(contexts)
-    uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
     columns = bank.mapped(adapted.columns)
     at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
     marks = _joined(
@@ -207,15 +225,18 @@ def evaluate_adapted(
             )
         ]
     )
-    baseline = two_afc(uniform[None], judged)
+    baseline = None
+    if adapted.total is not None:
+        uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
+        baseline = two_afc(uniform[None], judged)
     return Measures(
         rankings=len(contexts),
         score=_spread(marks.score, judged),
-        baseline=_spread(baseline, judged),
+        baseline=None if baseline is None else _spread(baseline, judged),
         ceiling=_spread(marks.ceiling, judged),
-        improved=_improved(marks.score, baseline, judged),
+        improved=None if baseline is None else _improved(marks.score, baseline, judged),
         pairs=_by_pair(marks.score, judged),
-        baseline_pairs=_by_pair(baseline, judged),
+        baseline_pairs=None if baseline is None else _by_pair(baseline, judged),
         ceiling_pairs=_by_pair(marks.ceiling, judged),
         named=None if adapted.names is None else named_share(columns.drawn),
         monotonicity=dict(zip(NAMES, marks.monotonicity.mean(dim=0).tolist(), strict=True)),
@@ -309,7 +330,8 @@ class _Marks:
         ceiling: likewise.
         monotonicity: [R, K].
         composition: [R].
-        stability: [R], infinite or NaN where the least disruptive distortion is ignored.
+        stability: [R], infinite or NaN where the least disruptive distortion is ignored, or
+            there is no noise.
         retention: [R, U] of U kinds of change.
     """
 
@@ -333,18 +355,25 @@ def _marks(columns: EvaluationBank, weights: Tensor, importances: Tensor, judged
     distances = columns.mapped(lambda read: context_distances(read, weights))
     kinds = columns.drawn_amounts.shape[0]
     true_distances = importances[:, :kinds, None, None] * columns.drawn_amounts
-    least = torch.where(judged.any(2) & ~judged.any(1), importances[:, :kinds], torch.inf)
-    least_drawn = distances.drawn[torch.arange(len(weights)), least.argmin(dim=1)]
-    typical = least_drawn.flatten(1).median(dim=1).values
     unseen = [spearman(series, 1).mean(dim=1) for series in distances.unseen.values()]
     return _Marks(
         score=two_afc(distances.drawn, judged),
         ceiling=two_afc(true_distances, judged),
         monotonicity=spearman(distances.graded, 2).mean(dim=2),
         composition=_composition(distances.drawn[:, :, 0], distances.composed),
-        stability=distances.noise.mean(dim=1) / typical,
+        stability=distances.noise.mean(dim=1) / _least(distances.drawn, importances, judged),
         retention=torch.stack(unseen, dim=1),
     )
+
+
+def _least(drawn: Tensor, importances: Tensor, judged: Tensor) -> Tensor:
+    """Return the median distance [R] of each context's least disruptive distortion."""
+    typical = drawn.flatten(2).median(dim=2).values
+    first = judged.any(dim=2) & ~judged.any(dim=1)
+    ranks = torch.where(first, importances[:, : typical.shape[1]], torch.inf)
+    # Nothing is least disruptive where nothing is ordered: there, the closest one is taken.
+    ranks = torch.where(first.any(dim=1, keepdim=True), ranks, typical)
+    return typical[torch.arange(len(typical)), ranks.argmin(dim=1)]
 
 
 def _joined(parts: Sequence[_Marks]) -> _Marks:

@@ -19,6 +19,10 @@ SMALLEST_SCALE = 1e-6
 SILENT = 1e-3
 """Spread of a channel's logarithm below which it carries nothing."""
 
+OTHER_KNEE = 0.5
+"""Share of the reference up to which `other` grows like the unadapted distance; beyond, like its
+logarithm."""
+
 FLOOR = 0.005
 """How much of the plain feature difference always shows up in `other`."""
 
@@ -98,9 +102,11 @@ class ScalarHead(Head):
 class AdditiveHead(Head):
     """Amounts of each distortion and of `other`; a context is only how much each counts.
 
-    amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance.
-    `other` has a small share of log(1 + u / threshold) added, so that whatever changes the
-    features changes the distance.
+    amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance, which
+    follows the strength of every kind of change. Evidence of `other` is a share of
+    log(1 + u / knee), 1 for a change that no distortion explains: so `other` follows kinds
+    of change that training never saw. A small share of log(1 + u / threshold) is added to
+    it, so that whatever changes the features changes the distance.
 
     How evidence and u are read from z is up to the kinds of head below.
 
@@ -116,9 +122,20 @@ class AdditiveHead(Head):
         self.register_buffer("threshold", torch.tensor(1.0))
         self.register_buffer("reference", torch.tensor(1.0))
 
+    def read(self, z: Tensor) -> Tensor:
+        """Return amounts [..., K] and the share of `other` [..., 1] as they are read from z."""
+        raise NotImplementedError
+
     def evidence(self, z: Tensor) -> Tensor:
         """Return evidence [..., K + 1] for z [..., D], before it is cut off at 0 and faded."""
-        raise NotImplementedError
+        return self.amounts_of(self.read(z), z)
+
+    def amounts_of(self, shares: Tensor, z: Tensor) -> Tensor:
+        """Turn the share of `other`, last in [..., K + 1], into its amount in pairs of z."""
+        # The unit is what there is to explain: it must not be learned to fit the share.
+        total = self.total(z)[..., None].detach()
+        unit = log_amount(total, OTHER_KNEE * self.reference, self.reference)
+        return torch.cat([shares[..., :-1], shares[..., -1:] * unit], dim=-1)
 
     def set_importances(self, importances: Mapping[str, float]) -> None:
         """Set the context: one importance >= 0 for each of `names`."""
@@ -177,10 +194,10 @@ class ChannelHead(AdditiveHead):
         self.reference.copy_(uniform_distance(z).median())
         self.threshold.copy_(1e-3 * self.reference)
 
-    def evidence(self, z: Tensor) -> Tensor:
+    def read(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
-        evidence: Tensor = self.layers((torch.log1p(z / self.scale) - self.center) / self.spread)
-        return evidence
+        shares: Tensor = self.layers((torch.log1p(z / self.scale) - self.center) / self.spread)
+        return shares
 
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""
@@ -206,10 +223,10 @@ class PairHead(AdditiveHead):
         )
         self.threshold.fill_(self.THRESHOLD)
 
-    def evidence(self, z: Tensor) -> Tensor:
+    def read(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
-        evidence: Tensor = self.layers(z[..., 1:])
-        return evidence
+        shares: Tensor = self.layers(z[..., 1:])
+        return shares
 
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""

@@ -1,9 +1,8 @@
-"""The paper's linear head, for hundreds of rankings at once.
+"""The paper's linear head, for hundreds of rankings at once, or for judged triplets.
 
-distance = sum of w_c z_c with w_c >= 0: one scalar per channel and ranking, on `spatial`
-channel distances of a frozen network. Trained as the authors train it (Pihlgren et al.
-2024 and their code, after LPIPS): a small network judges each triplet from the two
-distances, and the weights learn through it. What differs:
+distance = sum of w_c z_c with w_c >= 0: one scalar per channel and context, on the channel
+distances of a frozen network (Pihlgren et al. 2024 and their code, after LPIPS). The
+objective is one of `dps_train.objectives`. What differs from the authors' training:
 
 * z is drawn once and shared by all rankings, instead of running the network three times
   a triplet and ranking;
@@ -11,7 +10,7 @@ distances, and the weights learn through it. What differs:
   is a triplet;
 * without dropout: here a weight sees a mean over positions, not every position.
 
-Rankings do not influence one another: each has weights and a judge network of its own,
+Rankings do not influence one another: each has weights and an objective of its own,
 from equal starts and on equal batches, so a ranking ends the same in any company.
 """
 
@@ -21,14 +20,14 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dps_train.bank import FeatureDistances
 from dps_train.contexts import Context, pair_table
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.distortions import DISTORTIONS, quantize
+from dps_train.objectives import BETAS, PAIRWISE, exchange, make_objective, rate_factor
 from dps_train.progress import track
 
 CROPS = 600
@@ -36,19 +35,11 @@ DRAWS = 3
 """Of each distortion, of each crop."""
 
 EPOCHS = 10
-ROWS_PER_BATCH = 16
+TRIPLETS_PER_BATCH = 240
 LEARNING_RATE = 1e-3
-BETAS = (0.5, 0.999)
 
-HIDDEN = 32
-SLOPE = 0.2
-"""Of the judge's leaky rectifiers."""
-
-CUSHION = 0.1
-"""Keeps the judge's quotients finite."""
-
-WRONG_WAY_WEIGHT = 10.0
-"""Of the loss that turns a distance round which the judge has learned to read upside down."""
+FEWEST_STEPS = 400
+"""Of training on judged triplets, of which there may be few."""
 
 CONTEXTS_AT_ONCE = 24
 """So many rankings' batches stay in a processor's cache; more are slower."""
@@ -68,7 +59,7 @@ def draw_lin_bank(
     """Compare crops of images with draws of each distortion in the paper's range.
 
     Args:
-        distances: runs the network and compares, by `spatial`.
+        distances: runs the network and compares.
         images: to crop.
         size: side of a crop in pixels.
         generator: draws crops and parameters.
@@ -89,134 +80,120 @@ def draw_lin_bank(
 
 
 def fit_lin(
-    z: Tensor, contexts: Sequence[Context], *, generator: torch.Generator, epochs: int = EPOCHS
+    z: Tensor,
+    contexts: Sequence[Context],
+    *,
+    generator: torch.Generator,
+    objective: str = PAIRWISE,
+    epochs: int = EPOCHS,
 ) -> Tensor:
     """Train a linear head for each of R contexts.
 
     Args:
         z: draws of each distortion [N, K, D].
         contexts: say which pairs are judged, and how.
-        generator: draws the judges' initial weights and the batches.
+        generator: draws the batches, and the initial weights of a judge network.
+        objective: one of `dps_train.objectives.OBJECTIVES`.
         epochs: passes over z.
 
     Returns:
         Weights [R, D] >= 0. A context that orders no two distortions keeps equal ones.
+
+    Raises:
+        UsageError: there is no such objective.
     """
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    parts = pair_table(contexts).split(CONTEXTS_AT_ONCE)
-    return torch.cat([_fit(z, judged, seed, epochs) for judged in track(parts, "lin heads")])
+    seed = _drawn_seed(generator)
+    first, second = PAIRS.T
+    heads = []
+    for judged in track(pair_table(contexts).split(CONTEXTS_AT_ONCE), "lin heads"):
+        second_closer = judged[:, second, first]
+        counted = second_closer | judged[:, first, second]
+        judge = second_closer.float()[:, None].expand(-1, len(z), -1)
+        heads.append(_fit(z, PAIRS, judge, counted, seed, objective, epochs))
+    return torch.cat(heads)
 
 
 def fit_one_lin(
-    z: Tensor, context: Context, *, generator: torch.Generator, epochs: int = EPOCHS
+    z: Tensor,
+    context: Context,
+    *,
+    generator: torch.Generator,
+    objective: str = PAIRWISE,
+    epochs: int = EPOCHS,
 ) -> Tensor:
     """Train a linear head for one context: its weights [D]; see `fit_lin`."""
-    return fit_lin(z, [context], generator=generator, epochs=epochs)[0]
+    return fit_lin(z, [context], generator=generator, objective=objective, epochs=epochs)[0]
 
 
-class Judges(nn.Module):
-    """A small network 5-32-32-1 for each of R contexts: from two distances to a judgement.
-
-    Args:
-        contexts: R.
-        generator: draws the initial weights, the same for each.
-    """
-
-    def __init__(self, contexts: int, generator: torch.Generator) -> None:
-        super().__init__()
-        widths = (5, HIDDEN, HIDDEN, 1)
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        for inputs, outputs in itertools.pairwise(widths):
-            bound = inputs**-0.5
-            for parameters, rows in ((self.weights, inputs), (self.biases, 1)):
-                draw = (torch.rand(rows, outputs, generator=generator) * 2 - 1) * bound
-                parameters.append(nn.Parameter(draw.repeat(contexts, 1, 1)))
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return logits [R, T], > 0 where the second is judged closer.
-
-        Args:
-            first: distances of the first candidates [R, T].
-            second: likewise of the second ones.
-        """
-        values = torch.stack(
-            [
-                first,
-                second,
-                first - second,
-                first / (second + CUSHION),
-                second / (first + CUSHION),
-            ],
-            dim=2,
-        )
-        last = len(self.weights) - 1
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            values = torch.baddbmm(bias, values, weight)
-            if number < last:
-                values = F.leaky_relu(values, SLOPE)
-        return values[:, :, 0]
-
-
-def lin_loss(
-    judges: Judges, first: Tensor, second: Tensor, judge: Tensor, counted: Tensor
+def fit_lin_to_triplets(
+    first: Tensor,
+    second: Tensor,
+    judge: Tensor,
+    *,
+    generator: torch.Generator,
+    objective: str = PAIRWISE,
 ) -> Tensor:
-    """Return the authors' objective, summed over contexts.
-
-    Binary cross-entropy of the judges' answers; and where a batch's 2AFC is 0.5 or less,
-    ten times that of sigmoid(d0 - d1), because a judge can as well learn to read a
-    distance that is the wrong way round.
+    """Train a linear head on judged triplets.
 
     Args:
-        judges: one network a context.
-        first: distances of the first candidates [R, T].
+        first: z of the first candidates [T, D].
         second: likewise of the second ones.
-        judge: 1 where the second should be closer, else 0 [R, T].
-        counted: whether the context orders the two at all [R, T].
+        judge: in [0, 1]: 0 where the first is closer, 1 where the second is [T].
+        generator: draws the batches, and the initial weights of a judge network.
+        objective: one of `dps_train.objectives.OBJECTIVES`.
+
+    Returns:
+        Weights [D] >= 0.
+
+    Raises:
+        UsageError: there is no such objective.
     """
-    count = counted.sum(dim=1).clamp(min=1)
-
-    def mean(values: Tensor) -> Tensor:
-        return torch.where(counted, values, 0).sum(dim=1) / count
-
-    difference = first - second
-    with torch.no_grad():
-        agreed = torch.where(difference == 0, 0.5, ((difference > 0) == (judge > 0.5)).float())
-        wrong_way = mean(agreed) <= 0.5
-    answers, direct = (
-        mean(F.binary_cross_entropy_with_logits(logits, judge, reduction="none"))
-        for logits in (judges(first, second), difference)
-    )
-    return (answers + WRONG_WAY_WEIGHT * wrong_way * direct).sum()
+    z = torch.stack([first, second], dim=1)
+    pairs = torch.tensor([[0, 1]])
+    counted = torch.ones(1, 1, dtype=torch.bool)
+    epochs = max(EPOCHS, -(-FEWEST_STEPS * TRIPLETS_PER_BATCH // len(z)))
+    seed = _drawn_seed(generator)
+    return _fit(z, pairs, judge[None, :, None].float(), counted, seed, objective, epochs)[0]
 
 
-def _fit(z: Tensor, judged: Tensor, seed: int, epochs: int) -> Tensor:
-    """Train weights [R, D] for contexts that judge pairs [R, K, K]."""
+def _fit(
+    z: Tensor,
+    pairs: Tensor,
+    judge: Tensor,
+    counted: Tensor,
+    seed: int,
+    objective: str,
+    epochs: int,
+) -> Tensor:
+    """Train weights [R, D] on pairs of the candidates of each row.
+
+    Args:
+        z: of C candidates a row [N, C, D].
+        pairs: which candidates are compared [P, 2].
+        judge: of each pair [R, N, P].
+        counted: which pairs a context judges [R, P].
+        seed: of batches and initial weights.
+        objective: its name.
+        epochs: passes over the rows.
+    """
     generator = torch.Generator().manual_seed(seed)
-    contexts, channels = len(judged), z.shape[-1]
+    contexts, channels = len(judge), z.shape[-1]
     weights = torch.full((contexts, channels), channels**-0.5, requires_grad=True)
-    judges = Judges(contexts, generator)
-    optimizer = torch.optim.Adam([weights, *judges.parameters()], lr=LEARNING_RATE, betas=BETAS)
-    steps = epochs * -(-len(z) // ROWS_PER_BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, 2 * (1 - step / steps))
-    )
+    loss_of = make_objective(objective, contexts, generator)
+    optimizer = torch.optim.Adam([weights, *loss_of.parameters()], lr=LEARNING_RATE, betas=BETAS)
+    rows_per_batch = TRIPLETS_PER_BATCH // len(pairs)
+    steps = epochs * -(-len(z) // rows_per_batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps))
     for _ in range(epochs):
-        for rows in torch.randperm(len(z), generator=generator).split(ROWS_PER_BATCH):
+        for rows in torch.randperm(len(z), generator=generator).split(rows_per_batch):
             distances = (weights @ z[rows].flatten(0, 1).T).unflatten(1, (len(rows), -1))
-            # Either may come first, so that no judge can learn the answer by heart.
-            swapped = torch.rand(len(rows), len(PAIRS), generator=generator) < 0.5
-            first = torch.where(swapped, PAIRS[:, 1], PAIRS[:, 0]).flatten()
-            second = torch.where(swapped, PAIRS[:, 0], PAIRS[:, 1]).flatten()
-            row = torch.arange(len(rows)).repeat_interleave(len(PAIRS))
-            judge = judged[:, second, first]
-            loss = lin_loss(
-                judges,
-                distances[:, row, first],
-                distances[:, row, second],
-                judge.float(),
-                judge | judged[:, first, second],
+            triplets = exchange(
+                distances[:, :, pairs[:, 0]].flatten(1),
+                distances[:, :, pairs[:, 1]].flatten(1),
+                judge[:, rows].flatten(1),
+                torch.rand(len(rows) * len(pairs), generator=generator) < 0.5,
             )
+            loss = loss_of(*triplets, counted.repeat(1, len(rows)))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -224,3 +201,7 @@ def _fit(z: Tensor, judged: Tensor, seed: int, epochs: int) -> Tensor:
             with torch.no_grad():
                 weights.clamp_(min=0)
     return weights.detach()
+
+
+def _drawn_seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**62, (1,), generator=generator))

@@ -160,10 +160,11 @@ def read_manifest(folder: Path) -> RunManifest:
     try:
         raw = json.loads((folder / MANIFEST).read_bytes())
         version = raw.get("format") if isinstance(raw, dict) else None
-        if type(version) is int and version > FORMAT_VERSION:
+        if type(version) is int and version != FORMAT_VERSION:
+            newer = version > FORMAT_VERSION
             raise RunError(
-                f"{folder} has run format {version}, this version reads up to {FORMAT_VERSION}: "
-                "upgrade dps-toolkit"
+                f"{folder} has run format {version}, this version reads {FORMAT_VERSION}: "
+                + ("upgrade dps-toolkit" if newer else "train it again")
             )
         return msgspec.convert(raw, RunManifest)
     except (ValueError, RecursionError, OSError) as error:

@@ -8,8 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dps_infer.manifest import MetricInfo
 from dps_train.distortions import DISTORTIONS
 from dps_train.evaluate import Measures
+from dps_train.people import People
+from dps_train.training import Agreement
 
 CORRELATION = (
     "named: share of draws whose own amount is the largest\n"
@@ -26,7 +29,10 @@ def print_measures(measures: Measures) -> None:
 
 
 def print_heads(measured: Mapping[str, Measures]) -> None:
-    """Print the measures of several heads side by side, one column a head."""
+    """Print the measures of several heads side by side, one column a head.
+
+    What no head has a value for is left out.
+    """
     first, *_ = measured.values()
     table = Table(
         "measure",
@@ -41,12 +47,63 @@ def print_heads(measured: Mapping[str, Measures]) -> None:
     rows = [[*_score_rows(measures), *_mark_rows(measures)] for measures in measured.values()]
     last = ""
     for columns in zip(*rows, strict=True):
+        if all(value is None for _, _, value, _ in columns):
+            continue
         measure, of, _, good = columns[0]
         if measure != last:
             table.add_section()
         last = measure
         table.add_row(measure, of, *(_shown(value) for _, _, value, _ in columns), good)
     _console().print(table)
+
+
+def print_people(people: People) -> None:
+    """Print how far a metric agrees with the judgements that were given."""
+    table = Table(
+        "people's judgements",
+        "of",
+        "score",
+        "at most",
+        caption="2AFC: share of judges who find the same candidate closer\n"
+        "JND: how well the distance tells pairs that people took for the same (mAP)",
+        box=box.SIMPLE,
+    )
+    if people.bapps is not None:
+        kinds = (
+            ("2AFC", people.bapps.two_afc, people.bapps.two_afc_mean),
+            ("JND", people.bapps.jnd, people.bapps.jnd_mean),
+        )
+        for kind, splits, mean in kinds:
+            if mean is not None:
+                for split, score in {**splits, "mean": mean}.items():
+                    table.add_row(f"BAPPS, {kind}", split, _shown(score), "")
+                table.add_section()
+    if people.triplets is not None:
+        of = f"{people.triplets.triplets} triplets"
+        values = (people.triplets.agreement, people.triplets.ceiling)
+        table.add_row("2AFC", of, *map(_shown, values))
+    _console().print(table)
+
+
+def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
+    """Print how often the metric agrees with people, and what matters to them."""
+    table = Table(
+        "agreement with people",
+        "before",
+        "after",
+        "at most",
+        title=f"{agreement.triplets} held-out triplets",
+        caption="share of judges who find the same candidate closer",
+        box=box.SIMPLE,
+    )
+    values = (agreement.before, agreement.after, agreement.ceiling)
+    table.add_row("2AFC", *(f"{value:.4f}" for value in values))
+    _console().print(table)
+    if info.importances is not None and len(info.importances) > 1:
+        importances = Table("amount", "importance", box=box.SIMPLE)
+        for name, value in info.importances.items():
+            importances.add_row(name, f"{value:.3f}")
+        _console().print(importances)
 
 
 def print_distortions() -> None:
@@ -84,9 +141,14 @@ def _score_rows(measures: Measures) -> list[Row]:
     rows: list[Row] = [
         (name, which, getattr(spread, which, None), "the ceiling" if name == "score" else "")
         for name, spread in spreads
-        for which in ("mean", "min", "max")
+        for which in _several(measures)
     ]
     return [*rows, ("improved", "rankings", measures.improved, "1")]
+
+
+def _several(measures: Measures) -> tuple[str, ...]:
+    """Return what to show of a measure over rankings: of a single one, there is but the mean."""
+    return ("mean", "min", "max") if measures.rankings > 1 else ("mean",)
 
 
 def _mark_rows(measures: Measures) -> list[Row]:
@@ -112,34 +174,32 @@ def _shown(value: float | None) -> str:
 
 def _score_table(measures: Measures) -> Table:
     several = measures.rankings > 1
+    columns = {
+        "unadapted": (measures.baseline, measures.baseline_pairs),
+        "adapted": (measures.score, measures.pairs),
+        "noise ceiling": (measures.ceiling, measures.ceiling_pairs),
+    }
+    # A context file does not tell the unadapted distance.
+    known = {name: column for name, column in columns.items() if column[0] is not None}
     table = Table(
         "closer",
         "farther",
-        "unadapted",
-        "adapted",
-        "noise ceiling",
+        *known,
         title=f"2AFC on {measures.images} held-out images"
         + (f", {measures.rankings} rankings" if several else ""),
         caption="share of image pairs that the metric orders as the context says",
         box=box.SIMPLE,
     )
-    for pair, score in measures.pairs.items():
+    for pair in measures.pairs:
         less, _, more = pair.partition(">")
-        table.add_row(
-            less,
-            more,
-            f"{measures.baseline_pairs[pair]:.3f}",
-            f"{score:.3f}",
-            f"{measures.ceiling_pairs[pair]:.3f}",
-        )
+        values = (pairs[pair] for _, pairs in known.values() if pairs is not None)
+        table.add_row(less, more, *(f"{value:.3f}" for value in values))
     table.add_section()
-    rows = ("mean", "min", "max") if several else ("mean",)
-    for row in rows:
-        spreads = (measures.baseline, measures.score, measures.ceiling)
+    for row in _several(measures):
         table.add_row(
             f"all pairs{f', {row}' if several else ''}",
             "",
-            *(f"[bold]{getattr(spread, row):.3f}[/bold]" for spread in spreads),
+            *(f"[bold]{getattr(spread, row):.3f}[/bold]" for spread, _ in known.values()),
         )
     return table
 
@@ -155,6 +215,8 @@ def _metric_table(measures: Measures) -> Table:
     )
     last = ""
     for measure, of, value, good in _mark_rows(measures):
+        if value is None:
+            continue
         if measure != last:
             table.add_section()
         last = measure

@@ -7,15 +7,19 @@ leave a context file side by side (`OUTPUTS`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from dps_infer import motion
 from dps_infer.contract import TILES, output_name
 from dps_infer.manifest import Views
+from dps_infer.motion import Motions
 from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
 from dps_infer.views import View
+from dps_train.description import distortion_infos
 from dps_train.metric import Metric, shares, spread
 
 DEFAULT = "both"
@@ -67,13 +71,55 @@ def aggregate(tiles: Tensor) -> Tensor:
     return tiles.pow(3).mean(dim=(1, 2)).pow(1 / 3)
 
 
-def combine(whole: Tensor, tiles: Tensor) -> Tensor:
+def combine(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions | None) -> Tensor:
     """Return amounts [N, A] for both views together; see `dps_infer.tiling.combine`."""
+    if among is not None:
+        tiles = without_motion(whole, tiles, across, among)
     more = tiles[:, :-1] - whole[:, :-1]
     other_whole = whole[:, -1:] - more.clamp(min=0).sum(dim=1, keepdim=True)
     other_tiles = tiles[:, -1:] - (-more).clamp(min=0).sum(dim=1, keepdim=True)
     other = torch.maximum(other_whole, other_tiles).clamp(min=0)
     return torch.cat([torch.maximum(whole[:, :-1], tiles[:, :-1]), other], dim=1)
+
+
+def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions) -> Tensor:
+    """Free tiles [N, A] of motion; see `dps_infer.motion.without_motion`."""
+    strengths = [
+        threshold
+        * torch.expm1(
+            amounts[:, column].clamp(max=motion.LARGEST) * math.log1p(reference / threshold)
+        )
+        for amounts in (whole, tiles)
+        for column, threshold, reference in zip(
+            among.columns, among.thresholds, among.references, strict=True
+        )
+    ]
+    turn, moved, enlarged, _, own, _ = strengths
+    moving = torch.maximum(
+        across * (moved + turn * (math.pi / 360) + enlarged / 4), motion.TRUST * own
+    )
+    fade = ((moving - motion.FAINT) / (motion.FULL - motion.FAINT)).clamp(0, 1)
+    turned, shifted, zoomed = (whole[:, column] for column in among.columns)
+    largest = torch.maximum(torch.maximum(turned, shifted), zoomed)
+    share = (shifted + motion.EVEN) / (largest + motion.EVEN)
+    _, threshold, _ = among.thresholds
+    _, reference, _ = among.references
+    shift = torch.log1p(own / across / threshold) / math.log1p(reference / threshold)
+    columns = list((tiles * (1 - fade)[:, None]).unbind(dim=1))
+    for column in among.columns:
+        columns[column] = torch.zeros_like(fade)
+    columns[among.columns[1]] = shift * (1 - fade * (1 - share))
+    return torch.stack(columns, dim=1)
+
+
+def tiles_across(images: Tensor, side: int) -> Tensor:
+    """Return `dps_infer.tiling.tiles_across` of images [N, H, W, 3], as a tensor."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    height, width = (
+        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
+        for line in (images[0, :, 0, 0], images[0, 0, :, 0])
+    )
+    return ((height * width).sqrt() / side).clamp(min=1)
 
 
 def cut_tiles(images: Tensor, side: int) -> Tensor:
@@ -106,6 +152,7 @@ class ViewedMetric(nn.Module):
         super().__init__()
         self.metric = metric
         self.side = tile_side(metric)
+        self.motions = motion.motions(metric.head.names, distortion_infos())
 
     def forward(
         self, reference: Tensor, distorted: Tensor, importance: Tensor
@@ -124,6 +171,7 @@ class ViewedMetric(nn.Module):
         amounts, where = self.metric.read(reference, distorted)
         tiled = self.tiled(reference, distorted)
         from_tiles = aggregate(tiled.amounts)
+        across = tiles_across(distorted, self.side)
         # Roots: a map is looked at, and weak places should be seen beside strong ones.
         per_tile = (tiled.amounts @ importance).sqrt()
         where_tiles = tiled.shares * per_tile.repeat_interleave(
@@ -133,7 +181,7 @@ class ViewedMetric(nn.Module):
         for view, places in (
             (amounts, where),
             (from_tiles, where_tiles),
-            (combine(amounts, from_tiles), where_tiles),
+            (combine(amounts, from_tiles, across, self.motions), where_tiles),
         ):
             distance = view @ importance
             outputs += [distance, view, distance[:, None, None] * shares(places)]

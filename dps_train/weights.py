@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors
@@ -10,8 +11,12 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from dps_infer.errors import DpsError
+from dps_infer.files import sha256_file
+from dps_infer.manifest import WeightsInfo
 
-SHOWN_KEYS = 6
+UNKNOWN_LICENCE = "unknown: see its source"
+
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 class WeightsError(DpsError):
@@ -29,10 +34,35 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}): "
-            "convert the weights with safetensors.torch.save_file"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a safetensors file says about itself; see `read_weights` for the errors."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def weights_info(path: Path) -> WeightsInfo:
+    """Say where weights in a safetensors file come from and what allows their use.
+
+    The file's metadata may state `source` and `licence` (or `license`); else the source is
+    the file's name.
+    """
+    stated = {key: " ".join(value.split()) for key, value in read_metadata(path).items()}
+    return WeightsInfo(
+        source=stated.get("source") or path.name,
+        sha256=sha256_file(path),
+        licence=stated.get("licence") or stated.get("license") or UNKNOWN_LICENCE,
+    )
+
+
+def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under today's names: torchvision's DenseNet files keep ``norm.1.weight``."""
+    return {OLD_DENSENET.sub(r"\1\2", key): value for key, value in weights.items()}
 
 
 def load_strictly(
@@ -47,7 +77,7 @@ def load_strictly(
         ignorable: keys that may be there as well (a classifier that the trunk left out).
 
     Raises:
-        WeightsError: names the missing and the surplus keys and the wrong shapes.
+        WeightsError: names every missing and surplus key and every wrong shape.
     """
     expected = module.state_dict()
     # Older files lack these counters, which inference never reads.
@@ -60,7 +90,7 @@ def load_strictly(
         if key in weights and weights[key].shape != value.shape
     ]
     faults = [
-        f"{title}: {_some(entries)}"
+        f"{title}: {', '.join(entries)}"
         for title, entries in (("missing", missing), ("surplus", surplus), ("shapes", shapes))
         if entries
     ]
@@ -71,8 +101,8 @@ def load_strictly(
     )
 
 
-def _some(entries: list[str]) -> str:
-    """List a few entries, and say how many more there are."""
-    shown = ", ".join(entries[:SHOWN_KEYS])
-    more = len(entries) - SHOWN_KEYS
-    return f"{shown} and {more} more" if more > 0 else shown
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}): "
+        "convert the weights with safetensors.torch.save_file"
+    )

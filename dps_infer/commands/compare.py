@@ -1,19 +1,29 @@
-"""``dps-infer compare``: how different two images are."""
+"""``dps-infer compare``: how different images are from a reference."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dps_infer import command
 from dps_infer.command import DebugOption
+from dps_infer.commands.maps import (
+    LegendOption,
+    MapOption,
+    MapPartOption,
+    MapStyle,
+    OverlayOption,
+    plan_maps,
+    write_maps,
+)
 from dps_infer.commands.options import (
     ABOVE,
     ContextsOption,
     DeviceOption,
+    ForceOption,
     ImportancesOption,
     RankingsOption,
     ResizeOption,
@@ -22,26 +32,38 @@ from dps_infer.commands.options import (
     ViewOption,
     open_contexts,
 )
+from dps_infer.commands.remarks import tell
 from dps_infer.devices import Device
-from dps_infer.errors import UsageError
 
-NAME = "dps-infer"
+if TYPE_CHECKING:
+    from dps_infer.context import Comparison, Context
+    from dps_infer.listing import Thresholds
 
 
 def compare(
     reference: Annotated[
         Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
     ],
-    distorted: Annotated[
-        Path, typer.Argument(metavar="DISTORTED", help="The image that may be different.")
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(metavar="CANDIDATE", help="The images that may be different."),
     ],
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
     view: ViewOption = None,
+    map_file: MapOption = None,
+    overlay: OverlayOption = False,
+    legend: LegendOption = False,
+    map_part: MapPartOption = None,
+    force: ForceOption = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
+        typer.Option(
+            "--json",
+            help="Print JSON, with every digit, instead of words: one object for one candidate "
+            "in one context, otherwise an array of such objects, candidate by candidate.",
+        ),
     ] = False,
     threshold: ThresholdOption = None,
     device: DeviceOption = Device.auto,
@@ -49,37 +71,70 @@ def compare(
     resize: ResizeOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Compare two images: how different, and what the difference is made of.
+    """Compare images with a reference: how different, and what the difference is made of.
 
     The distance is 0 for identical images, and larger for what the context calls more
-    different. It is followed by its parts, by how it compares with the distortions that
-    the context was calibrated on, and by the context itself. Results go to stdout,
-    everything else to stderr.
+    different. It is followed by its parts and, for one candidate in one context, by how it
+    compares with the distortions that the context was calibrated on. Several candidates
+    are a row each, several contexts a column each. Results go to stdout, everything else to
+    stderr.
     """
     contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
-    if len(contexts) > 1:
-        raise UsageError("one context at a time")
-    from dps_infer.reading import describe, record
+    style = MapStyle(overlay=overlay, legend=legend, part=map_part)
+    plan = plan_maps(map_file, style, candidates, list(contexts), force=force)
+    from dps_infer.acceptance import resolve_thresholds
+    from dps_infer.candidates import compare_candidates
+    from dps_infer.listing import any_above
+    from dps_infer.reading import record
 
-    (loaded,) = contexts.values()
-    comparison = loaded.compare(reference, distorted, view=view, resize=resize)
-    if loaded.remark is not None:
-        command.say(NAME, f"note: {loaded.remark}")
-    for note in comparison.notes:
-        command.say(NAME, f"note: {note}")
-    seen = "" if comparison.view is None else f", view: {comparison.view}"
-    command.say(NAME, f"computed by {loaded.provider}, CPU threads: {loaded.threads}{seen}")
-    if as_json:
-        result = record(
-            comparison,
-            loaded,
-            reference=str(reference),
-            distorted=str(distorted),
-            threshold=threshold,
+    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    results = compare_candidates(
+        reference, candidates, contexts, view=view, resize=resize, with_map=bool(plan)
+    )
+    if plan:
+        write_maps(
+            plan, style, reference, candidates, results, contexts, resize=resize, force=force
         )
-        typer.echo(json.dumps(result, indent=2, allow_nan=False))
+    tell(contexts, results)
+    if as_json:
+        records = [
+            {
+                **record(
+                    comparison,
+                    contexts[label],
+                    str(reference),
+                    str(candidate),
+                    label=label,
+                    threshold=thresholds[label],
+                ),
+                "map": str(plan[number, label]) if plan else None,
+            }
+            for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
+            for label, comparison in comparisons.items()
+        ]
+        shown = records[0] if len(records) == 1 else records
+        typer.echo(json.dumps(shown, indent=2, allow_nan=False))
     else:
-        for line in describe(comparison, loaded, threshold=threshold):
-            typer.echo(command.one_line(line))
-    if threshold is not None and comparison.distance > threshold:
+        for line in _words(candidates, results, contexts, thresholds):
+            typer.echo(line)
+    if any_above(results, thresholds):
         raise typer.Exit(ABOVE)
+
+
+def _words(
+    candidates: list[Path],
+    results: list[dict[str, Comparison]],
+    contexts: dict[str, Context],
+    thresholds: Thresholds,
+) -> list[str]:
+    from dps_infer.listing import table, verdicts
+    from dps_infer.reading import describe
+
+    if len(candidates) == len(contexts) == 1:
+        ((label, context),) = contexts.items()
+        lines = describe(results[0][label], context, threshold=thresholds[label])
+        return [command.one_line(line) for line in lines]
+    names = [[command.one_line(str(candidate))] for candidate in candidates]
+    rows = list(zip(names, results, strict=True))
+    lines = table(["candidate"], rows, contexts, thresholds=thresholds)
+    return [command.printable(line) for line in (*lines, *verdicts(results, thresholds))]

@@ -18,14 +18,26 @@ if TYPE_CHECKING:
 ABOVE = 3
 """Exit code: a distance is above the threshold."""
 
+SOME_FAILED = 4
+"""Exit code: some of many pairs have an error; all others are scored."""
+
 EXIT_CODES = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
     "2 wrong usage; 3 the distance is above --threshold."
 )
 
 
-def _check_threshold(value: float | None) -> float | None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
+def _check_threshold(value: str | None) -> str | None:
+    """Refuse what is no number, no ``auto`` and no name of a threshold file."""
+    if value is None or value == "auto" or value.lower().endswith(".json"):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected a number, auto, or a threshold file (.json), got {value!r}"
+        ) from None
+    if not (math.isfinite(number) and number >= 0):
         raise typer.BadParameter(f"expected a finite number >= 0, got {value}")
     return value
 
@@ -68,10 +80,12 @@ ViewOption = Annotated[
     ),
 ]
 ThresholdOption = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        metavar="NUMBER",
-        help="Leave with exit code 3 if the distance is above this number.",
+        metavar="NUMBER|auto|FILE",
+        help="Leave with exit code 3 if the distance is above this number; auto takes it from "
+        "the file that dps-infer calibrate wrote beside the context file, and FILE.json from "
+        "that one.",
         callback=_check_threshold,
     ),
 ]

@@ -30,7 +30,8 @@ from dps_train.description import metric_info
 from dps_train.distortions import NAMES
 from dps_train.metric import Metric
 from dps_train.runs import load_run, save_run
-from dps_train.training import SCRATCH, Settings, train
+from dps_train.settings import FROM_SCRATCH, Settings
+from dps_train.training import train
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def run_folder(stand_ins: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
     settings = Settings(
         context=ranking_context(parse_ranking("3,1=5,0", NAMES)),
         data=str(write_images(base / "images")),
-        start=SCRATCH,
+        start=FROM_SCRATCH,
         pairs=1000,
         epochs=3,
         device="cpu",

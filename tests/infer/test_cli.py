@@ -48,21 +48,22 @@ def test_compare_as_json(cli, pair, context_path):
     record = outcome.record
     assert list(record) == [
         "reference",
-        "distorted",
-        "distance",
+        "candidate",
         "identical",
+        "notes",
+        "distance",
         "amounts",
         "parts",
         "percentiles",
-        "view",
+        "threshold",
+        "above",
         "context",
         "provider",
         "threads",
-        "notes",
-        "threshold",
-        "above",
+        "view",
+        "map",
     ]
-    assert record["reference"] == str(pair[0])
+    assert (record["reference"], record["candidate"]) == (str(pair[0]), str(pair[1]))
     assert record["distance"] == float(np.float32(record["distance"]))
     assert record["distance"] == pytest.approx(64 / 255, rel=1e-6)
     assert record["provider"] == "CPUExecutionProvider"
@@ -125,7 +126,7 @@ def test_resize(cli, tmp_path, pair, photo, context_path):
         ["--threads", "0"],
         ["--device", "tpu"],
         ["--no-such-option"],
-        ["surplus.png"],
+        ["--overlay"],
     ],
 )
 def test_wrong_usage(cli, pair, context_path, arguments):
@@ -178,6 +179,7 @@ def test_importances_need_no_file(cli, pair, embedded):
     record = outcome.record
     assert record["distance"] == pytest.approx(2 * 64 / 255, rel=1e-6)
     assert record["context"] == {
+        "label": "color-0.1_blur-2",
         "name": "universal",
         "sha256": hashlib.sha256(embedded.read_bytes()).hexdigest(),
         "ranking": None,

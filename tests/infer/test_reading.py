@@ -142,13 +142,7 @@ def test_a_universal_file_is_described_by_the_context_that_it_was_given(universa
 @given(st.floats(0, 1e6, width=32))
 def test_records_keep_every_digit(context, distance):
     result = comparison(distance)
-    written = record(
-        result,
-        context,
-        reference="a",
-        distorted="b",
-        threshold=0.1,
-    )
+    written = record(result, context, "a", "b", threshold=0.1)
     read = json.loads(json.dumps(written))
     assert read["context"].pop("ranking") == [["color"], ["rotate"], ["blur"]]
     written["context"].pop("ranking")

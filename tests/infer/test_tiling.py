@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dps_infer import Context, embedded, tiling
+from dps_infer.manifest import DistortionInfo
+from dps_infer.motion import motions, without_motion
 from dps_infer.views import View
+
+DISTORTIONS = [
+    DistortionInfo(
+        name=name, parameter="", range=(0, 1), strength="", threshold=low, reference=high
+    )
+    for name, low, high in (("rotate", 3, 90), ("translate", 0.02, 0.25), ("zoom", 0.03, 0.5))
+]
 
 needs_embedded = pytest.mark.skipif(
     not embedded.UNIVERSAL.is_file(), reason="the package has no universal file yet"
@@ -33,6 +42,65 @@ def test_amounts_of_tiles_are_put_together():
     assert tiling.aggregate(tiles)[0] == pytest.approx([2 ** (1 / 3), 0.5 ** (1 / 3), 0.0])
     even = np.full((1, 3, 2, 3), 0.7, np.float32)
     assert tiling.aggregate(even)[0] == pytest.approx([0.7] * 3)
+
+
+# --- motion ---------------------------------------------------------------------------
+
+AMOUNTS = ("rotate", "translate", "darken", "color", "blur", "zoom", "other")
+WHOLE = np.zeros((1, 7), np.float32)
+ACROSS = 16.0
+
+
+def freed(tiles: np.ndarray, whole: np.ndarray = WHOLE) -> dict[str, float]:
+    (result,) = without_motion(whole, tiles, ACROSS, motions(AMOUNTS, DISTORTIONS))
+    return dict(zip(AMOUNTS, result.tolist(), strict=True))
+
+
+def row(**amounts: float) -> np.ndarray:
+    return np.array([[amounts.get(name, 0) for name in AMOUNTS]], np.float32)
+
+
+def test_without_motion_tiles_count_fully_but_for_their_own_turns():
+    seen = freed(row(blur=0.7, color=0.3, other=0.2, rotate=0.5, zoom=0.4))
+    assert seen == pytest.approx({**row_of(0), "blur": 0.7, "color": 0.3, "other": 0.2})
+
+
+def test_a_shift_in_tiles_is_a_fraction_of_the_image():
+    seen = freed(row(translate=1.0))
+    # The reference, a quarter of a tile, is a quarter of a sixteenth of the image.
+    expected = np.log1p(0.25 / 16 / 0.02) / np.log1p(0.25 / 0.02)
+    assert seen["translate"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("motion", ["rotate", "translate", "zoom"])
+def test_where_the_whole_has_moved_tiles_say_nothing_more(motion):
+    tiles = row(rotate=1, translate=1, darken=1, color=1, blur=1, zoom=1, other=3)
+    seen = freed(tiles, row(**{motion: 1.0}))
+    for name in AMOUNTS:
+        if name != "translate":
+            assert seen[name] == 0, name
+    alone = freed(row(translate=1.0))["translate"]
+    share = 1 if motion == "translate" else 0.05 / 1.05
+    assert seen["translate"] == pytest.approx(share * alone)
+
+
+def test_the_more_the_whole_has_moved_the_less_tiles_count():
+    tiles = row(blur=1.0)
+    seen = [freed(tiles, row(translate=t))["blur"] for t in np.linspace(0, 0.3, 30)]
+    assert seen[0] == 1
+    assert seen[-1] == 0
+    assert np.all(np.diff(seen) <= 0)
+
+
+def test_a_metric_without_amounts_of_motion_is_left_alone():
+    assert motions(("other",), DISTORTIONS) is None
+    assert motions(("translate", "other"), DISTORTIONS) is None
+    tiles = row(other=3)
+    assert np.array_equal(without_motion(WHOLE, tiles, ACROSS, None), tiles)
+
+
+def row_of(value: float) -> dict[str, float]:
+    return dict.fromkeys(AMOUNTS, value)
 
 
 @pytest.fixture(scope="module")

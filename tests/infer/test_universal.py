@@ -99,7 +99,7 @@ def test_a_file_with_views_gives_its_default_where_none_is_named(universal, phot
 def test_a_batch_is_its_pairs_whatever_the_runs(universal, photo, monkeypatch):
     pair = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo] * 3)
     whole = [universal.compare_batch(*pair, view=view, with_map=True) for view in VIEWS]
-    monkeypatch.setattr("dps_infer.context.PIXELS_A_RUN", 1)
+    monkeypatch.setattr("dps_infer.grouping.PIXELS_A_RUN", 1)
     for view, results in zip(VIEWS, whole, strict=True):
         alone = universal.compare_batch(*pair, view=view, with_map=True)
         for one, other in zip(alone, results, strict=True):

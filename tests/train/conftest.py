@@ -20,7 +20,8 @@ from dps_train import embedded, universal
 from dps_train.contexts import ranking_context
 from dps_train.distortions import NAMES
 from dps_train.runs import save_run
-from dps_train.training import SCRATCH, Settings, Trained, train
+from dps_train.settings import FROM_SCRATCH, Settings
+from dps_train.training import Trained, train
 
 REAL_WEIGHTS = (embedded.WEIGHTS, universal.WEIGHTS)
 
@@ -78,7 +79,7 @@ def trained(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
 @pytest.fixture(scope="session")
 def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
     with instead_of_the_real(stand_ins):
-        return train(dataclasses.replace(tiny_settings, start=SCRATCH), "tiny")
+        return train(dataclasses.replace(tiny_settings, start=FROM_SCRATCH), "tiny")
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ def test_it_follows_its_generator(distances, images, bank):
     for field in dataclasses.fields(bank):
         name = field.name
         assert torch.equal(getattr(again, name), getattr(bank, name))
-        assert not torch.equal(getattr(other, name), getattr(bank, name))
+        # What is of other kinds follows from the place in a family alone.
+        assert name == "other" or not torch.equal(getattr(other, name), getattr(bank, name))
 
 
 def test_it_may_be_larger_than_a_batch_and_need_not_fill_one(distances, images):

@@ -14,13 +14,13 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
-from train_helpers import COUNT, TINY, strict_json, write_images
+from train_helpers import TINY, strict_json, write_images
 
-from dps_train.cli import PAIRS, Start
+from dps_train.commands.train import PAIRS, Start
 from dps_train.distortions import NAMES
 from dps_train.heads import ChannelHead, PairHead
 from dps_train.runs import MANIFEST, RunError, load_run, newest_run
-from dps_train.training import Settings
+from dps_train.settings import Settings
 from dps_train.universal import load_universal
 
 WITH_STAND_INS = """
@@ -458,65 +458,3 @@ def test_an_image_that_cannot_be_read(cli, tmp_path):
     assert str(tmp_path / "none.png") in outcome.error_line
     assert outcome.code == 1
     assert list(tmp_path.iterdir()) == []
-
-
-# --- evaluate -------------------------------------------------------------------------
-
-
-def test_evaluate_in_the_runs_own_context(cli, run_folder, images_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    report = tmp_path / "measures.json"
-    arguments = ("evaluate", run_folder, "--data", images_folder, "--json", report)
-    outcome = cli(*arguments, "--seed", 4)
-    assert outcome.code == 0, outcome.err
-    assert "unadapted" in outcome.out
-    measures = strict_json(report.read_text())
-    assert measures["rankings"] == 1
-    assert measures["seed"] == 4
-    assert measures["images"] == 6
-    assert set(measures["pairs"]) == {
-        "color>translate", "color>zoom", "color>rotate", "translate>rotate", "zoom>rotate",
-    }  # fmt: skip
-    assert "exists already" in cli(*arguments).error_line
-    first = report.read_bytes()
-    assert cli(*arguments, "--seed", 4, "--force").code == 0
-    assert report.read_bytes() == first
-
-
-def test_evaluate_in_many_contexts_of_the_newest_run(cli, run_folder, images_folder, monkeypatch):
-    monkeypatch.chdir(run_folder.parents[1])
-    outcome = cli("evaluate", "--data", images_folder, "--rankings", "all", "--json", "all.json")
-    assert outcome.code == 0, outcome.err
-    measures = strict_json(Path("all.json").read_text())
-    assert measures["rankings"] == 720
-    assert len(measures["pairs"]) == 30
-    assert measures["score"]["min"] < measures["score"]["mean"] < measures["score"]["max"]
-    # Over all rankings, each pair is judged both ways equally often.
-    assert measures["baseline"]["mean"] == pytest.approx(0.5, abs=1e-6)
-
-
-def test_evaluate_the_embedded_metric(cli, images_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    arguments = ("evaluate", "embedded", "--data", images_folder)
-    outcome = cli(*arguments, "--json", "all.json")
-    assert outcome.code == 0, outcome.err
-    assert "20 rankings" in outcome.out
-    measures = strict_json(Path("all.json").read_text())
-    assert measures["rankings"] == 20
-    assert measures["images"] == COUNT
-    assert set(measures["named"]) == set(NAMES)
-    assert cli(*arguments, "--rankings", 7, "--json", "few.json").code == 0
-    assert strict_json(Path("few.json").read_text())["rankings"] == 7
-
-
-def test_evaluate_what_is_no_run(cli, run_folder, images_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path / "runs")
-    assert "holds no run" in cli("evaluate", "--data", images_folder).error_line
-    assert "no run folder" in cli("evaluate", tmp_path / "none").error_line
-    (run_folder / "metrics.json").unlink()
-    report = tmp_path / "measures.json"
-    outcome = cli("evaluate", run_folder, "--data", images_folder, "--json", report)
-    assert "lacks metrics.json" in outcome.error_line
-    assert outcome.code == 1
-    assert not report.exists()

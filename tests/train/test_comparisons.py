@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
 from train_helpers import seeded
 
+from dps_export.freeze import OPSET
 from dps_train.comparisons import (
     COMPARISONS,
     Comparison,
@@ -156,6 +163,49 @@ def test_a_different_number_of_layers_is_an_error():
     comparison = Comparison()
     with pytest.raises(ValueError, match=r"shorter|longer"):
         comparison([maps(0, 1, 2, 3, 3)], [maps(1, 1, 2, 3, 3)] * 2)
+
+
+# --- ONNX -----------------------------------------------------------------------------
+
+
+class Compared(nn.Module):
+    """A comparison of one layer."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__()
+        self.comparison = comparison
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.comparison(*(self.comparison.normalized([each]) for each in (first, second)))
+
+
+@pytest.mark.parametrize(
+    ("name", "channel_norm"), [("sort", True), ("sort", False), ("spatial+mean+sort", True)]
+)
+def test_sorting_is_the_same_in_onnx_at_every_size(name, channel_norm):
+    module = Compared(Comparison(name, channel_norm=channel_norm))
+    dimensions = dict(zip((0, 2, 3), map(torch.export.Dim, "NHW"), strict=True))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            (maps(0, 3, 5, 7, 6), maps(1, 3, 5, 7, 6)),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(dimensions, dimensions),
+            verbose=False,
+        )
+    model = program.model_proto
+    assert "TopK" in {node.op_type for node in model.graph.node}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for count, height, width in ((1, 1, 1), (2, 3, 11), (4, 40, 33)):
+        first, second = (maps(seed, count, 5, height, width) for seed in (2, 3))
+        # Equal activations and zeros, as ReLUs leave them.
+        first, second = first.relu().round(decimals=1), second.relu()
+        feed = zip(session.get_inputs(), (first, second), strict=True)
+        (seen,) = session.run(None, {value.name: each.numpy() for value, each in feed})
+        np.testing.assert_allclose(seen, module(first, second), rtol=1e-5, atol=1e-7)
 
 
 # --- where maps differ ----------------------------------------------------------------

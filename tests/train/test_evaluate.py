@@ -35,6 +35,7 @@ from dps_train.evaluate import (
     spearman,
     two_afc,
 )
+from dps_train.heads import AdditiveHead
 
 KINDS, DRAWS, GRADES, IMAGES = len(NAMES), 3, 7, 5
 
@@ -43,10 +44,11 @@ CLOSE = {"rel": 1e-6, "abs": 1e-7}
 NUMPY_CLOSE = {"rtol": 1e-6, "atol": 1e-7}
 
 
-class Perfect:
+class Perfect(AdditiveHead):
     """A head whose channel distances are the amounts themselves."""
 
-    names = AMOUNTS
+    def __init__(self) -> None:
+        super().__init__(AMOUNTS)
 
     def amounts(self, z: torch.Tensor) -> torch.Tensor:
         return z
@@ -371,7 +373,9 @@ def test_measures_are_finite_in_every_context(bank, text):
 
 def test_calibration_quantiles_are_numpys(bank):
     context, levels = contexts()[0], [0.0, 0.1, 0.5, 0.99, 1.0]
-    quantiles = calibration_quantiles(Perfect(), bank, context, levels)
+    head = Perfect()
+    head.set_importances(context.importances)
+    quantiles = calibration_quantiles(head, bank, levels)
     assert list(quantiles) == list(NAMES)
     (importances,) = importance_table([context])
     for kind, name in enumerate(NAMES):

@@ -1,4 +1,4 @@
-"""The additive head: amounts that are 0 for equal images, and distances linear in importances."""
+"""Heads: amounts that are 0 for equal images, and distances linear in importances."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from train_helpers import seeded
 from dps_train.contexts import AMOUNTS
 from dps_train.heads import (
     FLOOR,
+    OTHER_KNEE,
     AdditiveHead,
     ChannelHead,
     PairHead,
+    ScalarHead,
     log_amount,
     uniform_distance,
     visibility,
@@ -170,6 +172,37 @@ def test_evidence_is_cut_off_at_0_and_fades_where_features_barely_differ():
     expected[:, -1] += FLOOR * log_amount(z[:, 0], head.threshold, head.reference)
     torch.testing.assert_close(head.amounts(z), expected)
     torch.testing.assert_close(head.visible(z)[:, 0], seen)
+
+
+@torch.no_grad()
+def test_other_is_a_share_of_the_unadapted_distance():
+    head = PairHead(CODE, AMOUNTS)
+    head.layers[-1].weight.zero_()
+    head.layers[-1].bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5]))
+    z = pair_z(4)
+    z[:, 0] = torch.tensor([0.0, 0.1, 1.0, 10.0])
+    other = head.evidence(z)[:, -1]
+    expected = 0.5 * torch.log1p(z[:, 0] / OTHER_KNEE) / math.log1p(1 / OTHER_KNEE)
+    torch.testing.assert_close(other, expected)
+    assert other[2] == 0.5
+    shares = torch.rand(4, len(AMOUNTS))
+    amounts = head.amounts_of(shares, z)
+    assert torch.equal(amounts[:, :-1], shares[:, :-1])
+    torch.testing.assert_close(amounts[:, -1], shares[:, -1] * 2 * other)
+
+
+@torch.no_grad()
+def test_scalars_weigh_channel_distances():
+    head = ScalarHead(CHANNELS)
+    z = channel_z(5)
+    torch.testing.assert_close(head(z), uniform_distance(z))
+    head.weights.copy_(torch.linspace(-1, 2, CHANNELS))
+    head.clamp()
+    assert head.weights.min() == 0
+    torch.testing.assert_close(head(z), (z * head.weights).sum(dim=1))
+    assert head.names == ("other",)
+    assert head.amounts(z).shape == (5, 1)
+    assert torch.equal(head.total(z), uniform_distance(z))
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from dps_train.data.batches import whole
 from dps_train.data.sources import load_held_out
 from dps_train.distortions import NAMES
 from dps_train.evaluate import build_evaluation_bank, evaluate
-from dps_train.training import SCRATCH, Settings, Trained, train
+from dps_train.settings import FROM_SCRATCH, Settings
+from dps_train.training import Trained, train
 
 SHARED = Path(__file__).parents[3] / "shared"
 SQUEEZENET = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"
@@ -52,7 +53,7 @@ def test_a_pretrained_network_reaches_what_was_promised():
         context=PAPERS_EXAMPLE,
         data=str(PHOTOGRAPHS / "train"),
         test_data=str(PHOTOGRAPHS / "val"),
-        start=SCRATCH,
+        start=FROM_SCRATCH,
         backbone="squeezenet1_1",
         weights=SQUEEZENET,
     )

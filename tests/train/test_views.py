@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 from train_helpers import channel_metric, pair_metric, photos, seeded
 
-from dps_infer import tiling
+from dps_infer import motion, tiling
 from dps_infer.tiling import AGGREGATION, BOTH, LAYOUT
 from dps_infer.views import View
 from dps_train.contexts import AMOUNTS
+from dps_train.description import distortion_infos
 from dps_train.metric import MAP_CELLS
 from dps_train.views import (
     DEFAULT,
@@ -41,6 +42,7 @@ METRICS = {
     "native": lambda: channel_metric(None),
 }
 
+MOTIONS = motion.motions(AMOUNTS, distortion_infos())
 IMPORTANCE = torch.tensor([0.5, 2.0, 0.25, 1.0, 4.0, 0.125, 0.75])
 
 SIZES = [(17, 31), (64, 64), (130, 200), (1, 1), (65, 64)]
@@ -142,17 +144,23 @@ def test_aggregation_by_hand():
     ],
 )
 def test_both_views_by_hand(whole, tiles, both):
-    got = combine(torch.tensor([whole]), torch.tensor([tiles]))
+    across = torch.tensor(4.0)
+    got = combine(torch.tensor([whole]), torch.tensor([tiles]), across, None)
     torch.testing.assert_close(got, torch.tensor([both]))
-    again = combine(torch.tensor([tiles]), torch.tensor([whole]))
+    again = combine(torch.tensor([tiles]), torch.tensor([whole]), across, None)
     assert torch.equal(got, again)
 
 
-@given(st.lists(st.floats(0, 3, width=32), min_size=14, max_size=14))
-def test_both_libraries_follow_one_rule(values):
+@given(st.lists(st.floats(0, 6, width=32), min_size=14, max_size=14), st.floats(1, 60, width=32))
+def test_both_libraries_follow_one_rule(values, across):
     whole, tiles = np.array(values, np.float32).reshape(2, 1, 7)
-    theirs = combine(torch.from_numpy(whole), torch.from_numpy(tiles)).numpy()
-    np.testing.assert_allclose(tiling.combine(whole, tiles), theirs, rtol=1e-5, atol=1e-5)
+    for among in (MOTIONS, None):
+        theirs = combine(
+            torch.from_numpy(whole), torch.from_numpy(tiles), torch.tensor(across), among
+        ).numpy()
+        ours = tiling.combine(whole, tiles, across, among)
+        # Strengths are exponentials: single precision leaves five digits of them.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     stacked = np.stack([whole, tiles], axis=1)[:, :, None, :].reshape(1, 2, 1, 7)
     theirs = aggregate(torch.from_numpy(stacked)).numpy()
     np.testing.assert_allclose(tiling.aggregate(stacked), theirs, rtol=1e-5, atol=1e-6)
@@ -250,7 +258,8 @@ def test_each_tile_is_read_as_an_image_of_its_own(viewed):
 def test_views_follow_from_amounts_by_the_stated_rules(viewed):
     there = outputs(viewed, photos(3, 130, 200), photos(3, 130, 200, 1), IMPORTANCE)
     torch.testing.assert_close(there["amounts_tiles"], aggregate(there["tiles"]), **CLOSE)
-    both = combine(there["amounts_whole"], there["amounts_tiles"])
+    across = torch.tensor(math.sqrt(130 * 200) / viewed.side)
+    both = combine(there["amounts_whole"], there["amounts_tiles"], across, viewed.motions)
     assert torch.equal(there["amounts_both"], both)
 
 

@@ -1,0 +1,129 @@
+"""``dps-infer batch``: score a file of pairs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    SOME_FAILED,
+    ContextsOption,
+    DeviceOption,
+    ForceOption,
+    ImportancesOption,
+    RankingsOption,
+    ResizeOption,
+    ThreadsOption,
+    ViewOption,
+    open_contexts,
+)
+from dps_infer.devices import Device
+
+NAME = "dps-infer"
+EPILOG = (
+    "Exit codes: 0 every pair is scored; 1 something broke, and --resume continues; 2 wrong "
+    "usage; 4 some pairs have an error instead, all others are scored; 130 interrupted."
+)
+
+
+def batch(
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS",
+            help="The pairs, one a row: .csv (UTF-8, commas), .jsonl or .parquet, with the columns "
+            "reference and candidate. Paths are relative to the folder of this file. Other "
+            "columns are kept.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="RESULTS",
+            help="The file of results: .csv, .jsonl or .parquet. It appears when all is done; "
+            "until then RESULTS.part beside it holds what is.",
+        ),
+    ],
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    view: ViewOption = None,
+    resize: ResizeOption = False,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pairs that are decoded, held and run at a time.")
+    ] = 16,
+    decoders: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that decode images.  [default: a core each, at the most 8]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue a run that was interrupted or killed: nothing is lost, and nothing is "
+            "done twice. Without such a run, start. Refused if the pairs, the contexts or an "
+            "option that changes results are others.",
+        ),
+    ] = False,
+    force: ForceOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Score any number of pairs from a file, and keep every column of it.
+
+    Memory stays the same for any number of pairs. A pair that cannot be scored (an image that is
+    missing, damaged, refused or of another size; a row that is broken) gets its reason in the
+    column error, and the others go on. The results can be given to dps-infer report.
+    """
+    from dps_infer.batch import score_file
+    from dps_infer.journal import journal_path
+    from dps_infer.progress import shown
+
+    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    try:
+        with shown("scoring", "pairs") as progress:
+            summary = score_file(
+                pairs,
+                output,
+                contexts,
+                view=view,
+                resize=resize,
+                batch_size=batch_size,
+                decoders=decoders,
+                resume=resume,
+                force=force,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if journal_path(output).exists():
+            command.say(NAME, "interrupted: the same command with --resume continues")
+        raise
+    first = next(iter(contexts.values()))
+    if first.remark is not None:
+        command.say(NAME, f"note: {first.remark}")
+    command.say(NAME, f"computed by {first.provider}, CPU threads: {first.threads}")
+    if as_json:
+        names = {label: loaded.describe() for label, loaded in contexts.items()}
+        record = {"output": str(output), **summary.as_dict(), "contexts": names}
+        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        counts = f"{summary.rows} pairs: {summary.scored} scored, {summary.errors} with errors"
+        if summary.resumed:
+            counts += f", {summary.resumed} of them by an earlier run"
+        time = f"{summary.seconds:.1f} s, {summary.rate:.1f} pairs/s"
+        typer.echo(command.one_line(f"{counts}; {time} -> {output}"))
+    if summary.errors:
+        raise typer.Exit(SOME_FAILED)

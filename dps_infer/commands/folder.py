@@ -1,0 +1,241 @@
+"""``dps-infer folder``: compare two folders, or every two images of one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    ABOVE,
+    SOME_FAILED,
+    ContextsOption,
+    DeviceOption,
+    ForceOption,
+    ImportancesOption,
+    RankingsOption,
+    ResizeOption,
+    ThreadsOption,
+    ThresholdOption,
+    ViewOption,
+    open_contexts,
+)
+from dps_infer.commands.remarks import tell
+from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+
+if TYPE_CHECKING:
+    from dps_infer.context import Context
+    from dps_infer.folder_scores import FolderScores
+    from dps_infer.folders import FolderPair
+    from dps_infer.listing import Thresholds
+
+NAME = "dps-infer"
+EPILOG = (
+    "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
+    "3 a distance is above --threshold; 4 a file has no counterpart or could not be compared, "
+    "whatever the distances of the others."
+)
+SHOWN = 50
+"""Rows for people, by default."""
+TOLD = 20
+"""Files that were not compared, on stderr; --json and --output have all."""
+
+
+def folder(
+    reference: Annotated[
+        Path | None, typer.Argument(metavar="REF_DIR", help="The folder to compare with.")
+    ] = None,
+    candidate: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CAND_DIR",
+            help="The folder whose images may be different. Files are paired by their relative "
+            "paths, in all folders within. Files count whose names end as images do (.png, .jpg, "
+            ".webp, ...) and do not begin with a dot.",
+        ),
+    ] = None,
+    every_two: Annotated[
+        Path | None,
+        typer.Option(
+            "--all-pairs",
+            metavar="DIR",
+            help="Instead of two folders: compare every two images of this one.",
+        ),
+    ] = None,
+    any_suffix: Annotated[
+        bool,
+        typer.Option("--any-suffix", help="Pair files of different formats: a/b.png and a/b.jpg."),
+    ] = False,
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    view: ViewOption = None,
+    worst: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="NUMBER",
+            help=f"Show so many pairs, the farthest first.  [default: {SHOWN}; with --json, all]",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write all results there as well: .csv, .jsonl or .parquet.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
+    ] = False,
+    threshold: ThresholdOption = None,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    resize: ResizeOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare two folders, file by file: the worst pairs first, and a summary.
+
+    What has no counterpart, or cannot be compared, is named on stderr and stops nothing; the
+    exit code tells. Several contexts are a column each; the first one decides the order.
+    """
+    pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
+    from dps_infer.acceptance import resolve_thresholds
+    from dps_infer.files import check_output
+    from dps_infer.folder_scores import score_folder
+    from dps_infer.progress import shown
+
+    if output is not None:
+        check_output(output, force=force)
+    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    with shown("comparing", "pairs") as progress:
+        scores = score_folder(
+            pairs,
+            count,
+            contexts,
+            view=view,
+            resize=resize,
+            thresholds=thresholds,
+            worst=SHOWN if worst is None and not as_json else worst,
+            output=output,
+            force=force,
+            progress=progress,
+        )
+    tell(contexts, (scored.comparisons for scored in scores.worst))
+    # Of a reference that cannot be read, every pair would tell.
+    errors = list(dict.fromkeys(scored.error for scored in scores.failed))
+    for error in errors[:TOLD]:
+        command.say(NAME, f"not compared: {error}")
+    if len(errors) > TOLD:
+        command.say(NAME, f"not compared: {len(errors) - TOLD} more")
+    if as_json:
+        record = _record(scores, contexts, thresholds)
+        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        for line in _words(scores, contexts, thresholds, within):
+            typer.echo(command.printable(line))
+    if scores.failed:
+        raise typer.Exit(SOME_FAILED)
+    if scores.above:
+        raise typer.Exit(ABOVE)
+
+
+Within = tuple[Path, Path] | Path
+"""The two folders, or the one, that files are shown relative to."""
+
+
+def _pairs(
+    reference: Path | None, candidate: Path | None, every_two: Path | None, any_suffix: bool
+) -> tuple[Iterable[FolderPair], int, Within]:
+    """Return the pairs that are asked for, how many they are, and in which folders they lie."""
+    from dps_infer.folders import all_pairs, find_images, matching_pairs
+
+    if every_two is not None:
+        if reference is not None or any_suffix:
+            raise UsageError("--all-pairs takes one folder, and neither others nor --any-suffix")
+        found = find_images(every_two)
+        count, pairs = all_pairs(found)
+        _tell_left_out(found.left_out)
+        return pairs, count, every_two
+    if reference is None or candidate is None:
+        raise UsageError("expected two folders, REF_DIR and CAND_DIR, or --all-pairs DIR")
+    first, second = find_images(reference), find_images(candidate)
+    matched = matching_pairs(first, second, any_suffix=any_suffix)
+    _tell_left_out(first.left_out + second.left_out)
+    return matched, len(matched), (reference, candidate)
+
+
+def _tell_left_out(count: int) -> None:
+    if count:
+        command.say(NAME, f"note: files left out, as hidden or not named as images: {count}")
+
+
+def _words(
+    scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds, within: Within
+) -> list[str]:
+    from dps_infer.listing import legend, summary, table
+
+    rows = [(_names(scored.pair, within), scored.comparisons) for scored in scores.worst]
+    titles = ["file"] if isinstance(within, tuple) else ["reference", "candidate"]
+    lines = table(titles, rows, contexts, thresholds=thresholds) if rows else legend(contexts)
+    more = scores.compared - len(rows)
+    if more:
+        lines.insert(len(rows) + 1 if rows else 0, f"and {more} more, no farther (--worst)")
+    lines.append(
+        f"{scores.pairs} pairs: {scores.compared} compared, {scores.identical} identical, "
+        f"{len(scores.failed)} not compared"
+    )
+    return [*lines, *summary(scores.spreads, scores.compared, thresholds)]
+
+
+def _names(pair: FolderPair, within: Within) -> list[str]:
+    """Say which files a row is about."""
+    if isinstance(within, tuple):
+        return [command.one_line(os.path.relpath(pair.candidate, within[1]))]
+    files = (pair.reference, pair.candidate)
+    return [command.one_line(os.path.relpath(file, within)) for file in files]
+
+
+def _record(
+    scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds
+) -> dict[str, object]:
+    from dps_infer.listing import contexts_record, pair_record
+
+    def names(pair: FolderPair) -> dict[str, str]:
+        return {"reference": str(pair.reference), "candidate": str(pair.candidate)}
+
+    return {
+        "contexts": contexts_record(contexts),
+        "pairs": [
+            {**names(scored.pair), **pair_record(scored.comparisons, thresholds=thresholds)}
+            for scored in scores.worst
+        ],
+        "not_compared": [{**names(scored.pair), "error": scored.error} for scored in scores.failed],
+        "summary": {
+            "pairs": scores.pairs,
+            "compared": scores.compared,
+            "identical": scores.identical,
+            "not_compared": len(scores.failed),
+            "results": {
+                label: {
+                    "median": spread.median,
+                    "largest": spread.largest,
+                    "threshold": thresholds[label],
+                    "above": spread.above,
+                }
+                for label, spread in scores.spreads.items()
+            },
+        },
+    }

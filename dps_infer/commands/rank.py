@@ -1,0 +1,78 @@
+"""``dps-infer rank``: candidates in the order of their distance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    ContextsOption,
+    DeviceOption,
+    ImportancesOption,
+    RankingsOption,
+    ResizeOption,
+    ThreadsOption,
+    ViewOption,
+    open_contexts,
+)
+from dps_infer.commands.remarks import tell
+from dps_infer.devices import Device
+
+
+def rank(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
+    ],
+    candidates: Annotated[
+        list[Path], typer.Argument(metavar="CANDIDATE", help="The images to put in order.")
+    ],
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    view: ViewOption = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object, with every digit, instead of a table."),
+    ] = False,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    resize: ResizeOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put candidates in order: the closest to the reference first.
+
+    Several contexts are a column each; the first one decides the order. Candidates at the
+    same distance share a rank. Results go to stdout, everything else to stderr.
+    """
+    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    from dps_infer.candidates import rank_candidates
+    from dps_infer.listing import contexts_record, pair_record, table
+
+    ranked = rank_candidates(reference, candidates, contexts, view=view, resize=resize)
+    tell(contexts, (place.comparisons for place in ranked))
+    if as_json:
+        record = {
+            "reference": str(reference),
+            "contexts": contexts_record(contexts),
+            "candidates": [
+                {
+                    "rank": place.rank,
+                    "candidate": str(candidates[place.index]),
+                    **pair_record(place.comparisons),
+                }
+                for place in ranked
+            ],
+        }
+        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+        return
+    rows = [
+        ([str(place.rank), command.one_line(str(candidates[place.index]))], place.comparisons)
+        for place in ranked
+    ]
+    for line in table(["rank", "candidate"], rows, contexts):
+        typer.echo(command.printable(line))

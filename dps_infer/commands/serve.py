@@ -1,0 +1,71 @@
+"""``dps-infer serve``: a long-lived process for programs in any language."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    ContextsOption,
+    DeviceOption,
+    ImportancesOption,
+    RankingsOption,
+    ThreadsOption,
+    open_contexts,
+)
+from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+
+
+def serve(
+    stdio: Annotated[
+        bool,
+        typer.Option(
+            "--stdio",
+            help="Read requests from standard input and answer on standard output. It is the "
+            "one way there is so far, and has to be asked for.",
+        ),
+    ] = False,
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    max_line: Annotated[
+        int, typer.Option(metavar="MIB", min=1, max=1024, help="Longest request in MiB.")
+    ] = 64,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Answer requests, one JSON object a line, until standard input ends.
+
+    The first line on standard output says that it is ready, and every line after it answers
+    one line of standard input: {"requestId": 1, "method": "compare", "reference": "a.png",
+    "candidate": "b.png", "ranking": "color,blur"}. The methods are compare, ping, info and
+    shutdown; docs/serve.md states the protocol. Contexts that are given here are opened
+    once, and named in requests by their labels; without any, requests say what matters.
+    """
+    if not stdio:
+        raise UsageError("say how to serve: --stdio")
+    from dps_infer.inputs import MEBIBYTE
+    from dps_infer.serve import Server
+    from dps_infer.serve import serve as serve_lines
+
+    contexts = {}
+    if context or ranking or importance:
+        contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    # Libraries print on standard output behind Python's back: it is kept for answers, and
+    # what they print goes to standard error.
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "wb") as answers:
+        serve_lines(
+            Server(contexts, device=device, threads=threads),
+            sys.stdin.buffer,
+            answers,
+            max_line=max_line * MEBIBYTE,
+        )

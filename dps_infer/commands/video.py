@@ -1,0 +1,212 @@
+"""``dps-infer video``: compare two videos frame by frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dps_infer import command
+from dps_infer.command import DebugOption
+from dps_infer.commands.options import (
+    ABOVE,
+    SOME_FAILED,
+    ContextsOption,
+    DeviceOption,
+    ForceOption,
+    ImportancesOption,
+    RankingsOption,
+    ResizeOption,
+    ThreadsOption,
+    ThresholdOption,
+    ViewOption,
+    open_contexts,
+)
+from dps_infer.commands.remarks import tell
+from dps_infer.devices import Device
+
+if TYPE_CHECKING:
+    from dps_infer.context import Context
+    from dps_infer.listing import Thresholds
+    from dps_infer.video import VideoScores
+
+NAME = "dps-infer"
+EPILOG = (
+    "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
+    "3 a distance is above --threshold; 4 one video ends before the other, or is damaged at its "
+    "end, whatever the distances before."
+)
+RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
+
+
+def video(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="The video to compare with.")
+    ],
+    candidate: Annotated[
+        Path, typer.Argument(metavar="CANDIDATE", help="The video that may be different.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help=f"A folder to make: {RESULTS} with a row a frame, {PLOT} with the series, and the "
+            f"worst frames in {WORST}/, each as reference, candidate and heat map.",
+        ),
+    ],
+    context: ContextsOption = None,
+    ranking: RankingsOption = None,
+    importance: ImportancesOption = None,
+    view: ViewOption = None,
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="NUMBER", help="Compare each so-many-th frame.  [default: 1]"),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Compare so many frames a second instead, matched by time. Videos of different "
+            "frame rates need it.",
+        ),
+    ] = None,
+    start: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Begin at this time of both videos.")
+    ] = 0.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Compare so much of them.  [default: all]"),
+    ] = None,
+    worst: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            metavar="NUMBER",
+            help="How many of the worst frames to show; they are held in memory.",
+        ),
+    ] = 5,
+    plot: Annotated[
+        bool | None,
+        typer.Option(
+            "--plot/--no-plot", help="Plot the series.  [default: if matplotlib is installed]"
+        ),
+    ] = None,
+    force: ForceOption = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
+    ] = False,
+    threshold: ThresholdOption = None,
+    device: DeviceOption = Device.auto,
+    threads: ThreadsOption = None,
+    resize: ResizeOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare two videos frame by frame: the series, the worst frames, and a summary.
+
+    Memory does not follow the length of the videos. Different sizes and frame rates are
+    refused unless --resize and --fps say what to do; different lengths are told, and the exit
+    code says so. Several contexts are a column and a line each; the first one decides which
+    frames are the worst.
+    """
+    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    from dps_infer.acceptance import resolve_thresholds
+    from dps_infer.clips import ClipPair, Sampling
+    from dps_infer.files import atomic_folder, check_output
+    from dps_infer.progress import shown
+    from dps_infer.video import compare_videos
+    from dps_infer.video_pictures import can_plot, check_plot, save_plot, save_worst
+
+    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    check_output(output, force=force, folder=True)
+    if plot:
+        check_plot()
+    sampling = Sampling(every=every, fps=fps, start=start, duration=duration)
+    clips = ClipPair(reference, candidate, sampling, resize=resize)
+    with atomic_folder(output, force=force) as folder:
+        with shown("comparing", "frames") as progress:
+            scores = compare_videos(
+                clips,
+                contexts,
+                folder / RESULTS,
+                view=view,
+                resize=resize,
+                thresholds=thresholds,
+                worst=worst,
+                progress=progress,
+            )
+        plotted = can_plot() if plot is None else plot
+        if plotted:
+            save_plot(scores, contexts, folder / PLOT, thresholds=thresholds)
+        pictures = save_worst(scores.worst, contexts, folder / WORST, view=view, resize=resize)
+    tell(contexts, (scored.comparisons for scored in scores.worst))
+    if plot is None and not plotted:
+        command.say(NAME, 'note: no plot without matplotlib: pip install "dps-toolkit[plot]"')
+    if scores.remark is not None:
+        command.say(NAME, f"note: {scores.remark}")
+    if as_json:
+        record = {
+            "reference": str(reference),
+            "candidate": str(candidate),
+            "output": str(output),
+            **_record(scores, contexts, thresholds),
+            "results_file": str(output / RESULTS),
+            "plot": str(output / PLOT) if plotted else None,
+            "pictures": [str(output / WORST / path.name) for path in pictures],
+        }
+        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        for line in [*_words(scores, contexts, thresholds), f"written to {output}"]:
+            typer.echo(command.printable(line))
+    if scores.remark is not None:
+        raise typer.Exit(SOME_FAILED)
+    if any(spread.above for spread in scores.spreads.values()):
+        raise typer.Exit(ABOVE)
+
+
+def _words(scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds) -> list[str]:
+    from dps_infer.listing import legend, summary, table
+
+    rows = [
+        ([str(scored.pair.frame), f"{scored.pair.time:.3f} s"], scored.comparisons)
+        for scored in scores.worst
+    ]
+    titles = ["frame", "time"]
+    lines = table(titles, rows, contexts, thresholds=thresholds) if rows else legend(contexts)
+    lines.append(f"{scores.frames} frames compared, {scores.identical} identical")
+    return [*lines, *summary(scores.spreads, scores.frames, thresholds)]
+
+
+def _record(
+    scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds
+) -> dict[str, object]:
+    from dps_infer.listing import contexts_record, pair_record
+
+    return {
+        "contexts": contexts_record(contexts),
+        "frames": scores.frames,
+        "identical": scores.identical,
+        "remark": scores.remark,
+        "results": {
+            label: {
+                "median": spread.median,
+                "largest": spread.largest,
+                "threshold": thresholds[label],
+                "above": spread.above,
+            }
+            for label, spread in scores.spreads.items()
+        },
+        "worst": [
+            {
+                "frame": scored.pair.frame,
+                "time": scored.pair.time,
+                **pair_record(scored.comparisons, thresholds=thresholds),
+            }
+            for scored in scores.worst
+        ],
+    }

@@ -1,0 +1,94 @@
+"""Files of pairs: which images to compare, one pair a row.
+
+A table (`dps_infer.tables`) with the columns ``reference`` and ``candidate``: paths of images,
+relative to the folder of the table. Every other column is kept for the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dps_infer.errors import ImageError, TableError
+from dps_infer.files import sha256_file
+from dps_infer.results import CANDIDATE, REFERENCE
+from dps_infer.scoring import PairSource
+from dps_infer.tables import Kind, Line, Row, check_format, read_columns, read_lines
+
+
+@dataclass(frozen=True)
+class PairsFile:
+    """A file of pairs, looked through once.
+
+    Attributes:
+        path: the file.
+        columns: what they hold, in their order (`dps_infer.tables.Columns`).
+        rows: how many there are.
+        sha256: of the file's bytes, in hexadecimal.
+    """
+
+    path: Path
+    columns: dict[str, Kind | Any]
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One row of a file of pairs.
+
+    Attributes:
+        values: its columns, as they are.
+        source: what to score: the two paths, or what is wrong with the row.
+    """
+
+    values: Row
+    source: PairSource
+
+
+def open_pairs(path: Path) -> PairsFile:
+    """Look through a file of pairs: its columns, rows and hash.
+
+    Raises:
+        UsageError: its suffix is none of a table.
+        TableError: it cannot be read, is no such table, or lacks a column.
+    """
+    check_format(path)
+    columns = read_columns(path)
+    missing = [name for name in (REFERENCE, CANDIDATE) if name not in columns]
+    if missing:
+        there = ", ".join(map(repr, list(columns)[:10])) or "none"
+        raise TableError(
+            f"{path}: has no column {missing[0]!r} among its columns ({there}), expected "
+            f"{REFERENCE!r} and {CANDIDATE!r}: rename one"
+        )
+    rows = sum(1 for _ in read_lines(path))
+    return PairsFile(path, columns, rows, sha256_file(path))
+
+
+def read_pairs(path: Path) -> Iterator[PairRow]:
+    """Read a file of pairs row by row, in constant memory.
+
+    Raises:
+        TableError: the file cannot be read on.
+    """
+    for line in read_lines(path):
+        yield PairRow(line.values, _source(line, path.parent))
+
+
+def _source(line: Line, folder: Path) -> PairSource:
+    if line.fault:
+        return ImageError(line.fault)
+    paths = []
+    for name in (REFERENCE, CANDIDATE):
+        value = line.values.get(name)
+        if not isinstance(value, str) or not value.strip():
+            got = "nothing" if value is None or value == "" else repr(value)[:100]
+            return ImageError(f"row {line.number} has {got} as its {name}, expected a path")
+        if "\0" in value:
+            return ImageError(f"row {line.number} has a null character in its {name}")
+        # An absolute path stays as it is.
+        paths.append(str(folder / value))
+    return paths[0], paths[1]

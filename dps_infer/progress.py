@@ -1,0 +1,54 @@
+"""Progress of long work, on standard error, and only where a person looks at it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def shown(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that is told how many are done, and of how many.
+
+    Args:
+        description: what is done, for people.
+        unit: of what, in the plural: the rate is told in it.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f} {unit}/s")
+
+    # A descriptor of its own: decoding turns the process's stderr aside (`dps_infer.codec`).
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
+        bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(
+            *bar, Rate(), TimeRemainingColumn(), console=Console(file=stream), transient=True
+        ) as progress:
+            task = progress.add_task(description, total=None)
+            first: list[int] = []
+
+            def tell(done: int, total: int) -> None:
+                if not first:
+                    # What an earlier run has done must not count as this one's speed.
+                    first.append(done)
+                    progress.reset(task, total=total, completed=done)
+                progress.update(task, completed=done, total=total)
+
+            yield tell

@@ -1,0 +1,311 @@
+"""A long-lived process that compares images for a program in any language.
+
+The program writes one JSON object a line, and reads one JSON object a line: a ready line
+first, then one answer a request, in the order of the requests. ``docs/serve.md`` states the
+protocol. Whatever is wrong with a request becomes its answer; the process lives on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, BinaryIO
+
+import msgspec
+
+import dps_infer
+from dps_infer import embedded
+from dps_infer.context import Context
+from dps_infer.devices import Device
+from dps_infer.errors import (
+    ContextError,
+    DeviceError,
+    DpsError,
+    ImageError,
+    RankingError,
+    UsageError,
+)
+from dps_infer.images import ImageSource, load_picture, make_pair
+from dps_infer.inputs import MEBIBYTE
+from dps_infer.reading import record
+from dps_infer.views import View
+
+PROTOCOL = 1
+"""Raised by changes that a client of the version before would not survive."""
+
+MAX_LINE_BYTES = 64 * MEBIBYTE
+"""Of one request, with its base64 images, by default."""
+
+CONTEXTS_KEPT = 64
+"""Contexts of requests whose calibration is remembered."""
+
+_NEUTRAL = {"other": 1.0}
+"""Opens the universal file; every request replaces it by its own."""
+
+KINDS: dict[type[DpsError], str] = {
+    ImageError: "image",
+    ContextError: "context",
+    DeviceError: "device",
+    RankingError: "usage",
+    UsageError: "usage",
+}
+
+RequestId = str | int | None
+
+
+class Encoded(msgspec.Struct, forbid_unknown_fields=True):
+    """An encoded image (PNG, JPEG, ...) inside a request."""
+
+    base64: str
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True, tag_field="method", kw_only=True):
+    requestId: RequestId = None
+
+
+class Compare(_Request, tag="compare", kw_only=True):
+    """Compare two images.
+
+    At most one of `context`, `ranking` and `importances` is given; none is enough where one
+    context alone was opened at the start.
+    """
+
+    reference: str | Encoded
+    candidate: str | Encoded
+    context: str | None = None
+    """The label of a context that was opened at the start."""
+    ranking: str | None = None
+    importances: str | dict[str, float] | None = None
+    view: View | None = None
+    resize: bool = False
+    threshold: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class Ping(_Request, tag="ping", kw_only=True):
+    """Ask whether the process is there."""
+
+
+class Info(_Request, tag="info", kw_only=True):
+    """Ask what the process runs, as the ready line says it."""
+
+
+class Shutdown(_Request, tag="shutdown", kw_only=True):
+    """Ask the process to leave, after an answer."""
+
+
+Request = Compare | Ping | Info | Shutdown
+
+
+class Server:
+    """Answers requests, one after the other."""
+
+    def __init__(
+        self,
+        contexts: Mapping[str, Context],
+        *,
+        device: Device = Device.auto,
+        threads: int | None = None,
+    ) -> None:
+        """Take what was opened at the start.
+
+        Args:
+            contexts: by their labels. A ranking in a request is one of the first universal
+                file among them; without any, of the package's own, which is opened now if
+                there are no contexts at all, and else when it is first needed.
+            device: where that computes.
+            threads: its CPU threads.
+        """
+        self._contexts = dict(contexts)
+        self._universal = next((c for c in contexts.values() if c.manifest.universal), None)
+        self._device, self._threads = device, threads
+        # A universal file's calibration takes longer than a comparison of small images.
+        self._ranked = lru_cache(CONTEXTS_KEPT)(lambda text: self._base().with_ranking(text))
+        self._weighted = lru_cache(CONTEXTS_KEPT)(
+            lambda values: self._base().with_importances(dict(values))
+        )
+        if not contexts:
+            self._base()
+
+    def info(self) -> dict[str, Any]:
+        """Say what runs here."""
+        first = next(iter(self._contexts.values()), None) or self._base()
+        return {
+            "protocol": PROTOCOL,
+            "version": dps_infer.__version__,
+            "provider": first.provider,
+            "threads": first.threads,
+            "contexts": {
+                label: {
+                    "description": context.describe(),
+                    "universal": context.manifest.universal,
+                    "sha256": context.sha256,
+                }
+                for label, context in self._contexts.items()
+            },
+        }
+
+    def answer(self, line: bytes) -> tuple[dict[str, Any], bool]:
+        """Answer one request.
+
+        Args:
+            line: the request, JSON.
+
+        Returns:
+            The answer, and whether the process shall live on.
+        """
+        request_id: RequestId = None
+        try:
+            request_id, request = _parse(line)
+            result = self._do(request)
+        except DpsError as error:
+            kind = next((k for e, k in KINDS.items() if isinstance(error, e)), "broken")
+            return _failed(request_id, kind, str(error)), True
+        except _BadRequest as error:
+            return _failed(error.request_id, "request", str(error)), True
+        # Also a defect of the toolkit must not end a process that others rely on.
+        except Exception as error:
+            text = f"unexpected {type(error).__name__}: {error}"
+            return _failed(request_id, "broken", text), True
+        return {"requestId": request_id, "ok": True, "result": result}, not isinstance(
+            request, Shutdown
+        )
+
+    def _do(self, request: Request) -> dict[str, Any]:
+        if isinstance(request, Compare):
+            return self._compare(request)
+        return self.info() if isinstance(request, Info) else {}
+
+    def _compare(self, request: Compare) -> dict[str, Any]:
+        context = self._context(request)
+        sources = {"reference": request.reference, "candidate": request.candidate}
+        pictures = [load_picture(_source(s, name), label=name) for name, s in sources.items()]
+        pair = make_pair(*pictures, resize=request.resize)
+        (comparison,) = context.compare_pairs([pair], view=request.view, with_map=False)
+        reference, candidate = (s if isinstance(s, str) else "base64" for s in sources.values())
+        return record(
+            comparison,
+            context,
+            reference,
+            candidate,
+            label=request.context,
+            threshold=request.threshold,
+        )
+
+    def _context(self, request: Compare) -> Context:
+        """Return the context that a request means."""
+        given = [request.context, request.ranking, request.importances]
+        if sum(value is not None for value in given) > 1:
+            raise UsageError("context, ranking and importances exclude each other: give one")
+        if request.ranking is not None:
+            return self._ranked(request.ranking)
+        if isinstance(request.importances, str):
+            return self._base().with_importances(request.importances)
+        if request.importances is not None:
+            return self._weighted(tuple(request.importances.items()))
+        known = ", ".join(self._contexts) or "none"
+        if request.context is None:
+            if len(self._contexts) == 1:
+                return next(iter(self._contexts.values()))
+            raise UsageError(
+                f"say what matters: a ranking, importances, or a context (open are: {known})"
+            )
+        if request.context not in self._contexts:
+            raise UsageError(f"no context {request.context!r} was opened (open are: {known})")
+        return self._contexts[request.context]
+
+    def _base(self) -> Context:
+        """Return the universal file, in some context or other."""
+        if self._universal is None:
+            self._universal = Context.load(
+                embedded.UNIVERSAL,
+                importances=_NEUTRAL,
+                device=self._device,
+                threads=self._threads,
+            )
+        return self._universal
+
+
+def serve(
+    server: Server,
+    requests: BinaryIO,
+    answers: BinaryIO,
+    *,
+    max_line: int = MAX_LINE_BYTES,
+) -> None:
+    """Say that the server is ready, and answer every line until the end or a shutdown.
+
+    Args:
+        server: what answers.
+        requests: where they come from.
+        answers: where the ready line and the answers go, each written at once.
+        max_line: longest request in bytes; no more than that is held.
+    """
+    encoder = msgspec.json.Encoder()
+
+    def send(answer: dict[str, Any]) -> None:
+        answers.write(encoder.encode(answer) + b"\n")
+        answers.flush()
+
+    send({"ready": True, **server.info()})
+    for line in _lines(requests, max_line):
+        if line is None:
+            send(_failed(None, "request", f"the line is longer than {max_line} bytes"))
+        elif line.strip():
+            answer, more = server.answer(line)
+            send(answer)
+            if not more:
+                return
+
+
+class _BadRequest(Exception):
+    """A line that is no request, with its id if it has one."""
+
+    def __init__(self, message: str, request_id: RequestId = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+
+
+def _parse(line: bytes) -> tuple[RequestId, Request]:
+    try:
+        value = msgspec.json.decode(line)
+    except (ValueError, RecursionError) as error:
+        raise _BadRequest(f"is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise _BadRequest("expected a JSON object on a line of its own")
+    request_id = value.get("requestId")
+    if isinstance(request_id, bool) or not isinstance(request_id, (str, int, type(None))):
+        raise _BadRequest("expected a requestId that is a text or a whole number")
+    try:
+        return request_id, msgspec.convert(value, Request)
+    except (ValueError, RecursionError) as error:
+        raise _BadRequest(f"is no request: {error}", request_id) from None
+
+
+def _source(image: str | Encoded, name: str) -> ImageSource:
+    if isinstance(image, str):
+        return image
+    try:
+        return base64.b64decode(image.base64, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"{name}: is no base64 ({error})") from None
+
+
+def _failed(request_id: RequestId, kind: str, message: str) -> dict[str, Any]:
+    return {
+        "requestId": request_id,
+        "ok": False,
+        "error": {"kind": kind, "message": " ".join(message.split())},
+    }
+
+
+def _lines(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
+    """Yield lines; None for one that is too long, of which the rest is read and dropped."""
+    while line := stream.readline(limit + 1):
+        if len(line) <= limit or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(limit)
+        yield None

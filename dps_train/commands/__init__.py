@@ -1,0 +1,1 @@
+"""The commands of ``dps-train``, one file each."""

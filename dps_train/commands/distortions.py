@@ -1,0 +1,44 @@
+"""``dps-train distortions``: what the six distortions are, and look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dps_infer.command import DebugOption, say
+from dps_train.commands.options import NAME, ForceOption
+
+
+def distortions(
+    image: Annotated[
+        Path | None,
+        typer.Argument(help="Image to show on the sheet; default: a photograph of a cat."),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a contact sheet of the image under each distortion at several strengths."
+        ),
+    ] = None,
+    force: ForceOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the six distortions, and show them on an image.
+
+    Without --sheet an IMAGE gives distortions.png in the current folder.
+    """
+    from dps_train.tables import print_distortions
+
+    if sheet is None and image is not None:
+        sheet = Path("distortions.png")
+    if sheet is not None:
+        from dps_train.data.sources import photograph, read_pixels
+        from dps_train.sheet import check_sheet, distortion_sheet, save_sheet
+
+        check_sheet(sheet, force=force)
+        pixels = photograph("chelsea") if image is None else read_pixels(image)
+        save_sheet(distortion_sheet(pixels), sheet, force=force)
+        say(NAME, f"contact sheet written to {sheet}")
+    print_distortions()

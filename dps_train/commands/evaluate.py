@@ -1,0 +1,286 @@
+"""``dps-train evaluate``: what a metric is worth on other images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dps_infer.command import DebugOption, say
+from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+from dps_infer.files import atomic_file, check_output
+from dps_infer.views import View
+from dps_train.commands.options import (
+    NAME,
+    SOURCES,
+    DeviceOption,
+    ForceOption,
+    SeedOption,
+    parse_rankings,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from dps_train.contexts import Context
+    from dps_train.evaluate import Measures
+    from dps_train.people import People
+    from dps_train.subject import Subject
+
+UNIVERSAL_RANKINGS = "20"
+
+MOST_IMAGES = 500
+"""Held-out images that are measured on; of more, so many are drawn. A mean over 500 images is
+certain to about 0.005, and every image stands for 200 changes."""
+
+
+def evaluate(
+    subject: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN|embedded|FILE.onnx]",
+            help="Run folder, `embedded` for the embedded metric, or a context file; default: "
+            "the newest run.",
+        ),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            help=f"Images to measure on: {SOURCES}. Of more than {MOST_IMAGES}, so many are drawn."
+        ),
+    ] = "sample",
+    rankings: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure in this many random rankings of the six, or in `all` 720. Default: the "
+            f"metric's own context; {UNIVERSAL_RANKINGS} for `embedded` and a universal file, "
+            "which have none. Only the additive head of a run, `embedded` and a universal file "
+            "can be put in other contexts."
+        ),
+    ] = None,
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            help="Heads of a run to measure side by side, joined by commas: its own (called by "
+            "its variant, like `additive`), `uniform` (unadapted), `lin` (the paper's linear one, "
+            "trained for each ranking on the run's backbone).  [default: its own]"
+        ),
+    ] = None,
+    train_data: Annotated[
+        str | None,
+        typer.Option(help="Images to train `lin` on: `sample`, or every image of a folder."),
+    ] = None,
+    bapps: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure the agreement with people on BAPPS's validation part as well: the "
+            "folder that holds 2afc and jnd."
+        ),
+    ] = None,
+    triplets: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same on judgements of your own: a CSV file with the columns "
+            "reference,p0,p1,judge."
+        ),
+    ] = None,
+    view: Annotated[
+        View | None,
+        typer.Option(
+            help="How a context file looks at images: as a whole at its working size, in tiles "
+            "at their own resolution, or both. Tiles are measured on images of twice its working "
+            "size.  [default: whole]"
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the measures to a JSON file as well.")
+    ] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    force: ForceOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure a metric on other images, in its own context or in many.
+
+    docs/measures.md says what each measure means.
+
+    Exit codes: 0 done, 1 something broke, 2 usage.
+    """
+    asked_rankings = None if rankings is None else parse_rankings(rankings)
+    if json_file is not None:
+        check_output(json_file, force=force)
+    import torch
+
+    from dps_train.subject import load_subject
+
+    measured = load_subject(subject, view=view, device=device)
+    generator = torch.Generator().manual_seed(seed)
+    if measured.own is None and rankings is None:
+        asked_rankings = int(UNIVERSAL_RANKINGS)
+    contexts = _contexts(measured, asked_rankings, generator)
+    asked_heads = _heads(heads, measured, train_data)
+    if measured.own is None and (bapps is not None or triplets is not None):
+        raise UsageError(
+            f"--bapps and --triplets measure in one context, and {measured.name} has none of its "
+            "own: name a run or a plain context file (dps-export --ranking color,blur makes one)"
+        )
+    images = _held_out(data, measured.size, seed, generator)
+    people = _people(measured, bapps, triplets, device)
+    measures = _measure(
+        measured, asked_heads, images, contexts, train_data=train_data, seed=seed, device=device
+    )
+    if json_file is not None:
+        report = _report(measures, measured.head, asked_heads, people, seed)
+        with atomic_file(json_file, force=force) as temporary:
+            temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    _print({head: measures[head] for head in asked_heads}, measured, people)
+
+
+def _contexts(subject: Subject, count: int | None, generator: torch.Generator) -> list[Context]:
+    """Return the contexts to measure in: so many rankings, or for None the metric's own."""
+    from dps_train.contexts import random_rankings
+
+    if count is None:
+        if subject.own is None:
+            raise UsageError(
+                f"{subject.name} has no context of its own: give --rankings a number, or all"
+            )
+        return [subject.own]
+    if subject.tied is not None:
+        raise UsageError(
+            f"--rankings: {subject.name} can be measured in its own context only, as "
+            f"{subject.tied}: leave --rankings out"
+        )
+    return random_rankings(count, generator)
+
+
+def _heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
+    """Return the heads to measure, each once, in the order they were named."""
+    from dps_train.compared import UNIFORM
+    from dps_train.metric import Metric
+    from dps_train.settings import LIN
+
+    if text is None:
+        return (subject.head,)
+    if not isinstance(subject.metric, Metric):
+        raise UsageError(f"--heads is for runs: the head of {subject.name} is frozen into it")
+    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    known = tuple(dict.fromkeys((UNIFORM, LIN, subject.head)))
+    for head in asked:
+        if head not in known:
+            raise UsageError(f"--heads names {head!r}: expected some of {','.join(known)}")
+    if LIN in asked and subject.head != LIN and train_data is None:
+        raise UsageError("--heads lin trains a head: say on what, --train-data FOLDER or sample")
+    return asked
+
+
+def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Tensor:
+    """Return images to measure on [M, 3, size, size], at most `MOST_IMAGES` of them."""
+    import torch
+
+    from dps_train.data.batches import whole
+    from dps_train.data.sources import load_held_out
+    from dps_train.seeds import generator_for
+
+    images = load_held_out(data, generator).images
+    if len(images) > MOST_IMAGES:
+        say(NAME, f"measured on {MOST_IMAGES} of the {len(images)} images of {data}, drawn by seed")
+        order = torch.randperm(len(images), generator=generator_for("held-out images", seed))
+        images = tuple(images[row] for row in sorted(order[:MOST_IMAGES].tolist()))
+    return whole(images, size)
+
+
+def _people(
+    subject: Subject, bapps: Path | None, triplets: Path | None, device: Device
+) -> People | None:
+    """Measure the agreement with people, where that is asked for."""
+    if bapps is None and triplets is None:
+        return None
+    from dps_train.devices import pick_device
+    from dps_train.metric import Metric
+    from dps_train.people import measure_people
+    from dps_train.pixel_distance import metric_distance
+
+    if isinstance(subject.metric, Metric):
+        distance = metric_distance(subject.metric, pick_device(device.value))
+    else:
+        distance = subject.metric.distance
+    return measure_people(
+        distance, bapps=bapps, triplets=triplets, note=lambda text: say(NAME, text)
+    )
+
+
+def _measure(
+    subject: Subject,
+    heads: tuple[str, ...],
+    images: Tensor,
+    contexts: list[Context],
+    *,
+    train_data: str | None,
+    seed: int,
+    device: Device,
+) -> dict[str, Measures]:
+    """Measure the heads that are asked for, and the metric's own in any case."""
+    from dps_train.compared import measure_file, measure_heads
+    from dps_train.data.sources import load_training
+    from dps_train.devices import pick_device
+    from dps_train.metric import Metric
+    from dps_train.seeds import generator_for
+    from dps_train.settings import LIN
+
+    if not isinstance(subject.metric, Metric):
+        return {subject.head: measure_file(subject.metric, images, contexts, seed)}
+    training = None
+    if LIN in heads and subject.head != LIN and train_data is not None:
+        training = load_training(train_data, generator_for("training images", seed))
+    return measure_heads(
+        subject.metric,
+        tuple(dict.fromkeys((*heads, subject.head))),
+        images,
+        contexts,
+        own=subject.head,
+        training=training,
+        seed=seed,
+        device=pick_device(device.value),
+    )
+
+
+def _report(
+    measures: Mapping[str, Measures],
+    own: str,
+    heads: tuple[str, ...],
+    people: People | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what --json writes: the measures of the metric's own head, and what else was asked."""
+    judged = {} if people is None else asdict(people)
+    return {
+        **asdict(measures[own]),
+        "seed": seed,
+        "heads": {head: asdict(measures[head]) for head in heads},
+        **{name: scores for name, scores in judged.items() if scores is not None},
+    }
+
+
+def _print(measures: Mapping[str, Measures], subject: Subject, people: People | None) -> None:
+    from dps_train.metric import Metric
+    from dps_train.tables import print_heads, print_measures, print_people
+
+    if not isinstance(subject.metric, Metric):
+        say(
+            NAME,
+            "left out, since a context file does not tell them: the unadapted distance, and "
+            "stability (half a grey level of noise is lost in its pixels of 8 bits)",
+        )
+    if tuple(measures) == (subject.head,):
+        print_measures(measures[subject.head])
+    else:
+        print_heads(measures)
+    if people is not None:
+        print_people(people)

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+
+NAME = "dps-train"
+
+SOURCES = (
+    "`sample` (photographs that come with scikit-image, and generated ones), `stl10`, `svhn` "
+    "(downloaded on first use), or a folder of images"
+)
+
+DataOption = Annotated[
+    str, typer.Option(help=f"Images to train on: {SOURCES}, of which a fifth is held out.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+
+
+def parse_rankings(text: str) -> int | None:
+    """Return how many rankings to measure in; None for the run's own context.
+
+    Raises:
+        UsageError: neither `own`, `all` nor a number from 1 to 720.
+    """
+    if text == "own":
+        return None
+    if text == "all":
+        return 720
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 720:
+        return int(text)
+    raise UsageError(f"--rankings is {text!r}: expected a number from 1 to 720, or all")

@@ -1,0 +1,188 @@
+"""One training on triplets that people judged, from start to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dps_infer.manifest import DataInfo, JudgementsInfo, Scores
+from dps_train.bank import FeatureDistances
+from dps_train.contexts import AMOUNTS, Context, importance_context
+from dps_train.data.bapps import TRAIN, read_bapps
+from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.sources import Images, read_pixels
+from dps_train.data.triplets import (
+    Triplets,
+    load_triplets,
+    read_triplets,
+    split_triplets,
+    triplet_batches,
+)
+from dps_train.description import metric_info
+from dps_train.devices import pick_device
+from dps_train.evaluate import evaluate
+from dps_train.heads import AdditiveHead, Head, ScalarHead
+from dps_train.human import two_afc_agreement
+from dps_train.importances import fit_importances
+from dps_train.judged_batches import TRIPLETS_PER_BATCH, Batch, triplet_batch
+from dps_train.lin import fit_lin_to_triplets
+from dps_train.metric import Metric
+from dps_train.seeds import generator_for
+from dps_train.settings import BASELINE, END_TO_END, LIN, Settings
+from dps_train.starting import starting_metric
+from dps_train.training import (
+    MOST_HELD_OUT,
+    Agreement,
+    Trained,
+    calibration,
+    evaluation_bank,
+    evaluation_images,
+    head_importances,
+)
+from dps_train.variants import fit_end_to_end
+
+BATCH = 64
+
+
+def train_on_judgements(
+    settings: Settings, name: str, note: Callable[[str], None] = lambda _: None
+) -> Trained:
+    """Train a variant on judged triplets, and measure it on held-out ones.
+
+    Triplets are held out by reference image. The marks of a metric are measured on the
+    held-out references.
+
+    Args:
+        settings: what to train.
+        name: of the metric, for its manifest.
+        note: is told in one line of triplets that were judged both ways.
+
+    Raises:
+        DpsError: the judgements, the backbone, its weights or the device cannot be had.
+    """
+    assert settings.triplets is not None
+    device = pick_device(settings.device)
+    triplets = _read(settings.triplets, note)
+    training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
+    metric = starting_metric(settings)
+    size = settings.size or TRAINING_SIZE
+    before = _agreement(metric, held_out, size, device)
+    if settings.variant in END_TO_END:
+        batches = TripletBatches(training, size, settings.seed)
+        fit_end_to_end(metric, settings, batches, training.sha256())
+    else:
+        _fit_head(metric, settings, training, size, device)
+    after = _agreement(metric, held_out, size, device)
+    ceiling = float(np.mean([max(judge, 1 - judge) for judge in held_out.judge]))
+
+    references = list(dict.fromkeys(held_out.reference))[:MOST_HELD_OUT]
+    images = Images(held_out.source, tuple(read_pixels(path) for path in references))
+    evaluation = evaluation_bank(metric, evaluation_images(metric, images), settings.seed, device)
+    info = metric_info(
+        metric,
+        name=name,
+        variant=settings.variant,
+        ranking=None,
+        importances=head_importances(metric.head),
+        judgements=JudgementsInfo(
+            source=triplets.source, triplets=len(training), sha256=training.sha256()
+        ),
+        training_data=_data_info(training),
+        held_out_data=_data_info(held_out),
+        seed=settings.seed,
+        scores=Scores(baseline=before, adapted=after, ceiling=ceiling),
+    )
+    return Trained(
+        metric.cpu().eval(),
+        info,
+        calibration(metric, evaluation),
+        evaluate(metric.head, evaluation, [_context(metric.head)]),
+        None,
+        Agreement(before, after, ceiling, len(held_out)),
+    )
+
+
+def _read(path: Path, note: Callable[[str], None]) -> Triplets:
+    """Read a CSV file, or the training part of a BAPPS folder."""
+    if not path.is_dir():
+        return read_triplets(path, note)
+    return read_bapps(path, TRAIN).all_triplets()
+
+
+def _fit_head(
+    metric: Metric, settings: Settings, training: Triplets, size: int, device: torch.device
+) -> None:
+    if settings.variant == BASELINE:
+        return
+    first, second = _channel_distances(metric, training, size, device)
+    judge = torch.tensor(training.judge)
+    head = metric.head
+    generator = generator_for("head", settings.seed)
+    if settings.variant == LIN:
+        assert isinstance(head, ScalarHead)
+        head.weights.data = fit_lin_to_triplets(
+            first, second, judge, generator=generator, objective=settings.objective
+        )
+        return
+    assert isinstance(head, AdditiveHead)
+    with torch.no_grad():
+        amounts = head.amounts(first), head.amounts(second)
+    head.set_importances(dict(zip(AMOUNTS, fit_importances(*amounts, judge), strict=True)))
+
+
+def _context(head: Head) -> Context:
+    """Return what the marks of a metric are measured in: an order only where there are amounts."""
+    importances = head_importances(head)
+    if isinstance(head, AdditiveHead):
+        return importance_context(importances)
+    return Context((), dict.fromkeys(AMOUNTS, 1.0), given=True)
+
+
+def _data_info(triplets: Triplets) -> DataInfo:
+    return DataInfo(
+        source=triplets.source,
+        images=len(set(triplets.reference)),
+        sha256=triplets.sha256(),
+    )
+
+
+@dataclass(frozen=True)
+class TripletBatches:
+    """Batches of triplets, drawn anew for each step."""
+
+    triplets: Triplets
+    size: int
+    seed: int
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        generator = generator_for(f"triplet batch {step}", self.seed)
+        rows = torch.randint(len(self.triplets), (TRIPLETS_PER_BATCH,), generator=generator)
+        drawn = load_triplets(self.triplets.select(rows.tolist()), self.size)
+        return triplet_batch(drawn.reference, drawn.p0, drawn.p1, drawn.judge)
+
+
+def _channel_distances(
+    metric: Metric, triplets: Triplets, size: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return z of the first and of the second candidates: each [T, D]."""
+    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    first, second = [], []
+    for batch in triplet_batches(triplets, BATCH, size):
+        reference = distances.maps(batch.reference)
+        first.append(distances.z(reference, batch.p0))
+        second.append(distances.z(reference, batch.p1))
+    return torch.cat(first), torch.cat(second)
+
+
+def _agreement(metric: Metric, triplets: Triplets, size: int, device: torch.device) -> float:
+    metric.eval()
+    metric.head.cpu()
+    with torch.no_grad():
+        first, second = (metric.head(z) for z in _channel_distances(metric, triplets, size, device))
+    return two_afc_agreement(first.numpy(), second.numpy(), triplets.judge)

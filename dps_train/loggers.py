@@ -1,0 +1,66 @@
+"""Where the course of a training end to end is written: a CSV file, TensorBoard, or W&B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dps_infer.errors import UsageError
+
+LOGGERS = ("csv", "tensorboard", "wandb")
+PROJECT = "dps-train"
+
+
+class StepLog:
+    """Write figures of training steps; `open_logger` makes one.
+
+    Args:
+        logger: one of Lightning's.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+
+    def __call__(self, step: int, values: dict[str, float]) -> None:
+        """Write the figures of a step; they are on disk when this returns."""
+        self.logger.log_metrics(values, step)
+        self.logger.save()
+
+
+def open_logger(name: str | None, folder: Path | None) -> StepLog | None:
+    """Return a log in a folder, or None where none is asked for.
+
+    Args:
+        name: one of `LOGGERS`; None logs nothing.
+        folder: to write in: ``metrics.csv``, TensorBoard's or W&B's own files.
+
+    Raises:
+        UsageError: an unknown logger, one whose package is missing, or no folder for it.
+    """
+    if name is None:
+        return None
+    if name not in LOGGERS:
+        raise UsageError(f"unknown logger {name!r}: expected one of {', '.join(LOGGERS)}")
+    if folder is None:
+        raise UsageError(f"the {name} logger needs a folder to write in: name one")
+    try:
+        return StepLog(_logger(name, folder))
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"the {name} logger needs a package that is not installed: pip install {name}, or "
+            "take another --logger"
+        ) from None
+
+
+def _logger(name: str, folder: Path) -> Any:
+    if name == "csv":
+        from lightning.fabric.loggers.csv_logs import CSVLogger
+
+        return CSVLogger(folder, name="", version="log")
+    if name == "tensorboard":
+        from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+
+        return TensorBoardLogger(folder, name="", version="log")
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(project=PROJECT, save_dir=folder)

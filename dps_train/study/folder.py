@@ -1,0 +1,155 @@
+"""The folder of a study: what it is, and what is done of it.
+
+* ``study.json``: a `StudyManifest`, all that the results follow from;
+* ``metrics/<id>.json``: a `Result` for each metric that is done;
+* ``heads/<family>.safetensors``: heads of ``additive``, which are the same for all rankings;
+* ``checkpoints/<id>/``: of the ``tune`` or ``scratch`` under way, and their logs.
+
+Every file is written under another name and renamed, so that what is there is whole,
+whenever a study is killed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dps_infer.errors import DpsError
+from dps_infer.files import atomic_file
+from dps_infer.manifest import DataInfo, WeightsInfo
+from dps_train.bank_file import _differences as differences
+
+FORMAT_VERSION = 1
+
+MANIFEST = "study.json"
+METRICS, HEADS, CHECKPOINTS = "metrics", "heads", "checkpoints"
+
+Value = str | bool | int | float | None
+Values = dict[str, Value]
+"""A row of the table, by column."""
+
+
+class StudyError(DpsError):
+    """A folder that holds another study, or a damaged one."""
+
+
+class StudyManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """All that the results of a study follow from."""
+
+    format: int = FORMAT_VERSION
+    rankings: int
+    variants: list[str]
+    comparisons: list[str]
+    backbones: dict[str, WeightsInfo]
+    repetitions: int
+    seed: int
+    training_data: DataInfo
+    """Of the first repetition, as the next."""
+    held_out_data: DataInfo
+    settings: dict[str, Value]
+    bapps: str | None
+    """SHA-256 over all judgements, and the names of what was judged."""
+    device: str
+    """Kind of device that networks run on; results differ in their last digits."""
+    tools: dict[str, str]
+
+
+class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One metric, measured."""
+
+    values: Values
+    seconds: float
+    """That it took, for the record."""
+
+
+class StudyFolder:
+    """The results of a study on disk; `open_study` opens it.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def holds(self, metric: str) -> bool:
+        """Say whether a metric is done."""
+        return self._result(metric).exists()
+
+    def add(self, metric: str, result: Result) -> None:
+        """Keep what was measured of a metric.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        _write(self._result(metric), result)
+
+    def values(self, metric: str) -> Values:
+        """Return what was measured of a metric.
+
+        Raises:
+            StudyError: the file is not what `add` wrote.
+        """
+        path = self._result(metric)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Result).values
+        except (msgspec.MsgspecError, ValueError, RecursionError, OSError) as error:
+            raise StudyError(
+                f"{path} cannot be read ({error}): delete it, and start the study again"
+            ) from None
+
+    def head(self, family: str) -> Path:
+        """Return where the head of ``additive`` of a family is kept."""
+        return self.path / HEADS / f"{family}.safetensors"
+
+    def checkpoint(self, metric: str) -> Path:
+        """Return the folder for the checkpoints of a metric."""
+        return self.path / CHECKPOINTS / metric
+
+    def _result(self, metric: str) -> Path:
+        return self.path / METRICS / f"{metric}.json"
+
+
+def open_study(path: Path, manifest: StudyManifest) -> StudyFolder:
+    """Open the folder of a study, or make it.
+
+    Raises:
+        StudyError: it holds something else.
+        OutputError: it cannot be written.
+    """
+    if _holds_something(path):
+        _check(path, manifest)
+    else:
+        _write(path / MANIFEST, manifest)
+    return StudyFolder(path)
+
+
+def _holds_something(path: Path) -> bool:
+    # Names that begin with a dot are left over from a study that was killed while it wrote one.
+    return path.exists() and (
+        not path.is_dir() or any(not entry.name.startswith(".") for entry in path.iterdir())
+    )
+
+
+def _check(path: Path, manifest: StudyManifest) -> None:
+    """Refuse a folder that holds no study, or another one."""
+    if not (path / MANIFEST).is_file():
+        raise StudyError(f"{path} is no folder of a study: name a new one with --out")
+    try:
+        there = msgspec.json.decode((path / MANIFEST).read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        raise StudyError(
+            f"{path / MANIFEST} cannot be read ({error}): name another folder with --out"
+        ) from None
+    different = differences(there, msgspec.to_builtins(manifest))
+    if different:
+        raise StudyError(
+            f"{path} holds another study ({'; '.join(different)}): ask for the same, or name "
+            "another folder with --out"
+        )
+
+
+def _write(path: Path, value: msgspec.Struct) -> None:
+    with atomic_file(path, force=True) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

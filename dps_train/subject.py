@@ -1,0 +1,104 @@
+"""What `dps-train evaluate` measures: a run, the embedded metric, or a context file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from dps_infer.devices import Device
+from dps_infer.errors import UsageError
+from dps_infer.manifest import MetricInfo
+from dps_infer.views import View
+from dps_train.contexts import AMOUNTS, Context, ranking_context, saved_context
+from dps_train.data.batches import TRAINING_SIZE
+from dps_train.description import ADDITIVE
+from dps_train.file_metric import FileMetric, load_file_metric
+from dps_train.heads import AdditiveHead
+from dps_train.metric import Metric
+from dps_train.runs import load_run, newest_run
+from dps_train.universal import load_universal
+
+EMBEDDED = Path("embedded")
+SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A metric to measure.
+
+    Attributes:
+        metric: in PyTorch, or a context file.
+        name: for people.
+        head: its own, called by its variant.
+        own: the context that it was adapted to; None for a universal one, which has none.
+        tied: why it cannot be measured in other contexts than its own; None where it can.
+        size: side in pixels of the images to measure it on.
+    """
+
+    metric: Metric | FileMetric
+    name: str
+    head: str
+    own: Context | None
+    tied: str | None
+    size: int
+
+
+def load_subject(path: Path | None, *, view: View | None, device: Device) -> Subject:
+    """Load what a path names.
+
+    Args:
+        path: a run folder, a context file, or `EMBEDDED`; None takes the newest run.
+        view: how a context file looks at images; see `load_file_metric`.
+        device: where a context file is run.
+
+    Raises:
+        UsageError: a view is asked for, and it is no context file.
+        DpsError: it is missing, or damaged.
+    """
+    if _names_file(path):
+        return _file(load_file_metric(path, view=view, device=device), path)
+    if view is not None:
+        raise UsageError("--view is for context files: a run is measured on whole images")
+    if path == EMBEDDED:
+        metric = load_universal()
+        return Subject(metric, str(path), ADDITIVE, None, None, _size(metric))
+    folder = newest_run() if path is None else path
+    metric, manifest = load_run(folder)
+    variant = manifest.metric.variant
+    tied = None
+    if not isinstance(metric.head, AdditiveHead):
+        tied = f"the head of a {variant} run tells no kinds of change apart"
+    own = own_context(manifest.metric)
+    return Subject(metric, str(folder), variant, own, tied, _size(metric))
+
+
+def own_context(info: MetricInfo) -> Context:
+    """Return the context that a trained metric is measured in.
+
+    Judgements order no distortions; nor do importances of a head that tells none apart.
+    """
+    importances = info.importances or {}
+    told_apart = set(importances) == set(AMOUNTS)
+    if info.judgements is not None or (info.ranking is None and not told_apart):
+        return Context((), {**dict.fromkeys(AMOUNTS, 1.0), **importances}, given=True)
+    if info.ranking is not None and not told_apart:
+        return ranking_context(tuple(tuple(group) for group in info.ranking))
+    return saved_context(info)
+
+
+def _names_file(path: Path | None) -> TypeGuard[Path]:
+    if path is None or path == EMBEDDED:
+        return False
+    return path.suffix.lower() == SUFFIX or path.is_file()
+
+
+def _file(metric: FileMetric, path: Path) -> Subject:
+    own, tied = None, None
+    if not metric.universal:
+        own, tied = own_context(metric.info), "the context of this file is frozen into it"
+    return Subject(metric, str(path), metric.info.variant, own, tied, metric.size)
+
+
+def _size(metric: Metric) -> int:
+    return metric.preprocess.size or TRAINING_SIZE

@@ -1,0 +1,136 @@
+"""What each variant trains, for a context: nothing, its head, or its network as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from dps_infer.manifest import WeightsInfo
+from dps_train.backbones import state_sha256
+from dps_train.bank import PURPOSE, Bank, FeatureDistances, build_bank
+from dps_train.bank_file import stored_bank
+from dps_train.contexts import Context
+from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.sources import Images
+from dps_train.description import ADDITIVE
+from dps_train.end_to_end import train_end_to_end
+from dps_train.fit import EPOCHS, adapt_additive, fit_additive
+from dps_train.heads import AdditiveHead, ChannelHead, ScalarHead
+from dps_train.judged_batches import Batches, ranking_batches
+from dps_train.lin import EPOCHS as LIN_EPOCHS
+from dps_train.lin import draw_lin_bank, fit_one_lin
+from dps_train.loggers import open_logger
+from dps_train.metric import Metric
+from dps_train.seeds import generator_for
+from dps_train.settings import BASELINE, END_TO_END, LIN, SCRATCH, Settings
+
+
+def fit_variant(
+    metric: Metric,
+    settings: Settings,
+    context: Context,
+    training: Images,
+    device: torch.device,
+    note: Callable[[str], None],
+) -> bool:
+    """Train what the variant trains, in place.
+
+    Args:
+        metric: from `dps_train.starting`.
+        settings: what to train.
+        context: what counts as disruptive.
+        training: images.
+        device: where the network runs.
+        note: is told in one line what became of a stored bank.
+
+    Returns:
+        Whether the network's features are others now.
+    """
+    size = settings.size or TRAINING_SIZE
+    head = metric.head
+    if settings.variant in END_TO_END:
+        batches = ranking_batches(training.images, context, size=size, seed=settings.seed)
+        described = f"{training.sha256()} {context.ranking}"
+        fit_end_to_end(metric, settings, batches, described)
+        return True
+    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    if settings.variant == ADDITIVE:
+        assert isinstance(head, AdditiveHead)
+        bank = _bank(settings, distances, training, size, note)
+        fit = fit_additive if isinstance(head, ChannelHead) else adapt_additive
+        generator = generator_for("head", settings.seed)
+        fit(head, bank, epochs=settings.epochs or EPOCHS, generator=generator)
+    elif settings.variant == LIN:
+        assert isinstance(head, ScalarHead)
+        generator = generator_for(LIN, settings.seed)
+        z = draw_lin_bank(distances, training.images, size=size, generator=generator)
+        head.weights.data = fit_one_lin(
+            z,
+            context,
+            generator=generator,
+            objective=settings.objective,
+            epochs=settings.epochs or LIN_EPOCHS,
+        )
+    else:
+        assert settings.variant == BASELINE
+    return False
+
+
+def fit_end_to_end(metric: Metric, settings: Settings, batches: Batches, described: str) -> None:
+    """Train network and scalars together.
+
+    Args:
+        metric: with a `ScalarHead`.
+        settings: how.
+        batches: of each step.
+        described: what the batches are drawn from: a checkpoint of others is refused.
+    """
+    train_end_to_end(
+        metric,
+        batches,
+        steps=settings.steps,
+        objective=settings.objective,
+        seed=settings.seed,
+        batch_norm=settings.variant == SCRATCH,
+        device=settings.device,
+        devices=settings.devices,
+        precision=settings.precision,
+        data=described,
+        checkpoint=settings.checkpoint,
+        resume=settings.resume,
+        log=open_logger(settings.logger, settings.logs),
+    )
+    before = metric.backbone.weights
+    metric.backbone.weights = WeightsInfo(
+        source=f"{before.source}, then {settings.variant}",
+        sha256=state_sha256(metric.backbone.network),
+        licence=before.licence,
+    )
+
+
+def _bank(
+    settings: Settings,
+    distances: FeatureDistances,
+    training: Images,
+    size: int,
+    note: Callable[[str], None],
+) -> Bank:
+    if settings.bank is None:
+        return build_bank(
+            distances,
+            training.images,
+            pairs=settings.pairs,
+            size=size,
+            generator=generator_for(PURPOSE, settings.seed),
+        )
+    return stored_bank(
+        settings.bank,
+        distances,
+        training,
+        pairs=settings.pairs,
+        size=size,
+        seed=settings.seed,
+        force=settings.renew_bank,
+        note=note,
+    )

@@ -1,0 +1,80 @@
+"""A study of seconds, and a program that kills one at random moments."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+from dps_train.settings import Settings
+from dps_train.study.plan import Study
+
+TINY = Study(
+    rankings=2,
+    variants=("baseline", "lin", "additive", "tune"),
+    comparisons=(None,),
+    backbones=("embedded",),
+    weights={},
+    repetitions=1,
+    pairs={"embedded": 200, "scratch": 200},
+    bapps=None,
+    common=Settings(size=32, epochs=1, steps=2, device="cpu"),
+)
+
+
+def tiny_study(data: Path, **common: object) -> Study:
+    settings = dataclasses.replace(TINY.common, data=str(data), **common)
+    return dataclasses.replace(TINY, common=settings)
+
+
+def with_few_draws(bench: ModuleType) -> functools.partial:
+    """Return what fits linear heads to little."""
+    return functools.partial(bench.draw_lin_bank, crops=64, draws=1)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Return the files that must be the same, bit for bit, however often a study was killed."""
+    return {name: (folder / name).read_bytes() for name in ("table.csv", "table.parquet")}
+
+
+def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: int) -> None:
+    """Run a study in one go, and another with kills at random moments; print how it went."""
+    from dps_train import embedded, universal
+    from dps_train.study import bench
+    from dps_train.study.runner import run_study
+
+    embedded.WEIGHTS, universal.WEIGHTS = weights
+    bench.draw_lin_bank = with_few_draws(bench)
+    study = tiny_study(data)
+
+    def start(name: str) -> int:
+        child = os.fork()
+        if child == 0:
+            run_study(study, folder / name)
+            os._exit(0)
+        return child
+
+    began = time.monotonic()
+    assert os.waitpid(start("whole"), 0)[1] == 0
+    took = time.monotonic() - began
+    found = []
+    for moment in random.Random(0).choices(range(100), k=kills):
+        child = start("killed")
+        time.sleep(took * moment / 100)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found.append(len(list((folder / "killed" / "metrics").glob("[!.]*.json"))))
+    assert os.waitpid(start("killed"), 0)[1] == 0
+    print(json.dumps({"seconds": took, "done when killed": found}))
+
+
+if __name__ == "__main__":
+    paths = [Path(argument) for argument in sys.argv[1:5]]
+    _kill_again_and_again(paths[0], paths[1], paths[2:], int(sys.argv[5]))
