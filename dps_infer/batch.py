@@ -79,13 +79,18 @@ def score_file(
         progress: is told of each batch.
 
     Raises:
-        UsageError: an unknown suffix, or a column of the pairs that results have as well.
+        UsageError: an unknown suffix, a column of the pairs that results have as well, or
+            options that contradict each other.
         TableError: the file of pairs cannot be read, or changed meanwhile.
         OutputError: the output exists, cannot be written, or its journal is of another run.
         ContextError: as in `dps_infer.scoring.score`.
     """
     source, target = Path(pairs), Path(output)
     check_format(target)
+    if source.resolve() == target.resolve():
+        raise UsageError(f"{target}: the results would replace the pairs, the same file")
+    if resume and force:
+        raise UsageError("--resume continues a run and --force starts anew: give one")
     # A journal was begun where there was no output yet, or one that was to be replaced: one
     # that is there now is this run's own, or still to be replaced.
     force_output = force or (resume and journal_path(target).exists())
@@ -94,8 +99,6 @@ def score_file(
     taken = [name for name in columns(contexts) if name in opened.columns]
     if taken:
         raise UsageError(f"{source}: has a column {taken[0]!r}, as the results have: rename it")
-    if resume and force:
-        raise UsageError("--resume continues a run and --force starts anew: give one")
     identity = _identity(opened, contexts, view, resize, batch_size)
     with open_journal(target, identity, resume=resume, force=force) as journal:
         resumed, start = journal.done, time.perf_counter()

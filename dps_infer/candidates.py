@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from dps_infer.context import Comparison, Context
 from dps_infer.errors import ImageError
 from dps_infer.images import DEFAULT_POLICY, DecodePolicy, ImageSource
-from dps_infer.scoring import score
+from dps_infer.scoring import BATCH_SIZE, score
 from dps_infer.views import View
-
-BATCH_SIZE = 32
-"""Candidates a run: the more, the less the reference counts; beyond, hardly any less."""
 
 
 @dataclass(frozen=True)

@@ -182,4 +182,8 @@ def _number(value: object) -> float | None:
 
 
 def _truth(value: object) -> bool | None:
-    return {None: None, "": None, "true": True, "false": False, True: True, False: False}[value]
+    if value in (None, ""):
+        return None
+    if value not in (True, False, "true", "false"):
+        raise ValueError
+    return value in (True, "true")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -36,8 +36,9 @@ BATCH_SIZE = 16
 MAX_DECODERS = 8
 """Threads by default, at the most: more of them decode faster than a session computes."""
 
-PIXELS_AHEAD = 1 << 25
-"""Of references that are decoded ahead of the batch that is due, about 200 MB with candidates."""
+PIXELS_HELD = 1 << 25
+"""Of references that are decoded ahead, and again of those that are run at a time: each about
+200 MB with their candidates."""
 
 PairSource = tuple[ImageSource, ImageSource] | DpsError
 """Reference and candidate; or why there is no pair, which becomes its error."""
@@ -109,18 +110,32 @@ def score(
 def _score(
     pairs: Iterable[PairSource], comparer: _Comparer, loader: _Loader, batch_size: int
 ) -> Iterator[Scored]:
-    decoded = loader.load(pairs, ahead=2 * batch_size)
     index = 0
-    while batch := list(islice(decoded, batch_size)):
-        sound = [pair for pair in batch if isinstance(pair, Pair)]
+    for group in _groups(loader.load(pairs, ahead=2 * batch_size), batch_size):
+        sound = [pair for pair in group if isinstance(pair, Pair)]
         outcomes = iter(comparer.compare(sound))
-        for pair in batch:
+        for pair in group:
             outcome = next(outcomes) if isinstance(pair, Pair) else pair
             if isinstance(outcome, DpsError):
                 yield Scored(index, error=" ".join(str(outcome).split()))
             else:
                 yield Scored(index, outcome)
             index += 1
+
+
+def _groups(decoded: Iterator[Pair | DpsError], batch_size: int) -> Iterator[list[Pair | DpsError]]:
+    """Yield what is run at a time: a batch, or of large images a part of it."""
+    for first in decoded:
+        group: list[Pair | DpsError] = []
+        pixels = 0
+        for pair in chain([first], islice(decoded, batch_size - 1)):
+            group.append(pair)
+            pixels += _pixels(pair)
+            if pixels >= PIXELS_HELD:
+                yield group
+                group, pixels = [], 0
+        if group:
+            yield group
 
 
 class _Loader:
@@ -148,7 +163,7 @@ class _Loader:
                         reference = pool.submit(self._picture, given, "reference")
                     waiting.append(pool.submit(self._pair, reference, source[1]))
                 # What is not decoded yet is taken to be as large as what came last.
-                while len(waiting) > max(1, min(ahead, PIXELS_AHEAD // max(1, pixels))):
+                while len(waiting) > max(1, min(ahead, PIXELS_HELD // max(1, pixels))):
                     result = waiting.popleft().result()
                     pixels = _pixels(result)
                     yield result

@@ -18,13 +18,17 @@ from torch import Tensor, nn
 LAYOUT_CELLS = 4
 """Cells along each side of the grid of `layout`."""
 
-EPSILON = 1e-8
-"""Added inside the root of the channel norm, so that an all-zero position has a gradient."""
+SMALLEST_SQUARE = 1e-8
+"""Of the channel norm, under its root, so that an all-zero position has a value and a gradient.
+
+A bound and no term: onnxscript's optimizer takes a term of 1e-8 for 0 and drops it, and the
+exported graph would divide 0 by 0.
+"""
 
 
 def unit_normalize(features: Tensor) -> Tensor:
-    """Scale the channel vector at each position of [N, C, H, W] to unit length."""
-    return features / (features.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
+    """Scale the channel vector at each position of [N, C, H, W] to unit length, or leave it 0."""
+    return features / features.square().sum(dim=1, keepdim=True).clamp(min=SMALLEST_SQUARE).sqrt()
 
 
 def spatial(first: Tensor, second: Tensor) -> Tensor:

@@ -16,10 +16,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -46,6 +45,9 @@ from dps_train.objectives import (
 )
 from dps_train.progress import track
 from dps_train.seeds import generator_for
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """As Lightning Fabric names them."""
@@ -309,6 +311,10 @@ def _fabric(device: str, devices: int, precision: str) -> Fabric:
             f"{devices} GPUs were asked for, and PyTorch finds {torch.cuda.device_count()}: ask "
             "for fewer --devices"
         )
+    # Lightning takes seconds to import, which other variants need not wait for.
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
     # Of a network cut at its layers, what comes after the last one gets no gradient.
     strategy = DDPStrategy(start_method="spawn", find_unused_parameters=True)
     return Fabric(

@@ -9,7 +9,6 @@ finds must not depend on where it was interrupted.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,6 @@ from dps_train.data.bapps import Bapps
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.description import ADDITIVE
-from dps_train.end_to_end import CHECKPOINT
 from dps_train.evaluate import EvaluationBank, Measures, evaluate_adapted
 from dps_train.heads import Head
 from dps_train.human import BappsScores
@@ -124,15 +122,16 @@ class Bench:
         """
         adapted, compared = self._trained(job)
         measures = evaluate_adapted(adapted, compared.held_out, [job.context])
-        unadapted, uniform = compared, adapted
+        uniform, unadapted, before = adapted, compared, measures
         if job.settings.variant in END_TO_END:
-            unadapted, uniform = self._compared, uniform_in(self._metric.head, [job.context])
-        before = evaluate_adapted(uniform, unadapted.held_out, [job.context]).baseline
-        assert before is not None, "rankings of a study order distortions"
+            uniform, unadapted = uniform_in(self._metric.head, [job.context]), self._compared
+            before = evaluate_adapted(uniform, unadapted.held_out, [job.context])
+        assert before.baseline is not None, "rankings of a study order distortions"
+        assert uniform.total is not None, "every head of a study has an unadapted distance"
         return Measured(
             compared.comparison,
             measures,
-            before.mean,
+            before.baseline.mean,
             compared.people(lambda z: adapted.columns(z) @ adapted.weights[0]),
             unadapted.people(uniform.total),
         )
@@ -211,8 +210,12 @@ class Bench:
         return metric
 
     def _fit_end_to_end(self, job: Job) -> Metric:
-        folder = self._folder.checkpoint(job.id)
-        settings = dataclasses.replace(job.settings, checkpoint=folder, resume=True)
+        settings = dataclasses.replace(
+            job.settings,
+            checkpoint=self._folder.checkpoint(job.id),
+            resume=True,
+            logs=self._folder.logs(job.id),
+        )
         metric = starting_metric(settings)
         fit_variant(metric, settings, job.context, self._training, self._device, _ignore)
         return metric
@@ -222,14 +225,6 @@ class Bench:
         held_out = evaluation_bank(metric, images, self._settings.seed, self._device)
         judged = None if self._bapps is None else compare_bapps(metric, self._bapps, self._device)
         return _Compared(metric.comparison.name, held_out, judged)
-
-
-def tidy(folder: StudyFolder, job: Job) -> None:
-    """Delete the checkpoint of a metric that is done; its logs stay."""
-    checkpoint = folder.checkpoint(job.id)
-    (checkpoint / CHECKPOINT).unlink(missing_ok=True)
-    if checkpoint.is_dir() and not any(checkpoint.iterdir()):
-        shutil.rmtree(checkpoint)
 
 
 def _ignore(_text: str) -> None:

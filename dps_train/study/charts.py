@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ WIDTH = 6.4
 
 INK, LINE = "#1f2328", "#d5d8dd"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     # Identifiers in the file are hashes: with a salt of its own, equal charts are equal files.
     "svg.hashsalt": "study",

@@ -3,7 +3,8 @@
 * ``study.json``: a `StudyManifest`, all that the results follow from;
 * ``metrics/<id>.json``: a `Result` for each metric that is done;
 * ``heads/<family>.safetensors``: heads of ``additive``, which are the same for all rankings;
-* ``checkpoints/<id>/``: of the ``tune`` or ``scratch`` under way, and their logs.
+* ``checkpoints/<id>/``: of the ``tune`` or ``scratch`` under way;
+* ``logs/<id>/``: the course of their training, where that is asked for.
 
 Every file is written under another name and renamed, so that what is there is whole,
 whenever a study is killed.
@@ -11,6 +12,7 @@ whenever a study is killed.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -23,7 +25,7 @@ from dps_train.bank_file import _differences as differences
 FORMAT_VERSION = 1
 
 MANIFEST = "study.json"
-METRICS, HEADS, CHECKPOINTS = "metrics", "heads", "checkpoints"
+METRICS, HEADS, CHECKPOINTS, LOGS = "metrics", "heads", "checkpoints", "logs"
 
 Value = str | bool | int | float | None
 Values = dict[str, Value]
@@ -78,12 +80,13 @@ class StudyFolder:
         return self._result(metric).exists()
 
     def add(self, metric: str, result: Result) -> None:
-        """Keep what was measured of a metric.
+        """Keep what was measured of a metric, whose checkpoint is of no use any more.
 
         Raises:
             OutputError: it cannot be written.
         """
         _write(self._result(metric), result)
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def values(self, metric: str) -> Values:
         """Return what was measured of a metric.
@@ -106,6 +109,10 @@ class StudyFolder:
     def checkpoint(self, metric: str) -> Path:
         """Return the folder for the checkpoints of a metric."""
         return self.path / CHECKPOINTS / metric
+
+    def logs(self, metric: str) -> Path:
+        """Return the folder for the logs of a metric."""
+        return self.path / LOGS / metric
 
     def _result(self, metric: str) -> Path:
         return self.path / METRICS / f"{metric}.json"

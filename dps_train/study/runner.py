@@ -19,7 +19,7 @@ from dps_train.end_to_end import DivergedError
 from dps_train.progress import track
 from dps_train.settings import BASELINE, COMPARISON
 from dps_train.starting import starting_metric
-from dps_train.study.bench import Bench, tidy
+from dps_train.study.bench import Bench
 from dps_train.study.folder import Result, StudyFolder, StudyManifest, Values, open_study
 from dps_train.study.plan import OWN, Job, Study, plan
 from dps_train.study.table import failed_row, row, write_tables
@@ -71,7 +71,6 @@ def _do(job: Job, bench: Bench, folder: StudyFolder) -> None:
         # It would diverge again, and the others are worth having.
         values = failed_row(job, job.settings.comparison or COMPARISON, str(error))
     folder.add(job.id, Result(values=values, seconds=time.monotonic() - started))
-    tidy(folder, job)
 
 
 def _manifest(

@@ -24,7 +24,7 @@ from dps_infer import Context
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import check_ports
 from dps_infer.errors import ContextError, ImageError, UsageError
-from dps_infer.manifest import encode_manifest
+from dps_infer.manifest import FORMAT_VERSION, encode_manifest
 from dps_infer.providers import Port
 
 # A float32 sum over up to a thousand pixels, in any order.
@@ -220,9 +220,9 @@ def changed(**changes: object) -> str:
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("[]", "no format version"),
-        (changed(format=3), "upgrade dps-toolkit"),
-        (changed(format=3, metric="quite another thing"), "upgrade dps-toolkit"),
-        (changed(format=1, metric="quite another thing"), "format 1, this version reads 2"),
+        (changed(format=FORMAT_VERSION + 1), "upgrade dps-toolkit"),
+        (changed(format=FORMAT_VERSION + 1, metric="quite another thing"), "upgrade dps-toolkit"),
+        (changed(format=1, metric="quite another thing"), f"format 1, this version reads {FORMAT_VERSION}"),
         (changed(format=0), "no format version"),
         (changed(format=True), "no format version"),
         (changed(surplus=1), "not valid"),

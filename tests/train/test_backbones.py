@@ -129,6 +129,7 @@ def untouched(name: str, nodes: tuple[str, ...], images: torch.Tensor) -> list[t
         ("resnet18", ("layer1.0.bn2", "layer1")),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
 @torch.no_grad()
 def test_maps_are_not_overwritten_by_what_follows(name, layers):
     # In-place ReLUs and additions would leave their own result in the map before them.
