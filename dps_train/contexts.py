@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.errors import UsageError
 from dps_infer.manifest import MetricInfo
 from dps_infer.ranking import OTHER, Ranking, ranking_importances
 from dps_train.distortions import NAMES
@@ -63,6 +64,19 @@ def random_rankings(count: int, generator: torch.Generator) -> list[Context]:
     """Return the contexts of `count` different rankings of the six."""
     rankings = all_rankings()
     return [rankings[int(i)] for i in torch.randperm(len(rankings), generator=generator)[:count]]
+
+
+def check_ordered(context: Context) -> None:
+    """Refuse a context that orders no two distortions, where it is all there is to learn from.
+
+    Raises:
+        UsageError: it orders none.
+    """
+    if not pair_table([context]).any():
+        raise UsageError(
+            "the context orders no two distortions, so there is nothing to learn from it: "
+            "expected a ranking such as 3,1,5"
+        )
 
 
 def importance_table(contexts: Sequence[Context]) -> Tensor:

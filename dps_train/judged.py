@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dps_infer.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank import FeatureDistances
-from dps_train.contexts import AMOUNTS, Context, importance_context
+from dps_train.contexts import AMOUNTS, Context
 from dps_train.data.bapps import TRAIN, read_bapps
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
@@ -136,10 +136,9 @@ def _fit_head(
 
 
 def _context(head: Head) -> Context:
-    """Return what the marks of a metric are measured in: an order only where there are amounts."""
-    importances = head_importances(head)
+    """Return what the marks of a metric are measured in: people order no distortions."""
     if isinstance(head, AdditiveHead):
-        return importance_context(importances)
+        return Context((), head_importances(head), given=True)
     return Context((), dict.fromkeys(AMOUNTS, 1.0), given=True)
 
 

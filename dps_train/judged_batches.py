@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_infer.errors import UsageError
-from dps_train.contexts import Context, pair_table
+from dps_train.contexts import Context, check_ordered, pair_table
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.distortions import DISTORTIONS, quantize
@@ -72,11 +71,7 @@ def ranking_batches(
     Raises:
         UsageError: the context orders no two distortions.
     """
-    if not pair_table([context]).any():
-        raise UsageError(
-            "the context orders no two distortions, so there is nothing to learn from it: "
-            "expected a ranking such as 3,1,5"
-        )
+    check_ordered(context)
     return RankingBatches(tuple(images), context, size, seed)
 
 

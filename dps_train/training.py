@@ -11,6 +11,7 @@ from torch import Tensor
 from dps_infer.calibration import LEVELS
 from dps_infer.manifest import Calibration, MetricInfo, Scores
 from dps_train.bank import FeatureDistances
+from dps_train.contexts import Context
 from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.description import data_info, metric_info
@@ -101,7 +102,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
         metric,
         name=name,
         variant=settings.variant,
-        ranking=None if context.given else [list(group) for group in context.ranking],
+        ranking=_ranking(context, metric.head),
         importances=head_importances(metric.head),
         training_data=data_info(training),
         held_out_data=data_info(held_out),
@@ -137,6 +138,16 @@ def calibration(metric: Metric, bank: EvaluationBank) -> Calibration:
 def head_importances(head: Head) -> dict[str, float]:
     """Return the importance of each amount that a head reports."""
     return dict(zip(head.names, head.importances.tolist(), strict=True))
+
+
+def _ranking(context: Context, head: Head) -> list[list[str]] | None:
+    """Return the ranking for a manifest.
+
+    A head of one amount cannot keep importances that were given: their order stays.
+    """
+    if context.given and isinstance(head, AdditiveHead):
+        return None
+    return [list(group) for group in context.ranking]
 
 
 def _images(settings: Settings) -> tuple[Images, Images]:

@@ -10,7 +10,7 @@ from dps_infer.manifest import WeightsInfo
 from dps_train.backbones import state_sha256
 from dps_train.bank import PURPOSE, Bank, FeatureDistances, build_bank
 from dps_train.bank_file import stored_bank
-from dps_train.contexts import Context
+from dps_train.contexts import Context, check_ordered
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.description import ADDITIVE
@@ -63,6 +63,7 @@ def fit_variant(
         fit(head, bank, epochs=settings.epochs or EPOCHS, generator=generator)
     elif settings.variant == LIN:
         assert isinstance(head, ScalarHead)
+        check_ordered(context)
         generator = generator_for(LIN, settings.seed)
         z = draw_lin_bank(distances, training.images, size=size, generator=generator)
         head.weights.data = fit_one_lin(

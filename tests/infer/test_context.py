@@ -222,7 +222,7 @@ def changed(**changes: object) -> str:
         ("[]", "no format version"),
         (changed(format=FORMAT_VERSION + 1), "upgrade dps-toolkit"),
         (changed(format=FORMAT_VERSION + 1, metric="quite another thing"), "upgrade dps-toolkit"),
-        (changed(format=1, metric="quite another thing"), f"format 1, this version reads {FORMAT_VERSION}"),
+        (changed(format=1, metric="quite another thing"), f"this version reads {FORMAT_VERSION}"),
         (changed(format=0), "no format version"),
         (changed(format=True), "no format version"),
         (changed(surplus=1), "not valid"),
