@@ -20,41 +20,77 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dps_infer.context import Comparison as Comparison
+    from dps_infer.acceptance import calibrate_file as calibrate_file
+    from dps_infer.batch import score_file as score_file
+    from dps_infer.candidates import compare_candidates as compare_candidates
+    from dps_infer.candidates import rank_candidates as rank_candidates
+    from dps_infer.comparison import Comparison as Comparison
     from dps_infer.context import Context as Context
     from dps_infer.errors import ContextError as ContextError
+    from dps_infer.errors import DataError as DataError
     from dps_infer.errors import DeviceError as DeviceError
     from dps_infer.errors import DpsError as DpsError
     from dps_infer.errors import ImageError as ImageError
+    from dps_infer.folder_scores import score_folder as score_folder
+    from dps_infer.heatmap import draw_map as draw_map
     from dps_infer.images import DecodePolicy as DecodePolicy
     from dps_infer.manifest import Manifest as Manifest
+    from dps_infer.report import build_report as build_report
+    from dps_infer.results import read_results as read_results
+    from dps_infer.scoring import Scored as Scored
+    from dps_infer.scoring import score as score
+    from dps_infer.video import compare_videos as compare_videos
     from dps_infer.views import View as View
 
     __version__: str
 
 _HOMES = {
-    "Comparison": "dps_infer.context",
+    "Comparison": "dps_infer.comparison",
     "Context": "dps_infer.context",
     "ContextError": "dps_infer.errors",
+    "DataError": "dps_infer.errors",
+    "DecodePolicy": "dps_infer.images",
     "DeviceError": "dps_infer.errors",
     "DpsError": "dps_infer.errors",
     "ImageError": "dps_infer.errors",
-    "DecodePolicy": "dps_infer.images",
     "Manifest": "dps_infer.manifest",
+    "Scored": "dps_infer.scoring",
     "View": "dps_infer.views",
+    "build_report": "dps_infer.report",
+    "calibrate_file": "dps_infer.acceptance",
+    "compare_candidates": "dps_infer.candidates",
+    "compare_videos": "dps_infer.video",
+    "draw_map": "dps_infer.heatmap",
+    "rank_candidates": "dps_infer.candidates",
+    "read_results": "dps_infer.results",
+    "score": "dps_infer.scoring",
+    "score_file": "dps_infer.batch",
+    "score_folder": "dps_infer.folder_scores",
 }
 
 __all__ = [
     "Comparison",
     "Context",
     "ContextError",
+    "DataError",
     "DecodePolicy",
     "DeviceError",
     "DpsError",
     "ImageError",
     "Manifest",
+    "Scored",
     "View",
     "__version__",
+    "build_report",
+    "calibrate_file",
+    "compare_candidates",
+    "compare_videos",
+    "draw_map",
+    "rank_candidates",
+    "read_results",
+    "score",
+    "score_file",
+    "score_folder",
 ]
 
 

@@ -8,7 +8,7 @@ in even steps. In an overlay they lie on the candidate in grey, the denser the f
 along the scale: where nothing differs, nothing covers the image.
 
     comparison = context.compare(reference, candidate, with_map=True)
-    picture = draw(comparison, context, candidate)
+    picture = draw_map(comparison, context, candidate)
     save_picture(picture, Path("heat.png"))
 """
 
@@ -46,7 +46,7 @@ DENSEST = 0.75
 """How much of an overlay's pixel is colour at the end of the scale."""
 
 
-def draw(
+def draw_map(
     comparison: Comparison,
     context: Context,
     image: Pixels,
@@ -95,7 +95,7 @@ def local_values(
         comparison: made with ``with_map=True``.
         context: what it was made in; it knows how tiles lie.
         size: height and width of the images in pixels.
-        part: see `draw`.
+        part: see `draw_map`.
 
     Returns:
         float32 [H, W] >= 0.

@@ -26,7 +26,7 @@ from dps_infer.acceptance import resolve_threshold
 from dps_infer.context import Comparison, Context
 from dps_infer.devices import Device
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.heatmap import draw, save_picture
+from dps_infer.heatmap import draw_map, save_picture
 from dps_infer.images import (
     WHITE,
     ImageSource,
@@ -187,7 +187,7 @@ def _save(
 def _save_map(pair: Pair, context: Context, view: View | str | None, path: Path) -> None:
     (comparison,) = context.compare_pairs([pair], view=view, with_map=True)
     candidate = pair.renderings[0][1]
-    picture = draw(comparison, context, candidate, overlay=True, legend=True)
+    picture = draw_map(comparison, context, candidate, overlay=True, legend=True)
     save_picture(picture, path, force=True)
 
 

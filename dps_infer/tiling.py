@@ -7,6 +7,7 @@ as images of their own; the rules below put their tiles together as the graph wo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,9 +26,9 @@ LAYOUT = (
 )
 AGGREGATION = "the cube root of the mean of the cubes over all tiles, per amount"
 BOTH = (
-    f"{RULE}. Then the larger of whole and tiles, per amount; but of `other`, each view counts only "
-    "what is beyond the amounts that the other view names and it does not: other_w - sum over k of "
-    "max(t_k - w_k, 0) and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
+    f"{RULE}. Then the larger of whole and tiles, per amount; but of `other`, each view counts "
+    "only what is beyond the amounts that the other view names and it does not: other_w - sum "
+    "over k of max(t_k - w_k, 0) and other_t - sum over k of max(w_k - t_k, 0), no less than 0"
 )
 
 BAND_PIXELS = 1 << 17
@@ -87,7 +88,7 @@ def combine(whole: Floats, tiles: Floats, across: float, motions: Motions | None
 
 def tiles_across(height: int, width: int, tile: int) -> float:
     """Return how many tiles lie along a side, as the root of how many cover the image; >= 1."""
-    return max(1.0, (height * width) ** 0.5 / tile)
+    return max(1.0, math.sqrt(height * width) / tile)
 
 
 def run_in_bands(
@@ -130,7 +131,8 @@ def run_in_bands(
     amounts = aggregate(together)
     if view is View.both:
         name = output_name("amounts", View.whole)
-        across = tiles_across(*distorted.shape[1:3], tile)
+        _, height, width, _ = distorted.shape
+        across = tiles_across(height, width, tile)
         amounts = combine(run([name], feeds)[name], amounts, across, motions)
     distances = amounts @ importances
     result: Outputs = {

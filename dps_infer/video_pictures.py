@@ -11,7 +11,7 @@ import numpy as np
 
 from dps_infer.context import Context
 from dps_infer.errors import OutputError
-from dps_infer.heatmap import draw, save_picture
+from dps_infer.heatmap import draw_map, save_picture
 from dps_infer.images import Pair, Pixels, load_picture, make_pair
 from dps_infer.listing import Thresholds
 from dps_infer.video import FrameScore, VideoScores
@@ -123,7 +123,7 @@ def _side_by_side(pair: Pair, contexts: Mapping[str, Context], view: View | str 
     pictures = [reference, candidate]
     for context in contexts.values():
         (comparison,) = context.compare_pairs([pair], view=view, with_map=True)
-        pictures.append(draw(comparison, context, candidate, overlay=True))
+        pictures.append(draw_map(comparison, context, candidate, overlay=True))
     gaps = [
         cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         for picture in pictures

@@ -58,9 +58,11 @@ def fit_variant(
     if settings.variant == ADDITIVE:
         assert isinstance(head, AdditiveHead)
         bank = _bank(settings, distances, training, size, note)
-        fit = fit_additive if isinstance(head, ChannelHead) else adapt_additive
-        generator = generator_for("head", settings.seed)
-        fit(head, bank, epochs=settings.epochs or EPOCHS, generator=generator)
+        epochs, generator = settings.epochs or EPOCHS, generator_for("head", settings.seed)
+        if isinstance(head, ChannelHead):
+            fit_additive(head, bank, epochs=epochs, generator=generator)
+        else:
+            adapt_additive(head, bank, epochs=epochs, generator=generator)
     elif settings.variant == LIN:
         assert isinstance(head, ScalarHead)
         check_ordered(context)

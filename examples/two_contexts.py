@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dps_infer import Context
-from dps_infer.heatmap import draw, save_picture
+from dps_infer.heatmap import draw_map, save_picture
 from dps_infer.reading import formula
 
 RANKINGS = ("color,translate,zoom,rotate,darken,blur", "blur,translate,zoom,rotate,darken,color")
@@ -43,7 +43,7 @@ def main() -> None:
     for ranking in RANKINGS:
         context = context.with_ranking(ranking)
         comparison = context.compare(reference, candidate, with_map=True)
-        picture = draw(comparison, context, candidate, overlay=True, legend=True)
+        picture = draw_map(comparison, context, candidate, overlay=True, legend=True)
         reading = formula(comparison)
         print(f"{context.describe()}: {reading}")
         columns.append(column(picture, [f"{ranking.split(',')[-1]} matters most:", reading]))

@@ -126,7 +126,7 @@ def write_maps(
     force: bool,
 ) -> None:
     """Draw and write the maps that were planned; see `plan_maps` and `dps_infer.heatmap`."""
-    from dps_infer.heatmap import draw, save_picture
+    from dps_infer.heatmap import draw_map, save_picture
     from dps_infer.images import load_picture, make_pair
 
     first = load_picture(reference, label="reference")
@@ -134,7 +134,7 @@ def write_maps(
         second = load_picture(candidate, label="candidate")
         ((_, image), *_) = make_pair(first, second, resize=resize).renderings
         for label, context in contexts.items():
-            picture = draw(
+            picture = draw_map(
                 results[number][label],
                 context,
                 image,

@@ -433,7 +433,8 @@ def _size(text: str) -> int | None:
 
 def recorded(settings: Settings) -> dict[str, int | float | str]:
     """Return what a run keeps of its settings besides what its manifest says."""
-    from dps_train.settings import ADDITIVE, END_TO_END, LIN
+    from dps_train.description import ADDITIVE
+    from dps_train.settings import END_TO_END, LIN
 
     kept: dict[str, int | float | str] = {"normalize": settings.normalize}
     if settings.variant == ADDITIVE:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dps_infer import Context
 from dps_infer.context import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
-from dps_infer.heatmap import MIDDLE, draw, local_values, paint, save_picture
+from dps_infer.heatmap import MIDDLE, draw_map, local_values, paint, save_picture
 
 SIDE = 200
 
@@ -138,7 +138,7 @@ def test_an_overlay_leaves_alone_what_does_not_differ():
 def test_a_legend_leaves_the_map_as_it_is(context, width):
     result = comparison(np.linspace(0, 5, 16).reshape(4, 4))
     image = np.zeros((20, width, 3), np.uint8)
-    plain, labelled = (draw(result, context, image, legend=legend) for legend in (False, True))
+    plain, labelled = (draw_map(result, context, image, legend=legend) for legend in (False, True))
     assert plain.shape == image.shape
     assert (labelled[:20, :width] == plain).all()
     assert labelled.shape[0] > 20
@@ -148,16 +148,16 @@ def test_a_legend_leaves_the_map_as_it_is(context, width):
 def test_what_cannot_be_drawn_is_said(context):
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(UsageError, match="with_map=True"):
-        draw(comparison(np.ones((2, 2)), map=None), context, image)
+        draw_map(comparison(np.ones((2, 2)), map=None), context, image)
     with pytest.raises(UsageError, match="tiles or both"):
-        draw(comparison(np.ones((2, 2))), context, image, part="blur")
+        draw_map(comparison(np.ones((2, 2))), context, image, part="blur")
     tiles = np.ones((2, 2, 1), np.float32)
     result = comparison(np.ones((2, 2)), tiles=tiles, amounts={"blur": 1.0})
     with pytest.raises(UsageError, match=r"unknown part 'hue': expected one of blur"):
-        draw(result, context, image, part="hue")
+        draw_map(result, context, image, part="hue")
     for bad in (np.nan, np.inf, -1):
         with pytest.raises(ContextError, match="no finite number"):
-            draw(comparison(np.full((2, 2), bad)), context, image)
+            draw_map(comparison(np.full((2, 2), bad)), context, image)
 
 
 def test_pictures_are_written_whole_or_not_at_all(tmp_path):
@@ -179,6 +179,6 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path):
 def test_the_image_is_not_changed(context):
     image = np.full((8, 8, 3), 7, np.uint8)
     values = np.ones((2, 2), np.float32)
-    draw(comparison(values), context, image, overlay=True, legend=True)
+    draw_map(comparison(values), context, image, overlay=True, legend=True)
     assert (image == 7).all()
     assert (values == 1).all()
