@@ -3,9 +3,10 @@
     python benchmarks/large_images.py --data photographs
 
 Per view and kind of change: the Spearman correlation of distance with strength, averaged
-over images and rankings; and for a change of a tenth of the image, how often it is named
-and how well the map places it. Photographs smaller than 1024 pixels are continued by
-mirroring.
+over images and rankings; for a change of a tenth of the image, how often it is named and
+how well the map places it; and for distortions in the paper's range of photographs of 256
+pixels, the 2AFC score over the rankings and how often they are named. Photographs smaller
+than 1024 pixels are continued by mirroring.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ from rich.table import Table
 
 from dps_infer import Context
 from dps_infer.views import View
-from dps_train.contexts import AMOUNTS, importance_table, random_rankings
+from dps_train import contexts as train
+from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
+from dps_train.data.batches import whole
 from dps_train.data.sources import load_held_out
-from dps_train.distortions import color
-from dps_train.evaluate import spearman
+from dps_train.distortions import DISTORTIONS, color, quantize
+from dps_train.evaluate import named_share, spearman, two_afc
 from dps_train.progress import track
 
 Pixels = NDArray[np.uint8]
 SIDE, FARTHEST = 1024, 64
+ORDINARY, DRAWS = 256, 4
 SHARE = 0.1
 """Of the image that a local change takes."""
 
@@ -96,7 +100,8 @@ def main(
     """Measure the universal file on large images."""
     generator = torch.Generator().manual_seed(0)
     photographs = [_large(image) for image in load_held_out(data, generator).images[:images]]
-    weights = importance_table(random_rankings(rankings, generator))
+    contexts = random_rankings(rankings, generator)
+    weights = importance_table(contexts)
     even = dict.fromkeys(AMOUNTS, 1.0)
     metric = (
         Context.universal(importance=even)
@@ -113,6 +118,10 @@ def main(
         "local": {
             name: _placed(metric, photographs, name) for name in track(list(LOCAL), "local changes")
         },
+        "ordinary": {
+            view.value: _ordered(metric, photographs, contexts, view)
+            for view in track(list(View), "distortions")
+        },
     }
     if as_json:
         print(json.dumps(report, indent=2))
@@ -126,6 +135,10 @@ def main(
     )
     for name, values in report["local"].items():
         table.add_row(name, *(f"{value:.2f}" for value in values.values()))
+    Console().print(table)
+    table = Table("distortions in range", "2AFC", "lowest ranking", "named", "least named")
+    for name, values in report["ordinary"].items():
+        table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     Console().print(table)
 
 
@@ -183,6 +196,37 @@ def _placed(metric: Context, photographs: list[Pixels], name: str) -> dict[str, 
         "overlap_half_peak": float(np.mean(half)),
         "overlap_best_tenth": float(np.mean(tenth)),
     }
+
+
+def _ordered(
+    metric: Context, photographs: list[Pixels], contexts: list[train.Context], view: View
+) -> dict[str, float]:
+    """Score distortions of photographs of `ORDINARY` pixels in one view."""
+    generator = torch.Generator().manual_seed(3)
+    images = whole([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
+    # The range of a blur is meant for the working size.
+    scale = torch.tensor([ORDINARY / 64 if d.name == "blur" else 1.0 for d in DISTORTIONS])
+    drawn = []
+    for number, distortion in enumerate(DISTORTIONS):
+        for _ in range(DRAWS):
+            parameters = distortion.sample(len(images), generator) * scale[number]
+            changed = quantize(distortion.apply(images, parameters))
+            measured = metric.measure(_pixels(images), _pixels(changed), view=view)
+            drawn.append(torch.from_numpy(measured.amounts))
+    amounts = torch.stack(drawn).unflatten(0, (len(DISTORTIONS), DRAWS))
+    distances = torch.einsum("kvma,ra->rkvm", amounts, importance_table(contexts))
+    scores = two_afc(distances, pair_table(contexts)).nanmean(dim=(1, 2))
+    named = named_share(amounts).values()
+    return {
+        "score": float(scores.mean()),
+        "lowest": float(scores.min()),
+        "named": math.fsum(named) / len(named),
+        "least_named": min(named),
+    }
+
+
+def _pixels(images: torch.Tensor) -> Pixels:
+    return (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

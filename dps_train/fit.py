@@ -103,7 +103,7 @@ PAIRS = Emphasis(
 SETTLED = replace(PAIRS, alike=0.15, graded=4.0, rising=10.0)
 """For the pair encoder, once it tells the kinds of change apart."""
 
-BALANCED = replace(SETTLED, combined=(1.0, 1.0, 0.4, 0.15), gain=2.2)
+BALANCED = replace(SETTLED, combined=(1.0, 1.0, 0.4, 0.15), gain=2.1, rising=5.0)
 """For the pair encoder's head, once the encoder has learnt what combinations look like."""
 
 
