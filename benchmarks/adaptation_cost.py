@@ -53,8 +53,9 @@ from dps_train.evaluate import (
     evaluate_adapted,
 )
 from dps_train.heads import ChannelHead
-from dps_train.lin import BETAS, LEARNING_RATE, Judges, draw_lin_bank, fit_lin, lin_loss
+from dps_train.lin import LEARNING_RATE, draw_lin_bank, fit_lin
 from dps_train.metric import Preprocess
+from dps_train.objectives import BETAS, Judge
 from dps_train.seeds import generator_for
 from dps_train.versions import installed_versions
 
@@ -214,8 +215,8 @@ def authors_batch_seconds(distances: FeatureDistances, references: Tensor) -> fl
     judge = judged[:, kinds[:, 1], kinds[:, 0]].float()
     channels = distances.z(distances.maps(references[:2]), references[:2]).shape[1]
     scalars = torch.full((1, channels), channels**-0.5, requires_grad=True)
-    judges = Judges(1, generator)
-    optimizer = torch.optim.Adam([scalars, *judges.parameters()], lr=LEARNING_RATE, betas=BETAS)
+    objective = Judge(1, generator)
+    optimizer = torch.optim.Adam([scalars, *objective.parameters()], lr=LEARNING_RATE, betas=BETAS)
 
     def step() -> None:
         first, second = [], []
@@ -226,7 +227,7 @@ def authors_batch_seconds(distances: FeatureDistances, references: Tensor) -> fl
             first.append(distances.z(maps, p0))
             second.append(distances.z(maps, p1))
         d0, d1 = scalars @ torch.cat(first).T, scalars @ torch.cat(second).T
-        loss = lin_loss(judges, d0, d1, judge, torch.ones_like(judge, dtype=torch.bool))
+        loss = objective(d0, d1, judge, torch.ones_like(judge, dtype=torch.bool))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

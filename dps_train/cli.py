@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from dps_infer.command import run
+from dps_train.commands.contexts import contexts
 from dps_train.commands.distortions import distortions
 from dps_train.commands.evaluate import evaluate
 from dps_train.commands.options import NAME
@@ -27,6 +28,7 @@ app.callback(invoke_without_command=True)(train)
 app.command()(distortions)
 app.command()(evaluate)
 app.command()(study)
+app.add_typer(contexts)
 
 
 def main() -> NoReturn:

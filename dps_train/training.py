@@ -87,7 +87,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
     assert context is not None, "expected a ranking or importances"
     device = pick_device(settings.device)
     metric = starting_metric(settings)
-    training, held_out = _images(settings)
+    training, held_out = load_images(settings)
     images = evaluation_images(metric, held_out)
     evaluation = evaluation_bank(metric, images, settings.seed, device)
     before = None
@@ -150,7 +150,8 @@ def _ranking(context: Context, head: Head) -> list[list[str]] | None:
     return [list(group) for group in context.ranking]
 
 
-def _images(settings: Settings) -> tuple[Images, Images]:
+def load_images(settings: Settings) -> tuple[Images, Images]:
+    """Return the images to train on, and those to measure on."""
     generator = generator_for("images", settings.seed)
     if settings.test_data is None:
         training, held_out = load_split(settings.data, generator)

@@ -37,3 +37,32 @@ def parse_rankings(text: str) -> int | None:
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= 720:
         return int(text)
     raise UsageError(f"--rankings is {text!r}: expected a number from 1 to 720, or all")
+
+
+def check_comparison(text: str | None) -> None:
+    """Refuse a text that names no comparison.
+
+    Raises:
+        UsageError: a part of it is none.
+    """
+    from dps_train.comparisons import COMPARISONS
+
+    unknown = [part for part in (text or "spatial").split("+") if part not in COMPARISONS]
+    if unknown:
+        raise UsageError(
+            f"--comparison names {unknown[0]!r}: expected {', '.join(COMPARISONS)}, or several "
+            "joined by +"
+        )
+
+
+def parse_size(text: str) -> int | None:
+    """Return the working size in pixels; None for the images' own.
+
+    Raises:
+        UsageError: neither `native` nor a number from 32 to 1024.
+    """
+    if text == "native":
+        return None
+    if text.isascii() and text.isdecimal() and 32 <= int(text) <= 1024:
+        return int(text)
+    raise UsageError(f"--size is {text!r}: expected a number of pixels from 32 to 1024, or native")

@@ -14,10 +14,16 @@ import typer
 from dps_infer.command import DebugOption, say
 from dps_infer.devices import Device
 from dps_infer.errors import DpsError, UsageError
-from dps_train.commands.options import NAME, SOURCES, DeviceOption, SeedOption, parse_rankings
+from dps_train.commands.options import (
+    NAME,
+    SOURCES,
+    DeviceOption,
+    SeedOption,
+    check_comparison,
+    parse_rankings,
+    parse_size,
+)
 from dps_train.commands.train import PAIRS, Logger, Objective, Variant
-from dps_train.commands.train import _check_comparison as check_comparison
-from dps_train.commands.train import _size as parse_size
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow")
 """Packages that write the table and the report."""
@@ -191,7 +197,7 @@ def _check_packages() -> None:
     if missing:
         raise DpsError(
             f"a study needs {' and '.join(missing)} for its table and report: "
-            'pip install "dps-toolkit[study]"'
+            'pip install "dps-toolkit[parquet,plot]"'
         )
 
 

@@ -28,6 +28,8 @@ from dps_train.commands.options import (
     DeviceOption,
     ForceOption,
     SeedOption,
+    check_comparison,
+    parse_size,
 )
 
 if TYPE_CHECKING:
@@ -259,7 +261,7 @@ def train(
 
     wanted = _context(ranking, importance, triplets, bapps)
     say(NAME, _echo(wanted, triplets, bapps))
-    working_size = _size(size)
+    working_size = parse_size(size)
     parts = (backbone, layers, weights, working_size, comparison, channel_norm, normalize.value)
     chosen = _start(variant, start, own=parts != EMBEDDED_PARTS)
     if variant is Variant.additive and wanted is None and chosen is Start.scratch:
@@ -267,7 +269,7 @@ def train(
             "judgements say how much amounts count, and a new head has not learned any: train it "
             "with --ranking first, leave --from scratch out, or take --variant lin or tune"
         )
-    _check_comparison(comparison)
+    check_comparison(comparison)
     learns_network = variant.value in END_TO_END
     for option, value in (("--resume", resume), ("--logger", logger)):
         if value and not learns_network:
@@ -410,25 +412,6 @@ def _start(variant: Variant, asked: Start | None, *, own: bool) -> Start:
             "comparison, normalisation and size: leave those options out, or say --from scratch"
         )
     return asked or (Start.scratch if own else Start.embedded)
-
-
-def _check_comparison(text: str | None) -> None:
-    from dps_train.comparisons import COMPARISONS
-
-    unknown = [part for part in (text or "spatial").split("+") if part not in COMPARISONS]
-    if unknown:
-        raise UsageError(
-            f"--comparison names {unknown[0]!r}: expected {', '.join(COMPARISONS)}, or several "
-            "joined by +"
-        )
-
-
-def _size(text: str) -> int | None:
-    if text == "native":
-        return None
-    if text.isascii() and text.isdecimal() and 32 <= int(text) <= 1024:
-        return int(text)
-    raise UsageError(f"--size is {text!r}: expected a number of pixels from 32 to 1024, or native")
 
 
 def recorded(settings: Settings) -> dict[str, int | float | str]:

@@ -23,7 +23,7 @@ from dps_train.study.bench import Bench
 from dps_train.study.folder import Result, StudyFolder, StudyManifest, Values, open_study
 from dps_train.study.plan import OWN, Job, Study, plan
 from dps_train.study.table import failed_row, row, write_tables
-from dps_train.training import _images as load_images
+from dps_train.training import load_images
 from dps_train.versions import installed_versions
 
 
