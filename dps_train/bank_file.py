@@ -270,9 +270,9 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 def _opened(folder: Path, recipe: BankRecipe) -> tuple[BankManifest, Bank]:
     """Verify and open a bank that is complete and made by `recipe`, or raise _Unusable."""
     manifest = _read_manifest(folder)
-    differences = _differences(msgspec.to_builtins(manifest.recipe), msgspec.to_builtins(recipe))
-    if differences:
-        raise _Unusable(f"holds another distance bank ({'; '.join(differences)})")
+    different = differences(msgspec.to_builtins(manifest.recipe), msgspec.to_builtins(recipe))
+    if different:
+        raise _Unusable(f"holds another distance bank ({'; '.join(different)})")
     for name in ARRAYS:
         path = folder / f"{name}.npy"
         stated = manifest.files.get(path.name)
@@ -323,13 +323,13 @@ def _read_manifest(folder: Path) -> BankManifest:
         raise _Unusable(f"is damaged ({MANIFEST} is not valid: {error})") from None
 
 
-def _differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
+def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
     """Name every field that differs, with both values."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         return [
             difference
             for key in {**stored, **wanted}
-            for difference in _differences(
+            for difference in differences(
                 stored.get(key), wanted.get(key), f"{path}.{key}" if path else key
             )
         ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from dps_train.bank import Bank
 from dps_train.contexts import all_rankings, importance_table
 from dps_train.draws import COMPOSED, GRADED, Pairs
-from dps_train.heads import AdditiveHead, ChannelHead
+from dps_train.heads import LEARNING_KNEE, AdditiveHead, ChannelHead
 from dps_train.progress import track
 
 EPOCHS = 15
@@ -80,8 +80,8 @@ CHANNELS = Emphasis(
     gain=1.0,
     under=1.0,
     order=0.0,
-    other=1.0,
-    alike=1.0,
+    other=0.5,
+    alike=0.3,
     graded=1.0,
     rising=0.0,
 )
@@ -181,8 +181,8 @@ def additive_loss(
         graded: from `dps_train.draws.graded_pairs`.
         composed: from `dps_train.draws.composed_pairs`.
     """
-    evidence, visible = head.evidence(z), head.visible(z)
-    targets = head.amounts_of(targets, z)
+    evidence, visible = head.evidence(z, LEARNING_KNEE), head.visible(z)
+    targets = head.amounts_of(targets, z, LEARNING_KNEE)
     weights = torch.tensor(emphasis.combined)[(targets > 0).sum(dim=-1)]
     amount_loss = _amount_loss(evidence * visible, targets, emphasis)
     alike = torch.where(_is_other(targets), emphasis.alike, 1.0)

@@ -19,9 +19,13 @@ SMALLEST_SCALE = 1e-6
 SILENT = 1e-3
 """Spread of a channel's logarithm below which it carries nothing."""
 
-OTHER_KNEE = 0.5
+OTHER_KNEE = 0.01
 """Share of the reference up to which `other` grows like the unadapted distance; beyond, like its
-logarithm."""
+logarithm: so a faint change is not lost beside the amounts of distortions, which do as well."""
+
+LEARNING_KNEE = 0.5
+"""The same while the share of `other` is learned: what is faint is hard to tell, and should count
+little."""
 
 FLOOR = 0.005
 """How much of the plain feature difference always shows up in `other`."""
@@ -104,7 +108,7 @@ class AdditiveHead(Head):
 
     amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance, which
     follows the strength of every kind of change. Evidence of `other` is a share of
-    log(1 + u / knee), 1 for a change that no distortion explains: so `other` follows kinds
+    log(1 + u / `OTHER_KNEE`), 1 for a change that no distortion explains: so `other` follows kinds
     of change that training never saw. A small share of log(1 + u / threshold) is added to
     it, so that whatever changes the features changes the distance.
 
@@ -126,15 +130,15 @@ class AdditiveHead(Head):
         """Return amounts [..., K] and the share of `other` [..., 1] as they are read from z."""
         raise NotImplementedError
 
-    def evidence(self, z: Tensor) -> Tensor:
+    def evidence(self, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Return evidence [..., K + 1] for z [..., D], before it is cut off at 0 and faded."""
-        return self.amounts_of(self.read(z), z)
+        return self.amounts_of(self.read(z), z, knee)
 
-    def amounts_of(self, shares: Tensor, z: Tensor) -> Tensor:
+    def amounts_of(self, shares: Tensor, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Turn the share of `other`, last in [..., K + 1], into its amount in pairs of z."""
         # The unit is what there is to explain: it must not be learned to fit the share.
         total = self.total(z)[..., None].detach()
-        unit = log_amount(total, OTHER_KNEE * self.reference, self.reference)
+        unit = log_amount(total, knee * self.reference, self.reference)
         return torch.cat([shares[..., :-1], shares[..., -1:] * unit], dim=-1)
 
     def set_importances(self, importances: Mapping[str, float]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from dps_infer.errors import DpsError
 from dps_infer.files import atomic_file
 from dps_infer.manifest import DataInfo, WeightsInfo
-from dps_train.bank_file import differences as differences
+from dps_train.bank_file import differences
 
 FORMAT_VERSION = 1
 
