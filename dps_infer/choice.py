@@ -18,6 +18,7 @@ from dps_infer.ranking import (
     parse_ranking,
     ranking_importances,
 )
+from dps_infer.saved_contexts import SavedContext
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Choice:
         importances: one for each amount, in their order.
         ranking: what the importances follow from; None where they were given directly.
         judgements: how many triplets judged by people the context follows from, if it does.
+        name: of the saved context that it is, if it is one.
     """
 
     importances: dict[str, float]
     ranking: Ranking | None
     judgements: int | None = None
+    name: str | None = None
 
 
 def choose(
@@ -40,6 +43,7 @@ def choose(
     *,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
+    saved: SavedContext | None = None,
 ) -> Choice:
     """Return the context of a plain metric, or that which is given to a universal one.
 
@@ -48,22 +52,28 @@ def choose(
         ranking: as `dps_infer.ranking.parse_ranking` reads it.
         importances: as `dps_infer.ranking.parse_importances` reads them, or as numbers by
             name, where those that are missing are 0.
+        saved: a context that was kept.
 
     Raises:
-        UsageError: a universal metric was not given exactly one of the two, a plain one was
-            given any, or they cannot be understood.
+        UsageError: a universal metric was not given exactly one of the three, a plain one
+            was given any, or they cannot be understood.
     """
     names = [distortion.name for distortion in metric.distortions]
+    given = sum(value is not None for value in (ranking, importances, saved))
     own = _own(metric)
     if own is not None:
-        if ranking is not None or importances is not None:
+        if given:
             raise UsageError(
                 f"this context file has its context frozen in ({describe(own)}): give it no "
-                "ranking and no importances, or take a universal file"
+                "ranking, no importances and no saved context, or take a universal file"
             )
         return own
-    if ranking is not None and importances is not None:
-        raise UsageError("expected a ranking or importances, got both: give one")
+    if given > 1:
+        raise UsageError(
+            f"expected one of a ranking, importances and a saved context, got {given}: give one"
+        )
+    if saved is not None:
+        return Choice(saved.importances_of(names), saved.ranking, name=saved.name)
     if ranking is not None:
         groups = parse_ranking(ranking, names)
         return Choice(ranking_importances(groups, names), groups)
@@ -95,6 +105,8 @@ def name_of(choice: Choice) -> str:
     >>> name_of(Choice({"color": 0.5, "blur": 1.0, "other": 0.7}, (("color",), ("blur",))))
     'color-blur'
     """
+    if choice.name is not None:
+        return choice.name
     if choice.ranking is None:
         return format_importances(choice.importances).replace("=", "-").replace(",", "_")
     return format_ranking(choice.ranking).replace(",", "-").replace("=", "~")

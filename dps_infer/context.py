@@ -16,6 +16,7 @@ from dps_infer import embedded, tiling
 from dps_infer.calibration import calibrate, percentiles
 from dps_infer.choice import Choice, choose, describe, name_of
 from dps_infer.comparison import Comparison as Comparison
+from dps_infer.context_folders import find
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import (
     IMPORTANCE,
@@ -40,6 +41,7 @@ from dps_infer.images import (
 from dps_infer.manifest import Calibration, Draws, Manifest
 from dps_infer.motion import motions
 from dps_infer.providers import Engine, open_engine
+from dps_infer.saved_contexts import SavedContext
 from dps_infer.views import View
 
 
@@ -81,6 +83,7 @@ class Context:
         *,
         ranking: str | None = None,
         importances: str | Mapping[str, float] | None = None,
+        saved: SavedContext | None = None,
         device: Device | str = Device.auto,
         threads: int | None = None,
     ) -> Context:
@@ -92,6 +95,7 @@ class Context:
                 like ``"color,translate,blur"``.
             importances: for a universal file, instead of a ranking: a number by name, or a
                 text like ``"color=0.1,blur=5"``; what is missing does not count.
+            saved: for a universal file, instead of both: a context that was kept.
             device: ``auto`` (CUDA if onnxruntime really gets it, else the CPU), ``cpu``, or
                 ``cuda`` (never the CPU instead).
             threads: CPU threads; None takes what this process may use.
@@ -101,14 +105,14 @@ class Context:
                 or cannot be trusted.
             DeviceError: onnxruntime is missing, or CUDA was asked for and is not there.
             UsageError: an unknown device, or `threads` below 1; a universal file without
-                exactly one of `ranking` and `importances`, a plain one with any.
+                exactly one of `ranking`, `importances` and `saved`, a plain one with any.
         """
         try:
             chosen = Device(device)
         except ValueError:
             raise UsageError(f"unknown device {device!r}: expected auto, cpu or cuda") from None
         file = read_context_file(path)
-        choice = choose(file.manifest.metric, ranking=ranking, importances=importances)
+        choice = choose(file.manifest.metric, ranking=ranking, importances=importances, saved=saved)
         try:
             engine = open_engine(file.model, device=chosen, threads=threads)
             # The package's own file is known to keep the contract, and looking costs time.
@@ -143,6 +147,25 @@ class Context:
             threads=threads,
         )
 
+    @classmethod
+    def named(
+        cls, name: str, *, device: Device | str = Device.auto, threads: int | None = None
+    ) -> Context:
+        """Load the universal metric that comes with the package, in a context that was saved.
+
+        Args:
+            name: of the context, such as ``"print-inspection"``; `dps_infer.context_folders`
+                says where it is looked for.
+            device: see `load`, as for the other argument and more errors.
+            threads: see `load`.
+
+        Raises:
+            UsageError: there is no context of this name.
+            ContextError: its file is not valid.
+        """
+        saved = find(name).saved
+        return cls.load(embedded.UNIVERSAL, saved=saved, device=device, threads=threads)
+
     def with_ranking(self, ranking: str) -> Context:
         """Return the same universal file in another context, without opening it again.
 
@@ -159,6 +182,14 @@ class Context:
         """
         return self._with(choose(self.manifest.metric, importances=importances))
 
+    def with_saved(self, saved: SavedContext) -> Context:
+        """Return the same universal file in another context, without opening it again.
+
+        Raises:
+            UsageError: the file is not universal, or has no such distortions.
+        """
+        return self._with(choose(self.manifest.metric, saved=saved))
+
     @cached_property
     def calibration(self) -> Calibration:
         """Quantiles of the distance in this context; a universal file's are computed once."""
@@ -171,6 +202,11 @@ class Context:
     def label(self) -> str:
         """A short name for columns and files: the file's own, or the context it was given."""
         return name_of(self._choice) if self.manifest.universal else self.manifest.metric.name
+
+    @property
+    def name(self) -> str:
+        """The name of the saved context that this is; of other contexts, that of the file."""
+        return self._choice.name or self.manifest.metric.name
 
     @property
     def part_names(self) -> tuple[str, ...]:

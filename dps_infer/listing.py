@@ -63,9 +63,9 @@ def table(
 def legend(contexts: Mapping[str, Context]) -> list[str]:
     """Say what each context is."""
     if len(contexts) == 1:
-        return [f"context {c.manifest.metric.name}: {c.describe()}" for c in contexts.values()]
+        return [f"context {c.name}: {c.describe()}" for c in contexts.values()]
     return [
-        f"{_mark(number)} {context.manifest.metric.name}: {context.describe()}"
+        f"{_mark(number)} {context.name}: {context.describe()}"
         for number, context in enumerate(contexts.values())
     ]
 

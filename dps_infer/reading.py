@@ -46,7 +46,7 @@ def describe(
     lines = [formula(comparison, threshold=threshold)]
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
-    lines.append(f"context {context.manifest.metric.name}: {context.describe()}")
+    lines.append(f"context {context.name}: {context.describe()}")
     if threshold is not None:
         above = comparison.distance > threshold
         lines.append(f"{'above' if above else 'not above'} the threshold {spelt(threshold)}")

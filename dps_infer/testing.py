@@ -24,6 +24,7 @@ from pathlib import Path
 from dps_infer import embedded
 from dps_infer.acceptance import resolve_threshold
 from dps_infer.context import Comparison, Context
+from dps_infer.context_folders import find
 from dps_infer.devices import Device
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.heatmap import draw_map, save_picture
@@ -54,6 +55,7 @@ def assert_similar(
     context: Context | str | os.PathLike[str] | None = None,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
+    context_name: str | None = None,
     view: View | str | None = None,
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
@@ -70,6 +72,8 @@ def assert_similar(
             everywhere.
         ranking: for a universal file, what matters: ``"color,translate,blur"``.
         importances: instead of a ranking: ``{"color": 0.1, "blur": 5}``.
+        context_name: instead of both, a saved context, such as ``"ui-regression"``
+            (`dps_infer.context_folders`).
         view: how to look at the images, as in `Context.compare`.
         save_to: a folder for the images of a failure; None for
             ``dps-failures/<test>-<baseline>``, by pytest's name for the test. What an earlier
@@ -96,7 +100,7 @@ def assert_similar(
             f"there is no baseline {os.fspath(expected)}: look at {folder / 'actual.png'}, and "
             f"if it is as it should be, run the test with {UPDATE}=1"
         )
-    loaded = _context(context, ranking, importances)
+    loaded = _context(context, ranking, importances, context_name)
     bar = resolve_threshold(threshold, loaded, view=view)
     old = load_picture(expected, label="expected")
     pictures = {"expected": old, "actual": new}
@@ -151,23 +155,30 @@ def _context(
     context: Context | str | os.PathLike[str] | None,
     ranking: str | None,
     importances: str | Mapping[str, float] | None,
+    context_name: str | None,
 ) -> Context:
     if isinstance(context, Context):
+        if context_name is not None:
+            return context.with_saved(find(context_name).saved)
         if ranking is not None:
             return context.with_ranking(ranking)
         return context if importances is None else context.with_importances(importances)
     # What was opened once serves every assertion of a run; a mapping is no key, a tuple is.
     numbers = tuple(importances.items()) if isinstance(importances, Mapping) else importances
     path = os.path.abspath(embedded.UNIVERSAL if context is None else context)
-    return _loaded(path, ranking, numbers)
+    return _loaded(path, ranking, numbers, context_name)
 
 
 @lru_cache(maxsize=16)
 def _loaded(
-    path: str, ranking: str | None, importances: str | tuple[tuple[str, float], ...] | None
+    path: str,
+    ranking: str | None,
+    importances: str | tuple[tuple[str, float], ...] | None,
+    context_name: str | None,
 ) -> Context:
     numbers = dict(importances) if isinstance(importances, tuple) else importances
-    return Context.load(path, ranking=ranking, importances=numbers, device=Device.cpu)
+    saved = None if context_name is None else find(context_name).saved
+    return Context.load(path, ranking=ranking, importances=numbers, saved=saved, device=Device.cpu)
 
 
 def _save(

@@ -13,6 +13,7 @@ from dps_infer.command import run
 from dps_train.commands.contexts import contexts
 from dps_train.commands.distortions import distortions
 from dps_train.commands.evaluate import evaluate
+from dps_train.commands.judge import judge
 from dps_train.commands.options import NAME
 from dps_train.commands.study import study
 from dps_train.commands.train import train
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.callback(invoke_without_command=True)(train)
 app.command()(distortions)
 app.command()(evaluate)
+app.command()(judge)
 app.command()(study)
 app.add_typer(contexts)
 

@@ -17,6 +17,7 @@ from dps_train.data.bapps import TRAIN, read_bapps
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
 from dps_train.data.triplets import (
+    FEWEST_JUDGEMENTS,
     Triplets,
     load_triplets,
     read_triplets,
@@ -28,12 +29,12 @@ from dps_train.devices import pick_device
 from dps_train.evaluate import evaluate
 from dps_train.heads import AdditiveHead, Head, ScalarHead
 from dps_train.human import two_afc_agreement
-from dps_train.importances import fit_importances
+from dps_train.importances import cross_validated, fit_importances
 from dps_train.judged_batches import TRIPLETS_PER_BATCH, Batch, triplet_batch
 from dps_train.lin import fit_lin_to_triplets
 from dps_train.metric import Metric
 from dps_train.seeds import generator_for
-from dps_train.settings import BASELINE, END_TO_END, LIN, Settings
+from dps_train.settings import END_TO_END, LIN, Settings
 from dps_train.starting import starting_metric
 from dps_train.training import (
     MOST_HELD_OUT,
@@ -52,15 +53,16 @@ BATCH = 64
 def train_on_judgements(
     settings: Settings, name: str, note: Callable[[str], None] = lambda _: None
 ) -> Trained:
-    """Train a variant on judged triplets, and measure it on held-out ones.
+    """Train a variant on judged triplets, and measure it on ones that it was not fitted to.
 
-    Triplets are held out by reference image. The marks of a metric are measured on the
-    held-out references.
+    Of the additive variant, a few importances are fitted to all triplets, and the agreement is
+    cross-validated. For the others triplets are held out by reference image. The marks of a
+    metric are measured on the references that the agreement is.
 
     Args:
         settings: what to train.
         name: of the metric, for its manifest.
-        note: is told in one line of triplets that were judged both ways.
+        note: is told in one line of what is kept though it is strange.
 
     Raises:
         DpsError: the judgements, the backbone, its weights or the device cannot be had.
@@ -68,17 +70,21 @@ def train_on_judgements(
     assert settings.triplets is not None
     device = pick_device(settings.device)
     triplets = _read(settings.triplets, note)
-    training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
     metric = starting_metric(settings)
     size = settings.size or TRAINING_SIZE
-    before = _agreement(metric, held_out, size, device)
-    if settings.variant in END_TO_END:
-        batches = TripletBatches(training, size, settings.seed)
-        fit_end_to_end(metric, settings, batches, training.sha256())
+    if isinstance(metric.head, AdditiveHead):
+        training = held_out = triplets
+        agreement = _fit_importances(metric, metric.head, triplets, size, device, settings.seed)
     else:
-        _fit_head(metric, settings, training, size, device)
-    after = _agreement(metric, held_out, size, device)
-    ceiling = float(np.mean([max(judge, 1 - judge) for judge in held_out.judge]))
+        training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
+        before = _agreement(metric, held_out, size, device)
+        if settings.variant in END_TO_END:
+            batches = TripletBatches(training, size, settings.seed)
+            fit_end_to_end(metric, settings, batches, training.sha256())
+        else:
+            _fit_scalars(metric, metric.head, settings, training, size, device)
+        after = _agreement(metric, held_out, size, device)
+        agreement = Agreement(before, after, _ceiling(held_out), len(held_out))
 
     references = list(dict.fromkeys(held_out.reference))[:MOST_HELD_OUT]
     images = Images(held_out.source, tuple(read_pixels(path) for path in references))
@@ -95,7 +101,9 @@ def train_on_judgements(
         training_data=_data_info(training),
         held_out_data=_data_info(held_out),
         seed=settings.seed,
-        scores=Scores(baseline=before, adapted=after, ceiling=ceiling),
+        scores=Scores(
+            baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling
+        ),
     )
     return Trained(
         metric.cpu().eval(),
@@ -103,36 +111,69 @@ def train_on_judgements(
         calibration(metric, evaluation),
         evaluate(metric.head, evaluation, [_context(metric.head)]),
         None,
-        Agreement(before, after, ceiling, len(held_out)),
+        agreement,
     )
 
 
 def _read(path: Path, note: Callable[[str], None]) -> Triplets:
     """Read a CSV file, or the training part of a BAPPS folder."""
     if not path.is_dir():
-        return read_triplets(path, note)
+        return read_triplets(path, note, fewest=FEWEST_JUDGEMENTS)
     return read_bapps(path, TRAIN).all_triplets()
 
 
-def _fit_head(
-    metric: Metric, settings: Settings, training: Triplets, size: int, device: torch.device
-) -> None:
-    if settings.variant == BASELINE:
-        return
-    first, second = _channel_distances(metric, training, size, device)
-    judge = torch.tensor(training.judge)
-    head = metric.head
-    generator = generator_for("head", settings.seed)
-    if settings.variant == LIN:
-        assert isinstance(head, ScalarHead)
-        head.weights.data = fit_lin_to_triplets(
-            first, second, judge, generator=generator, objective=settings.objective
-        )
-        return
-    assert isinstance(head, AdditiveHead)
+def _fit_importances(
+    metric: Metric,
+    head: AdditiveHead,
+    triplets: Triplets,
+    size: int,
+    device: torch.device,
+    seed: int,
+) -> Agreement:
+    """Fit the importances to all triplets; how far they agree is cross-validated."""
+    first, second = _channel_distances(metric, triplets, size, device)
+    judge = torch.tensor(triplets.judge)
+    head.cpu()
     with torch.no_grad():
+        before = two_afc_agreement(head(first).numpy(), head(second).numpy(), triplets.judge)
         amounts = head.amounts(first), head.amounts(second)
-    head.set_importances(dict(zip(AMOUNTS, fit_importances(*amounts, judge), strict=True)))
+    fitted = fit_importances(*amounts, judge)
+    head.set_importances(dict(zip(AMOUNTS, fitted.importances, strict=True)))
+    after = cross_validated(*amounts, judge, triplets.reference, generator_for("folds", seed))
+    intervals = fitted.intervals(generator_for("intervals", seed))
+    return Agreement(
+        before,
+        after,
+        _ceiling(triplets),
+        len(triplets),
+        cross_validated=True,
+        intervals=dict(zip(AMOUNTS, intervals, strict=True)),
+    )
+
+
+def _fit_scalars(
+    metric: Metric,
+    head: Head,
+    settings: Settings,
+    training: Triplets,
+    size: int,
+    device: torch.device,
+) -> None:
+    if settings.variant != LIN:
+        return
+    assert isinstance(head, ScalarHead)
+    first, second = _channel_distances(metric, training, size, device)
+    head.weights.data = fit_lin_to_triplets(
+        first,
+        second,
+        torch.tensor(training.judge),
+        generator=generator_for("head", settings.seed),
+        objective=settings.objective,
+    )
+
+
+def _ceiling(triplets: Triplets) -> float:
+    return float(np.mean([max(judge, 1 - judge) for judge in triplets.judge]))
 
 
 def _context(head: Head) -> Context:

@@ -80,9 +80,10 @@ def save_run(
             name: value.cpu().contiguous() for name, value in trained.metric.state_dict().items()
         }
         safetensors.torch.save_file(state, temporary / METRIC)
-        (temporary / METRICS).write_text(
-            json.dumps(asdict(trained.measures), indent=2, allow_nan=False) + "\n"
-        )
+        metrics = asdict(trained.measures)
+        if trained.agreement is not None:
+            metrics["agreement"] = asdict(trained.agreement)
+        (temporary / METRICS).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
         manifest = RunManifest(
             format=FORMAT_VERSION,
             metric=trained.info,

@@ -92,17 +92,25 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
         "before",
         "after",
         "at most",
-        title=f"{agreement.triplets} held-out triplets",
-        caption="share of judges who find the same candidate closer",
+        title=f"{agreement.triplets} {'' if agreement.cross_validated else 'held-out '}triplets",
+        caption="share of judges who find the same candidate closer"
+        + ("; after: cross-validated" if agreement.cross_validated else ""),
         box=box.SIMPLE,
     )
     values = (agreement.before, agreement.after, agreement.ceiling)
     table.add_row("2AFC", *(f"{value:.4f}" for value in values))
     _console().print(table)
     if info.importances is not None and len(info.importances) > 1:
-        importances = Table("amount", "importance", box=box.SIMPLE)
+        importances = Table(
+            "amount",
+            "importance",
+            "in 9 of 10 cases",
+            caption="shares of the largest importance",
+            box=box.SIMPLE,
+        )
         for name, value in info.importances.items():
-            importances.add_row(name, f"{value:.3f}")
+            low, high = (agreement.intervals or {}).get(name, (value, value))
+            importances.add_row(name, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
         _console().print(importances)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -35,19 +35,25 @@ MOST_HELD_OUT = 200
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of held-out judgements that a metric agrees with, in [0, 1].
+    """Share of judgements that a metric agrees with, in [0, 1], and how sure its context is.
 
     Attributes:
         before: of the metric that it started from.
         after: of the trained one.
         ceiling: of whoever always answers as the majority of the judges did.
-        triplets: how many were held out.
+        triplets: how many were held out, or left out in turn.
+        cross_validated: whether `after` is of fits without the triplets that they are scored on,
+            left out in turn; otherwise of the metric itself on held-out triplets.
+        intervals: by amount, between which values an importance lies in nine of ten cases, the
+            largest being 1; None where no importances are fitted.
     """
 
     before: float
     after: float
     ceiling: float
     triplets: int
+    cross_validated: bool = False
+    intervals: Mapping[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)

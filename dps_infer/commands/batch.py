@@ -12,6 +12,7 @@ from dps_infer import command
 from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
     SOME_FAILED,
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -54,6 +55,7 @@ def batch(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     resize: ResizeOption = False,
     device: DeviceOption = Device.auto,
@@ -92,7 +94,9 @@ def batch(
     from dps_infer.journal import journal_path
     from dps_infer.progress import shown
 
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     try:
         with shown("scoring", "pairs") as progress:
             summary = score_file(

@@ -11,6 +11,7 @@ import typer
 from dps_infer import command
 from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -40,6 +41,7 @@ def calibrate(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     false_alarms: Annotated[
         float,
@@ -81,7 +83,9 @@ def calibrate(
     with the number that it takes. The file holds for this context and view only, and other
     ones refuse it. Use it with --threshold auto, or --threshold FILE.
     """
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     if len(contexts) > 1:
         raise UsageError("calibrate takes one context at a time: run it once for each")
     import msgspec

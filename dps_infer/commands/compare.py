@@ -21,6 +21,7 @@ from dps_infer.commands.maps import (
 )
 from dps_infer.commands.options import (
     ABOVE,
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -51,6 +52,7 @@ def compare(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
@@ -79,7 +81,9 @@ def compare(
     are a row each, several contexts a column each. Results go to stdout, everything else to
     stderr.
     """
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     style = MapStyle(overlay=overlay, legend=legend, part=map_part)
     plan = plan_maps(map_file, style, candidates, list(contexts), force=force)
     from dps_infer.acceptance import resolve_thresholds

@@ -15,6 +15,7 @@ from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
     ABOVE,
     SOME_FAILED,
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -76,6 +77,7 @@ def folder(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     worst: Annotated[
         int | None,
@@ -118,7 +120,9 @@ def folder(
 
     if output is not None:
         check_output(output, force=force)
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     thresholds = resolve_thresholds(threshold, contexts, view=view)
     with shown("comparing", "pairs") as progress:
         scores = score_folder(

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dps_infer.command import say
 from dps_infer.devices import Device
 from dps_infer.errors import UsageError
 from dps_infer.views import View
 
 if TYPE_CHECKING:
     from dps_infer.context import Context
+
+NAME = "dps-infer"
 
 ABOVE = 3
 """Exit code: a distance is above the threshold."""
@@ -48,8 +51,8 @@ ContextsOption = Annotated[
         "--context",
         metavar="FILE",
         help="A context file (.onnx, made by dps-export) that says what matters. Without it, "
-        "the universal metric of this package is told by --ranking or --importance; so is a "
-        "context file that is universal. Give it again for a column more.",
+        "the universal metric of this package is told by --ranking, --importance or "
+        "--context-name; so is a context file that is universal. Give it again for a column more.",
     ),
 ]
 RankingsOption = Annotated[
@@ -69,6 +72,16 @@ ImportancesOption = Annotated[
         metavar="NAME=NUMBER,...",
         help="Instead of a ranking, how much each distortion counts: color=0.1,blur=5. What "
         "is not named does not count. Give it again for a column more.",
+    ),
+]
+ContextNamesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context-name",
+        metavar="NAME",
+        help="Instead of a ranking, a context that was saved under a name, or one of the "
+        "gallery: print-inspection, map-rendering, camera-pipeline, ui-regression, "
+        "video-coding. Give it again for a column more.",
     ),
 ]
 ViewOption = Annotated[
@@ -115,19 +128,21 @@ def open_contexts(
     files: list[Path] | None,
     rankings: list[str] | None,
     importances: list[str] | None,
+    names: list[str] | None = None,
     *,
     device: Device = Device.auto,
     threads: int | None = None,
 ) -> dict[str, Context]:
-    """Load what ``--context``, ``--ranking`` and ``--importance`` ask for.
+    """Load what ``--context``, ``--ranking``, ``--importance`` and ``--context-name`` ask for.
 
-    Several context files are a context each. Several rankings, or importances, are as many
-    contexts of one universal file, which is opened once.
+    Several context files are a context each. Several rankings, importances or names are as
+    many contexts of one universal file, which is opened once.
 
     Args:
         files: context files; without any, the package's universal one.
         rankings: for a universal file.
         importances: for a universal file, instead of rankings.
+        names: of saved contexts, for a universal file, instead of both.
         device: where to compute.
         threads: CPU threads.
 
@@ -139,31 +154,43 @@ def open_contexts(
         UsageError: nothing says what matters, or two things say it at once.
         DpsError: see `Context.load`.
     """
-    if rankings and importances:
-        raise UsageError("--ranking and --importance say the same thing in two ways: give one")
-    if not (files or rankings or importances):
+    told = {"--ranking": rankings, "--importance": importances, "--context-name": names}
+    given = [option for option, values in told.items() if values]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} say the same thing in {len(given)} ways: give one")
+    if not (files or given):
         raise UsageError(
             "say what matters: --ranking color,translate,zoom,rotate,darken,blur (the least "
-            "disruptive first), --importance color=0.1,blur=5, or --context FILE"
+            "disruptive first), --importance color=0.1,blur=5, --context-name print-inspection, "
+            "or --context FILE"
         )
-    if files and len(files) > 1 and (rankings or importances):
+    if files and len(files) > 1 and given:
         raise UsageError(
-            "--ranking and --importance tell one universal file what matters: "
-            f"expected one --context beside them, got {len(files)}"
+            f"{given[0]} tells one universal file what matters: "
+            f"expected one --context beside it, got {len(files)}"
         )
     from dps_infer import embedded
     from dps_infer.context import Context
+    from dps_infer.context_folders import find
 
     opened: dict[str, Context] = {}
-    if rankings or importances:
+    if given:
         file = files[0] if files else embedded.UNIVERSAL
-        ranking, importance = (given[0] if given else None for given in (rankings, importances))
+        found = [find(name) for name in names or []]
+        for note in filter(None, (one.note for one in found)):
+            say(NAME, f"note: {note}")
         first = Context.load(
-            file, ranking=ranking, importances=importance, device=device, threads=threads
+            file,
+            ranking=rankings[0] if rankings else None,
+            importances=importances[0] if importances else None,
+            saved=found[0].saved if found else None,
+            device=device,
+            threads=threads,
         )
         contexts = [first]
         contexts += [first.with_ranking(other) for other in (rankings or [])[1:]]
         contexts += [first.with_importances(other) for other in (importances or [])[1:]]
+        contexts += [first.with_saved(other.saved) for other in found[1:]]
     else:
         contexts = [Context.load(file, device=device, threads=threads) for file in files or []]
     for context in contexts:

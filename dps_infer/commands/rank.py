@@ -11,6 +11,7 @@ import typer
 from dps_infer import command
 from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ImportancesOption,
@@ -34,6 +35,7 @@ def rank(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     as_json: Annotated[
         bool,
@@ -49,7 +51,9 @@ def rank(
     Several contexts are a column each; the first one decides the order. Candidates at the
     same distance share a rank. Results go to stdout, everything else to stderr.
     """
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     from dps_infer.candidates import rank_candidates
     from dps_infer.listing import contexts_record, pair_record, table
 

@@ -10,6 +10,7 @@ import typer
 from dps_infer import command
 from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -68,6 +69,7 @@ def report(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     resize: Annotated[
         bool,
@@ -86,7 +88,7 @@ def report(
     The page is one file that needs no network: pictures are in it. It has a summary, a
     histogram, and a table that sorts and filters; each pair opens side by side, under a
     slider, blinking, or as a heat map. For heat maps and pictures of what counts, give the
-    --context, --ranking or --importance that the results were measured with.
+    --context, --ranking, --importance or --context-name that the results were measured with.
     """
     from dps_infer.files import atomic_file, check_output
     from dps_infer.progress import shown
@@ -94,8 +96,10 @@ def report(
 
     check_output(output, force=force)
     contexts = None
-    if context or ranking or importance:
-        contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    if context or ranking or importance or context_name:
+        contexts = open_contexts(
+            context, ranking, importance, context_name, device=device, threads=threads
+        )
     with shown("report", "pictures") as progress:
         made = build_report(
             results,

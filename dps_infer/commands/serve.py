@@ -10,6 +10,7 @@ import typer
 
 from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ImportancesOption,
@@ -33,6 +34,7 @@ def serve(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=1024, help="Longest request in MiB.")
     ] = 64,
@@ -55,8 +57,10 @@ def serve(
     from dps_infer.serve import serve as serve_lines
 
     contexts = {}
-    if context or ranking or importance:
-        contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    if context or ranking or importance or context_name:
+        contexts = open_contexts(
+            context, ranking, importance, context_name, device=device, threads=threads
+        )
     # Libraries print on standard output behind Python's back: it is kept for answers, and
     # what they print goes to standard error.
     sys.stdout.flush()

@@ -13,6 +13,7 @@ from dps_infer.command import DebugOption
 from dps_infer.commands.options import (
     ABOVE,
     SOME_FAILED,
+    ContextNamesOption,
     ContextsOption,
     DeviceOption,
     ForceOption,
@@ -61,6 +62,7 @@ def video(
     context: ContextsOption = None,
     ranking: RankingsOption = None,
     importance: ImportancesOption = None,
+    context_name: ContextNamesOption = None,
     view: ViewOption = None,
     every: Annotated[
         int | None,
@@ -114,7 +116,9 @@ def video(
     code says so. Several contexts are a column and a line each; the first one decides which
     frames are the worst.
     """
-    contexts = open_contexts(context, ranking, importance, device=device, threads=threads)
+    contexts = open_contexts(
+        context, ranking, importance, context_name, device=device, threads=threads
+    )
     from dps_infer.acceptance import resolve_thresholds
     from dps_infer.clips import ClipPair, Sampling
     from dps_infer.files import atomic_folder, check_output

@@ -116,8 +116,13 @@ def load_folder(folder: Path) -> Images:
         raise UsageError(
             f"{folder} is no folder: expected `sample`, {', '.join(DATASETS)} or a folder of images"
         )
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = folder_images(folder)
     return Images(folder.resolve().name, tuple(read_pixels(path) for path in paths))
+
+
+def folder_images(folder: Path) -> list[Path]:
+    """Return every image in a folder and below, in the order of their paths."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def read_pixels(path: Path) -> Image:

@@ -27,6 +27,8 @@ from dps_train.progress import track
 
 IMAGES = ("reference", "p0", "p1")
 JUDGE = "judge"
+FEWEST_JUDGEMENTS = 5
+"""Fewer say too little to train on."""
 COLUMNS = (*IMAGES, JUDGE)
 
 Problem = tuple[int, str]
@@ -101,18 +103,22 @@ def _ignore(_text: str) -> None:
     """Take a note that nobody asked for."""
 
 
-def read_triplets(path: Path, note: Callable[[str], None] = _ignore) -> Triplets:
+def read_triplets(
+    path: Path, note: Callable[[str], None] = _ignore, *, fewest: int = 1
+) -> Triplets:
     """Read a CSV file of judgements and look at every image that it names.
 
     Args:
         path: the file.
-        note: told, in one line, of triplets that were judged both ways. They are kept: that
-            people disagree is evidence as well.
+        note: told, in one line, of triplets that were judged both ways, where `fewest` is 1.
+            They are kept: that people disagree can be measured.
+        fewest: judgements that there must be. If that is more than 1, they are to be trained
+            on, and triplets that were judged both ways are refused.
 
     Raises:
         UsageError: there is no such file, or it cannot be read.
         DataError: with every problem: columns, judgements, images missing or unreadable, sizes
-            that differ within a triplet.
+            that differ within a triplet, too few rows, rows that contradict each other.
     """
     rows, problems = _read_rows(path)
     sizes: dict[Path, tuple[int, ...] | str] = {}
@@ -120,11 +126,29 @@ def read_triplets(path: Path, note: Callable[[str], None] = _ignore) -> Triplets
         problems += [(row.number, text) for text in _image_problems(row, sizes)]
     if not rows and not problems:
         problems.append((2, f"holds no judgement: expected values of {','.join(COLUMNS)}"))
+    elif 0 < len(rows) < fewest:
+        problems.append(
+            (rows[-1].number, f"is the last of {len(rows)}: expected at least {fewest} judgements")
+        )
+    both = _judged_both_ways(rows)
+    if fewest > 1:
+        problems += [
+            (
+                number,
+                f"contradicts row {earlier}: keep one of them, with the share of people who chose "
+                "its p1 as judge",
+            )
+            for earlier, number in both
+        ]
     if problems:
         # Stable: the problems of a row stay in order.
         problems.sort(key=lambda problem: problem[0])
         raise DataError([f"{path} row {number}: {text}" for number, text in problems])
-    _note_contradictions(path, rows, note)
+    if both:
+        note(
+            f"{path}: {len(both)} triplet{'s' * (len(both) != 1)} judged both ways, such as in "
+            f"rows {both[0][0]} and {both[0][1]}: all rows are kept"
+        )
     reference, p0, p1 = (tuple(row.images[name] for row in rows) for name in IMAGES)
     judge = tuple(row.judge for row in rows if row.judge is not None)
     return Triplets(path.name, reference, p0, p1, judge)
@@ -305,16 +329,12 @@ def _difference(paths: Sequence[Path], shapes: Sequence[tuple[int, ...]]) -> str
     return f"the sizes differ: {sizes} (width x height); crop or resize them to one"
 
 
-def _note_contradictions(path: Path, rows: Sequence[_Row], note: Callable[[str], None]) -> None:
+def _judged_both_ways(rows: Sequence[_Row]) -> list[tuple[int, ...]]:
+    """Return the numbers of the first row for either candidate, of triplets that have both."""
     judged: dict[tuple[Path, ...], dict[Path, int]] = {}
     for row in rows:
-        reference, p0, p1 = (row.images[name] for name in IMAGES)
-        if row.judge is not None and row.judge != 0.5:
+        if len(row.images) == len(IMAGES) and row.judge is not None and row.judge != 0.5:
+            reference, p0, p1 = (row.images[name] for name in IMAGES)
             closer = p1 if row.judge > 0.5 else p0
             judged.setdefault((reference, *sorted((p0, p1))), {}).setdefault(closer, row.number)
-    both = [tuple(numbers.values()) for numbers in judged.values() if len(numbers) == 2]
-    if both:
-        note(
-            f"{path}: {len(both)} triplet{'s' * (len(both) != 1)} judged both ways, such as in "
-            f"rows {both[0][0]} and {both[0][1]}: all rows are kept"
-        )
+    return [tuple(numbers.values()) for numbers in judged.values() if len(numbers) == 2]

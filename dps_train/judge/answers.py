@@ -1,0 +1,105 @@
+"""The file of judgements: every answer is on the disk before the next question is asked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from dps_infer.errors import DataError, OutputError
+from dps_infer.files import atomic_file
+from dps_train.data.triplets import COLUMNS, Triplets, read_triplets
+from dps_train.judge.pool import Picture
+
+
+@dataclass(frozen=True)
+class AnswerFile:
+    """A CSV file of judgements that grows, and the folder of its pictures beside it.
+
+    Attributes:
+        path: the CSV file; it comes into being with the first answer.
+    """
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures are."""
+        return self.path.with_name(f"{self.path.stem}-images")
+
+    def read(self) -> Triplets | None:
+        """Return the answers so far; None where there are none.
+
+        Raises:
+            DpsError: the file is there and not as this page would have written it.
+        """
+        if not self.path.exists() or not self.path.stat().st_size:
+            return None
+        content = self._content()
+        lines = content.decode("utf-8-sig", errors="replace").splitlines()
+        if next(csv.reader(lines[:1])) != list(COLUMNS):
+            raise DataError(
+                [f"{self.path} row 1: expected the columns {','.join(COLUMNS)} in this order"]
+            )
+        if not content.endswith(b"\n"):
+            raise DataError(
+                [
+                    f"{self.path} row {len(lines)}: does not end with a new line: complete or "
+                    "delete this row"
+                ]
+            )
+        return read_triplets(self.path) if len(lines) > 1 else None
+
+    def append(self, pictures: tuple[Picture, Picture, Picture], judge: float) -> None:
+        """Add an answer, its pictures first.
+
+        Raises:
+            OutputError: something cannot be written.
+        """
+        for picture in pictures:
+            file = self.folder / picture.name
+            if not file.exists():
+                with atomic_file(file, force=True) as temporary:
+                    cv2.imwrite(str(temporary), cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR))
+        names = [f"{self.folder.name}/{picture.name}" for picture in pictures]
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if not size:
+            rows.writerow(COLUMNS)
+        rows.writerow([*names, f"{judge:g}"])
+        self._write(text.getvalue().encode(), size)
+
+    def undo(self) -> None:
+        """Take the last answer back; its pictures stay.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        content = self._content()
+        self._write(b"", content.rstrip(b"\r\n").rindex(b"\n") + 1)
+
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"cannot read {self.path}: {error.strerror}") from None
+
+    def _write(self, content: bytes, start: int) -> None:
+        """Let the file end with `content` from `start` on, or stay as long as it was."""
+        try:
+            # Not buffered: what is written is on its way to the disk, or has failed.
+            with self.path.open("ab", buffering=0) as stream:
+                stream.truncate(start)
+                try:
+                    stream.write(content)
+                    os.fsync(stream.fileno())
+                except OSError:
+                    stream.truncate(start)
+                    raise
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from None

@@ -1,0 +1,191 @@
+"""Pictures to judge: references, changes of each, and the amounts that the metric sees.
+
+Half of the changes are of one kind, half of two in turn; strengths are random. Kinds are
+the named distortions and the other kinds of change that training knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dps_infer.errors import UsageError
+from dps_train.changes import TRAINED
+from dps_train.data.batches import to_tensor
+from dps_train.data.sources import Image, folder_images, load_training, read_pixels
+from dps_train.distortions import BLUR_KERNEL, DISTORTIONS, Distortion
+from dps_train.draws import strengths_of_amounts
+from dps_train.importances import Numbers, scaled_differences
+from dps_train.metric import Metric
+from dps_train.progress import track
+
+REFERENCES = 40
+CHANGES = 8
+"""Of each reference."""
+
+SIDE = 256
+"""Of the pictures in pixels."""
+
+BLUR_SIDE = 64
+"""The strength of a blur is its sigma on an image of so many pixels."""
+
+WEAKEST = 0.15
+"""Share of the largest amount below which a change is hard to see."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image to show.
+
+    Attributes:
+        name: of the file it becomes; equal pixels have equal names.
+        pixels: uint8 RGB [H, W, 3].
+    """
+
+    name: str
+    pixels: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Triplets to choose from.
+
+    Attributes:
+        triplets: reference, p0 and p1 of each [T].
+        differences: of their amounts (`dps_train.importances.scaled_differences`) [T, A].
+    """
+
+    triplets: list[tuple[Picture, Picture, Picture]]
+    differences: Numbers
+
+
+def draw_pool(source: str, metric: Metric, generator: torch.Generator, without: Path) -> Pool:
+    """Draw references from images and changes of them, and look at them with a metric.
+
+    Args:
+        source: `sample`, a dataset's name, or a folder.
+        metric: an additive one.
+        generator: draws all of it.
+        without: a folder below `source` to leave out: that of the pictures that were made.
+
+    Raises:
+        UsageError: there are no such images, or none.
+        ImageError: an image cannot be read.
+    """
+    references = torch.cat([_square(image) for image in _some_images(source, generator, without)])
+    changed = torch.stack(
+        [
+            _changed(references, 2 if number % 2 else 1, generator)
+            for number in track(range(CHANGES), "pictures")
+        ],
+        dim=1,
+    )
+    triplets: list[tuple[Picture, Picture, Picture]] = []
+    first, second = [], []
+    for reference, changes in zip(_pixels(references), changed, strict=True):
+        candidates = _pixels(changes)
+        amounts = picture_amounts(metric, reference, candidates)
+        seen = [_picture(pixels) for pixels in candidates]
+        for one, other in itertools.combinations(range(CHANGES), 2):
+            if torch.rand((), generator=generator) < 0.5:
+                one, other = other, one
+            triplets.append((_picture(reference), seen[one], seen[other]))
+            first.append(amounts[one])
+            second.append(amounts[other])
+    return Pool(triplets, scaled_differences(torch.stack(first), torch.stack(second)))
+
+
+@torch.no_grad()
+def picture_amounts(metric: Metric, reference: Image, candidates: Image) -> Tensor:
+    """Return the amounts [N, A] between a picture [H, W, 3] and others [N, H, W, 3]."""
+    amounts, _ = metric.read(torch.from_numpy(reference[None]), torch.from_numpy(candidates))
+    return amounts
+
+
+def _some_images(source: str, generator: torch.Generator, without: Path) -> list[Image]:
+    """Return at most `REFERENCES` images; of a folder, no others are read."""
+    paths: list[Path] = []
+    images: tuple[Image, ...] = ()
+    if Path(source).is_dir():
+        left_out = without.resolve()
+        paths = [p for p in folder_images(Path(source)) if left_out not in p.resolve().parents]
+    else:
+        images = load_training(source, generator).images
+    count = len(paths) or len(images)
+    if not count:
+        raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
+    chosen = torch.randperm(count, generator=generator)[:REFERENCES].tolist()
+    return [read_pixels(paths[i]) if paths else images[i] for i in chosen]
+
+
+def _square(image: Image) -> Tensor:
+    """Cut out the middle and bring it to `SIDE`: float RGB [1, 3, SIDE, SIDE] in [0, 1]."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = to_tensor(np.ascontiguousarray(image[top : top + side, left : left + side]))
+    resized = F.interpolate(
+        middle, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized.clamp(0, 1)
+
+
+def _changed(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Change each image in `count` different ways, one after the other."""
+    kinds = torch.rand(len(images), len(DISTORTIONS) + 1, generator=generator).argsort(dim=1)
+    changed = images.clone()
+    for step in range(count):
+        share = WEAKEST + (1 - WEAKEST) * torch.rand(len(images), generator=generator)
+        direction = torch.rand(len(images), generator=generator)
+        other = int(torch.randint(len(TRAINED), (), generator=generator))
+        for number in range(len(DISTORTIONS) + 1):
+            rows = torch.nonzero(kinds[:, step] == number)[:, 0]
+            if not len(rows):
+                continue
+            if number == len(DISTORTIONS):
+                change = list(TRAINED.values())[other]
+                changed[rows] = change(changed[rows], share[rows], generator)
+            else:
+                distortion = DISTORTIONS[number]
+                strength = strengths_of_amounts(distortion, share[rows])
+                changed[rows] = _distorted(distortion, changed[rows], strength, direction[rows])
+    return changed
+
+
+def _distorted(
+    distortion: Distortion, images: Tensor, strength: Tensor, direction: Tensor
+) -> Tensor:
+    if distortion.name != "blur":
+        return distortion.apply(images, distortion.with_strength(strength, direction))
+    # Its sigma and its kernel are in pixels of a small image.
+    scale = SIDE / BLUR_SIDE
+    across, down = (int(scale * side) | 1 for side in BLUR_KERNEL)
+    blurred = [
+        cv2.sepFilter2D(
+            image.permute(1, 2, 0).numpy(),
+            -1,
+            cv2.getGaussianKernel(across, scale * sigma),
+            cv2.getGaussianKernel(down, scale * sigma),
+            borderType=cv2.BORDER_REFLECT_101,
+        )
+        for image, sigma in zip(images, strength.tolist(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(blurred)).permute(0, 3, 1, 2)
+
+
+def _pixels(images: Tensor) -> Image:
+    """Return float RGB [N, 3, H, W] as uint8 RGB [N, H, W, 3]."""
+    rounded = (images * 255).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).numpy())
+
+
+def _picture(pixels: Image) -> Picture:
+    return Picture(f"{hashlib.sha256(pixels.tobytes()).hexdigest()[:16]}.png", pixels)

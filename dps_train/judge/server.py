@@ -1,0 +1,170 @@
+"""The page's server: on loopback only, for whoever has the address with its secret.
+
+Other pages in the same browser can send requests to loopback too. They do not know the
+secret; and a name of theirs that they let lead here (DNS rebinding) shows in the header
+``Host``, which must be the server's own address.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+
+from dps_infer.errors import DpsError, UsageError
+from dps_train.judge.session import Session
+
+HOST = "127.0.0.1"
+LONGEST_REQUEST = 1000
+"""Bytes of an answer."""
+
+PAGE = Path(__file__).with_name("page")
+FILES = {
+    "": ("page.html", "text/html; charset=utf-8"),
+    "page.css": ("page.css", "text/css; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one session.
+
+    Args:
+        session: what is asked and answered.
+        port: 0 takes a free one.
+
+    Raises:
+        UsageError: the port is not free.
+    """
+
+    daemon_threads = True
+    # Another process on this port would otherwise go unnoticed on some systems.
+    allow_reuse_address = False
+
+    def __init__(self, session: Session, port: int = 0) -> None:
+        self.session = session
+        self.secret = secrets.token_urlsafe(16)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise UsageError(
+                f"--port {port} cannot be used ({error.strerror}): leave it out for a free one"
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a browser names them."""
+        return f"{HOST}:{self.server_port}"
+
+    @property
+    def url(self) -> str:
+        """Of the page."""
+        return f"http://{self.address}/{self.secret}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        if path in FILES:
+            name, kind = FILES[path]
+            self._send(HTTPStatus.OK, kind, (PAGE / name).read_bytes())
+        elif path == "state":
+            self._send_state(HTTPStatus.OK)
+        else:
+            self._send_picture(path)
+
+    def do_POST(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        if self.headers.get("Origin", f"http://{self.server.address}") != (
+            f"http://{self.server.address}"
+        ):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return
+        try:
+            if path == "answer":
+                taken = self.server.session.answer(*self._answer())
+            elif path == "undo":
+                taken = self.server.session.undo()
+            else:
+                self._refuse(HTTPStatus.NOT_FOUND)
+                return
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        except DpsError as error:
+            body = json.dumps({"error": str(error)}).encode()
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "application/json", body)
+        else:
+            self._send_state(HTTPStatus.OK if taken else HTTPStatus.CONFLICT)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the address holds the secret."""
+
+    def _path(self) -> str | None:
+        """Return the path below the secret; None, with an answer sent, where it is not allowed."""
+        _, secret, *rest = [*self.path.split("/", 2), ""][:3]
+        if self.headers.get("Host") != self.server.address or not secrets.compare_digest(
+            secret.encode(), self.server.secret.encode()
+        ):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return None
+        return rest[0]
+
+    def _answer(self) -> tuple[int, float]:
+        """Read which question is answered, and how; ValueError where that cannot be read."""
+        length = int(self.headers.get("Content-Length", ""))
+        if not 0 <= length <= LONGEST_REQUEST:
+            raise ValueError(length)
+        body = json.loads(self.rfile.read(length))
+        if not isinstance(body, dict):
+            raise ValueError(body)
+        number, judge = body.get("question"), body.get("judge")
+        if not isinstance(number, int) or not isinstance(judge, int | float):
+            raise ValueError(body)
+        return number, judge
+
+    def _send_picture(self, path: str) -> None:
+        kind, *numbers = path.split("/")
+        try:
+            number, place = map(int, numbers)
+            picture = self.server.session.picture(number, place)
+        except (KeyError, ValueError):
+            kind = ""
+        if kind != "picture":
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        encoded = cv2.imencode(".png", cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR))[1]
+        self._send(HTTPStatus.OK, "image/png", encoded.tobytes())
+
+    def _send_state(self, status: HTTPStatus) -> None:
+        body = json.dumps(self.server.session.state(), allow_nan=False).encode()
+        self._send(status, "application/json", body)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._send(status, "text/plain", f"{status.phrase}\n".encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,192 @@
+"""One person's judging: what was answered, what to ask next, and what is known so far."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dps_infer.errors import DpsError
+from dps_train.contexts import AMOUNTS
+from dps_train.data.sources import read_pixels
+from dps_train.importances import Fitted, Numbers, fit_differences, scaled_differences
+from dps_train.judge.answers import AnswerFile
+from dps_train.judge.choice import information, sureness
+from dps_train.judge.pool import Picture, Pool, picture_amounts
+from dps_train.judge.words import describe, phrases
+from dps_train.metric import Metric
+from dps_train.seeds import generator_for
+
+ENOUGH = 40
+"""Answers after which the importances are usually well known."""
+
+SAMPLES = 300
+
+CANNOT_SAY = 0.5
+JUDGES = (0.0, CANNOT_SAY, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A triplet that a person is asked about, or has answered.
+
+    Attributes:
+        pictures: reference, p0 and p1.
+        difference: see `dps_train.importances.scaled_differences` [A].
+    """
+
+    pictures: tuple[Picture, Picture, Picture]
+    difference: Numbers
+
+    @property
+    def key(self) -> tuple[str, frozenset[str]]:
+        """Equal for triplets of equal pictures, in either order of the candidates."""
+        reference, p0, p1 = (picture.name for picture in self.pictures)
+        return reference, frozenset((p0, p1))
+
+
+class Session:
+    """Asks, keeps every answer in a file at once, and fits importances to all of them.
+
+    Its methods may be called from several threads.
+
+    Attributes:
+        question: the one that is being asked; None where all have been answered.
+        fitted: to the answers so far.
+
+    Args:
+        answers: the file; one with answers goes on.
+        metric: an additive one.
+        pool: triplets to choose from.
+        seed: of what is random in the choice.
+
+    Raises:
+        DpsError: the file is there and holds no answers of this page.
+    """
+
+    def __init__(self, answers: AnswerFile, metric: Metric, pool: Pool, seed: int) -> None:
+        self.answers = answers
+        self._pool = pool
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._answered = _answered(answers, metric)
+        self._number = 0
+        self._ask(None)
+
+    def picture(self, number: int, place: int) -> Picture:
+        """Return reference (0), p0 (1) or p1 (2) of the question that is being asked.
+
+        Raises:
+            KeyError: another question is.
+        """
+        with self._lock:
+            if number != self._number or self.question is None or place not in range(3):
+                raise KeyError(number)
+            return self.question.pictures[place]
+
+    def answer(self, number: int, judge: float) -> bool:
+        """Take an answer, and choose the next question.
+
+        Args:
+            number: of the question that it answers.
+            judge: one of `JUDGES`.
+
+        Returns:
+            Whether it was taken: an answer to another question than the one that is being asked
+            is not.
+
+        Raises:
+            OutputError: it cannot be written; the question stays.
+        """
+        with self._lock:
+            question = self.question
+            if number != self._number or question is None or judge not in JUDGES:
+                return False
+            self.answers.append(question.pictures, judge)
+            self._answered.append((question, judge))
+            self._ask(None)
+            return True
+
+    def undo(self) -> bool:
+        """Take the last answer back and ask its question again.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            OutputError: the file cannot be written; the answer stays.
+        """
+        with self._lock:
+            if not self._answered:
+                return False
+            self.answers.undo()
+            question, _ = self._answered.pop()
+            self._ask(question)
+            return True
+
+    def state(self) -> dict[str, object]:
+        """Return what the page shows, as JSON has it."""
+        with self._lock:
+            judges = [judge for _, judge in self._answered]
+            intervals = self.fitted.intervals(generator_for("intervals", self._seed))
+            rows = zip(
+                AMOUNTS, phrases(AMOUNTS), self.fitted.importances, intervals, strict=True
+            )
+            return {
+                "question": None if self.question is None else self._number,
+                "answered": len(judges),
+                "cannotSay": judges.count(CANNOT_SAY),
+                "enough": ENOUGH,
+                "sure": sureness(self._pool.differences, self.fitted.mode, self._samples),
+                "words": describe(AMOUNTS, self.fitted, self._samples),
+                "importances": [
+                    {"name": name, "words": words, "value": value, "low": low, "high": high}
+                    for name, words, value, (low, high) in rows
+                ],
+                "file": self.answers.path.name,
+            }
+
+    def _ask(self, question: Question | None) -> None:
+        """Fit to the answers so far, and ask the given question or the most informative one."""
+        self.fitted = self._fit()
+        self._samples = self.fitted.sample(
+            SAMPLES, generator_for(f"samples {len(self._answered)}", self._seed)
+        )
+        self._number += 1
+        self.question = question or self._most_informative()
+
+    def _fit(self) -> Fitted:
+        shape = (len(self._answered), len(AMOUNTS))
+        differences = np.array([one.difference for one, _ in self._answered]).reshape(shape)
+        return fit_differences(differences, np.array([judge for _, judge in self._answered]))
+
+    def _most_informative(self) -> Question | None:
+        """Return the question to ask next; None where all have been asked."""
+        asked = {question.key for question, _ in self._answered}
+        for row in np.argsort(-information(self._pool.differences, self._samples)).tolist():
+            question = Question(self._pool.triplets[row], self._pool.differences[row])
+            if question.key not in asked:
+                return question
+        return None
+
+
+def _answered(answers: AnswerFile, metric: Metric) -> list[tuple[Question, float]]:
+    """Read the answers that are there, and look at their pictures."""
+    triplets = answers.read()
+    if triplets is None:
+        return []
+    answered = []
+    columns = (triplets.reference, triplets.p0, triplets.p1, triplets.judge)
+    for *paths, judge in zip(*columns, strict=True):
+        if judge not in JUDGES or any(path.parent != answers.folder for path in paths):
+            raise DpsError(
+                f"{answers.path} holds judgements that were not made on this page: choose another "
+                "name for --out"
+            )
+        reference, p0, p1 = (Picture(path.name, read_pixels(path)) for path in paths)
+        amounts = picture_amounts(metric, reference.pixels, np.stack([p0.pixels, p1.pixels]))
+        difference = scaled_differences(amounts[:1], amounts[1:])[0]
+        answered.append((Question((reference, p0, p1), difference), judge))
+    return answered

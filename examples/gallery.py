@@ -1,0 +1,106 @@
+"""What the contexts of the gallery make of the same changes, a picture for each.
+
+A photograph under six distortions, each at the strength of amount 1, closest first; and the
+heat map of one pair, in which four parts are changed in different ways. Makes the pictures of
+docs/contexts.md: ``python examples/gallery.py -o docs/images/gallery``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from skimage import data
+
+from dps_infer import Context
+from dps_infer.calibration import scores
+from dps_infer.context_folders import GALLERY
+from dps_infer.heatmap import draw_map
+from dps_infer.reading import formula
+from dps_infer.report.examples import examples
+from dps_infer.views import View
+
+CELL, CAPTION, GAP, COLUMNS = 192, 44, 8, 4
+PAPER, INK = 255, (40, 40, 40)
+LINE = 0.42
+SHOWN_PARTS = 2
+COLOURS = 256
+
+Image = NDArray[np.uint8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path("gallery"))
+    output: Path = parser.parse_args().output
+    # A square, so that every cell is filled.
+    reference = np.ascontiguousarray(data.chelsea()[:, 75:375])
+    candidate = changed(reference)
+    pair = [cell(reference, ["reference"]), cell(candidate, ["candidate"])]
+    output.mkdir(parents=True, exist_ok=True)
+    save(np.concatenate(pair, axis=1), output / "pair.png")
+    for file in sorted(GALLERY.glob("*.toml")):
+        context = Context.named(file.stem)
+        save(sheet(context, reference, candidate), output / f"{file.stem}.png")
+        print(f"{context.name}: {context.describe()}")
+        found = scores(context.manifest.draws, context.ranking or context.importances)
+        print(f"  2AFC {found.adapted:.3f}, unadapted {found.baseline:.3f}")
+    print(f"Look at {output}")
+
+
+def changed(reference: Image) -> Image:
+    """Return a copy, changed in four quarters: recoloured, blurred, darker, and shifted."""
+    candidate = reference.copy()
+    top, bottom, left, right = slice(10, 140), slice(160, 290), slice(10, 140), slice(160, 290)
+    hue = cv2.cvtColor(reference, cv2.COLOR_RGB2HSV)
+    hue[..., 0] = (hue[..., 0].astype(int) + 60) % 180
+    candidate[top, left] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[top, left]
+    candidate[top, right] = cv2.GaussianBlur(reference, (0, 0), sigmaX=8)[top, right]
+    candidate[bottom, left] = reference[bottom, left] // 3
+    candidate[bottom, right] = np.roll(reference, 20, axis=1)[bottom, right]
+    return candidate
+
+
+def sheet(context: Context, reference: Image, candidate: Image) -> Image:
+    """Return the reference, its six distortions, closest first, and the pair's heat map."""
+    # Strengths of amount 1 are those that the view of the whole image reads as 1.
+    found = examples(context, reference, view=View.whole)
+    cells = [cell(e.pixels, caption(e.name, e.strength, e.distance)) for e in found]
+    comparison = context.compare(reference, candidate, with_map=True)
+    picture = draw_map(comparison, context, candidate)
+    total, _, parts = formula(comparison).partition(" = ")
+    largest = " + ".join(parts.split(" + ")[:SHOWN_PARTS])
+    cells.append(cell(picture, [f"the pair: {total}", largest]))
+    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def caption(name: str, strength: str, distance: float) -> list[str]:
+    return [f"{name} {distance:.2f}", strength] if name else ["reference"]
+
+
+def cell(picture: Image, words: list[str]) -> Image:
+    """Put lines of text above a picture, and a margin right of it and below."""
+    head = np.full((CAPTION, CELL, 3), PAPER, np.uint8)
+    for number, line in enumerate(words):
+        origin = (1, 16 + 20 * number)
+        cv2.putText(head, line, origin, cv2.FONT_HERSHEY_SIMPLEX, LINE, INK, 1, cv2.LINE_AA)
+    small = cv2.resize(picture, (CELL, CELL), interpolation=cv2.INTER_AREA)
+    margin = ((0, GAP), (0, GAP), (0, 0))
+    return np.pad(np.concatenate([head, small]), margin, constant_values=PAPER)
+
+
+def save(picture: Image, path: Path) -> None:
+    """Write a picture with a palette, which takes less than half of the size."""
+    full = Pillow.fromarray(picture)
+    # Only with a palette that is given does Pillow dither, so that no bands are seen.
+    palette = full.quantize(COLOURS, kmeans=1)
+    full.quantize(palette=palette, dither=Pillow.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
