@@ -11,7 +11,6 @@ from triplet_helpers import write_judgements
 
 from dps_train.contexts import AMOUNTS, ranking_context
 from dps_train.heads import ScalarHead
-from dps_train.importances import fit_importances
 from dps_train.judged import train_on_judgements
 from dps_train.runs import load_run, save_run
 from dps_train.settings import BASELINE, LIN, SCRATCH, TUNE, Settings
@@ -93,29 +92,16 @@ def test_judgements_instead_of_a_ranking(settings, judgements, variant, tmp_path
     info, agreement = trained.info, trained.agreement
     assert info.ranking is None
     assert info.judgements.source == judgements.path.name
-    assert agreement.triplets + info.judgements.triplets == 40
+    assert agreement.cross_validated == (variant == "additive")
+    assert info.judgements.triplets == 40 - (0 if agreement.cross_validated else agreement.triplets)
     for share in (agreement.before, agreement.after, agreement.ceiling):
         assert 0 <= share <= 1
     assert (info.scores.baseline, info.scores.adapted) == (agreement.before, agreement.after)
     assert list(info.importances) == (list(AMOUNTS) if variant == "additive" else ["other"])
     save_run(tmp_path / "run", trained, settings={})
     assert load_run(tmp_path / "run")[1].metric == info
-
-
-def test_importances_are_found_again():
-    generator = torch.Generator().manual_seed(0)
-    true = torch.tensor([0.2, 1.0, 0.0, 0.5])
-    first, second = torch.rand(2, 2000, 4, generator=generator)
-    judge = (first @ true > second @ true).float()
-    fitted = fit_importances(first, second, judge)
-    assert max(fitted) == 1
-    assert min(fitted) >= 0
-    assert fitted == pytest.approx(true.tolist(), abs=0.05)
-
-
-def test_importances_of_judgements_that_say_nothing():
-    amounts = torch.ones(10, 3)
-    assert fit_importances(amounts, amounts, torch.full((10,), 0.5)) == [1.0] * 3
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["agreement"]["after"] == agreement.after
 
 
 def test_the_command_line_resumes_and_cleans_up(cli, images_folder, tmp_path):
