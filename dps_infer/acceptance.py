@@ -109,9 +109,9 @@ def upper_bound(distances: Sequence[float], *, false_alarms: float, confidence: 
         UsageError: a rate or confidence that is not between 0 and 1.
 
     >>> upper_bound(range(300), false_alarms=0.01, confidence=0.8)
-    Bound(distance=299, place=1)
+    Bound(distance=298, place=2)
     >>> upper_bound(range(1000), false_alarms=0.01, confidence=0.8).place
-    8
+    7
     """
     for name, value in (("false-alarm rate", false_alarms), ("confidence", confidence)):
         if not 0 < value < 1:
