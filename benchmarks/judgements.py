@@ -201,9 +201,7 @@ def _on_the_page(
     return scores
 
 
-def _at_random(
-    pool: Pool, hidden: Numbers, held: Held, rng: np.random.Generator
-) -> list[float]:
+def _at_random(pool: Pool, hidden: Numbers, held: Held, rng: np.random.Generator) -> list[float]:
     """Return the agreement after each of `MOST_RANDOM` answers to random triplets of the pool."""
     rows = rng.permutation(len(pool.triplets))[:MOST_RANDOM]
     differences = pool.differences[rows]

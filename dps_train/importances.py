@@ -109,7 +109,7 @@ def fit_differences(differences: Numbers, judge: Numbers) -> Fitted:
         chosen = _chosen(mode, differences)
         slope = differences.T @ (chosen - judge) + RATE - SHAPE / mode
         curvature = _curvature(differences, chosen) + np.diag(SHAPE / mode**2)
-        step = np.linalg.solve(curvature, slope)
+        step = np.asarray(np.linalg.solve(curvature, slope), np.float64)
         fall = float(slope @ step)
         if fall < TOLERANCE:
             break
@@ -117,7 +117,7 @@ def fit_differences(differences: Numbers, judge: Numbers) -> Fitted:
     # Of the logarithms: the slope's part of the second derivative is 0 at the minimum.
     chosen = _chosen(mode, differences)
     curvature = _curvature(differences * mode, chosen) + SHAPE * np.eye(len(mode))
-    return Fitted(mode, np.linalg.inv(curvature))
+    return Fitted(mode, np.asarray(np.linalg.inv(curvature), np.float64))
 
 
 def cross_validated(

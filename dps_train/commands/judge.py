@@ -51,10 +51,9 @@ def judge(
     metric = load_universal()
     pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder)
     session = Session(answers, metric, pool, seed)
-    with Server(session, port) as server:
+    with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
         typer.echo(server.url)
         say(NAME, "open this address in a browser of this computer; Ctrl-C ends the judging")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
     count = session.state()["answered"]
     say(NAME, f"{count} judgements in {out}; adapt a metric to them: dps-train --triplets {out}")

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from dps_infer.errors import DpsError
 from dps_train.contexts import AMOUNTS
@@ -131,9 +130,7 @@ class Session:
         with self._lock:
             judges = [judge for _, judge in self._answered]
             intervals = self.fitted.intervals(generator_for("intervals", self._seed))
-            rows = zip(
-                AMOUNTS, phrases(AMOUNTS), self.fitted.importances, intervals, strict=True
-            )
+            rows = zip(AMOUNTS, phrases(AMOUNTS), self.fitted.importances, intervals, strict=True)
             return {
                 "question": None if self.question is None else self._number,
                 "answered": len(judges),

@@ -45,7 +45,7 @@ def judgements(images_folder, tmp_path_factory) -> Path:
         pixels = read_pixels(image)
         flipped = write_png(folder / f"flipped-{number}.png", pixels[::-1].copy())
         darker = write_png(folder / f"darker-{number}.png", pixels // 4 * 3)
-        rows += [(image, flipped, darker, 0.9), (image, darker, flipped, 0.25 * (number % 4))]
+        rows += [(image, flipped, darker, 0.9), (image, darker, flipped, 0.1 * (number % 4))]
     return write_csv(folder / "judgements.csv", rows)
 
 
