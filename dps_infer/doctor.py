@@ -203,8 +203,11 @@ def _module_version(name: str, problems: list[Finding]) -> str | None:
         extra = "[cpu]" if name == "onnxruntime" else ""
         problems.append(Finding(what, f'pip install --force-reinstall "{PACKAGE}{extra}"'))
         return None
-    version = getattr(module, "__version__", None)
-    return "unknown" if version is None else str(version)
+    try:
+        # Not every package says it of itself.
+        return str(getattr(module, "__version__", None) or metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _versions_of(distributions: list[str]) -> dict[str, str]:
