@@ -38,12 +38,21 @@ def export(
             help="The same by how much each distortion counts: color=0.1,blur=5.",
         ),
     ] = None,
+    context_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The same in a context that is kept under a name: print-inspection. `dps-train "
+            "contexts list` lists them.",
+        ),
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
             metavar="FILE",
-            help="With --ranking or --importance: another universal file to freeze.",
+            help="With --ranking, --importance or --context-name: another universal file to "
+            "freeze.",
         ),
     ] = None,
     output: Annotated[
@@ -54,34 +63,44 @@ def export(
 ) -> None:
     """Freeze a metric into one ONNX file, the context file.
 
-    Either a metric that dps-train has trained (RUN), or the universal one in a context of
-    your own (--ranking or --importance), which needs neither PyTorch nor a training.
+    Either a metric that dps-train has trained (RUN), or the universal one in a context of your
+    own (--ranking, --importance or --context-name), which needs neither PyTorch nor a training.
 
     The file is written only after onnxruntime has run it and agreed with PyTorch, or with the
     universal file. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    if ranking is not None and importance is not None:
-        raise UsageError("--ranking and --importance say the same thing in two ways: give one")
-    if ranking is None and importance is None:
+    given = [value for value in (ranking, importance, context_name) if value is not None]
+    if len(given) > 1:
+        raise UsageError(
+            "--ranking, --importance and --context-name say the same thing in different ways: "
+            "give one"
+        )
+    if not given:
         if source is not None:
             raise UsageError(
                 "--from needs to be told what matters: --ranking color,translate,blur (the least "
-                "disruptive first) or --importance color=0.1,blur=5"
+                "disruptive first), --importance color=0.1,blur=5 or --context-name NAME"
             )
         _export_run(folder, output, force=force)
         return
     if folder is not None:
         raise UsageError(
-            f"the run {folder} has a context of its own: leave it out, or leave out --ranking and "
-            "--importance"
+            f"the run {folder} has a context of its own: leave it out, or leave out --ranking, "
+            "--importance and --context-name"
         )
     from dps_export.specialise import specialise
     from dps_infer.choice import describe_own
+    from dps_infer.context_folders import find
 
     manifest = specialise(
-        output, ranking=ranking, importances=importance, source=source, force=force
+        output,
+        ranking=ranking,
+        importances=importance,
+        saved=None if context_name is None else find(context_name).saved,
+        source=source,
+        force=force,
     )
     say(NAME, f"{output} written: {_megabytes(output)}, context {describe_own(manifest.metric)}")
 

@@ -25,6 +25,7 @@ from dps_infer.errors import ContextError, DpsError
 from dps_infer.files import atomic_file, check_output
 from dps_infer.manifest import Draws, Manifest
 from dps_infer.providers import Engine, open_engine
+from dps_infer.saved_contexts import SavedContext
 
 TOLERANCE = 1e-6
 """Largest difference between the two files in an output, as a share of its largest value.
@@ -47,6 +48,7 @@ def specialise(
     *,
     ranking: str | None = None,
     importances: str | None = None,
+    saved: SavedContext | None = None,
     source: Path | None = None,
     force: bool = False,
 ) -> Manifest:
@@ -57,6 +59,7 @@ def specialise(
             at all. Equal arguments give equal bytes.
         ranking: as `dps_infer.ranking.parse_ranking` reads it.
         importances: instead of a ranking, as `dps_infer.ranking.parse_importances` reads them.
+        saved: instead of either, a context that is kept under a name.
         source: the universal file; None takes the one inside `dps_infer`.
         force: replace an existing file.
 
@@ -69,7 +72,7 @@ def specialise(
     """
     check_output(output, force=force)
     file = read_context_file(embedded.UNIVERSAL if source is None else source)
-    choice = choose(file.manifest.metric, ranking=ranking, importances=importances)
+    choice = choose(file.manifest.metric, ranking=ranking, importances=importances, saved=saved)
     universal = _open(file.model, file.manifest, file.path)
     manifest = _manifest(file.manifest, choice)
     model = onnx.load_model_from_string(file.model)
@@ -86,7 +89,7 @@ def _manifest(universal: Manifest, choice: Choice) -> Manifest:
     draws = cast(Draws, universal.draws)
     metric = msgspec.structs.replace(
         universal.metric,
-        name=name_of(choice),
+        name=choice.name or name_of(choice),
         ranking=None if choice.ranking is None else [list(group) for group in choice.ranking],
         importances=choice.importances,
         scores=scores(draws, choice.importances if choice.ranking is None else choice.ranking),

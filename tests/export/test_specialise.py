@@ -188,6 +188,16 @@ def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
     assert (tmp_path / "ctx.onnx").read_bytes() == expected.read_bytes()
 
 
+def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
+    output = tmp_path / "ctx.onnx"
+    outcome = cli("--context-name", "map-rendering", "--from", source, "-o", output)
+    assert outcome.code == 0, outcome.err
+    frozen = Context.load(output, device="cpu", threads=1)
+    assert frozen.manifest.metric.name == frozen.label == "map-rendering"
+    named = Context.named("map-rendering", device="cpu", threads=1)
+    assert frozen.importances == named.importances
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -196,6 +206,9 @@ def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
         (["runs/mine", "--from", "u.onnx"], "--from needs"),
         (["--from", "u.onnx"], "--ranking color,"),
         (["--ranking", RANKING, "--importance", "blur=1"], "give one"),
+        (["--ranking", RANKING, "--context-name", "map-rendering"], "give one"),
+        (["runs/mine", "--context-name", "map-rendering"], "runs/mine has a context of its own"),
+        (["--context-name", "no-such-context"], "no-such-context"),
     ],
 )
 def test_wrong_usage(cli, tmp_path, monkeypatch, arguments, said):
