@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dps_infer.errors import UsageError
 from dps_infer.manifest import MetricInfo
@@ -18,7 +19,9 @@ from dps_infer.ranking import (
     parse_ranking,
     ranking_importances,
 )
-from dps_infer.saved_contexts import SavedContext
+
+if TYPE_CHECKING:
+    from dps_infer.saved_contexts import SavedContext
 
 
 @dataclass(frozen=True)

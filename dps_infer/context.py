@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from dps_infer import embedded, tiling
 from dps_infer.calibration import calibrate, percentiles
 from dps_infer.choice import Choice, choose, describe, name_of
 from dps_infer.comparison import Comparison as Comparison
-from dps_infer.context_folders import find
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import (
     IMPORTANCE,
@@ -41,8 +40,10 @@ from dps_infer.images import (
 from dps_infer.manifest import Calibration, Draws, Manifest
 from dps_infer.motion import motions
 from dps_infer.providers import Engine, open_engine
-from dps_infer.saved_contexts import SavedContext
 from dps_infer.views import View
+
+if TYPE_CHECKING:
+    from dps_infer.saved_contexts import SavedContext
 
 
 class Context:
@@ -163,6 +164,9 @@ class Context:
             UsageError: there is no context of this name.
             ContextError: its file is not valid.
         """
+        # Files are looked for and read with much that no other context needs.
+        from dps_infer.context_folders import find
+
         saved = find(name).saved
         return cls.load(embedded.UNIVERSAL, saved=saved, device=device, threads=threads)
 

@@ -46,11 +46,18 @@ def importance_context(importances: Mapping[str, float]) -> Context:
 
 
 def saved_context(info: MetricInfo) -> Context:
-    """Return the context that a trained metric was adapted to."""
-    assert info.importances is not None, "a trained metric has importances"
+    """Return the context that a trained metric was adapted to.
+
+    Judgements order no distortions; nor do importances of a head that tells none apart.
+    """
+    importances = info.importances or {}
+    told_apart = set(importances) == set(AMOUNTS)
+    if info.judgements is not None or (info.ranking is None and not told_apart):
+        return Context((), {**dict.fromkeys(AMOUNTS, 1.0), **importances}, given=True)
     if info.ranking is None:
-        return importance_context(info.importances)
-    return Context(tuple(tuple(group) for group in info.ranking), info.importances)
+        return importance_context(importances)
+    ranking = tuple(tuple(group) for group in info.ranking)
+    return Context(ranking, importances) if told_apart else ranking_context(ranking)
 
 
 def all_rankings() -> list[Context]:

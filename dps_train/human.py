@@ -6,7 +6,7 @@ Any distance can be scored: a metric in torch, or a context file through onnxrun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class BappsScores:
     two_afc_mean: float | None
     jnd: dict[str, float]
     jnd_mean: float | None
+
+    @classmethod
+    def of(cls, two_afc: dict[str, float], jnd: dict[str, float]) -> BappsScores:
+        """Return the scores of splits with their means."""
+        return cls(two_afc, _mean(two_afc), jnd, _mean(jnd))
 
 
 def two_afc_agreement(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> float:
@@ -123,11 +128,11 @@ def score_bapps(folder: Path, distance: DistanceFunction, batch: int = BATCH) ->
         name: score_triplets(split, distance, batch) for name, split in bapps.two_afc.items()
     }
     jnd = {name: score_pairs(split, distance, batch) for name, split in bapps.jnd.items()}
-    return BappsScores(two_afc, _mean(list(two_afc.values())), jnd, _mean(list(jnd.values())))
+    return BappsScores.of(two_afc, jnd)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _mean(scores: dict[str, float]) -> float | None:
+    return float(np.mean(list(scores.values()))) if scores else None
 
 
 def _vectors(*values: ArrayLike) -> list[NDArray[np.float64]]:

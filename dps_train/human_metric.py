@@ -63,7 +63,7 @@ class JudgedDistances:
             name: jnd_score(distance(self.pairs[name]).numpy(), same)
             for name, same in self.same.items()
         }
-        return BappsScores(two_afc, _mean(two_afc), jnd, _mean(jnd))
+        return BappsScores.of(two_afc, jnd)
 
 
 def compare_bapps(metric: Metric, bapps: Bapps, device: torch.device) -> JudgedDistances:
@@ -105,7 +105,3 @@ def compare_bapps(metric: Metric, bapps: Bapps, device: torch.device) -> JudgedD
         pairs,
         {name: split.same for name, split in bapps.jnd.items()},
     )
-
-
-def _mean(scores: dict[str, float]) -> float | None:
-    return float(np.mean(list(scores.values()))) if scores else None

@@ -8,9 +8,8 @@ from typing import TypeGuard
 
 from dps_infer.devices import Device
 from dps_infer.errors import UsageError
-from dps_infer.manifest import MetricInfo
 from dps_infer.views import View
-from dps_train.contexts import AMOUNTS, Context, ranking_context, saved_context
+from dps_train.contexts import Context, saved_context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.description import ADDITIVE
 from dps_train.file_metric import FileMetric, load_file_metric
@@ -69,22 +68,8 @@ def load_subject(path: Path | None, *, view: View | None, device: Device) -> Sub
     tied = None
     if not isinstance(metric.head, AdditiveHead):
         tied = f"the head of a {variant} run tells no kinds of change apart"
-    own = own_context(manifest.metric)
+    own = saved_context(manifest.metric)
     return Subject(metric, str(folder), variant, own, tied, _size(metric))
-
-
-def own_context(info: MetricInfo) -> Context:
-    """Return the context that a trained metric is measured in.
-
-    Judgements order no distortions; nor do importances of a head that tells none apart.
-    """
-    importances = info.importances or {}
-    told_apart = set(importances) == set(AMOUNTS)
-    if info.judgements is not None or (info.ranking is None and not told_apart):
-        return Context((), {**dict.fromkeys(AMOUNTS, 1.0), **importances}, given=True)
-    if info.ranking is not None and not told_apart:
-        return ranking_context(tuple(tuple(group) for group in info.ranking))
-    return saved_context(info)
 
 
 def _names_file(path: Path | None) -> TypeGuard[Path]:
@@ -96,7 +81,7 @@ def _names_file(path: Path | None) -> TypeGuard[Path]:
 def _file(metric: FileMetric, path: Path) -> Subject:
     own, tied = None, None
     if not metric.universal:
-        own, tied = own_context(metric.info), "the context of this file is frozen into it"
+        own, tied = saved_context(metric.info), "the context of this file is frozen into it"
     return Subject(metric, str(path), metric.info.variant, own, tied, metric.size)
 
 

@@ -7,7 +7,7 @@ draws in the manifest: nothing is traced or trained again, and PyTorch is not ne
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
@@ -25,7 +25,9 @@ from dps_infer.errors import ContextError, DpsError
 from dps_infer.files import atomic_file, check_output
 from dps_infer.manifest import Draws, Manifest
 from dps_infer.providers import Engine, open_engine
-from dps_infer.saved_contexts import SavedContext
+
+if TYPE_CHECKING:
+    from dps_infer.saved_contexts import SavedContext
 
 TOLERANCE = 1e-6
 """Largest difference between the two files in an output, as a share of its largest value.

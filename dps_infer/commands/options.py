@@ -15,6 +15,7 @@ from dps_infer.views import View
 
 if TYPE_CHECKING:
     from dps_infer.context import Context
+    from dps_infer.context_folders import Found
 
 NAME = "dps-infer"
 
@@ -121,6 +122,10 @@ ResizeOption = Annotated[
         "different sizes are refused.",
     ),
 ]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 
 
@@ -171,12 +176,11 @@ def open_contexts(
         )
     from dps_infer import embedded
     from dps_infer.context import Context
-    from dps_infer.context_folders import find
 
     opened: dict[str, Context] = {}
     if given:
         file = files[0] if files else embedded.UNIVERSAL
-        found = [find(name) for name in names or []]
+        found = _find(names or [])
         for note in filter(None, (one.note for one in found)):
             say(NAME, f"note: {note}")
         first = Context.load(
@@ -200,3 +204,12 @@ def open_contexts(
             label = f"{context.label}-{number}"
         opened[label] = context
     return opened
+
+
+def _find(names: list[str]) -> list[Found]:
+    """Find saved contexts; what that takes is loaded only where there are names."""
+    if not names:
+        return []
+    from dps_infer.context_folders import find
+
+    return [find(name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,22 @@ from dps_infer.devices import Device
 from dps_infer.errors import UsageError
 
 NAME = "dps-train"
+
+
+class Objective(str, enum.Enum):
+    """What training on triplets makes small."""
+
+    pairwise = "pairwise"
+    judge = "judge"
+
+
+class Logger(str, enum.Enum):
+    """Where the course of a training is logged."""
+
+    csv = "csv"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated ones), `stl10`, `svhn` "
@@ -22,6 +39,20 @@ DataOption = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+SizeOption = Annotated[
+    str, typer.Option(help="Working size in pixels that images are resized to, or `native`.")
+]
+ChannelNormOption = Annotated[
+    bool, typer.Option(help="Scale the features at each position to unit length first.")
+]
+ObjectiveOption = Annotated[
+    Objective,
+    typer.Option(
+        help="What lin, tune and scratch make small: a logistic loss over pairs, or that of "
+        "the paper's judge network."
+    ),
+]
+StepsOption = Annotated[int, typer.Option(min=1, help="Steps of tune and scratch.")]
 
 
 def parse_rankings(text: str) -> int | None:

@@ -17,13 +17,19 @@ from dps_infer.errors import DpsError, UsageError
 from dps_train.commands.options import (
     NAME,
     SOURCES,
+    ChannelNormOption,
     DeviceOption,
+    Logger,
+    Objective,
+    ObjectiveOption,
     SeedOption,
+    SizeOption,
+    StepsOption,
     check_comparison,
     parse_rankings,
     parse_size,
 )
-from dps_train.commands.train import PAIRS, Logger, Objective, Variant
+from dps_train.commands.train import PAIRS, Variant
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow")
 """Packages that write the table and the report."""
@@ -87,19 +93,9 @@ def study(
             "be left out.",
         ),
     ] = None,
-    channel_norm: Annotated[
-        bool, typer.Option(help="Scale the features at each position to unit length first.")
-    ] = True,
-    size: Annotated[
-        str, typer.Option(help="Working size in pixels that images are resized to, or `native`.")
-    ] = "64",
-    objective: Annotated[
-        Objective,
-        typer.Option(
-            help="What lin, tune and scratch make small: a logistic loss over pairs, or that of "
-            "the paper's judge network."
-        ),
-    ] = Objective.pairwise,
+    channel_norm: ChannelNormOption = True,
+    size: SizeOption = "64",
+    objective: ObjectiveOption = Objective.pairwise,
     pairs: Annotated[
         int | None,
         typer.Option(
@@ -112,7 +108,7 @@ def study(
         int | None,
         typer.Option(min=1, help="Passes of additive and lin over their pairs.  [default: 15, 10]"),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of tune and scratch.")] = 600,
+    steps: StepsOption = 600,
     bapps: Annotated[
         Path | None,
         typer.Option(

@@ -24,10 +24,16 @@ from dps_infer.ranking import (
 )
 from dps_train.commands.options import (
     NAME,
+    ChannelNormOption,
     DataOption,
     DeviceOption,
     ForceOption,
+    Logger,
+    Objective,
+    ObjectiveOption,
     SeedOption,
+    SizeOption,
+    StepsOption,
     check_comparison,
     parse_size,
 )
@@ -59,26 +65,11 @@ class Start(str, enum.Enum):
     scratch = "scratch"
 
 
-class Objective(str, enum.Enum):
-    """What training on triplets makes small."""
-
-    pairwise = "pairwise"
-    judge = "judge"
-
-
 class Normalize(str, enum.Enum):
     """Whose mean and std images are normalised by."""
 
     imagenet = "imagenet"
     lpips = "lpips"
-
-
-class Logger(str, enum.Enum):
-    """Where the course of a training is logged."""
-
-    csv = "csv"
-    tensorboard = "tensorboard"
-    wandb = "wandb"
 
 
 PAIRS = {Start.embedded: 20_000, Start.scratch: 60_000}
@@ -169,23 +160,12 @@ def train(
             "[default: spatial; additive from scratch: spatial+mean+layout]"
         ),
     ] = None,
-    channel_norm: Annotated[
-        bool, typer.Option(help="Scale the features at each position to unit length first.")
-    ] = True,
+    channel_norm: ChannelNormOption = True,
     normalize: Annotated[
         Normalize, typer.Option(help="Whose mean and std images are normalised by.")
     ] = Normalize.imagenet,
-    size: Annotated[
-        str,
-        typer.Option(help="Working size in pixels that images are resized to, or `native`."),
-    ] = "64",
-    objective: Annotated[
-        Objective,
-        typer.Option(
-            help="What lin, tune and scratch make small: a logistic loss over pairs, or that of "
-            "the paper's judge network."
-        ),
-    ] = Objective.pairwise,
+    size: SizeOption = "64",
+    objective: ObjectiveOption = Objective.pairwise,
     pairs: Annotated[
         int | None,
         typer.Option(
@@ -198,7 +178,7 @@ def train(
         int | None,
         typer.Option(min=1, help="Passes of additive and lin over their bank.  [default: 15, 10]"),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of tune and scratch.")] = 600,
+    steps: StepsOption = 600,
     bank: Annotated[
         Path | None,
         typer.Option(

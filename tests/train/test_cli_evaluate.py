@@ -15,14 +15,13 @@ from dps_infer.embedded import UNIVERSAL
 from dps_infer.manifest import JudgementsInfo
 from dps_infer.ranking import OTHER
 from dps_train.commands import evaluate as command
-from dps_train.contexts import AMOUNTS, pair_table
+from dps_train.contexts import AMOUNTS, pair_table, saved_context
 from dps_train.data.sources import read_pixels
 from dps_train.distortions import NAMES
 from dps_train.evaluate import Measures
 from dps_train.human import two_afc_agreement
 from dps_train.judged import train_on_judgements
 from dps_train.runs import load_run, save_run
-from dps_train.subject import own_context
 from dps_train.tables import print_heads
 from dps_train.training import train
 
@@ -181,7 +180,7 @@ def test_the_context_that_a_metric_is_measured_in(trained, importances, judged, 
         importances=importances,
         judgements=JudgementsInfo(source="s", triplets=1, sha256="0") if judged else None,
     )
-    context = own_context(info)
+    context = saved_context(info)
     ordered = pair_table([context])[0].nonzero().tolist()
     blur = NAMES.index("blur")
     expected = (
