@@ -95,9 +95,10 @@ def test_json_lines(tmp_path):
 
 def test_parquet(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
     table = {"n": [1, 2], "reference": ["a", None], "candidate": ["b", "c"]}
     path = tmp_path / "pairs.parquet"
-    pyarrow.parquet.write_table(pyarrow.table(table), path)
+    parquet.write_table(pyarrow.table(table), path)
     found, rows = open_pairs(path), list(read_pairs(path))
     assert found.columns == {
         "n": pyarrow.int64(),

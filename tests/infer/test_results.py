@@ -102,13 +102,14 @@ def test_every_digit_and_letter_is_kept(tmp_path_factory, number, text):
 
 def test_many_rows_of_parquet(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
     path, count = tmp_path / "many.parquet", 9000
     columns = {"day": pyarrow.date32(), "n": Kind.integer, "mixed": Kind.text}
     with open_table(path, columns) as put:
         for number in range(count):
             put({"n": number, "mixed": [number]})
     assert [line.values["n"] for line in read_lines(path)] == list(range(count))
-    assert pyarrow.parquet.read_schema(path).types[0] == pyarrow.date32()
+    assert parquet.read_schema(path).types[0] == pyarrow.date32()
     assert next(read_lines(path)).values == {"day": None, "n": 0, "mixed": "[0]"}
 
 
