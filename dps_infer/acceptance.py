@@ -329,7 +329,7 @@ def resolve_threshold(
     """
     if value is None:
         return None
-    number = _number(value)
+    number = number_of(value)
     if number is not None:
         return number
     path = default_path(context) if value == AUTO else Path(str(value))
@@ -359,6 +359,21 @@ def resolve_thresholds(
     }
 
 
+def number_of(value: str | float) -> float | None:
+    """Return a threshold that is given as a number; None for another text.
+
+    Raises:
+        UsageError: it is not finite or below 0.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not (math.isfinite(number) and number >= 0):
+        raise UsageError(f"expected a threshold that is a finite number >= 0, got {value}")
+    return number
+
+
 def _place(count: int, rate: float, confidence: float) -> int:
     """Return the largest k with P(X < k) <= 1 - confidence, X ~ binomial(count, rate)."""
     below = 0.0
@@ -369,17 +384,6 @@ def _place(count: int, rate: float, confidence: float) -> int:
         if below > 1 - confidence:
             return place
     return count
-
-
-def _number(value: str | float) -> float | None:
-    """Return a threshold that is given as a number; None for another text."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    if not (math.isfinite(number) and number >= 0):
-        raise UsageError(f"expected a threshold that is a finite number >= 0, got {value}")
-    return number
 
 
 def _name(view: View | None) -> str:

@@ -14,7 +14,7 @@ from dps_infer.errors import TableError, UsageError
 from dps_infer.files import check_output, sha256_file
 from dps_infer.journal import Identity, Journal, discard, journal_path, open_journal
 from dps_infer.pairs import PairsFile, open_pairs, read_pairs
-from dps_infer.results import ERROR, columns, open_results, row
+from dps_infer.results import ERROR, check_free, open_results, row
 from dps_infer.scoring import BATCH_SIZE, score
 from dps_infer.tables import Row, check_format
 from dps_infer.views import View
@@ -96,9 +96,7 @@ def score_file(
     force_output = force or (resume and journal_path(target).exists())
     check_output(target, force=force_output)
     opened = open_pairs(source)
-    taken = [name for name in columns(contexts) if name in opened.columns]
-    if taken:
-        raise UsageError(f"{source}: has a column {taken[0]!r}, as the results have: rename it")
+    check_free(opened.columns, contexts, where=str(source))
     identity = _identity(opened, contexts, view, resize, batch_size)
     with open_journal(target, identity, resume=resume, force=force) as journal:
         resumed, start = journal.done, time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer import embedded, tiling
-from dps_infer.calibration import calibrate, percentiles
+from dps_infer.calibration import calibrate
 from dps_infer.choice import Choice, choose, describe, name_of
 from dps_infer.comparison import Comparison as Comparison
 from dps_infer.contextfile import read_context_file
@@ -27,7 +28,7 @@ from dps_infer.contract import (
 )
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, UsageError
-from dps_infer.grouping import Rendering, pictures, runs
+from dps_infer.grouping import pictures
 from dps_infer.images import (
     DEFAULT_POLICY,
     DecodePolicy,
@@ -38,6 +39,7 @@ from dps_infer.images import (
     make_pair,
 )
 from dps_infer.manifest import Calibration, Draws, Manifest
+from dps_infer.measuring import compare_pairs, distances
 from dps_infer.motion import motions
 from dps_infer.providers import Engine, open_engine
 from dps_infer.views import View
@@ -334,22 +336,45 @@ class Context:
             if chosen in (View.tiles, View.both):
                 fetches.append(TILES)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
-        importances = list(self.importances.values())
-        weights = np.array(importances, np.float32)
+        weights = np.array(list(self.importances.values()), np.float32)
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
         try:
             values = self._run(fetches, feeds, chosen, weights, alone=alone)
-            measurement = Measurement(
-                distances=values[names["distance"]],
-                amounts=values.get(names["amounts"]),
-                maps=values.get(names["map"]),
-                tiles=values.get(TILES),
-            )
-            check_measurement(measurement, len(distorted), importances)
+        except ContextError as error:
+            raise ContextError(f"{self.path}: {error}") from error
+        measurement = Measurement(
+            distances=values[names["distance"]],
+            amounts=values.get(names["amounts"]),
+            maps=values.get(names["map"]),
+            tiles=values.get(TILES),
+        )
+        return self.weighed(self._checked(measurement, len(distorted)))
+
+    def weighed(self, measurement: Measurement) -> Measurement:
+        """Return a universal file's measurement with the distances that it has in this context.
+
+        They follow from the amounts (`dps_infer.measuring`), which are those of every context.
+        Maps and what a plain file measured stay as they are.
+
+        Raises:
+            ContextError: the amounts are so large that a distance is no finite number.
+        """
+        if not self.manifest.universal or measurement.amounts is None:
+            return measurement
+        found = distances(measurement.amounts, self.importances.values())
+        return self._checked(replace(measurement, distances=found), len(found))
+
+    def _checked(self, measurement: Measurement, count: int) -> Measurement:
+        try:
+            check_measurement(measurement, count, list(self.importances.values()))
         except ContextError as error:
             raise ContextError(f"{self.path}: {error}") from error
         return measurement
+
+    def shares_runs_with(self, other: Context) -> bool:
+        """Return whether what one of them measured is `weighed` to what the other one would."""
+        return self._engine is other._engine and self.manifest.universal and bool(self.part_names)
 
     def _gives(self, output: str) -> bool:
         """Return whether the graph has an output; one with views has them all."""
@@ -426,45 +451,5 @@ class Context:
             with_map: as in `compare`.
             alone: as in `measure`.
         """
-        chosen = self.chosen_view(view)
-        by_shape: dict[tuple[int, ...], list[Rendering]] = {}
-        for index, pair in enumerate(pairs):
-            for reference, distorted in pair.renderings:
-                by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
-        farthest: dict[int, Comparison] = {}
-        for renderings in by_shape.values():
-            for run in runs(renderings, chosen):
-                shared = all(reference is run[0][1] for _, reference, _ in run)
-                measurement = self.measure(
-                    np.stack([reference for _, reference, _ in run[: 1 if shared else None]]),
-                    np.stack([distorted for _, _, distorted in run]),
-                    view=chosen,
-                    with_map=with_map,
-                    alone=alone,
-                )
-                for row, (index, _, _) in enumerate(run):
-                    comparison = self._comparison(measurement, row, pairs[index], chosen)
-                    if index not in farthest or comparison.distance > farthest[index].distance:
-                        farthest[index] = comparison
-        return [farthest[index] for index in range(len(pairs))]
-
-    def _comparison(
-        self, measurement: Measurement, row: int, pair: Pair, view: View | None
-    ) -> Comparison:
-        distance = float(measurement.distances[row])
-        amounts: dict[str, float] = {}
-        if measurement.amounts is not None:
-            values = measurement.amounts[row].tolist()
-            amounts = dict(zip(self.importances, values, strict=True))
-        return Comparison(
-            distance=distance,
-            amounts=amounts,
-            parts={name: self.importances[name] * amount for name, amount in amounts.items()},
-            percentiles=percentiles(distance, self.calibration),
-            identical=pair.identical,
-            notes=pair.notes,
-            provider=self.provider,
-            view=None if view is None else view.value,
-            map=None if measurement.maps is None else measurement.maps[row],
-            tiles=None if measurement.tiles is None else measurement.tiles[row],
-        )
+        (comparisons,) = compare_pairs(pairs, [self], view=view, with_map=with_map, alone=alone)
+        return comparisons

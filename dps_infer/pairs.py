@@ -6,7 +6,7 @@ relative to the folder of the table. Every other column is kept for the results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from dps_infer.errors import ImageError, TableError
 from dps_infer.files import sha256_file
 from dps_infer.results import CANDIDATE, REFERENCE
 from dps_infer.scoring import PairSource
-from dps_infer.tables import Kind, Line, Row, check_format, read_columns, read_lines
+from dps_infer.tables import Kind, Row, check_format, read_columns, read_lines
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,7 @@ def open_pairs(path: Path) -> PairsFile:
     """
     check_format(path)
     columns = read_columns(path)
-    missing = [name for name in (REFERENCE, CANDIDATE) if name not in columns]
-    if missing:
-        there = ", ".join(map(repr, list(columns)[:10])) or "none"
-        raise TableError(
-            f"{path}: has no column {missing[0]!r} among its columns ({there}), expected "
-            f"{REFERENCE!r} and {CANDIDATE!r}: rename one"
-        )
+    check_pairs(columns, where=str(path))
     rows = sum(1 for _ in read_lines(path))
     return PairsFile(path, columns, rows, sha256_file(path))
 
@@ -75,20 +69,44 @@ def read_pairs(path: Path) -> Iterator[PairRow]:
         TableError: the file cannot be read on.
     """
     for line in read_lines(path):
-        yield PairRow(line.values, _source(line, path.parent))
+        if line.fault:
+            yield PairRow(line.values, ImageError(line.fault))
+        else:
+            source = pair_source(line.values, path.parent, row=f"row {line.number}")
+            yield PairRow(line.values, source)
 
 
-def _source(line: Line, folder: Path) -> PairSource:
-    if line.fault:
-        return ImageError(line.fault)
+def check_pairs(columns: Collection[str], *, where: str) -> None:
+    """Refuse a table whose columns name no pairs.
+
+    Raises:
+        TableError: one is missing; it names the table as `where`.
+    """
+    missing = [name for name in (REFERENCE, CANDIDATE) if name not in columns]
+    if missing:
+        there = ", ".join(map(repr, list(columns)[:10])) or "none"
+        raise TableError(
+            f"{where}: has no column {missing[0]!r} among its columns ({there}), expected "
+            f"{REFERENCE!r} and {CANDIDATE!r}: rename one"
+        )
+
+
+def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSource:
+    """Return the two paths of a row, or what is wrong with it.
+
+    Args:
+        values: by column.
+        folder: where relative paths begin.
+        row: how the row is called where it is wrong.
+    """
     paths = []
     for name in (REFERENCE, CANDIDATE):
-        value = line.values.get(name)
+        value = values.get(name)
         if not isinstance(value, str) or not value.strip():
             got = "nothing" if value is None or value == "" else repr(value)[:100]
-            return ImageError(f"row {line.number} has {got} as its {name}, expected a path")
+            return ImageError(f"{row} has {got} as its {name}, expected a path")
         if "\0" in value:
-            return ImageError(f"row {line.number} has a null character in its {name}")
+            return ImageError(f"{row} has a null character in its {name}")
         # An absolute path stays as it is.
         paths.append(str(folder / value))
     return paths[0], paths[1]

@@ -17,13 +17,13 @@ for several contexts, by their labels, ``distance.<label>`` for each, and then
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dps_infer.context import Comparison, Context
-from dps_infer.errors import TableError
+from dps_infer.errors import TableError, UsageError
 from dps_infer.tables import Columns, Kind, Row, Write, open_table, read_columns, read_lines
 
 REFERENCE, CANDIDATE = "reference", "candidate"
@@ -50,6 +50,17 @@ def columns(contexts: Mapping[str, Context]) -> dict[str, Kind]:
         IDENTICAL: Kind.truth,
         **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
     }
+
+
+def check_free(inputs: Collection[str], contexts: Mapping[str, Context], *, where: str) -> None:
+    """Refuse columns of the input that results have as well.
+
+    Raises:
+        UsageError: there is one; it names the input as `where`.
+    """
+    taken = [name for name in columns(contexts) if name in inputs]
+    if taken:
+        raise UsageError(f"{where}: has a column {taken[0]!r}, as the results have: rename it")
 
 
 def row(

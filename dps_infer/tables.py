@@ -173,6 +173,24 @@ def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator
                 yield write
 
 
+def arrow_schema(columns: Columns) -> Any:
+    """Return the pyarrow.Schema of columns.
+
+    Raises:
+        DpsError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow()
+    types = {
+        Kind.text: pyarrow.string(),
+        Kind.number: pyarrow.float64(),
+        Kind.integer: pyarrow.int64(),
+        Kind.truth: pyarrow.bool_(),
+    }
+    return pyarrow.schema(
+        [(name, types[kind] if isinstance(kind, Kind) else kind) for name, kind in columns.items()]
+    )
+
+
 def _write_line(stream: BinaryIO, encoder: msgspec.json.Encoder, row: Row) -> None:
     stream.write(encoder.encode(row) + b"\n")
 
@@ -294,16 +312,7 @@ def _parquet_file(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _parquet_writer(path: Path, columns: Columns) -> Iterator[Write]:
-    pyarrow = _pyarrow()
-    types = {
-        Kind.text: pyarrow.string(),
-        Kind.number: pyarrow.float64(),
-        Kind.integer: pyarrow.int64(),
-        Kind.truth: pyarrow.bool_(),
-    }
-    schema = pyarrow.schema(
-        [(name, types[kind] if isinstance(kind, Kind) else kind) for name, kind in columns.items()]
-    )
+    pyarrow, schema = _pyarrow(), arrow_schema(columns)
     texts = [name for name, kind in columns.items() if kind is Kind.text]
     held: list[Row] = []
 

@@ -114,6 +114,8 @@ def compare_videos(
             view=view,
             resize=resize,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
+            # Frames come decoded. More threads gain nothing, and each keeps memory of its own.
+            decoders=1,
         ):
             pair = waiting.popleft()
             if scored.error:

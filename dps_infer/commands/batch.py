@@ -21,9 +21,9 @@ from dps_infer.commands.options import (
     ResizeOption,
     ThreadsOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.devices import Device
+from dps_infer.opening import open_contexts
 
 NAME = "dps-infer"
 EPILOG = (
@@ -48,8 +48,8 @@ def batch(
             "--output",
             "-o",
             metavar="RESULTS",
-            help="The file of results: .csv, .jsonl or .parquet. It appears when all is done; "
-            "until then RESULTS.part beside it holds what is.",
+            help="The file of results to write: .csv, .jsonl or .parquet. It appears when all "
+            "pairs are done; until then RESULTS.part beside it holds those that are.",
         ),
     ],
     context: ContextsOption = None,
@@ -87,8 +87,8 @@ def batch(
     """Score any number of pairs from a file, and keep every column of it.
 
     Memory stays the same for any number of pairs. A pair that cannot be scored (an image that is
-    missing, damaged, refused or of another size; a row that is broken) gets its reason in the
-    column error, and the others go on. The results can be given to dps-infer report.
+    missing, damaged, refused or of another size; a row that is broken) gets the reason in the
+    column error, and all others are scored. dps-infer report makes a page of the results.
     """
     from dps_infer.batch import score_file
     from dps_infer.journal import journal_path

@@ -20,10 +20,10 @@ from dps_infer.commands.options import (
     ResizeOption,
     ThreadsOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.devices import Device
 from dps_infer.errors import UsageError
+from dps_infer.opening import open_contexts
 
 NAME = "dps-infer"
 
@@ -33,9 +33,9 @@ def calibrate(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="Pairs that are known to be acceptable, one a row: .csv, .jsonl or .parquet with "
-            "the columns reference and candidate, paths relative to the folder of this file. "
-            "Results of dps-infer batch will do; they are measured anew.",
+            help="A file of pairs of images that are known to be acceptable, one a row: .csv, "
+            ".jsonl or .parquet with the columns reference and candidate, paths relative to the "
+            "folder of this file. Results of dps-infer batch will do; they are measured anew.",
         ),
     ],
     context: ContextsOption = None,
@@ -77,11 +77,12 @@ def calibrate(
     resize: ResizeOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Find a threshold that few acceptable pairs exceed, with a stated false-alarm rate.
+    """Find the threshold that only a stated share of acceptable pairs exceeds: the false alarms.
 
-    Nothing is assumed on how distances are distributed; too few pairs for the rate are refused,
-    with the number that it takes. The file holds for this context and view only, and other
-    ones refuse it. Use it with --threshold auto, or --threshold FILE.
+    It is written to a file that the option --threshold of compare, folder, video and report
+    takes, in the same context and view alone. Nothing is assumed on how distances are
+    distributed. Too few pairs for the share are refused, with the number that it takes. Give
+    one context at a time.
     """
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads

@@ -31,10 +31,10 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ThresholdOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.commands.remarks import tell
 from dps_infer.devices import Device
+from dps_infer.opening import open_contexts
 
 if TYPE_CHECKING:
     from dps_infer.context import Comparison, Context
@@ -76,10 +76,10 @@ def compare(
     """Compare images with a reference: how different, and what the difference is made of.
 
     The distance is 0 for identical images, and larger for what the context calls more
-    different. It is followed by its parts and, for one candidate in one context, by how it
-    compares with the distortions that the context was calibrated on. Several candidates
-    are a row each, several contexts a column each. Results go to stdout, everything else to
-    stderr.
+    different. It is followed by its parts, which add up to it, and for one candidate in one
+    context by how it compares with known changes. Several candidates are a row each, several
+    contexts (--ranking given twice, say) a column each. Results go to stdout, everything else
+    to stderr.
     """
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads

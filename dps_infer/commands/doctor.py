@@ -20,8 +20,8 @@ def doctor(
 ) -> None:
     """Examine this installation: runtime, devices, threads, versions, and a self test.
 
-    Each provider of onnxruntime is tried, as what is offered may still not load. The
-    embedded metric is hashed, and measures an image against itself and its negative.
+    Each device that onnxruntime offers is tried, as it may still not work. The metric in this
+    package is checked for damage, and measures an image against itself and its negative.
     Every problem comes with what to do about it.
     """
     from dps_infer.doctor import describe, examine

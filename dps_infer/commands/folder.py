@@ -26,11 +26,11 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ThresholdOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.commands.remarks import tell
 from dps_infer.devices import Device
 from dps_infer.errors import UsageError
+from dps_infer.opening import open_contexts
 
 if TYPE_CHECKING:
     from dps_infer.context import Context
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 NAME = "dps-infer"
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
-    "3 a distance is above --threshold; 4 a file has no counterpart or could not be compared, "
-    "whatever the distances of the others."
+    "3 a distance is above the threshold that --threshold states; 4 a file has no counterpart or "
+    "could not be compared, whatever the distances of the others."
 )
 SHOWN = 50
 """Rows for people, by default."""
@@ -58,9 +58,9 @@ def folder(
         Path | None,
         typer.Argument(
             metavar="CAND_DIR",
-            help="The folder whose images may be different. Files are paired by their relative "
-            "paths, in all folders within. Files count whose names end as images do (.png, .jpg, "
-            ".webp, ...) and do not begin with a dot.",
+            help="The folder whose images may be different. Files of the same relative path are a "
+            "pair, in subfolders as well. A file counts if its name ends as those of images do "
+            "(.png, .jpg, .webp, ...) and does not begin with a dot.",
         ),
     ] = None,
     every_two: Annotated[
@@ -73,7 +73,9 @@ def folder(
     ] = None,
     any_suffix: Annotated[
         bool,
-        typer.Option("--any-suffix", help="Pair files of different formats: a/b.png and a/b.jpg."),
+        typer.Option(
+            "--any-suffix", help="Pair files of other formats as well: a/b.png and a/b.jpg."
+        ),
     ] = False,
     context: ContextsOption = None,
     ranking: RankingsOption = None,
@@ -85,7 +87,8 @@ def folder(
         typer.Option(
             min=0,
             metavar="NUMBER",
-            help=f"Show so many pairs, the farthest first.  [default: {SHOWN}; with --json, all]",
+            help="How many pairs to show, those with the largest distances first.  [default: "
+            f"{SHOWN}; with --json, all]",
         ),
     ] = None,
     output: Annotated[
@@ -94,7 +97,8 @@ def folder(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write all results there as well: .csv, .jsonl or .parquet.",
+            help="A file to write all results to as well: .csv, .jsonl or .parquet. dps-infer "
+            "report makes a page of it.",
         ),
     ] = None,
     force: ForceOption = False,
@@ -107,8 +111,9 @@ def folder(
 ) -> None:
     """Compare two folders, file by file: the worst pairs first, and a summary.
 
-    What has no counterpart, or cannot be compared, is named on stderr and stops nothing; the
-    exit code tells. Several contexts are a column each; the first one decides the order.
+    A file that has no counterpart, or cannot be compared, is named on stderr, and all others
+    are compared; the exit code is 4 then. Several contexts (--ranking given twice, say) are a
+    column each; the first one decides the order.
     """
     pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
     from dps_infer.acceptance import resolve_thresholds

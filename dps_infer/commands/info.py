@@ -16,12 +16,12 @@ def info(
         Path | None,
         typer.Argument(
             metavar="[FILE]",
-            help="The context file (.onnx, made by dps-export); without it, the universal one "
-            "that comes with this package.",
+            help="The context file (.onnx, made by dps-export). Without it, the universal metric "
+            "that comes with this package is described.",
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest as JSON instead of words.")
+        bool, typer.Option("--json", help="Print all that the file states (its manifest) as JSON.")
     ] = False,
     debug: DebugOption = False,
 ) -> None:

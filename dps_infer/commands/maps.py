@@ -21,25 +21,26 @@ MapOption = Annotated[
         "--map",
         metavar="FILE",
         help="Write a heat map: where the distance comes from, at the size of the images. Dark "
-        "is nothing, bright is much, on a fixed scale, the same for all images: a local distance "
-        "d has the colour at d / (d + 0.5) of the way. For several candidates or contexts, a "
-        "folder to put PNG files into.",
+        "is nothing, bright is much, on a scale that is the same for all images: a local "
+        "distance d has the colour at d / (d + 0.5) of the way from dark to bright. For several "
+        "candidates or contexts, name a folder for PNG files.",
     ),
 ]
 OverlayOption = Annotated[
-    bool, typer.Option("--overlay", help="Lay the heat map over the candidate in grey.")
+    bool, typer.Option("--overlay", help="Lay the heat map of --map over the candidate, in grey.")
 ]
 LegendOption = Annotated[
     bool,
-    typer.Option("--legend", help="Put a colour bar with numbers below the heat map."),
+    typer.Option("--legend", help="Put a colour bar with numbers below the heat map of --map."),
 ]
 MapPartOption = Annotated[
     str | None,
     typer.Option(
         "--map-part",
         metavar="NAME",
-        help="Instead of the distance, show how much of one distortion (or of other) each tile "
-        "has, whatever it counts: 1 is the distortion's reference strength.",
+        help="Instead of the distance, let the heat map show how much of one kind of change each "
+        "tile has, whatever it counts: blur, say, or other for what no kind explains. 1 is a "
+        "strong change, the reference strength of its kind.",
     ),
 ]
 

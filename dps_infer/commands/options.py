@@ -1,23 +1,15 @@
-"""Options that several commands share, and the contexts that they ask for."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dps_infer.command import say
 from dps_infer.devices import Device
-from dps_infer.errors import UsageError
 from dps_infer.views import View
-
-if TYPE_CHECKING:
-    from dps_infer.context import Context
-    from dps_infer.context_folders import Found
-
-NAME = "dps-infer"
 
 ABOVE = 3
 """Exit code: a distance is above the threshold."""
@@ -27,11 +19,11 @@ SOME_FAILED = 4
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
-    "2 wrong usage; 3 the distance is above --threshold."
+    "2 wrong usage; 3 a distance is above the threshold that --threshold states."
 )
 
 
-def _check_threshold(value: str | None) -> str | None:
+def check_threshold(value: str | None) -> str | None:
     """Refuse what is no number, no ``auto`` and no name of a threshold file."""
     if value is None or value == "auto" or value.lower().endswith(".json"):
         return value
@@ -51,9 +43,10 @@ ContextsOption = Annotated[
     typer.Option(
         "--context",
         metavar="FILE",
-        help="A context file (.onnx, made by dps-export) that says what matters. Without it, "
-        "the universal metric of this package is told by --ranking, --importance or "
-        "--context-name; so is a context file that is universal. Give it again for a column more.",
+        help="A context file (.onnx, made by dps-export), which knows what matters. Without it, "
+        "this package's own universal metric measures, and --ranking, --importance or "
+        "--context-name says what matters, as it must for any universal file. Give it several "
+        "times for several contexts.",
     ),
 ]
 RankingsOption = Annotated[
@@ -61,9 +54,10 @@ RankingsOption = Annotated[
     typer.Option(
         "--ranking",
         metavar="NAME,...",
-        help="Distortions, names or numbers, from the least to the most disruptive: "
-        "color,translate,zoom,rotate,darken,blur. A = ties two: color=translate,blur. Give it "
-        "again for a column more.",
+        help="What matters: kinds of change (distortions) from the least to the most disruptive, "
+        "as in color,translate,zoom,rotate,darken,blur. An equals sign ties two: "
+        "color=translate,blur. Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 "
+        "color, 4 blur, 5 zoom. Give it several times for several contexts.",
     ),
 ]
 ImportancesOption = Annotated[
@@ -71,8 +65,9 @@ ImportancesOption = Annotated[
     typer.Option(
         "--importance",
         metavar="NAME=NUMBER,...",
-        help="Instead of a ranking, how much each distortion counts: color=0.1,blur=5. What "
-        "is not named does not count. Give it again for a column more.",
+        help="Instead of --ranking, a number for how much each kind of change counts: "
+        "color=0.1,blur=5. One that is not named does not count. Give it several times for "
+        "several contexts.",
     ),
 ]
 ContextNamesOption = Annotated[
@@ -80,27 +75,28 @@ ContextNamesOption = Annotated[
     typer.Option(
         "--context-name",
         metavar="NAME",
-        help="Instead of a ranking, a context that was saved under a name, or one of the "
-        "gallery: print-inspection, map-rendering, camera-pipeline, ui-regression, "
-        "video-coding. Give it again for a column more.",
+        help="Instead of --ranking, a context by its name: one that dps-train contexts save "
+        "wrote, or one of this package: print-inspection, map-rendering, camera-pipeline, "
+        "ui-regression, video-coding. Give it several times for several contexts.",
     ),
 ]
 ViewOption = Annotated[
     View | None,
     typer.Option(
         "--view",
-        help="How to look at the images: as a whole at the working size, in tiles at their "
-        "own resolution, or both.  [default: the context file's own]",
+        help="How to look at the images: each as a whole, shrunk to a small size (whole); in "
+        "small tiles at full resolution, which show fine changes (tiles); or both.  [default: "
+        "what the context file states]",
     ),
 ]
 ThresholdOption = Annotated[
     str | None,
     typer.Option(
         metavar="NUMBER|auto|FILE",
-        help="Leave with exit code 3 if the distance is above this number; auto takes it from "
-        "the file that dps-infer calibrate wrote beside the context file, and FILE.json from "
-        "that one.",
-        callback=_check_threshold,
+        help="The largest distance to accept: with a larger one, the exit code is 3. A number; "
+        "or a FILE (.json) that dps-infer calibrate wrote; or auto for the one that it wrote "
+        "beside the context file.",
+        callback=check_threshold,
     ),
 ]
 DeviceOption = Annotated[
@@ -127,89 +123,3 @@ JsonOption = Annotated[
     typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-
-
-def open_contexts(
-    files: list[Path] | None,
-    rankings: list[str] | None,
-    importances: list[str] | None,
-    names: list[str] | None = None,
-    *,
-    device: Device = Device.auto,
-    threads: int | None = None,
-) -> dict[str, Context]:
-    """Load what ``--context``, ``--ranking``, ``--importance`` and ``--context-name`` ask for.
-
-    Several context files are a context each. Several rankings, importances or names are as
-    many contexts of one universal file, which is opened once.
-
-    Args:
-        files: context files; without any, the package's universal one.
-        rankings: for a universal file.
-        importances: for a universal file, instead of rankings.
-        names: of saved contexts, for a universal file, instead of both.
-        device: where to compute.
-        threads: CPU threads.
-
-    Returns:
-        The contexts by their labels, in the order they were given. Labels are different:
-        the second of a name is called name-2.
-
-    Raises:
-        UsageError: nothing says what matters, or two things say it at once.
-        DpsError: see `Context.load`.
-    """
-    told = {"--ranking": rankings, "--importance": importances, "--context-name": names}
-    given = [option for option, values in told.items() if values]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} say the same thing in {len(given)} ways: give one")
-    if not (files or given):
-        raise UsageError(
-            "say what matters: --ranking color,translate,zoom,rotate,darken,blur (the least "
-            "disruptive first), --importance color=0.1,blur=5, --context-name print-inspection, "
-            "or --context FILE"
-        )
-    if files and len(files) > 1 and given:
-        raise UsageError(
-            f"{given[0]} tells one universal file what matters: "
-            f"expected one --context beside it, got {len(files)}"
-        )
-    from dps_infer import embedded
-    from dps_infer.context import Context
-
-    opened: dict[str, Context] = {}
-    if given:
-        file = files[0] if files else embedded.UNIVERSAL
-        found = _find(names or [])
-        for note in filter(None, (one.note for one in found)):
-            say(NAME, f"note: {note}")
-        first = Context.load(
-            file,
-            ranking=rankings[0] if rankings else None,
-            importances=importances[0] if importances else None,
-            saved=found[0].saved if found else None,
-            device=device,
-            threads=threads,
-        )
-        contexts = [first]
-        contexts += [first.with_ranking(other) for other in (rankings or [])[1:]]
-        contexts += [first.with_importances(other) for other in (importances or [])[1:]]
-        contexts += [first.with_saved(other.saved) for other in found[1:]]
-    else:
-        contexts = [Context.load(file, device=device, threads=threads) for file in files or []]
-    for context in contexts:
-        label, number = context.label, 1
-        while label in opened:
-            number += 1
-            label = f"{context.label}-{number}"
-        opened[label] = context
-    return opened
-
-
-def _find(names: list[str]) -> list[Found]:
-    """Find saved contexts; what that takes is loaded only where there are names."""
-    if not names:
-        return []
-    from dps_infer.context_folders import find
-
-    return [find(name) for name in names]

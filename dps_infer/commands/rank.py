@@ -19,10 +19,10 @@ from dps_infer.commands.options import (
     ResizeOption,
     ThreadsOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.commands.remarks import tell
 from dps_infer.devices import Device
+from dps_infer.opening import open_contexts
 
 
 def rank(
@@ -48,8 +48,9 @@ def rank(
 ) -> None:
     """Put candidates in order: the closest to the reference first.
 
-    Several contexts are a column each; the first one decides the order. Candidates at the
-    same distance share a rank. Results go to stdout, everything else to stderr.
+    Several contexts (--ranking given twice, say) are a column each; the first one decides the
+    order. Candidates at the same distance share a rank. Results go to stdout, everything else
+    to stderr.
     """
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads

@@ -18,9 +18,10 @@ from dps_infer.commands.options import (
     RankingsOption,
     ThreadsOption,
     ViewOption,
-    open_contexts,
+    check_threshold,
 )
 from dps_infer.devices import Device
+from dps_infer.opening import open_contexts
 
 NAME = "dps-infer"
 
@@ -30,7 +31,8 @@ def report(
         Path,
         typer.Argument(
             metavar="RESULTS",
-            help="A file of results (.csv, .jsonl or .parquet), as batch and folder write it.",
+            help="A file of results (.csv, .jsonl or .parquet), as dps-infer batch and folder "
+            "write it.",
         ),
     ],
     output: Annotated[
@@ -49,15 +51,21 @@ def report(
         str, typer.Option(metavar="TEXT", help="The heading of the page.")
     ] = "Image comparison",
     threshold: Annotated[
-        float | None,
-        typer.Option(metavar="NUMBER", help="Mark the pairs whose distance is above this number."),
+        str | None,
+        typer.Option(
+            metavar="NUMBER|auto|FILE",
+            help="Mark the pairs with a larger distance than this. A number; or a FILE (.json) "
+            "that dps-infer calibrate wrote; or auto for the one that it wrote beside the "
+            "context file. Both of these need the context of the results.",
+            callback=check_threshold,
+        ),
     ] = None,
     worst: Annotated[
         int,
         typer.Option(
             min=0,
-            help="How many pairs, the worst ones, get large pictures, and heat maps if a context "
-            "is given.",
+            help="How many pairs, those with the largest distances, get large pictures, and heat "
+            "maps if a context is given.",
         ),
     ] = 200,
     thumbnail: Annotated[
@@ -75,8 +83,8 @@ def report(
         bool,
         typer.Option(
             "--resize",
-            help="For the heat maps, resize second images to the size of the first, as it was "
-            "done for the results.",
+            help="For the heat maps, resize the second image of a pair to the size of the first. "
+            "Give it where the results were made with it.",
         ),
     ] = False,
     device: DeviceOption = Device.auto,
@@ -87,8 +95,9 @@ def report(
 
     The page is one file that needs no network: pictures are in it. It has a summary, a
     histogram, and a table that sorts and filters; each pair opens side by side, under a
-    slider, blinking, or as a heat map. For heat maps and pictures of what counts, give the
-    --context, --ranking, --importance or --context-name that the results were measured with.
+    slider, blinking, or as a heat map. For heat maps, and pictures of what counts, give the
+    --context, --ranking, --importance or --context-name that the results were made with, and
+    the same --view.
     """
     from dps_infer.files import atomic_file, check_output
     from dps_infer.progress import shown

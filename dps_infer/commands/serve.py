@@ -16,10 +16,10 @@ from dps_infer.commands.options import (
     ImportancesOption,
     RankingsOption,
     ThreadsOption,
-    open_contexts,
 )
 from dps_infer.devices import Device
 from dps_infer.errors import UsageError
+from dps_infer.opening import open_contexts
 
 
 def serve(
@@ -27,8 +27,8 @@ def serve(
         bool,
         typer.Option(
             "--stdio",
-            help="Read requests from standard input and answer on standard output. It is the "
-            "one way there is so far, and has to be asked for.",
+            help="Read requests from standard input and answer on standard output. Required: it "
+            "is the one way there is so far.",
         ),
     ] = False,
     context: ContextsOption = None,
@@ -47,8 +47,9 @@ def serve(
     The first line on standard output says that it is ready, and every line after it answers
     one line of standard input: {"requestId": 1, "method": "compare", "reference": "a.png",
     "candidate": "b.png", "ranking": "color,blur"}. The methods are compare, ping, info and
-    shutdown; docs/serve.md states the protocol. Contexts that are given here are opened
-    once, and named in requests by their labels; without any, requests say what matters.
+    shutdown; docs/serve.md states the protocol. Contexts that are given here are opened once,
+    and requests name them by the labels in the first line; without any, requests say what
+    matters, as this one does.
     """
     if not stdio:
         raise UsageError("say how to serve: --stdio")

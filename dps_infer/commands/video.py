@@ -24,10 +24,10 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ThresholdOption,
     ViewOption,
-    open_contexts,
 )
 from dps_infer.commands.remarks import tell
 from dps_infer.devices import Device
+from dps_infer.opening import open_contexts
 
 if TYPE_CHECKING:
     from dps_infer.context import Context
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 NAME = "dps-infer"
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
-    "3 a distance is above --threshold; 4 one video ends before the other, or is damaged at its "
-    "end, whatever the distances before."
+    "3 a distance is above the threshold that --threshold states; 4 one video ends before the "
+    "other, or is damaged at its end, whatever the distances before."
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 
@@ -56,8 +56,8 @@ def video(
             "--output",
             "-o",
             metavar="DIR",
-            help=f"A folder to make: {RESULTS} with a row a frame, {PLOT} with the series, and the "
-            f"worst frames in {WORST}/, each as reference, candidate and heat map.",
+            help=f"A folder to make, with {RESULTS} (a row a frame), {PLOT} (the distances over "
+            f"time) and {WORST}/ (the worst frames, each as reference, candidate and heat map).",
         ),
     ],
     context: ContextsOption = None,
@@ -67,14 +67,14 @@ def video(
     view: ViewOption = None,
     every: Annotated[
         int | None,
-        typer.Option(min=1, metavar="NUMBER", help="Compare each so-many-th frame.  [default: 1]"),
+        typer.Option(min=1, metavar="NUMBER", help="Compare every NUMBER-th frame.  [default: 1]"),
     ] = None,
     fps: Annotated[
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Compare so many frames a second instead, matched by time. Videos of different "
-            "frame rates need it.",
+            help="Instead of --every, compare so many frames a second, matched by time. Videos of "
+            "different frame rates need it.",
         ),
     ] = None,
     start: Annotated[
@@ -82,7 +82,7 @@ def video(
     ] = 0.0,
     duration: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Compare so much of them.  [default: all]"),
+        typer.Option(metavar="SECONDS", help="Compare so many seconds of them.  [default: all]"),
     ] = None,
     worst: Annotated[
         int,
@@ -90,13 +90,15 @@ def video(
             min=0,
             max=1000,
             metavar="NUMBER",
-            help="How many of the worst frames to show; they are held in memory.",
+            help="How many frames, those with the largest distances, to show as pictures. They "
+            "are held in memory.",
         ),
     ] = 5,
     plot: Annotated[
         bool | None,
         typer.Option(
-            "--plot/--no-plot", help="Plot the series.  [default: if matplotlib is installed]"
+            "--plot/--no-plot",
+            help="Plot the distances over time.  [default: if matplotlib is installed]",
         ),
     ] = None,
     force: ForceOption = False,
@@ -107,12 +109,12 @@ def video(
     resize: ResizeOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Compare two videos frame by frame: the series, the worst frames, and a summary.
+    """Compare two videos frame by frame: a distance a frame, the worst frames, and a summary.
 
-    Memory does not follow the length of the videos. Different sizes and frame rates are
-    refused unless --resize and --fps say what to do; different lengths are told, and the exit
-    code says so. Several contexts are a column and a line each; the first one decides which
-    frames are the worst.
+    Memory stays the same for videos of any length. Different sizes and frame rates are refused
+    unless --resize and --fps say what to do; of different lengths, the shorter one counts, and
+    the exit code is 4. Several contexts (--ranking given twice, say) are a column and a line
+    each; the first one decides which frames are the worst.
     """
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads

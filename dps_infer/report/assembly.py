@@ -40,7 +40,7 @@ class Content:
         title: its heading.
         source: the name of the file of results.
         results: the pairs and their contexts.
-        threshold: distances above are marked; None if there is none.
+        thresholds: for each context, distances above are marked; None if there is none.
         contexts: for each context of the results the loaded one, or None.
         examples: for each context, what explains it.
         images: by the names that the results give them.
@@ -52,7 +52,7 @@ class Content:
     title: str
     source: str
     results: Results
-    threshold: float | None
+    thresholds: Sequence[float | None]
     contexts: Sequence[Context | None]
     examples: Sequence[Sequence[Example]]
     images: Mapping[str, Embedded]
@@ -98,7 +98,7 @@ def _data(content: Content) -> dict[str, Any]:
     return {
         "version": dps_infer.__version__,
         "source": content.source,
-        "threshold": content.threshold,
+        "thresholds": content.thresholds,
         "thumbnailSize": content.thumbnail,
         "previewSize": content.preview,
         "scale": {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from dps_infer.acceptance import number_of, resolve_threshold
 from dps_infer.context import Context
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images import DEFAULT_POLICY, composite, load_picture
@@ -51,7 +51,7 @@ def build_report(
     contexts: Mapping[str, Context] | None = None,
     images: str | os.PathLike[str] | None = None,
     title: str = TITLE,
-    threshold: float | None = None,
+    threshold: str | float | None = None,
     thumbnail: int = THUMBNAIL,
     preview: int = PREVIEW,
     worst_pairs: int = WORST,
@@ -68,7 +68,8 @@ def build_report(
         images: the folder of the images that the results name by relative paths; None looks
             beside the file of results, then in the current folder.
         title: of the page.
-        threshold: distances above are marked.
+        threshold: distances above are marked: a number for all contexts; or, with `contexts`,
+            ``auto`` or a file's path (`dps_infer.acceptance.resolve_threshold`).
         thumbnail: longest side of the small pictures, in pixels.
         preview: longest side of the larger pictures of the worst pairs.
         worst_pairs: how many pairs get larger pictures and, with contexts, heat maps.
@@ -78,15 +79,15 @@ def build_report(
 
     Raises:
         TableError: the results cannot be read.
-        UsageError: the contexts are not those of the results, or the threshold is no number
-            >= 0.
+        UsageError: the contexts are not those of the results, the threshold is no number
+            >= 0, or one that needs a context has none.
+        ThresholdError: the threshold's file is missing, or of another context or view.
         ContextError: a context gives no maps, or fails.
     """
-    if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
-        raise UsageError(f"expected a threshold that is a finite number >= 0, got {threshold}")
     path = Path(results)
     found = read(path)
     given = _given(found, contexts or {})
+    thresholds = _thresholds(threshold, given, view)
     folders = [Path(images)] if images is not None else [path.parent, Path()]
     chosen = worst(found, worst_pairs)
     names = list(dict.fromkeys(name for pair in found.pairs for name in _both(pair)))
@@ -104,7 +105,7 @@ def build_report(
         title=title,
         source=path.name,
         results=found,
-        threshold=threshold,
+        thresholds=thresholds,
         contexts=given,
         examples=shown,
         images=embedded,
@@ -150,6 +151,23 @@ def _given(results: Results, contexts: Mapping[str, Context]) -> list[Context | 
             f"{', '.join(contexts)}: give those of the results, or none"
         )
     return [contexts[label] for label in labels]
+
+
+def _thresholds(
+    value: str | float | None, given: Sequence[Context | None], view: View | None
+) -> list[float | None]:
+    """Return what the distances in each context are held against."""
+    if value is None or (number := number_of(value)) is not None:
+        return [None if value is None else number] * len(given)
+    found = [
+        resolve_threshold(value, context, view=view) for context in given if context is not None
+    ]
+    if not found:
+        raise UsageError(
+            f"the threshold {value} holds in its own context only: give the --context, --ranking, "
+            "--importance or --context-name of the results as well"
+        )
+    return found
 
 
 def _embed_all(

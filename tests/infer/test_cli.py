@@ -388,7 +388,7 @@ def test_help_lists_the_exit_codes(cli, command):
     words = " ".join(outcome.out.split())
     for code in ("Exit codes: 0", "1 ", "2 wrong usage"):
         assert code in words
-    assert ("3 the distance is above" in words) == (command != ["info"])
+    assert ("3 a distance is above" in words) == (command != ["info"])
 
 
 def test_version(cli):

@@ -11,10 +11,12 @@ import re
 import cv2
 import numpy as np
 import pytest
-from infer_helpers import encode
+from infer_helpers import encode, make_manifest, make_model, write
 from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
 
-from dps_infer.errors import TableError, UsageError
+from dps_infer import Context
+from dps_infer.acceptance import default_path, make_threshold, write_threshold
+from dps_infer.errors import TableError, ThresholdError, UsageError
 from dps_infer.heatmap import paint
 from dps_infer.report import build_report
 from dps_infer.report.examples import examples
@@ -269,11 +271,52 @@ def test_the_command_writes_a_page(cli, results, tmp_path, context_path):
     assert outcome.code == 0
     assert outcome.out == ""
     assert outcome.err.splitlines()[-1].startswith(f"dps-infer: wrote {output}: 6 pairs, ")
-    assert data_of(output.read_bytes())["threshold"] == 0.1
+    assert data_of(output.read_bytes())["thresholds"] == [0.1]
     again = cli(*arguments)
     assert again.code == 1
     assert "--force" in again.error_line
     assert cli(*arguments, "--force").code == 0
+
+
+def test_a_threshold_of_its_own_for_each_context(tmp_path):
+    """Two context files, each with its threshold beside it, in another order than the results'."""
+    opened = {}
+    for number, name in enumerate(("one", "two"), start=1):
+        manifest = make_manifest()
+        manifest.metric.name = name
+        context = Context.load(write(tmp_path / f"{name}.onnx", make_model(manifest)))
+        threshold = make_threshold([number / 10] * 300, context, references=1)
+        write_threshold(threshold, default_path(context))
+        opened[name] = context
+    results = write_results(tmp_path / "r.csv", make_images(tmp_path, 3), opened)
+    swapped = dict(reversed(opened.items()))
+    options = {"contexts": swapped, "worst_pairs": 0}
+    data = data_of(build_report(results, threshold="auto", **options).page)
+    assert [context["label"] for context in data["contexts"]] == ["one", "two"]
+    assert data["thresholds"] == pytest.approx([0.1, 0.2], rel=1e-3)
+    with pytest.raises(ThresholdError, match="another context file"):
+        build_report(results, threshold=str(tmp_path / "one.threshold.json"), **options)
+    assert data_of(build_report(results, threshold=0.3).page)["thresholds"] == [0.3, 0.3]
+    assert data_of(build_report(results).page)["thresholds"] == [None, None]
+
+
+def test_a_threshold_file_for_the_command(cli, results, tmp_path, context, context_path):
+    file = tmp_path / "acceptable.json"
+    threshold = make_threshold([0.25] * 300, context, references=1)
+    write_threshold(threshold, file)
+    output = tmp_path / "report.html"
+    arguments = ("report", results, "-o", output, "--threshold", file)
+    refused = cli(*arguments)
+    assert refused.code == 2
+    assert "give the --context" in refused.error_line
+    for wrong in ("nan", "-1", "much"):
+        told = cli("report", results, "-o", output, "--threshold", wrong)
+        assert (told.code, output.exists()) == (2, False)
+        assert "expected a" in told.err
+    with pytest.raises(UsageError, match="finite number >= 0"):
+        build_report(results, threshold=-1)
+    assert cli(*arguments, "--context", context_path).code == 0
+    assert data_of(output.read_bytes())["thresholds"] == [threshold.threshold]
 
 
 @pytest.mark.parametrize(
@@ -282,8 +325,7 @@ def test_the_command_writes_a_page(cli, results, tmp_path, context_path):
         (None, (), 1, "no such file"),
         ("reference,candidate\na.png,b.png\n", (), 1, "no file of results"),
         ("reference,candidate,distance,identical,notes,context,error\n", (), 1, "has no rows"),
-        ("same", ("--threshold", "nan"), 2, "finite number >= 0"),
-        ("same", ("--threshold", "-1"), 2, "finite number >= 0"),
+        ("same", ("--threshold", "auto"), 2, "give the --context"),
         ("same", ("--ranking", "blur,color", "--importance", "blur=1"), 2, "give one"),
     ],
 )

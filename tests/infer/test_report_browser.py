@@ -35,7 +35,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Context) -> P
     results = write_results(folder / "r.csv", [*pairs, ("reference.png", "gone.png")], contexts)
     report = build_report(results, contexts=contexts, threshold=0.1, worst_pairs=MAPS)
     path = folder / "report.html"
-    path.write_bytes(report.page)
+    # As from threshold files: another one for the second context, above which is nothing.
+    changed = report.page.replace(b'"thresholds":[0.1,0.1]', b'"thresholds":[0.1,99]')
+    assert changed != report.page
+    path.write_bytes(changed)
     return path
 
 
@@ -100,6 +103,24 @@ def test_summary_and_order(page):
     page.keyboard.press("End")
     page.wait_for_function("document.querySelector('[aria-selected=true]').ariaRowIndex === '302'")
     assert names(page)[-2:] == ["candidate-0.png", "gone.png"]
+
+
+def test_each_context_has_its_own_threshold(page):
+    above = page.locator("#summary .tile", has_text="above")
+    assert above.inner_text().split()[-1] == "0.1"
+    count = int(above.inner_text().split()[0])
+    assert 0 < count < 300
+    above.click()
+    assert page.locator("#shown").inner_text() == f"{count} of 301 pairs"
+    page.locator("#context").select_option(label="rotate-color-blur")
+    assert above.inner_text().split() == ["0", "above", "99"]
+    assert page.locator("#nothing").is_visible()
+    page.locator("#kind").select_option("all")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    facts = page.locator("#facts").inner_text()
+    assert facts.count("above 0.1") == 1
+    assert "above 99" not in facts
 
 
 def test_sorting(page):

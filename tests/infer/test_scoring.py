@@ -106,13 +106,13 @@ def test_pairs_are_read_only_a_little_ahead(context, photo):
 def test_of_large_images_few_are_held(context, photo, monkeypatch):
     monkeypatch.setattr(scoring, "PIXELS_HELD", 2 * photo.shape[0] * photo.shape[1])
     sizes = []
-    compare = type(context).compare_pairs
+    measure = type(context).measure
 
-    def counting(self, pairs, **options):
-        sizes.append(len(pairs))
-        return compare(self, pairs, **options)
+    def counting(self, reference, distorted, **options):
+        sizes.append(len(distorted))
+        return measure(self, reference, distorted, **options)
 
-    monkeypatch.setattr(type(context), "compare_pairs", counting)
+    monkeypatch.setattr(type(context), "measure", counting)
     taken = itertools.count()
     pairs = ((photo, 255 - photo) for _ in itertools.islice(taken, 40))
     found = score(pairs, {"": context}, batch_size=5)

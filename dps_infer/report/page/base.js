@@ -29,7 +29,7 @@ function button(attributes, action, ...children) {
 }
 
 /** Write a distance with few digits, but never on the wrong side of the threshold. */
-function formatDistance(value) {
+function formatDistance(value, context = state.context) {
   if (value === null) return "–";
   if (value === 0) return "0";
   let digits = 3;
@@ -37,12 +37,11 @@ function formatDistance(value) {
   do {
     text = Math.abs(value) < 0.001 ? value.toExponential(digits - 1) : value.toFixed(digits);
     digits += 1;
-  } while (digits < 18 && !keepsSide(value, Number(text)));
+  } while (digits < 18 && !keepsSide(value, Number(text), thresholdOf(context)));
   return text;
 }
 
-function keepsSide(value, shown) {
-  const { threshold } = report;
+function keepsSide(value, shown, threshold) {
   return threshold === null || shown > threshold === value > threshold;
 }
 

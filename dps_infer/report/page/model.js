@@ -12,9 +12,10 @@ const state = {
 };
 
 const distanceOf = (pair, context = state.context) => pairs.distance[context][pair];
+const thresholdOf = (context = state.context) => report.thresholds[context];
 const isAbove = (pair, context = state.context) =>
-  report.threshold !== null && distanceOf(pair, context) !== null &&
-  distanceOf(pair, context) > report.threshold;
+  thresholdOf(context) !== null && distanceOf(pair, context) !== null &&
+  distanceOf(pair, context) > thresholdOf(context);
 
 const KINDS = {
   all: ["All pairs", () => true],
@@ -23,7 +24,7 @@ const KINDS = {
   different: ["Not identical", (pair) => !pairs.identical[pair] && pairs.error[pair] === ""],
   notes: ["With notes", (pair) => pairs.notes[pair] !== ""],
 };
-if (report.threshold !== null) {
+if (thresholdOf() !== null) {
   KINDS.above = ["Above the threshold", (pair) => isAbove(pair)];
 }
 

@@ -19,9 +19,9 @@ function showSummary() {
     ["identical", formatCount(countOf("identical")), "identical", ""],
     ["errors", formatCount(countOf("errors")), "errors", countOf("errors") > 0 ? "bad" : ""],
   ];
-  if (report.threshold !== null) {
+  if (thresholdOf() !== null) {
     const above = countOf("above");
-    const name = `above ${report.threshold}`;
+    const name = `above ${thresholdOf()}`;
     tiles.push([name, formatCount(above), "above", above > 0 ? "bad" : "good"]);
   }
   byId("summary").replaceChildren(...tiles.map(summaryTile));
@@ -55,8 +55,9 @@ function showHistogram() {
     holder.replaceChildren(make("p", {}, "No pair has a distance."));
     return;
   }
-  const step = roundUp((Math.max(values.at(-1), report.threshold ?? 0) || 1) / MOST_BINS);
-  const bins = Math.floor(Math.max(values.at(-1), report.threshold ?? 0) / step) + 1;
+  const threshold = thresholdOf();
+  const step = roundUp((Math.max(values.at(-1), threshold ?? 0) || 1) / MOST_BINS);
+  const bins = Math.floor(Math.max(values.at(-1), threshold ?? 0) / step) + 1;
   const end = bins * step;
   const counts = new Array(bins).fill(0);
   for (const value of values) counts[Math.min(bins - 1, Math.floor(value / step))] += 1;
@@ -64,9 +65,9 @@ function showHistogram() {
   const bars = counts.map((count, bin) => histogramBar(bin, count, most, step));
   const plot = make("div", { class: "plot", role: "group", "aria-label": "Pairs by distance" },
     ...bars);
-  if (report.threshold !== null) {
-    const line = make("i", { class: "threshold", title: `threshold ${report.threshold}` });
-    line.style.left = `${report.threshold / end * 100}%`;
+  if (threshold !== null) {
+    const line = make("i", { class: "threshold", title: `threshold ${threshold}` });
+    line.style.left = `${threshold / end * 100}%`;
     plot.append(line);
   }
   const focused = bars.find((bar) => bar.getAttribute("aria-pressed") === "true") ?? bars[0];

@@ -121,7 +121,7 @@ function distanceCell(pair, context) {
     return cell;
   }
   const above = isAbove(pair, context);
-  const words = pairs.identical[pair] ? "identical" : formatDistance(distance);
+  const words = pairs.identical[pair] ? "identical" : formatDistance(distance, context);
   cell.append(
     make("span", { class: above ? "value bad" : "value", title: String(distance) }, words));
   if (above) cell.append(make("span", { class: "flag bad" }, "above"));

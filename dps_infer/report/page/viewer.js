@@ -267,9 +267,9 @@ function showReading(facts, pair) {
   report.contexts.forEach((context, place) => {
     const above = isAbove(pair, place);
     const value = make("strong", { class: above ? "bad" : "" },
-      formatDistance(distanceOf(pair, place)));
+      formatDistance(distanceOf(pair, place), place));
     const words = [make("span", {}, several ? context.label : "distance")];
-    if (above) words.push(make("span", { class: "bad" }, `above ${report.threshold}`));
+    if (above) words.push(make("span", { class: "bad" }, `above ${thresholdOf(place)}`));
     if (pairs.identical[pair]) words.push(make("span", {}, "identical images"));
     facts.append(several
       ? button({ class: "tile", "aria-pressed": String(place === state.context) },

@@ -1,0 +1,161 @@
+"""Compare decoded pairs, in one context or in several of the same file.
+
+What a universal file sees in a pair, its amounts, is the same in every context; only how much
+they count is not. So its distances are taken from the amounts here, and the network runs once
+for any number of contexts. They are so for one context as well: a distance does not depend on
+what else was asked for. It agrees with the graph's own to 1e-6 of itself.
+
+Maps take a run a context: the graph draws them with the importances that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dps_infer.calibration import percentiles
+from dps_infer.comparison import Comparison
+from dps_infer.contract import FloatArray, Measurement
+from dps_infer.grouping import Rendering, runs
+from dps_infer.images import Pair
+from dps_infer.views import View
+
+if TYPE_CHECKING:
+    from dps_infer.context import Context
+
+
+def distances(amounts: FloatArray, importances: Iterable[float]) -> FloatArray:
+    """Return distances [N] of amounts [N, K+1]: what each counts, added up.
+
+    In double precision and row by row, which a matrix product is not: a pair's distance does not
+    depend on the pairs beside it.
+
+    >>> distances(np.array([[0.5, 2.0]], np.float32), [1.0, 0.25]).tolist()
+    [1.0]
+    """
+    parts = amounts.astype(np.float64) * np.array(list(importances))
+    # What is too large becomes infinite, which no distance may be.
+    with np.errstate(over="ignore"):
+        found: FloatArray = parts.sum(axis=1).astype(np.float32)
+    return found
+
+
+def compare_in_all(
+    pairs: Sequence[Pair],
+    contexts: Mapping[str, Context],
+    *,
+    view: View | str | None = None,
+    with_map: bool = False,
+) -> list[dict[str, Comparison]]:
+    """Compare pairs in several contexts; those of one universal file run it once.
+
+    Args:
+        pairs: of any sizes.
+        contexts: by label.
+        view: as in `Context.compare`.
+        with_map: as in `Context.compare`; takes a run a context.
+
+    Returns:
+        One dictionary a pair, by label, each comparison equal to that of
+        `Context.compare_pairs` in its context alone.
+    """
+    groups: list[list[str]] = []
+    for label, context in contexts.items():
+        found = (group for group in groups if contexts[group[0]].shares_runs_with(context))
+        group = next(found, None)
+        if group is None:
+            groups.append([label])
+        else:
+            group.append(label)
+    found_by_label: dict[str, list[Comparison]] = {}
+    for labels in groups:
+        together = [contexts[label] for label in labels]
+        compared = compare_pairs(pairs, together, view=view, with_map=with_map)
+        found_by_label.update(zip(labels, compared, strict=True))
+    return [
+        {label: found_by_label[label][index] for label in contexts} for index in range(len(pairs))
+    ]
+
+
+def compare_pairs(
+    pairs: Sequence[Pair],
+    contexts: Sequence[Context],
+    *,
+    view: View | str | None = None,
+    with_map: bool = False,
+    alone: bool = True,
+) -> list[list[Comparison]]:
+    """Compare pairs in contexts that share runs (`Context.shares_runs_with`), or in one.
+
+    Args:
+        pairs: as in `Context.compare_pairs`, as for the other arguments.
+        contexts: at least one.
+        view: as there.
+        with_map: as there.
+        alone: as there.
+
+    Returns:
+        For each context its comparisons, one a pair.
+    """
+    chosen = contexts[0].chosen_view(view)
+    by_shape: dict[tuple[int, ...], list[Rendering]] = {}
+    for index, pair in enumerate(pairs):
+        for reference, distorted in pair.renderings:
+            by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
+    farthest: list[dict[int, Comparison]] = [{} for _ in contexts]
+    for renderings in by_shape.values():
+        for run in runs(renderings, chosen):
+            measured = _measure(run, contexts, chosen, with_map=with_map, alone=alone)
+            for context, measurement, kept in zip(contexts, measured, farthest, strict=True):
+                for row, (index, _, _) in enumerate(run):
+                    comparison = _comparison(context, measurement, row, pairs[index], chosen)
+                    if index not in kept or comparison.distance > kept[index].distance:
+                        kept[index] = comparison
+    return [[kept[index] for index in range(len(pairs))] for kept in farthest]
+
+
+def _measure(
+    run: list[Rendering],
+    contexts: Sequence[Context],
+    view: View | None,
+    *,
+    with_map: bool,
+    alone: bool,
+) -> Iterator[Measurement]:
+    """Yield what each context says of a run."""
+    shared = all(reference is run[0][1] for _, reference, _ in run)
+    references = np.stack([reference for _, reference, _ in run[: 1 if shared else None]])
+    distorted = np.stack([image for _, _, image in run])
+    measurement: Measurement | None = None
+    for context in contexts:
+        if measurement is None or with_map:
+            measurement = context.measure(
+                references, distorted, view=view, with_map=with_map, alone=alone
+            )
+        else:
+            measurement = context.weighed(measurement)
+        yield measurement
+
+
+def _comparison(
+    context: Context, measurement: Measurement, row: int, pair: Pair, view: View | None
+) -> Comparison:
+    importances = context.importances
+    distance = float(measurement.distances[row])
+    amounts: dict[str, float] = {}
+    if measurement.amounts is not None:
+        amounts = dict(zip(importances, measurement.amounts[row].tolist(), strict=True))
+    return Comparison(
+        distance=distance,
+        amounts=amounts,
+        parts={name: importances[name] * amount for name, amount in amounts.items()},
+        percentiles=percentiles(distance, context.calibration),
+        identical=pair.identical,
+        notes=pair.notes,
+        provider=context.provider,
+        view=None if view is None else view.value,
+        map=None if measurement.maps is None else measurement.maps[row],
+        tiles=None if measurement.tiles is None else measurement.tiles[row],
+    )
