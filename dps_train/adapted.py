@@ -46,7 +46,8 @@ class Adapted:
 
 def additive_in(head: AdditiveHead, contexts: Sequence[Context]) -> Adapted:
     """Return an additive head with the importances of each context."""
-    return Adapted(head.amounts, importance_table(contexts), head.total, head.names)
+    weights = importance_table(contexts, head.names)
+    return Adapted(head.amounts, weights, head.total, head.names)
 
 
 def head_in(head: Head, contexts: Sequence[Context]) -> Adapted:

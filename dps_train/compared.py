@@ -13,6 +13,7 @@ from dps_train.comparisons import Comparison
 from dps_train.contexts import Context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images
+from dps_train.distortions import DISTORTIONS, Distortion
 from dps_train.evaluate import Measures, build_evaluation_bank, evaluate, evaluate_adapted
 from dps_train.file_metric import FileMetric
 from dps_train.lin import draw_lin_bank, fit_lin
@@ -33,6 +34,7 @@ def measure_heads(
     training: Images | None,
     seed: int,
     device: torch.device,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> dict[str, Measures]:
     """Measure heads on one backbone, each adapted to every context.
 
@@ -49,13 +51,16 @@ def measure_heads(
         training: what to train `lin` on; needed for it alone.
         seed: of everything random.
         device: where the network runs.
+        distortions: of the images, that the contexts are of.
 
     Returns:
         The measures by head, in the order asked for.
     """
     metric.head.cpu()
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
-    bank = build_evaluation_bank(distances, images, generator_for("evaluation", seed))
+    bank = build_evaluation_bank(
+        distances, images, generator_for("evaluation", seed), distortions=distortions
+    )
     measures = {}
     for head in heads:
         if head == own:
@@ -65,16 +70,24 @@ def measure_heads(
         else:
             if training is None:
                 raise ValueError("lin is trained per context: expected images to train it on")
-            measures[head] = _measure_lin(metric, images, contexts, training, seed, device)
+            measures[head] = _measure_lin(
+                metric, images, contexts, training, seed, device, distortions
+            )
     return measures
 
 
 def measure_file(
-    metric: FileMetric, images: Tensor, contexts: Sequence[Context], seed: int
+    metric: FileMetric,
+    images: Tensor,
+    contexts: Sequence[Context],
+    seed: int,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> Measures:
     """Measure a context file on the same changes; see `measure_heads` for the arguments."""
     generator = generator_for("evaluation", seed)
-    bank = build_evaluation_bank(metric, images, generator, faint_noise=False)
+    bank = build_evaluation_bank(
+        metric, images, generator, faint_noise=False, distortions=distortions
+    )
     return evaluate_adapted(metric.adapted(contexts), bank, contexts)
 
 
@@ -85,12 +98,17 @@ def _measure_lin(
     training: Images,
     seed: int,
     device: torch.device,
+    distortions: Sequence[Distortion],
 ) -> Measures:
     comparison = Comparison("spatial", channel_norm=True)
     distances = FeatureDistances(metric.preprocess, metric.backbone, comparison, device)
     generator = generator_for(LIN, seed)
     size = metric.preprocess.size or TRAINING_SIZE
-    z = draw_lin_bank(distances, training.images, size=size, generator=generator)
+    z = draw_lin_bank(
+        distances, training.images, size=size, generator=generator, distortions=distortions
+    )
     weights = fit_lin(z, contexts, generator=generator)
-    bank = build_evaluation_bank(distances, images, generator_for("evaluation", seed))
+    bank = build_evaluation_bank(
+        distances, images, generator_for("evaluation", seed), distortions=distortions
+    )
     return evaluate_adapted(scalars_in(weights), bank, contexts)

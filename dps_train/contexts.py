@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ from dps_infer.ranking import OTHER, Ranking, ranking_importances
 from dps_train.distortions import NAMES
 
 AMOUNTS = (*NAMES, OTHER)
-"""The columns of amounts and importances."""
+"""The columns of amounts and importances, of a metric that knows no distortion but the six."""
+
+MOST_LISTED = 7
+"""Distortions whose rankings are listed: 5,040 of seven. Of more, some are drawn."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Context:
 
     Attributes:
         ranking: tied groups from the least to the most disruptive; judged pairs follow it.
-        importances: per distortion and `other`.
+        importances: per distortion, in the order of their numbers, and `other`, last.
         given: whether the importances were given directly, and the ranking follows from them.
     """
 
@@ -32,16 +36,22 @@ class Context:
     importances: Mapping[str, float]
     given: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The distortions that there are, ranked or not."""
+        return tuple(self.importances)[:-1]
 
-def ranking_context(ranking: Ranking) -> Context:
-    """Return the context of a ranking."""
-    return Context(ranking, ranking_importances(ranking, NAMES))
+
+def ranking_context(ranking: Ranking, names: Sequence[str] = NAMES) -> Context:
+    """Return the context of a ranking of some of the distortions called `names`."""
+    return Context(ranking, ranking_importances(ranking, names))
 
 
 def importance_context(importances: Mapping[str, float]) -> Context:
-    """Return the context of importances; equal ones are tied."""
-    levels = sorted({importances[name] for name in NAMES})
-    groups = (tuple(name for name in NAMES if importances[name] == level) for level in levels)
+    """Return the context of importances, `other` last; equal ones are tied."""
+    names = tuple(importances)[:-1]
+    levels = sorted({importances[name] for name in names})
+    groups = (tuple(name for name in names if importances[name] == level) for level in levels)
     return Context(tuple(groups), importances, given=True)
 
 
@@ -51,26 +61,37 @@ def saved_context(info: MetricInfo) -> Context:
     Judgements order no distortions; nor do importances of a head that tells none apart.
     """
     importances = info.importances or {}
-    told_apart = set(importances) == set(AMOUNTS)
+    names = tuple(distortion.name for distortion in info.distortions)
+    amounts = (*names, OTHER)
+    told_apart = set(importances) == set(amounts)
     if info.judgements is not None or (info.ranking is None and not told_apart):
-        return Context((), {**dict.fromkeys(AMOUNTS, 1.0), **importances}, given=True)
+        return Context((), {**dict.fromkeys(amounts, 1.0), **importances}, given=True)
     if info.ranking is None:
         return importance_context(importances)
     ranking = tuple(tuple(group) for group in info.ranking)
-    return Context(ranking, importances) if told_apart else ranking_context(ranking)
+    return Context(ranking, importances) if told_apart else ranking_context(ranking, names)
 
 
-def all_rankings() -> list[Context]:
-    """Return the contexts of all 720 rankings of the six."""
+def all_rankings(names: Sequence[str] = NAMES) -> list[Context]:
+    """Return the contexts of all rankings of distortions: 720 of the six."""
     return [
-        ranking_context(tuple((name,) for name in order)) for order in itertools.permutations(NAMES)
+        ranking_context(tuple((name,) for name in order), names)
+        for order in itertools.permutations(names)
     ]
 
 
-def random_rankings(count: int, generator: torch.Generator) -> list[Context]:
-    """Return the contexts of `count` different rankings of the six."""
-    rankings = all_rankings()
-    return [rankings[int(i)] for i in torch.randperm(len(rankings), generator=generator)[:count]]
+def random_rankings(
+    count: int, generator: torch.Generator, names: Sequence[str] = NAMES
+) -> list[Context]:
+    """Return the contexts of `count` different rankings, at most as many as there are."""
+    if len(names) <= MOST_LISTED:
+        rankings = all_rankings(names)
+        drawn = torch.randperm(len(rankings), generator=generator)[:count]
+        return [rankings[int(i)] for i in drawn]
+    orders: dict[tuple[int, ...], None] = {}
+    while len(orders) < min(count, math.factorial(len(names))):
+        orders[tuple(torch.randperm(len(names), generator=generator).tolist())] = None
+    return [ranking_context(tuple((names[i],) for i in order), names) for order in orders]
 
 
 def check_ordered(context: Context) -> None:
@@ -86,17 +107,24 @@ def check_ordered(context: Context) -> None:
         )
 
 
-def importance_table(contexts: Sequence[Context]) -> Tensor:
-    """Return the importances of several contexts: [R, K + 1]."""
-    return torch.tensor([[c.importances[name] for name in AMOUNTS] for c in contexts])
+def importance_table(contexts: Sequence[Context], names: Sequence[str] | None = None) -> Tensor:
+    """Return the importances of several contexts of the same distortions: [R, K + 1].
+
+    Args:
+        contexts: at least one.
+        names: of the amounts that are wanted; None for all, in order.
+    """
+    wanted = tuple(contexts[0].importances) if names is None else names
+    return torch.tensor([[c.importances[name] for name in wanted] for c in contexts])
 
 
 def pair_table(contexts: Sequence[Context]) -> Tensor:
     """Return which pairs are judged: bool [R, K, K], true where row is less disruptive."""
+    names = contexts[0].names
     # Unranked distortions get a place that compares false with every other.
-    places = torch.full((len(contexts), len(NAMES)), torch.nan)
+    places = torch.full((len(contexts), len(names)), torch.nan)
     for row, context in enumerate(contexts):
         for place, group in enumerate(context.ranking):
             for name in group:
-                places[row, NAMES.index(name)] = place
+                places[row, names.index(name)] = place
     return places[:, :, None] < places[:, None, :]

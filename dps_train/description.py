@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
 from dps_infer.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo, Scores
 from dps_train.data.sources import Images
-from dps_train.distortions import DISTORTIONS
+from dps_train.distortions import DISTORTIONS, Distortion
 from dps_train.metric import Metric
 from dps_train.versions import installed_versions
 
@@ -28,6 +29,7 @@ def metric_info(
     held_out_data: DataInfo,
     seed: int,
     scores: Scores | None,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> MetricInfo:
     """Describe a metric; see `MetricInfo` for the arguments."""
     preprocess = metric.preprocess
@@ -38,7 +40,7 @@ def metric_info(
         amounts=list(metric.head.names),
         importances=importances,
         judgements=judgements,
-        distortions=distortion_infos(),
+        distortions=distortion_infos(distortions),
         backbone=metric.backbone.name,
         layers=list(metric.backbone.layers),
         comparison=metric.comparison.name,
@@ -55,8 +57,8 @@ def metric_info(
     )
 
 
-def distortion_infos() -> list[DistortionInfo]:
-    """Describe the six distortions for a manifest."""
+def distortion_infos(distortions: Sequence[Distortion] = DISTORTIONS) -> list[DistortionInfo]:
+    """Describe distortions for a manifest."""
     return [
         DistortionInfo(
             name=d.name,
@@ -66,7 +68,7 @@ def distortion_infos() -> list[DistortionInfo]:
             threshold=d.threshold,
             reference=d.reference,
         )
-        for d in DISTORTIONS
+        for d in distortions
     ]
 
 

@@ -32,12 +32,14 @@ class Distortion:
     Attributes:
         name: the word that people rank it by.
         parameter: what is drawn, with its unit.
-        range: the paper's range of the parameter.
+        range: of the parameter, in which scores are measured; of the six, the paper's.
         unit: what strength is, with its unit.
         threshold: a strength that is barely visible.
         reference: the strength at which the amount is 1.
         limit: the largest strength that evaluation goes to.
         columns: numbers per parameter (translate: across and down).
+        needs_original: whether it can be applied to some unchanged images only, and to nothing
+            that was distorted before.
     """
 
     name: str
@@ -51,9 +53,10 @@ class Distortion:
     _apply: Callable[[Tensor, Tensor], Tensor]
     _strength: Callable[[Tensor], Tensor]
     _with_strength: Callable[[Tensor, Tensor], Tensor]
+    needs_original: bool = False
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw `count` parameters uniformly from the paper's range: [count, columns]."""
+        """Draw `count` parameters uniformly from the range: [count, columns]."""
         low, high = self.range
         return low + (high - low) * torch.rand(count, self.columns, generator=generator)
 

@@ -172,32 +172,32 @@ def _graded(images: Tensor, generator: torch.Generator) -> list[Member]:
             strengths_of_amounts(distortion, share[rows]), direction[rows]
         )
 
-    return [_single(images, kinds, towards(share)) for share in (weak, strong)]
+    return [single(images, kinds, towards(share)) for share in (weak, strong)]
 
 
 def _in_range(images: Tensor, generator: torch.Generator) -> list[Member]:
     """One distortion an image, in the paper's range."""
     kinds = torch.randint(len(DISTORTIONS), (len(images),), generator=generator)
-    return [_single(images, kinds, lambda d, rows: d.sample(len(rows), generator))]
+    return [single(images, kinds, lambda d, rows: d.sample(len(rows), generator))]
 
 
 def _two(images: Tensor, generator: torch.Generator) -> list[Member]:
     """Two different distortions an image: each alone, and both in either order."""
     order = _related_order(len(images), generator)
-    first, second = (_once(_any_strength(generator)) for _ in range(2))
-    one = _single(images, order[:, 0], first)
-    two = _single(images, order[:, 1], second)
-    one_two, more, none = _single(one[0], order[:, 1], second)
-    two_one, less, _ = _single(two[0], order[:, 0], first)
+    first, second = (once(any_strength(generator)) for _ in range(2))
+    one = single(images, order[:, 0], first)
+    two = single(images, order[:, 1], second)
+    one_two, more, none = single(one[0], order[:, 1], second)
+    two_one, less, _ = single(two[0], order[:, 0], first)
     return [one, two, (one_two, one[1] + more, none), (two_one, two[1] + less, none)]
 
 
 def _three(images: Tensor, generator: torch.Generator) -> list[Member]:
     """Three different distortions an image, in turn."""
     order = _related_order(len(images), generator)
-    changed, amounts, other = _single(images, order[:, 0], _any_strength(generator))
+    changed, amounts, other = single(images, order[:, 0], any_strength(generator))
     for step in (1, 2):
-        changed, more, _ = _single(changed, order[:, step], _any_strength(generator))
+        changed, more, _ = single(changed, order[:, step], any_strength(generator))
         amounts = amounts + more
     return [(changed, amounts, other)]
 
@@ -258,7 +258,7 @@ Parameters = Callable[[Distortion, Tensor], Tensor]
 """Gives the parameters [n, columns] of a distortion for some rows [n] of a batch."""
 
 
-def _single(images: Tensor, kinds: Tensor, parameters: Parameters) -> Member:
+def single(images: Tensor, kinds: Tensor, parameters: Parameters) -> Member:
     """Apply to each image the distortion whose number `kinds` [N] gives."""
     changed = images.clone()
     amounts = _no_amounts(images)
@@ -272,7 +272,7 @@ def _single(images: Tensor, kinds: Tensor, parameters: Parameters) -> Member:
     return changed, amounts * (visible / (visible + INVISIBLE))[:, None], torch.zeros(len(images))
 
 
-def _once(draw: Parameters) -> Parameters:
+def once(draw: Parameters) -> Parameters:
     """Return parameters that are drawn at the first call, and given again after that."""
     drawn: dict[str, Tensor] = {}
 
@@ -284,7 +284,7 @@ def _once(draw: Parameters) -> Parameters:
     return remembered
 
 
-def _any_strength(generator: torch.Generator) -> Parameters:
+def any_strength(generator: torch.Generator) -> Parameters:
     """Draw half of the parameters in the paper's range, the rest over all amounts from 0 up."""
 
     def draw(distortion: Distortion, rows: Tensor) -> Tensor:

@@ -18,12 +18,16 @@ every head is measured on the same ones. Definitions, per measure:
   the context's least disruptive distortion, or of the closest one where it orders none.
 * retention: per kind of change that training never saw, Spearman correlation of
   distance with its strength.
+
+A distortion that only some of the images can show (`dps_train.own.recorded`) is measured on
+these: parameters of other images are NaN, and so is all that follows from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,7 +39,7 @@ from torch import Tensor
 from dps_train.adapted import Adapted, context_distances, head_in
 from dps_train.changes import HELD_OUT
 from dps_train.contexts import Context, importance_table, pair_table
-from dps_train.distortions import DISTORTIONS, NAMES, quantize
+from dps_train.distortions import DISTORTIONS, NAMES, Distortion, quantize
 from dps_train.draws import strengths_of_amounts
 from dps_train.heads import Head
 from dps_train.progress import track
@@ -65,18 +69,22 @@ class EvaluationBank:
     """Channel distances of held-out images to changes of them; M images, K distortions.
 
     Attributes:
-        drawn: draws in the paper's ranges [K, DRAWS, M, D].
+        names: of the distortions.
+        drawn: draws in the ranges [K, DRAWS, M, D].
         drawn_amounts: their true amounts [K, DRAWS, M].
         graded: rising strengths [K, GRADES, M, D].
+        strengths: of these [K, GRADES, M].
         composed: the second distortion on top of the first, both as in the first draws
             [K, K, M, D]; the diagonal is unused.
         noise: uniform noise of half a grey level [M, D]; NaN where that cannot be shown.
         unseen: per held-out kind of change, rising strengths [GRADES, M, D].
     """
 
+    names: tuple[str, ...]
     drawn: Tensor
     drawn_amounts: Tensor
     graded: Tensor
+    strengths: Tensor
     composed: Tensor
     noise: Tensor
     unseen: dict[str, Tensor]
@@ -108,7 +116,8 @@ class Measures:
 
     Scores are None where a context orders no two distortions, `baseline` and `improved` where
     there is no unadapted distance as well, `named` where the head reports no amounts,
-    stability where the metric ignores the least disruptive one or cannot be shown the noise.
+    stability where the metric ignores the least disruptive one or cannot be shown the noise,
+    monotonicity where no image shows a distortion at several strengths.
     """
 
     rankings: int
@@ -120,7 +129,7 @@ class Measures:
     baseline_pairs: dict[str, float] | None
     ceiling_pairs: dict[str, float]
     named: dict[str, float] | None
-    monotonicity: dict[str, float]
+    monotonicity: dict[str, float | None]
     composition: float
     stability: float | None
     retention: dict[str, float]
@@ -133,6 +142,7 @@ def build_evaluation_bank(
     generator: torch.Generator,
     *,
     faint_noise: bool = True,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
     """Draw the changes of held-out images and compare each with its image.
 
@@ -141,34 +151,44 @@ def build_evaluation_bank(
         images: float RGB [M, 3, size, size] in [0, 1].
         generator: draws the parameters.
         faint_noise: whether noise below the step from one of 256 levels to the next can be shown.
+        distortions: what there is to be told apart.
     """
     count = len(images)
-    kinds = len(DISTORTIONS)
+    kinds = len(distortions)
+    names = tuple(distortion.name for distortion in distortions)
     reference = [distances.maps(images[i : i + BATCH]) for i in range(0, count, BATCH)]
 
     def compared(changed: Tensor) -> Tensor:
         batches = changed.split(BATCH)
         return torch.cat([distances.z(r, b) for r, b in zip(reference, batches, strict=True)])
 
-    parameters = [[d.sample(count, generator) for _ in range(DRAWS)] for d in DISTORTIONS]
-    drawn, graded, composed = [], [], []
+    def changed(distortion: Distortion, originals: Tensor, drawn: Tensor) -> Tensor:
+        z = compared(quantize(distortion.apply(originals, drawn)))
+        return z.masked_fill(distortion.strength(drawn).isnan()[:, None], torch.nan)
+
+    parameters = [[d.sample(count, generator) for _ in range(DRAWS)] for d in distortions]
+    drawn, graded, strengths, composed = [], [], [], []
     shares = torch.linspace(0, 1, GRADES)
     for number in track(range(kinds), "held-out images"):
-        distortion = DISTORTIONS[number]
-        drawn += [compared(quantize(distortion.apply(images, p))) for p in parameters[number]]
+        distortion = distortions[number]
+        drawn += [changed(distortion, images, p) for p in parameters[number]]
         direction = torch.rand(count, generator=generator)
         lowest = float(np.log(2) / np.log1p(distortion.limit / distortion.threshold))
         for strength in strengths_of_amounts(distortion, lowest + (1 - lowest) * shares):
             graded_parameters = distortion.with_strength(strength.expand(count), direction)
-            graded.append(compared(quantize(distortion.apply(images, graded_parameters))))
+            graded.append(changed(distortion, images, graded_parameters))
+            strengths.append(distortion.strength(graded_parameters))
         first = distortion.apply(images, parameters[number][0])
+        absent = distortion.strength(parameters[number][0]).isnan()[:, None]
         for other in range(kinds):
             # The diagonal only keeps the table square.
-            composed.append(
-                drawn[-DRAWS]
-                if other == number
-                else compared(quantize(DISTORTIONS[other].apply(first, parameters[other][0])))
-            )
+            if other == number:
+                composed.append(drawn[-DRAWS])
+            elif distortions[other].needs_original:
+                composed.append(torch.full_like(drawn[-DRAWS], torch.nan))
+            else:
+                z = changed(distortions[other], first, parameters[other][0])
+                composed.append(z.masked_fill(absent, torch.nan))
     # Rounding would undo noise this weak; what counts is how the metric takes it.
     noisy = images + (torch.rand(images.shape, generator=generator) - 0.5) / 255
     noise = compared(noisy) if faint_noise else torch.full_like(drawn[0], torch.nan)
@@ -178,16 +198,19 @@ def build_evaluation_bank(
             [compared(quantize(change(images, grade.expand(count), generator))) for grade in grades]
         )
         for name, change in HELD_OUT.items()
+        if name not in names
     }
     return EvaluationBank(
+        names=names,
         drawn=torch.stack(drawn).unflatten(0, (kinds, DRAWS)),
         drawn_amounts=torch.stack(
             [
                 torch.stack([d.amount(p) for p in draws])
-                for d, draws in zip(DISTORTIONS, parameters, strict=True)
+                for d, draws in zip(distortions, parameters, strict=True)
             ]
         ),
         graded=torch.stack(graded).unflatten(0, (kinds, GRADES)),
+        strengths=torch.stack(strengths).unflatten(0, (kinds, GRADES)),
         composed=torch.stack(composed).unflatten(0, (kinds, kinds)),
         noise=noise,
         unseen=unseen,
@@ -231,15 +254,15 @@ def evaluate_adapted(
         baseline = two_afc(uniform[None], judged)
     return Measures(
         rankings=len(contexts),
-        score=_spread(marks.score, judged),
-        baseline=None if baseline is None else _spread(baseline, judged),
-        ceiling=_spread(marks.ceiling, judged),
-        improved=None if baseline is None else _improved(marks.score, baseline, judged),
-        pairs=_by_pair(marks.score, judged),
-        baseline_pairs=None if baseline is None else _by_pair(baseline, judged),
-        ceiling_pairs=_by_pair(marks.ceiling, judged),
-        named=None if adapted.names is None else named_share(columns.drawn),
-        monotonicity=dict(zip(NAMES, marks.monotonicity.mean(dim=0).tolist(), strict=True)),
+        score=_spread(marks.score),
+        baseline=None if baseline is None else _spread(baseline),
+        ceiling=_spread(marks.ceiling),
+        improved=None if baseline is None else _improved(marks.score, baseline),
+        pairs=_by_pair(marks.score, bank.names),
+        baseline_pairs=None if baseline is None else _by_pair(baseline, bank.names),
+        ceiling_pairs=_by_pair(marks.ceiling, bank.names),
+        named=_named(adapted.names, columns),
+        monotonicity=_by_name(marks.monotonicity, bank.names),
         composition=float(marks.composition.mean()),
         stability=_finite_mean(marks.stability),
         retention=dict(zip(bank.unseen, marks.retention.mean(dim=0).tolist(), strict=True)),
@@ -256,69 +279,93 @@ def two_afc(distances: Tensor, judged: Tensor) -> Tensor:
         judged: bool [R, K, K], pairs of (less, more) disruptive.
 
     Returns:
-        [R, K, K] in [0, 1], mean over images and pairs of draws; NaN where not judged.
+        [R, K, K] in [0, 1], mean over images and pairs of draws; NaN where not judged, or
+        where no image shows both.
     """
-    rows, kinds, draws, images = distances.shape
-    count = draws**2 * images
+    rows, kinds = distances.shape[:2]
     table = torch.full((rows, kinds, kinds), torch.nan)
     for one, other in itertools.combinations(range(kinds), 2):
         first, second = distances[:, one, :, None], distances[:, other, None, :]
         # Whole numbers and halves: the two directions add up to 1 exactly.
+        count = (first - second).isfinite().sum(dim=(1, 2, 3))
         closer = (first < second).sum(dim=(1, 2, 3)) + 0.5 * (first == second).sum(dim=(1, 2, 3))
         table[:, one, other] = closer / count
         table[:, other, one] = (count - closer) / count
     return torch.where(judged, table, torch.nan)
 
 
-def spearman(distances: Tensor, dim: int) -> Tensor:
-    """Return the rank correlation of distances with their position along a dimension.
+def spearman(distances: Tensor, dim: int, strengths: Tensor | None = None) -> Tensor:
+    """Return the rank correlation of distances with strengths along a dimension.
 
     Args:
         distances: of any shape.
         dim: along which they should rise.
+        strengths: that broadcast to `distances`; None where they rise with the position.
 
     Returns:
-        float64 in [-1, 1], without the dimension; 0 for a constant series.
+        float64 in [-1, 1], without the dimension; 0 for a constant series, NaN where something
+        is NaN or all strengths are equal.
     """
-    count = distances.shape[dim]
-    # How many are below less how many are above is twice the rank about its mean, ties included.
-    ranks = torch.zeros(distances.shape)
-    for number in range(count):
-        ranks += torch.sign(distances - distances.narrow(dim, number, 1))
-    ranks = ranks.movedim(dim, -1).double()
-    position = torch.arange(count, dtype=torch.double) - (count - 1) / 2
-    norm = torch.sqrt(ranks.square().sum(dim=-1) * position.square().sum())
-    return (ranks @ position) / torch.where(norm > 0, norm, 1)
+    if strengths is None:
+        shape = [1] * distances.dim()
+        shape[dim] = -1
+        strengths = torch.arange(distances.shape[dim]).reshape(shape)
+    from_last = dim - distances.dim() if dim >= 0 else dim
+    ranks, expected = (_ranks(values, from_last) for values in (distances, strengths))
+    spread = expected.square().sum(dim=-1)
+    norm = torch.sqrt(ranks.square().sum(dim=-1) * spread)
+    correlation = (ranks * expected).sum(dim=-1) / torch.where(norm != 0, norm, 1)
+    return torch.where(spread > 0, correlation, torch.nan)
 
 
-def named_share(amounts: Tensor) -> dict[str, float]:
+def _ranks(values: Tensor, dim: int) -> Tensor:
+    """Return twice the ranks about their mean, ties included, the dimension last."""
+    # How many are below less how many are above.
+    ranks = torch.zeros(values.shape)
+    for number in range(values.shape[dim]):
+        ranks += torch.sign(values - values.narrow(dim, number, 1))
+    return ranks.movedim(dim, -1).double()
+
+
+def named_share(amounts: Tensor, names: Sequence[str] = NAMES) -> dict[str, float]:
     """Return how often the amount of what was done is the largest, per distortion.
 
     Args:
-        amounts: of draws of single distortions [K, V, M, K + 1].
+        amounts: of draws of single distortions [K, V, M, K + 1], NaN where there is no draw.
+        names: of the distortions.
 
     Returns:
         Per distortion, the share of its draws of which its own amount is larger than every other.
     """
     shares = {}
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
+        own = amounts[number, ..., number]
         others = amounts[number].clone()
         others[..., number] = -torch.inf
-        largest = amounts[number, ..., number] > others.amax(dim=-1)
-        shares[name] = float(largest.double().mean())
+        largest = own > others.amax(dim=-1)
+        shares[name] = float(largest[own.isfinite()].double().mean())
     return shares
+
+
+def _named(names: tuple[str, ...] | None, columns: EvaluationBank) -> dict[str, float] | None:
+    """Return `named_share`, where all distortions have an amount."""
+    if names is None or names[:-1] != columns.names:
+        return None
+    return named_share(columns.drawn, columns.names)
 
 
 def calibration_quantiles(
     head: Head, bank: EvaluationBank, levels: Sequence[float]
 ) -> dict[str, list[float]]:
-    """Return, per distortion, the quantiles of the distance over draws in the paper's ranges."""
+    """Return, per distortion, the quantiles of the distance over draws in the ranges."""
     with torch.no_grad():
         distances = head(bank.drawn.flatten(0, -2))
-    table = torch.quantile(
-        distances.double().reshape(len(NAMES), -1), torch.tensor(levels, dtype=torch.double), dim=1
+    table = torch.nanquantile(
+        distances.double().reshape(len(bank.names), -1),
+        torch.tensor(levels, dtype=torch.double),
+        dim=1,
     )
-    return {name: table[:, number].tolist() for number, name in enumerate(NAMES)}
+    return {name: table[:, number].tolist() for number, name in enumerate(bank.names)}
 
 
 @dataclass(frozen=True)
@@ -359,7 +406,7 @@ def _marks(columns: EvaluationBank, weights: Tensor, importances: Tensor, judged
     return _Marks(
         score=two_afc(distances.drawn, judged),
         ceiling=two_afc(true_distances, judged),
-        monotonicity=spearman(distances.graded, 2).mean(dim=2),
+        monotonicity=spearman(distances.graded, 2, columns.strengths).nanmean(dim=2),
         composition=_composition(distances.drawn[:, :, 0], distances.composed),
         stability=distances.noise.mean(dim=1) / _least(distances.drawn, importances, judged),
         retention=torch.stack(unseen, dim=1),
@@ -368,7 +415,7 @@ def _marks(columns: EvaluationBank, weights: Tensor, importances: Tensor, judged
 
 def _least(drawn: Tensor, importances: Tensor, judged: Tensor) -> Tensor:
     """Return the median distance [R] of each context's least disruptive distortion."""
-    typical = drawn.flatten(2).median(dim=2).values
+    typical = drawn.flatten(2).nanmedian(dim=2).values
     first = judged.any(dim=2) & ~judged.any(dim=1)
     ranks = torch.where(first, importances[:, : typical.shape[1]], torch.inf)
     # Nothing is least disruptive where nothing is ordered: there, the closest one is taken.
@@ -384,37 +431,50 @@ def _joined(parts: Sequence[_Marks]) -> _Marks:
 def _composition(alone: Tensor, composed: Tensor) -> Tensor:
     """Compare both in turn [R, K, K, M] with the farther of the two alone [R, K, M]: [R]."""
     farther = torch.maximum(alone[:, :, None], alone[:, None, :])
-    different = ~torch.eye(alone.shape[1], dtype=torch.bool)
-    return (composed >= farther)[:, different].double().mean(dim=(1, 2))
+    different = ~torch.eye(alone.shape[1], dtype=torch.bool)[:, :, None]
+    shown = different & (composed - farther).isfinite()
+    kept = (shown & (composed >= farther)).sum(dim=(1, 2, 3))
+    return kept.double() / shown.sum(dim=(1, 2, 3))
 
 
-def _mean(table: Tensor, judged: Tensor) -> Tensor:
-    """Return the mean over judged pairs, per context: [R]."""
+def _mean(table: Tensor) -> Tensor:
+    """Return the mean over what is judged, per context: [R]."""
+    judged = table.isfinite()
     return torch.where(judged, table, 0).sum(dim=(1, 2)) / judged.sum(dim=(1, 2))
 
 
-def _improved(score: Tensor, baseline: Tensor, judged: Tensor) -> float | None:
-    if not judged.any():
+def _improved(score: Tensor, baseline: Tensor) -> float | None:
+    if not score.isfinite().any():
         return None
-    return float((_mean(score, judged) > _mean(baseline, judged)).float().mean())
+    return float((_mean(score) > _mean(baseline)).float().mean())
 
 
 def _finite_mean(values: Tensor) -> float | None:
     return float(values.mean()) if bool(values.isfinite().all()) else None
 
 
-def _spread(table: Tensor, judged: Tensor) -> Spread | None:
-    if not judged.any():
+def _spread(table: Tensor) -> Spread | None:
+    values = _mean(table)
+    values = values[values.isfinite()]
+    if len(values) == 0:
         return None
-    values = _mean(table, judged)
     return Spread(float(values.mean()), float(values.min()), float(values.max()))
 
 
-def _by_pair(table: Tensor, judged: Tensor) -> dict[str, float]:
+def _by_pair(table: Tensor, names: Sequence[str]) -> dict[str, float]:
     """Return the mean of each pair over the contexts that judge it."""
+    judged = table.isfinite()
     count = judged.sum(dim=0)
     mean = torch.where(judged, table, 0).sum(dim=0) / count
     return {
-        f"{NAMES[less]}>{NAMES[more]}": float(mean[less, more])
+        f"{names[less]}>{names[more]}": float(mean[less, more])
         for less, more in count.nonzero().tolist()
+    }
+
+
+def _by_name(values: Tensor, names: Sequence[str]) -> dict[str, float | None]:
+    """Return the mean over the contexts by name; None where nothing could be measured."""
+    means = values.mean(dim=0).tolist()
+    return {
+        name: None if math.isnan(mean) else mean for name, mean in zip(names, means, strict=True)
     }

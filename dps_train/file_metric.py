@@ -20,16 +20,43 @@ from dps_infer.context import Context as LoadedContext
 from dps_infer.contextfile import read_context_file
 from dps_infer.contract import Measurement
 from dps_infer.devices import Device
-from dps_infer.errors import ContextError
+from dps_infer.errors import ContextError, UsageError
+from dps_infer.manifest import MetricInfo
 from dps_infer.views import View
 from dps_train.adapted import Adapted
-from dps_train.contexts import AMOUNTS, Context, importance_table
+from dps_train.contexts import Context, importance_table
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.distortions import NAMES
 from dps_train.pixel_distance import Pixels, in_parts
 
 TILES_ACROSS = 2
 """Working sizes along each side of the images that are looked at in tiles."""
+
+
+def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
+    """Refuse a metric of other distortions than those it is to be measured with.
+
+    Args:
+        what: the metric, for the message.
+        info: what it says of itself.
+        names: of the distortions to measure it with.
+
+    Raises:
+        UsageError: they are others, or in another order.
+    """
+    known = [distortion.name for distortion in info.distortions]
+    if known == list(names):
+        return
+    missing = [name for name in known if name not in names]
+    if missing:
+        raise UsageError(
+            f"{what} knows {', '.join(missing)}, which cannot be applied here: say where to find "
+            "them, in the order that it was trained with, by --distortions"
+        )
+    raise UsageError(
+        f"{what} is of the distortions {', '.join(known)}, and not of {', '.join(names)}: name the "
+        "same --distortions, in the same order, as its training did"
+    )
 
 
 class FileMetric:
@@ -76,11 +103,11 @@ class FileMetric:
         if self.universal:
             if not names:
                 raise ContextError(f"{self.context.path}: is universal, and gives no amounts")
-            weights = importance_table(contexts)
+            weights = importance_table(contexts, names)
         else:
             own = list(self.context.importances.values()) if names else [1.0]
             weights = torch.tensor(own).expand(len(contexts), -1)
-        return Adapted(lambda z: z, weights, None, names if names == AMOUNTS else None)
+        return Adapted(lambda z: z, weights, None, names or None)
 
     def distance(self, reference: Pixels, distorted: Pixels) -> NDArray[np.float32]:
         """Return the distances [N] of images at their own size; see `dps_train.human`."""
@@ -93,13 +120,16 @@ class FileMetric:
         ]
 
 
-def load_file_metric(path: Path, *, view: View | None, device: Device) -> FileMetric:
+def load_file_metric(
+    path: Path, *, view: View | None, device: Device, names: Sequence[str] = NAMES
+) -> FileMetric:
     """Open a context file to measure it.
 
     Args:
         path: the file.
         view: how it looks at images; None takes the whole of them, as training does.
         device: where onnxruntime computes.
+        names: of the distortions to measure it with.
 
     Raises:
         ContextError: it is no context file that can be trusted, it names other distortions, or
@@ -107,15 +137,10 @@ def load_file_metric(path: Path, *, view: View | None, device: Device) -> FileMe
         DeviceError: onnxruntime, or the device, is not there.
     """
     manifest = read_context_file(path).manifest
-    names = tuple(distortion.name for distortion in manifest.metric.distortions)
-    if names != NAMES:
-        raise ContextError(
-            f"{path}: is of the distortions {', '.join(names)}, expected {', '.join(NAMES)}: "
-            "measure it with the version that made it"
-        )
+    check_known(str(path), manifest.metric, names)
     # A universal file is opened in some context; its amounts are the same in any.
     context = LoadedContext.load(
-        path, ranking=",".join(NAMES) if manifest.universal else None, device=device
+        path, ranking=",".join(names) if manifest.universal else None, device=device
     )
     wanted = View.whole if view is None and manifest.views is not None else view
     return FileMetric(context, context.chosen_view(wanted))

@@ -116,7 +116,7 @@ def fit_additive(head: ChannelHead, bank: Bank, *, epochs: int, generator: torch
         epochs: passes over the bank.
         generator: draws the initial weights, the batches and the contexts.
     """
-    initialise(head, generator)
+    initialise(head.layers, generator)
     head.fit_scales(bank.z[:SCALE_CROPS].flatten(0, 1))
     _optimise(head, bank, epochs, LEARNING_RATE, CHANNELS, generator)
 
@@ -232,9 +232,9 @@ def _is_other(targets: Tensor) -> Tensor:
     return (targets[..., -1] > 0) & (targets[..., :-1] == 0).all(dim=-1)
 
 
-def initialise(head: ChannelHead, generator: torch.Generator) -> None:
-    """Draw the weights of the head's layers."""
-    for layer in head.layers:
+def initialise(layers: torch.nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of linear layers."""
+    for layer in layers.modules():
         if isinstance(layer, torch.nn.Linear):
             bound = layer.in_features**-0.5
             with torch.no_grad():

@@ -126,6 +126,15 @@ class AdditiveHead(Head):
         self.register_buffer("threshold", torch.tensor(1.0))
         self.register_buffer("reference", torch.tensor(1.0))
 
+    @property
+    def inputs(self) -> int:
+        """Length of what `code` returns."""
+        raise NotImplementedError
+
+    def code(self, z: Tensor) -> Tensor:
+        """Return what layers read amounts from [..., inputs], of even size, for z [..., D]."""
+        raise NotImplementedError
+
     def read(self, z: Tensor) -> Tensor:
         """Return amounts [..., K] and the share of `other` [..., 1] as they are read from z."""
         raise NotImplementedError
@@ -198,9 +207,18 @@ class ChannelHead(AdditiveHead):
         self.reference.copy_(uniform_distance(z).median())
         self.threshold.copy_(1e-3 * self.reference)
 
+    @property
+    def inputs(self) -> int:
+        """See `AdditiveHead`."""
+        return len(self.scale)
+
+    def code(self, z: Tensor) -> Tensor:
+        """See `AdditiveHead`."""
+        return (torch.log1p(z / self.scale) - self.center) / self.spread
+
     def read(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
-        shares: Tensor = self.layers((torch.log1p(z / self.scale) - self.center) / self.spread)
+        shares: Tensor = self.layers(self.code(z))
         return shares
 
     def total(self, z: Tensor) -> Tensor:
@@ -222,14 +240,24 @@ class PairHead(AdditiveHead):
 
     def __init__(self, code: int, names: tuple[str, ...]) -> None:
         super().__init__(names)
+        self._code = code
         self.layers = nn.Sequential(
             nn.GELU(), nn.Linear(code, self.HIDDEN), nn.GELU(), nn.Linear(self.HIDDEN, len(names))
         )
         self.threshold.fill_(self.THRESHOLD)
 
+    @property
+    def inputs(self) -> int:
+        """See `AdditiveHead`."""
+        return self._code
+
+    def code(self, z: Tensor) -> Tensor:
+        """See `AdditiveHead`."""
+        return z[..., 1:]
+
     def read(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
-        shares: Tensor = self.layers(z[..., 1:])
+        shares: Tensor = self.layers(self.code(z))
         return shares
 
     def total(self, z: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from dps_train.importances import cross_validated, fit_importances
 from dps_train.judged_batches import TRIPLETS_PER_BATCH, Batch, triplet_batch
 from dps_train.lin import fit_lin_to_triplets
 from dps_train.metric import Metric
+from dps_train.own.showing import split_own, with_scenes
 from dps_train.seeds import generator_for
 from dps_train.settings import END_TO_END, LIN, Settings
 from dps_train.starting import starting_metric
@@ -44,8 +46,9 @@ from dps_train.training import (
     evaluation_bank,
     evaluation_images,
     head_importances,
+    load_images,
 )
-from dps_train.variants import fit_end_to_end
+from dps_train.variants import fit_end_to_end, teach_own
 
 BATCH = 64
 
@@ -72,6 +75,10 @@ def train_on_judgements(
     triplets = _read(settings.triplets, note)
     metric = starting_metric(settings)
     size = settings.size or TRAINING_SIZE
+    own, own_held_out = split_own(settings.own, settings.seed)
+    if own:
+        images_to_change, _ = load_images(settings)
+        teach_own(metric, dataclasses.replace(settings, own=own), images_to_change, device, note)
     if isinstance(metric.head, AdditiveHead):
         training = held_out = triplets
         agreement = _fit_importances(metric, metric.head, triplets, size, device, settings.seed)
@@ -88,7 +95,8 @@ def train_on_judgements(
 
     references = list(dict.fromkeys(held_out.reference))[:MOST_HELD_OUT]
     images = Images(held_out.source, tuple(read_pixels(path) for path in references))
-    evaluation = evaluation_bank(metric, evaluation_images(metric, images), settings.seed, device)
+    shown, distortions = with_scenes(evaluation_images(metric, images), own_held_out)
+    evaluation = evaluation_bank(metric, shown, settings.seed, device, distortions)
     info = metric_info(
         metric,
         name=name,
@@ -104,6 +112,7 @@ def train_on_judgements(
         scores=Scores(
             baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling
         ),
+        distortions=distortions,
     )
     return Trained(
         metric.cpu().eval(),
@@ -131,14 +140,14 @@ def _fit_importances(
     seed: int,
 ) -> Agreement:
     """Fit the importances to all triplets; how far they agree is cross-validated."""
-    first, second = _channel_distances(metric, triplets, size, device)
+    first, second = channel_distances(metric, triplets, size, device)
     judge = torch.tensor(triplets.judge)
     head.cpu()
     with torch.no_grad():
         before = two_afc_agreement(head(first).numpy(), head(second).numpy(), triplets.judge)
         amounts = head.amounts(first), head.amounts(second)
     fitted = fit_importances(*amounts, judge)
-    head.set_importances(dict(zip(AMOUNTS, fitted.importances, strict=True)))
+    head.set_importances(dict(zip(head.names, fitted.importances, strict=True)))
     after = cross_validated(*amounts, judge, triplets.reference, generator_for("folds", seed))
     intervals = fitted.intervals(generator_for("intervals", seed))
     return Agreement(
@@ -147,7 +156,7 @@ def _fit_importances(
         _ceiling(triplets),
         len(triplets),
         cross_validated=True,
-        intervals=dict(zip(AMOUNTS, intervals, strict=True)),
+        intervals=dict(zip(head.names, intervals, strict=True)),
     )
 
 
@@ -162,7 +171,7 @@ def _fit_scalars(
     if settings.variant != LIN:
         return
     assert isinstance(head, ScalarHead)
-    first, second = _channel_distances(metric, training, size, device)
+    first, second = channel_distances(metric, training, size, device)
     head.weights.data = fit_lin_to_triplets(
         first,
         second,
@@ -207,10 +216,20 @@ class TripletBatches:
         return triplet_batch(drawn.reference, drawn.p0, drawn.p1, drawn.judge)
 
 
-def _channel_distances(
+def channel_distances(
     metric: Metric, triplets: Triplets, size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return z of the first and of the second candidates: each [T, D]."""
+    """Return z of the first and of the second candidates: each [T, D].
+
+    Args:
+        metric: whose network looks at them.
+        triplets: what to look at.
+        size: side in pixels that images are brought to first.
+        device: where the network runs.
+
+    Raises:
+        ImageError: an image cannot be read any more.
+    """
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
     first, second = [], []
     for batch in triplet_batches(triplets, BATCH, size):
@@ -224,5 +243,5 @@ def _agreement(metric: Metric, triplets: Triplets, size: int, device: torch.devi
     metric.eval()
     metric.head.cpu()
     with torch.no_grad():
-        first, second = (metric.head(z) for z in _channel_distances(metric, triplets, size, device))
+        first, second = (metric.head(z) for z in channel_distances(metric, triplets, size, device))
     return two_afc_agreement(first.numpy(), second.numpy(), triplets.judge)

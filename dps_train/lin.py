@@ -26,7 +26,7 @@ from dps_train.bank import FeatureDistances
 from dps_train.contexts import Context, pair_table
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
-from dps_train.distortions import DISTORTIONS, quantize
+from dps_train.distortions import DISTORTIONS, Distortion, quantize
 from dps_train.objectives import BETAS, PAIRWISE, exchange, make_objective, rate_factor
 from dps_train.progress import track
 
@@ -44,8 +44,6 @@ FEWEST_STEPS = 400
 CONTEXTS_AT_ONCE = 24
 """So many rankings' batches stay in a processor's cache; more are slower."""
 
-PAIRS = torch.tensor(list(itertools.combinations(range(len(DISTORTIONS)), 2)))
-
 
 def draw_lin_bank(
     distances: FeatureDistances,
@@ -55,8 +53,9 @@ def draw_lin_bank(
     generator: torch.Generator,
     crops: int = CROPS,
     draws: int = DRAWS,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> Tensor:
-    """Compare crops of images with draws of each distortion in the paper's range.
+    """Compare crops of images with draws of each distortion in its range.
 
     Args:
         distances: runs the network and compares.
@@ -65,6 +64,7 @@ def draw_lin_bank(
         generator: draws crops and parameters.
         crops: how many.
         draws: of each distortion, of each crop.
+        distortions: all of them.
 
     Returns:
         z [crops * draws, K, D]; a row is a crop with one draw of each distortion.
@@ -74,7 +74,7 @@ def draw_lin_bank(
     for some in track(batch.split(64), "draws for lin"):
         reference = distances.maps(some)
         for _ in range(draws):
-            changed = [quantize(d.apply(some, d.sample(len(some), generator))) for d in DISTORTIONS]
+            changed = [quantize(d.apply(some, d.sample(len(some), generator))) for d in distortions]
             rows.append(torch.stack([distances.z(reference, one) for one in changed], dim=1))
     return torch.cat(rows)
 
@@ -103,13 +103,14 @@ def fit_lin(
         UsageError: there is no such objective.
     """
     seed = _drawn_seed(generator)
-    first, second = PAIRS.T
+    pairs = torch.tensor(list(itertools.combinations(range(z.shape[1]), 2)))
+    first, second = pairs.T
     heads = []
     for judged in track(pair_table(contexts).split(CONTEXTS_AT_ONCE), "lin heads"):
         second_closer = judged[:, second, first]
         counted = second_closer | judged[:, first, second]
         judge = second_closer.float()[:, None].expand(-1, len(z), -1)
-        heads.append(_fit(z, PAIRS, judge, counted, seed, objective, epochs))
+        heads.append(_fit(z, pairs, judge, counted, seed, objective, epochs))
     return torch.cat(heads)
 
 

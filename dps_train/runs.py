@@ -23,8 +23,10 @@ from dps_infer.manifest import Calibration, MetricInfo
 from dps_train import pair_encoder
 from dps_train.backbones import Backbone
 from dps_train.comparisons import Comparison
+from dps_train.contexts import AMOUNTS
 from dps_train.description import ADDITIVE
-from dps_train.heads import ChannelHead, Head, PairHead, ScalarHead
+from dps_train.extended_head import ExtendedHead
+from dps_train.heads import AdditiveHead, ChannelHead, Head, PairHead, ScalarHead
 from dps_train.metric import Metric, Preprocess
 from dps_train.training import Trained
 from dps_train.weights import load_strictly, read_weights
@@ -88,13 +90,19 @@ def save_run(
             format=FORMAT_VERSION,
             metric=trained.info,
             calibration=trained.calibration,
-            hidden=head.hidden if isinstance(head, ChannelHead) else None,
+            hidden=_hidden(head),
             settings=dict(settings),
             files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},
         )
         (temporary / MANIFEST).write_bytes(
             msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         )
+
+
+def _hidden(head: Head) -> int | None:
+    if isinstance(head, ExtendedHead):
+        return _hidden(head.older)
+    return head.hidden if isinstance(head, ChannelHead) else None
 
 
 def load_run(folder: Path) -> tuple[Metric, RunManifest]:
@@ -134,22 +142,28 @@ def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
     info = manifest.metric
     preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
     backbone = Backbone(info.backbone, info.layers)
-    names = tuple(info.amounts)
+    known = tuple(name for name in info.amounts if name in AMOUNTS)
+    own = tuple(name for name in info.amounts if name not in AMOUNTS)
     if info.comparison == pair_encoder.NAME:
         return Metric(
             preprocess,
             backbone,
             pair_encoder.PairEncoder(),
-            PairHead(pair_encoder.CODE, names),
+            _extended(PairHead(pair_encoder.CODE, known), own),
         )
     comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
     head: Head
     # Weights that are missing are named when they are loaded.
     if info.variant == ADDITIVE:
-        head = ChannelHead(len(weights.get("head.scale", ())), names, manifest.hidden or 0)
+        scale = weights.get("head.older.scale" if own else "head.scale", ())
+        head = _extended(ChannelHead(len(scale), known, manifest.hidden or 0), own)
     else:
         head = ScalarHead(len(weights.get("head.weights", ())))
     return Metric(preprocess, backbone, comparison, head)
+
+
+def _extended(head: AdditiveHead, own: tuple[str, ...]) -> AdditiveHead:
+    return ExtendedHead(head, own) if own else head
 
 
 def read_manifest(folder: Path) -> RunManifest:

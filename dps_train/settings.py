@@ -9,6 +9,7 @@ from dps_train.contexts import Context
 from dps_train.description import ADDITIVE
 from dps_train.embedded import NAME as EMBEDDED_BACKBONE
 from dps_train.objectives import PAIRWISE
+from dps_train.own.find import Own
 
 BASELINE, LIN, TUNE, SCRATCH = "baseline", "lin", "tune", "scratch"
 VARIANTS = (BASELINE, LIN, TUNE, SCRATCH, ADDITIVE)
@@ -31,6 +32,7 @@ class Settings:
     Attributes:
         context: what counts as disruptive; None where `triplets` say it.
         triplets: a CSV file of judgements, instead of a context.
+        own: distortions of the user's own, besides the six.
         variant: one of `VARIANTS`.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
         test_data: where held-out images come from instead of a share of `data`.
@@ -65,6 +67,7 @@ class Settings:
 
     context: Context | None = None
     triplets: Path | None = None
+    own: tuple[Own, ...] = ()
     variant: str = ADDITIVE
     data: str = "sample"
     test_data: str | None = None

@@ -31,11 +31,12 @@ PAPER = 255
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def distortion_sheet(image: Image) -> Image:
-    """Draw an image under each distortion, weak to strong over the paper's range.
+def distortion_sheet(image: Image, distortions: Sequence[Distortion] = DISTORTIONS) -> Image:
+    """Draw an image under each distortion, weak to strong over its range.
 
     Args:
         image: uint8 RGB [H, W, 3].
+        distortions: in the order of their numbers; those that need originals are left out.
 
     Returns:
         uint8 RGB: a row a distortion, the undistorted image first, strengths below.
@@ -48,11 +49,13 @@ def distortion_sheet(image: Image) -> Image:
         align_corners=False,
     ).clamp(0, 1)
     rows = []
-    for number, distortion in enumerate(DISTORTIONS):
+    for number, distortion in enumerate(distortions):
+        if distortion.needs_original:
+            continue
         parameters = _parameters(distortion)
         changed = distortion.apply(small.expand(len(parameters), -1, -1, -1), parameters)
         cells = [_cell(small[0]), *(_cell(one) for one in changed)]
-        captions = ["original", *(_caption(one) for one in parameters)]
+        captions = ["original", *(_caption(one[: distortion.columns]) for one in parameters)]
         rows.append(_row(f"{number} {distortion.name}", cells, captions))
     return np.concatenate([*rows, _blank(GAP, rows[0].shape[1])])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -12,7 +13,8 @@ from dps_infer.views import View
 from dps_train.contexts import Context, saved_context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.description import ADDITIVE
-from dps_train.file_metric import FileMetric, load_file_metric
+from dps_train.distortions import NAMES
+from dps_train.file_metric import FileMetric, check_known, load_file_metric
 from dps_train.heads import AdditiveHead
 from dps_train.metric import Metric
 from dps_train.runs import load_run, newest_run
@@ -43,20 +45,23 @@ class Subject:
     size: int
 
 
-def load_subject(path: Path | None, *, view: View | None, device: Device) -> Subject:
+def load_subject(
+    path: Path | None, *, view: View | None, device: Device, names: Sequence[str] = NAMES
+) -> Subject:
     """Load what a path names.
 
     Args:
         path: a run folder, a context file, or `EMBEDDED`; None takes the newest run.
         view: how a context file looks at images; see `load_file_metric`.
         device: where a context file is run.
+        names: of the distortions to measure it with.
 
     Raises:
-        UsageError: a view is asked for, and it is no context file.
+        UsageError: a view is asked for, and it is no context file; or it knows other distortions.
         DpsError: it is missing, or damaged.
     """
     if _names_file(path):
-        return _file(load_file_metric(path, view=view, device=device), path)
+        return _file(load_file_metric(path, view=view, device=device, names=names), path)
     if view is not None:
         raise UsageError("--view is for context files: a run is measured on whole images")
     if path == EMBEDDED:
@@ -64,6 +69,7 @@ def load_subject(path: Path | None, *, view: View | None, device: Device) -> Sub
         return Subject(metric, str(path), ADDITIVE, None, None, _size(metric))
     folder = newest_run() if path is None else path
     metric, manifest = load_run(folder)
+    check_known(str(folder), manifest.metric, names)
     variant = manifest.metric.variant
     tied = None
     if not isinstance(metric.head, AdditiveHead):

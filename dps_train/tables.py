@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from dps_infer.manifest import MetricInfo
-from dps_train.distortions import DISTORTIONS
+from dps_train.distortions import Distortion
 from dps_train.evaluate import Measures
 from dps_train.people import People
 from dps_train.training import Agreement
@@ -114,10 +114,10 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
         _console().print(importances)
 
 
-def print_distortions() -> None:
-    """Print the six distortions with number, name, range and what strength means."""
+def print_distortions(distortions: Sequence[Distortion]) -> None:
+    """Print distortions with number, name, range and what strength means."""
     table = Table("number", "name", "parameter", "range", "strength", "amount 1 at", box=box.SIMPLE)
-    for number, distortion in enumerate(DISTORTIONS):
+    for number, distortion in enumerate(distortions):
         low, high = distortion.range
         table.add_row(
             str(number),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.description import data_info, metric_info
 from dps_train.devices import pick_device
+from dps_train.distortions import DISTORTIONS, Distortion
 from dps_train.evaluate import (
     EvaluationBank,
     Measures,
@@ -25,6 +27,7 @@ from dps_train.evaluate import (
 )
 from dps_train.heads import AdditiveHead, ChannelHead, Head
 from dps_train.metric import Metric
+from dps_train.own.showing import split_own, with_scenes
 from dps_train.seeds import generator_for
 from dps_train.settings import BASELINE, Settings
 from dps_train.starting import starting_metric
@@ -94,13 +97,15 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
     device = pick_device(settings.device)
     metric = starting_metric(settings)
     training, held_out = load_images(settings)
-    images = evaluation_images(metric, held_out)
-    evaluation = evaluation_bank(metric, images, settings.seed, device)
+    own, own_held_out = split_own(settings.own, settings.seed)
+    settings = dataclasses.replace(settings, own=own)
+    images, distortions = with_scenes(evaluation_images(metric, held_out), own_held_out)
+    evaluation = evaluation_bank(metric, images, settings.seed, device, distortions)
     before = None
     if settings.variant != BASELINE and not isinstance(metric.head, ChannelHead):
         before = evaluate(metric.head, evaluation, [context])
     if fit_variant(metric, settings, context, training, device, note):
-        evaluation = evaluation_bank(metric, images, settings.seed, device)
+        evaluation = evaluation_bank(metric, images, settings.seed, device, distortions)
     if isinstance(metric.head, AdditiveHead):
         metric.head.set_importances(context.importances)
     measures = evaluate(metric.head, evaluation, [context])
@@ -114,6 +119,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
         held_out_data=data_info(held_out),
         seed=settings.seed,
         scores=_scores(measures),
+        distortions=distortions,
     )
     return Trained(metric.cpu().eval(), info, calibration(metric, evaluation), measures, before)
 
@@ -124,12 +130,18 @@ def evaluation_images(metric: Metric, held_out: Images) -> Tensor:
 
 
 def evaluation_bank(
-    metric: Metric, images: Tensor, seed: int, device: torch.device
+    metric: Metric,
+    images: Tensor,
+    seed: int,
+    device: torch.device,
+    distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
     """Compare held-out images with changes of them, which are the same for equal seeds."""
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
     metric.head.cpu()
-    return build_evaluation_bank(distances, images, generator_for("evaluation", seed))
+    return build_evaluation_bank(
+        distances, images, generator_for("evaluation", seed), distortions=distortions
+    )
 
 
 def calibration(metric: Metric, bank: EvaluationBank) -> Calibration:

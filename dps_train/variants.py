@@ -22,6 +22,8 @@ from dps_train.lin import EPOCHS as LIN_EPOCHS
 from dps_train.lin import draw_lin_bank, fit_one_lin
 from dps_train.loggers import open_logger
 from dps_train.metric import Metric
+from dps_train.own.extend import extend
+from dps_train.own.find import all_distortions
 from dps_train.seeds import generator_for
 from dps_train.settings import BASELINE, END_TO_END, LIN, SCRATCH, Settings
 
@@ -40,7 +42,7 @@ def fit_variant(
         metric: from `dps_train.starting`.
         settings: what to train.
         context: what counts as disruptive.
-        training: images.
+        training: images; of recorded distortions, `settings.own` has the scenes to train on.
         device: where the network runs.
         note: is told in one line what became of a stored bank.
 
@@ -61,13 +63,21 @@ def fit_variant(
         epochs, generator = settings.epochs or EPOCHS, generator_for("head", settings.seed)
         if isinstance(head, ChannelHead):
             fit_additive(head, bank, epochs=epochs, generator=generator)
-        else:
+        elif not settings.own:
             adapt_additive(head, bank, epochs=epochs, generator=generator)
+        if settings.own:
+            _teach(metric, head, settings, distances, bank, training)
     elif settings.variant == LIN:
         assert isinstance(head, ScalarHead)
         check_ordered(context)
         generator = generator_for(LIN, settings.seed)
-        z = draw_lin_bank(distances, training.images, size=size, generator=generator)
+        z = draw_lin_bank(
+            distances,
+            training.images,
+            size=size,
+            generator=generator,
+            distortions=all_distortions(settings.own),
+        )
         head.weights.data = fit_one_lin(
             z,
             context,
@@ -78,6 +88,44 @@ def fit_variant(
     else:
         assert settings.variant == BASELINE
     return False
+
+
+def teach_own(
+    metric: Metric,
+    settings: Settings,
+    training: Images,
+    device: torch.device,
+    note: Callable[[str], None],
+) -> None:
+    """Give a trained metric with an additive head the amounts of `settings.own`, in place.
+
+    What it read before stays as it was. See `fit_variant` for the arguments.
+    """
+    assert isinstance(metric.head, AdditiveHead)
+    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    bank = _bank(settings, distances, training, settings.size or TRAINING_SIZE, note)
+    _teach(metric, metric.head, settings, distances, bank, training)
+
+
+def _teach(
+    metric: Metric,
+    head: AdditiveHead,
+    settings: Settings,
+    distances: FeatureDistances,
+    bank: Bank,
+    training: Images,
+) -> None:
+    metric.head = extend(
+        head.cpu(),
+        settings.own,
+        bank,
+        distances,
+        training.images,
+        pairs=settings.pairs,
+        size=settings.size or TRAINING_SIZE,
+        epochs=settings.epochs or EPOCHS,
+        generator=generator_for("own distortions", settings.seed),
+    )
 
 
 def fit_end_to_end(metric: Metric, settings: Settings, batches: Batches, described: str) -> None:

@@ -1,4 +1,4 @@
-"""``dps-train distortions``: what the six distortions are, and look like."""
+"""``dps-train distortions``: what the distortions are, and look like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.command import DebugOption, say
-from dps_train.commands.options import NAME, ForceOption
+from dps_train.commands.options import NAME, ForceOption, OwnOption
 
 
 def distortions(
@@ -22,23 +22,27 @@ def distortions(
             help="Write a contact sheet of the image under each distortion at several strengths."
         ),
     ] = None,
+    distortions: OwnOption = None,
     force: ForceOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the six distortions, and show them on an image.
+    """List the six distortions and those of your own, and show them on an image.
 
     Without --sheet an IMAGE gives distortions.png in the current folder.
     """
+    from dps_train.own.find import all_distortions, find_own
     from dps_train.tables import print_distortions
 
     if sheet is None and image is not None:
         sheet = Path("distortions.png")
+    own = find_own(distortions or (), with_installed=True)
     if sheet is not None:
         from dps_train.data.sources import photograph, read_pixels
-        from dps_train.sheet import check_sheet, distortion_sheet, save_sheet
+        from dps_train.own.showing import own_sheet
+        from dps_train.sheet import check_sheet, save_sheet
 
         check_sheet(sheet, force=force)
         pixels = photograph("chelsea") if image is None else read_pixels(image)
-        save_sheet(distortion_sheet(pixels), sheet, force=force)
+        save_sheet(own_sheet(pixels, own), sheet, force=force)
         say(NAME, f"contact sheet written to {sheet}")
-    print_distortions()
+    print_distortions(all_distortions(own))

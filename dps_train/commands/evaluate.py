@@ -20,6 +20,7 @@ from dps_train.commands.options import (
     SOURCES,
     DeviceOption,
     ForceOption,
+    OwnOption,
     SeedOption,
     parse_rankings,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dps_train.contexts import Context
+    from dps_train.distortions import Distortion
     from dps_train.evaluate import Measures
     from dps_train.people import People
     from dps_train.subject import Subject
@@ -58,7 +60,8 @@ def evaluate(
     rankings: Annotated[
         str | None,
         typer.Option(
-            help="Measure in this many random rankings of the six, or in `all` 720. Default: the "
+            help="Measure in this many random rankings of the distortions, or in `all`: 720 of the "
+            "six, 5040 with one of your own. Default: the "
             f"metric's own context; {UNIVERSAL_RANKINGS} for `embedded` and a universal file, "
             "which have none. Only the additive head of a run, `embedded` and a universal file "
             "can be put in other contexts."
@@ -90,6 +93,7 @@ def evaluate(
             "reference,p0,p1,judge."
         ),
     ] = None,
+    distortions: OwnOption = None,
     view: Annotated[
         View | None,
         typer.Option(
@@ -112,28 +116,39 @@ def evaluate(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    asked_rankings = None if rankings is None else parse_rankings(rankings)
     if json_file is not None:
         check_output(json_file, force=force)
     import torch
 
+    from dps_train.own.find import all_distortions, find_own
+    from dps_train.own.showing import with_scenes
     from dps_train.subject import load_subject
 
-    measured = load_subject(subject, view=view, device=device)
+    own = find_own(distortions or ())
+    names = tuple(distortion.name for distortion in all_distortions(own))
+    asked_rankings = None if rankings is None else parse_rankings(rankings, len(names))
+    measured = load_subject(subject, view=view, device=device, names=names)
     generator = torch.Generator().manual_seed(seed)
     if measured.own is None and rankings is None:
         asked_rankings = int(UNIVERSAL_RANKINGS)
-    contexts = _contexts(measured, asked_rankings, generator)
+    contexts = _contexts(measured, asked_rankings, generator, names)
     asked_heads = _heads(heads, measured, train_data)
     if measured.own is None and (bapps is not None or triplets is not None):
         raise UsageError(
             f"--bapps and --triplets measure in one context, and {measured.name} has none of its "
             "own: name a run or a plain context file (dps-export --ranking color,blur makes one)"
         )
-    images = _held_out(data, measured.size, seed, generator)
+    images, shown = with_scenes(_held_out(data, measured.size, seed, generator), own)
     people = _people(measured, bapps, triplets, device)
     measures = _measure(
-        measured, asked_heads, images, contexts, train_data=train_data, seed=seed, device=device
+        measured,
+        asked_heads,
+        images,
+        contexts,
+        shown,
+        train_data=train_data,
+        seed=seed,
+        device=device,
     )
     if json_file is not None:
         report = _report(measures, measured.head, asked_heads, people, seed)
@@ -142,7 +157,9 @@ def evaluate(
     _print({head: measures[head] for head in asked_heads}, measured, people)
 
 
-def _contexts(subject: Subject, count: int | None, generator: torch.Generator) -> list[Context]:
+def _contexts(
+    subject: Subject, count: int | None, generator: torch.Generator, names: tuple[str, ...]
+) -> list[Context]:
     """Return the contexts to measure in: so many rankings, or for None the metric's own."""
     from dps_train.contexts import random_rankings
 
@@ -157,7 +174,7 @@ def _contexts(subject: Subject, count: int | None, generator: torch.Generator) -
             f"--rankings: {subject.name} can be measured in its own context only, as "
             f"{subject.tied}: leave --rankings out"
         )
-    return random_rankings(count, generator)
+    return random_rankings(count, generator, names)
 
 
 def _heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
@@ -221,6 +238,7 @@ def _measure(
     heads: tuple[str, ...],
     images: Tensor,
     contexts: list[Context],
+    distortions: tuple[Distortion, ...],
     *,
     train_data: str | None,
     seed: int,
@@ -235,7 +253,7 @@ def _measure(
     from dps_train.settings import LIN
 
     if not isinstance(subject.metric, Metric):
-        return {subject.head: measure_file(subject.metric, images, contexts, seed)}
+        return {subject.head: measure_file(subject.metric, images, contexts, seed, distortions)}
     training = None
     if LIN in heads and subject.head != LIN and train_data is not None:
         training = load_training(train_data, generator_for("training images", seed))
@@ -248,6 +266,7 @@ def _measure(
         training=training,
         seed=seed,
         device=pick_device(device.value),
+        distortions=distortions,
     )
 
 

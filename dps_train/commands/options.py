@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Annotated
 
 import typer
@@ -55,19 +56,41 @@ ObjectiveOption = Annotated[
 StepsOption = Annotated[int, typer.Option(min=1, help="Steps of tune and scratch.")]
 
 
-def parse_rankings(text: str) -> int | None:
+OwnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE|FILE.py|PAIRS.csv|NAME",
+        help="Distortions of your own, besides the six: a Python module or file that makes some "
+        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
+        "installed one. May be given several times.",
+    ),
+]
+
+
+MOST_RANKINGS = 5040
+"""As many as there are of seven distortions."""
+
+
+def parse_rankings(text: str, distortions: int = 6) -> int | None:
     """Return how many rankings to measure in; None for the run's own context.
 
+    Args:
+        text: `own`, `all` or a number.
+        distortions: how many there are to be ranked.
+
     Raises:
-        UsageError: neither `own`, `all` nor a number from 1 to 720.
+        UsageError: none of these, or more than there are or than can be measured.
     """
+    there_are = math.factorial(distortions)
+    most = min(there_are, MOST_RANKINGS)
     if text == "own":
         return None
-    if text == "all":
-        return 720
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 720:
+    if text == "all" and there_are <= MOST_RANKINGS:
+        return there_are
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= most:
         return int(text)
-    raise UsageError(f"--rankings is {text!r}: expected a number from 1 to 720, or all")
+    or_all = ", or all" if there_are <= MOST_RANKINGS else f"; all {there_are} are too many"
+    raise UsageError(f"--rankings is {text!r}: expected a number from 1 to {most}{or_all}")
 
 
 def check_comparison(text: str | None) -> None:

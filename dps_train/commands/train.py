@@ -31,6 +31,7 @@ from dps_train.commands.options import (
     Logger,
     Objective,
     ObjectiveOption,
+    OwnOption,
     SeedOption,
     SizeOption,
     StepsOption,
@@ -40,6 +41,7 @@ from dps_train.commands.options import (
 
 if TYPE_CHECKING:
     from dps_train.contexts import Context
+    from dps_train.own.find import Own
     from dps_train.settings import Settings
     from dps_train.training import Trained
 
@@ -73,6 +75,8 @@ class Normalize(str, enum.Enum):
 
 
 PAIRS = {Start.embedded: 20_000, Start.scratch: 60_000}
+PAIRS_WITH_OWN = 30_000
+"""Of the distance bank, and again with distortions of the user's own."""
 
 
 def train(
@@ -81,7 +85,7 @@ def train(
         str | None,
         typer.Option(
             help="Distortions from the least to the most disruptive, by number or name: "
-            "3,1,5,0,2,4 or color,translate,zoom,rotate,darken,blur. Two to six of them; "
+            "3,1,5,0,2,4 or color,translate,zoom,rotate,darken,blur. Two of them or more; "
             "= ties two: color=translate,blur."
         ),
     ] = None,
@@ -106,6 +110,7 @@ def train(
             help="Instead of a ranking, the training part of BAPPS: the folder that holds 2afc."
         ),
     ] = None,
+    distortions: OwnOption = None,
     variant: Annotated[
         Variant,
         typer.Option(
@@ -170,8 +175,9 @@ def train(
         int | None,
         typer.Option(
             min=100,
-            help="Training pairs in the distance bank of the additive variant.  [default: 60000 "
-            "from scratch, else 20000]",
+            help="Training pairs in the distance bank of the additive variant; with --distortions, "
+            "so many again show these.  [default: 60000 from scratch, 30000 with --distortions, "
+            "else 20000]",
         ),
     ] = None,
     epochs: Annotated[
@@ -236,10 +242,12 @@ def train(
             )
         return
     from dps_train.backbones import resolve_layers
+    from dps_train.own.find import find_own
     from dps_train.runs import DEFAULT_FOLDER, free_name, save_run
-    from dps_train.settings import END_TO_END, Settings
+    from dps_train.settings import END_TO_END, LIN, Settings
 
-    wanted = _context(ranking, importance, triplets, bapps)
+    own = find_own(distortions or (), f"{ranking or ''} {importance or ''}")
+    wanted = _context(ranking, importance, triplets, bapps, own)
     say(NAME, _echo(wanted, triplets, bapps))
     working_size = parse_size(size)
     parts = (backbone, layers, weights, working_size, comparison, channel_norm, normalize.value)
@@ -254,6 +262,12 @@ def train(
     for option, value in (("--resume", resume), ("--logger", logger)):
         if value and not learns_network:
             raise UsageError(f"{option} is for --variant tune and scratch, not {variant.value}")
+    if own and (learns_network or (any(one.recorded for one in own) and variant.value == LIN)):
+        raise UsageError(
+            f"--distortions: --variant {variant.value} cannot learn "
+            f"{', '.join(one.about.name for one in own)}: take --variant additive, or for "
+            "distortions that are functions lin"
+        )
     if resume and out is None:
         raise UsageError("--resume goes on with a run: name its folder with --out")
     name = _name(wanted, variant, triplets or bapps) if out is None else out.name
@@ -267,6 +281,7 @@ def train(
     settings = Settings(
         context=wanted,
         triplets=triplets or bapps,
+        own=own,
         variant=variant.value,
         data=data,
         test_data=test_data,
@@ -279,7 +294,7 @@ def train(
         normalize=normalize.value,
         size=working_size,
         objective=objective.value,
-        pairs=PAIRS[chosen] if pairs is None else pairs,
+        pairs=(PAIRS_WITH_OWN if own else PAIRS[chosen]) if pairs is None else pairs,
         epochs=epochs,
         steps=steps,
         seed=seed,
@@ -335,12 +350,17 @@ def _print(trained: Trained, *, as_json: bool) -> None:
 
 
 def _context(
-    ranking: str | None, importance: str | None, triplets: Path | None, bapps: Path | None
+    ranking: str | None,
+    importance: str | None,
+    triplets: Path | None,
+    bapps: Path | None,
+    own: tuple[Own, ...],
 ) -> Context | None:
     """Return the context that is given; None where judgements are it."""
     from dps_train.contexts import importance_context, ranking_context
-    from dps_train.distortions import NAMES
+    from dps_train.own.find import all_distortions
 
+    names = tuple(distortion.name for distortion in all_distortions(own))
     given = [value is not None for value in (ranking, importance, triplets, bapps)]
     if sum(given) > 1:
         raise UsageError(
@@ -348,9 +368,9 @@ def _context(
             "ways: give one"
         )
     if ranking is not None:
-        return ranking_context(parse_ranking(ranking, NAMES))
+        return ranking_context(parse_ranking(ranking, names), names)
     if importance is not None:
-        return importance_context(parse_importances(importance, NAMES))
+        return importance_context(parse_importances(importance, names))
     if not any(given):
         raise UsageError(
             "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first) or "

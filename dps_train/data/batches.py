@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -49,17 +50,48 @@ def random_crops(
 
 
 def _random_crop(image: Image, size: int, generator: torch.Generator) -> Tensor:
+    return cut(image, draw_window(image, generator), size)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image: top and left, height and width in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+
+
+def draw_window(image: Image, generator: torch.Generator, *, side: int | None = None) -> Window:
+    """Draw a window of any position, size and slightly varying shape, half of them mirrored.
+
+    Args:
+        image: uint8 RGB [H, W, 3], or another of the same height and width.
+        generator: draws.
+        side: of a square window in pixels, at most, instead of any size.
+    """
     height, width = image.shape[:2]
     draw = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
-    side = min(height, width) * (SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0])
-    # Up to the whole of a wide image: squeezing is what `whole` does to it as well.
-    crop_height = max(1, min(height, round(side)))
-    crop_width = max(1, min(width, round(side * (0.8 + 0.7 * draw[1]))))
+    if side is None:
+        length = min(height, width) * (SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0])
+        # Up to the whole of a wide image: squeezing is what `whole` does to it as well.
+        crop_height = max(1, min(height, round(length)))
+        crop_width = max(1, min(width, round(length * (0.8 + 0.7 * draw[1]))))
+    else:
+        crop_height, crop_width = min(side, height), min(side, width)
     top = int(draw[2] * (height - crop_height + 1))
     left = int(draw[3] * (width - crop_width + 1))
-    crop = to_tensor(image[top : top + crop_height, left : left + crop_width])
-    resized = _resized(crop, size)
-    return resized.flip(-1) if draw[4] < 0.5 else resized
+    return Window(top, left, crop_height, crop_width, draw[4] < 0.5)
+
+
+def cut(image: Image, window: Window, size: int) -> Tensor:
+    """Cut a window out and resize it: [1, 3, size, size] in [0, 1], rounded to 256 levels."""
+    rows = slice(window.top, window.top + window.height)
+    columns = slice(window.left, window.left + window.width)
+    resized = _resized(to_tensor(image[rows, columns]), size)
+    return resized.flip(-1) if window.mirrored else resized
 
 
 def _resized(image: Tensor, size: int) -> Tensor:

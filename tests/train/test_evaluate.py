@@ -66,9 +66,11 @@ def small_integers(*shape: int, seed: int, low: int = 0, high: int = 5) -> torch
 def bank() -> EvaluationBank:
     drawn = small_integers(KINDS, DRAWS, IMAGES, len(AMOUNTS), seed=1)
     return EvaluationBank(
+        names=NAMES,
         drawn=drawn,
         drawn_amounts=small_integers(KINDS, DRAWS, IMAGES, seed=2, low=1),
         graded=small_integers(KINDS, GRADES, IMAGES, len(AMOUNTS), seed=3),
+        strengths=torch.arange(GRADES).float()[:, None].expand(KINDS, GRADES, IMAGES),
         composed=small_integers(KINDS, KINDS, IMAGES, len(AMOUNTS), seed=4),
         noise=small_integers(IMAGES, len(AMOUNTS), seed=5) / 64,
         unseen={

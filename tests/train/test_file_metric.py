@@ -13,7 +13,7 @@ from dps_infer.context import Context as LoadedContext
 from dps_infer.contract import Measurement
 from dps_infer.devices import Device
 from dps_infer.embedded import UNIVERSAL
-from dps_infer.errors import ContextError
+from dps_infer.errors import ContextError, UsageError
 from dps_infer.views import View
 from dps_train import pixel_distance
 from dps_train.bank import FeatureDistances
@@ -87,10 +87,17 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
     np.testing.assert_allclose(file.distance(first, second), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_distortions_that_are_not_ours_are_refused(monkeypatch):
-    monkeypatch.setattr("dps_train.file_metric.NAMES", NAMES[::-1])
-    with pytest.raises(ContextError, match="is of the distortions rotate, translate"):
-        universal()
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (NAMES[::-1], "is of the distortions rotate, translate.* in the same order"),
+        ((*NAMES, "jpeg"), "and not of .*zoom, jpeg: name the same --distortions"),
+        (NAMES[:-1], "knows zoom, which cannot be applied here"),
+    ],
+)
+def test_other_distortions_than_the_files_are_refused(names, said):
+    with pytest.raises(UsageError, match=said):
+        load_file_metric(UNIVERSAL, view=None, device=Device.cpu, names=names)
 
 
 class Scalars:

@@ -1,0 +1,26 @@
+"""JPEG compression as a distortion of one's own; docs/own-distortions.md explains it.
+
+dps-train --distortions examples/jpeg_distortion.py --ranking jpeg,color,translate,blur
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dps_train.own import distortion
+
+
+@distortion(
+    unit="coarseness, 1 at quality 50, 10 at quality 5",
+    range=(1, 10),
+    threshold=0.2,
+    reference=2,
+)
+def jpeg(pixels: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
+    """Compress: JPEG's steps are `strength` times as coarse as those of quality 50."""
+    # Quality is no strength: what it does to the steps changes its law at 50.
+    quality = 50 / strength if strength > 1 else 100 - 50 * strength
+    option = [cv2.IMWRITE_JPEG_QUALITY, max(1, round(quality))]
+    # OpenCV takes blue first, and distortions are given red first.
+    _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], option)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)
