@@ -6,10 +6,14 @@ Both read the same PNG files of 256 x 256 pixels and use the same SqueezeNet tru
 that computes. They take turns, so that what else the machine does hits both alike, and what
 counts is CPU time: pairs a second on one core. The head of our metric is trained for a moment
 only, which takes the same time as a good one. Needs `pip install lpips`.
+
+Then what one reference against 64 candidates costs, as a share of what 64 pairs cost, again from
+files and in turns: the reference is decoded once, and its features are computed once a run.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -33,6 +37,11 @@ DISTINCT = 500
 RANKING = "color,translate,zoom,rotate,darken,blur"
 TURN = 48
 """Pairs that one side scores before the other one does."""
+CANDIDATES = 64
+"""Of one reference."""
+SHARING_TURNS = 5
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""The C library's names for settings of its memory."""
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")
 VIEWS = ("both", "tiles", "whole")
 
@@ -53,6 +62,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure speed beside `lpips`, and memory at two numbers of pairs."""
+    keep_memory()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         write_pairs(base, min(pairs, DISTINCT))
@@ -61,6 +71,7 @@ def main(
         report = {
             "pairs": pairs,
             "speed": speed(list(islice(pairs_of(base), pairs)), context, trunk),
+            "sharing": sharing(list(islice(pairs_of(base), CANDIDATES)), context),
             "memory": {
                 name: {int(count): peak(base, int(count), file) for count in memory.split(",")}
                 for name, file in (("squeezenet", str(context)), ("embedded", ""))
@@ -73,6 +84,10 @@ def main(
     for row in report["speed"]:
         figures = (f"{row[name]:.2f}" for name in ("rate", "ratio"))
         table.add_row(row["metric"], row["view"], *figures)
+    Console().print(table)
+    table = Table("metric", "view", "share", title=f"1 reference, {CANDIDATES} candidates")
+    for row in report["sharing"]:
+        table.add_row(row["metric"], row["view"], f"{row['share']:.3f}")
     Console().print(table)
     for name, peaks in report["memory"].items():
         few, many = (f"{mebibytes:.0f} MiB at {count}" for count, mebibytes in peaks.items())
@@ -90,11 +105,20 @@ def score(folder: Path, count: int, context: str) -> None:
     print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees.
+
+    Left to itself, the C library gives PyTorch's large blocks back and takes them anew, at times:
+    that alone makes `lpips` half as slow again or not, by chance. onnxruntime keeps its own.
+    """
+    library = ctypes.CDLL(None)
+    library.mallopt(MMAP_THRESHOLD, 1 << 25)
+    library.mallopt(TRIM_THRESHOLD, 1 << 30)
+
+
 def speed(paths: Paths, context: Path, trunk: Path) -> list[dict[str, Any]]:
     """Time every side in turns; the first turn of each, which allocates, does not count."""
-    sides: dict[tuple[str, str], Side] = {("lpips", "-"): lpips_squeeze(trunk)}
-    for name, file in (("squeezenet", str(context)), ("embedded", "")):
-        sides |= {(name, view): ours(file, view) for view in VIEWS}
+    sides = {("lpips", "-"): lpips_squeeze(trunk), **our_sides(context)}
     seconds = dict.fromkeys(sides, 0.0)
     for side in sides.values():
         side(paths[:TURN])
@@ -108,6 +132,30 @@ def speed(paths: Paths, context: Path, trunk: Path) -> list[dict[str, Any]]:
         {"metric": name, "view": view, "rate": len(paths) / spent, "ratio": peer / spent}
         for (name, view), spent in seconds.items()
     ]
+
+
+def sharing(paths: Paths, context: Path) -> list[dict[str, Any]]:
+    """Time one reference against all candidates beside the pairs, in turns."""
+    reference, _ = paths[0]
+    tasks = {"pairs": paths, "shared": [(reference, candidate) for _, candidate in paths]}
+    rows = []
+    for (name, view), side in our_sides(context).items():
+        seconds = dict.fromkeys(tasks, 0.0)
+        for turn in range(SHARING_TURNS + 1):
+            for task, some in tasks.items():
+                begun = time.process_time()
+                side(some)
+                # The first turn allocates, and does not count.
+                seconds[task] += (time.process_time() - begun) * bool(turn)
+        share = seconds["shared"] / seconds["pairs"]
+        rows.append({"metric": name, "view": view, "share": share})
+    return rows
+
+
+def our_sides(context: Path) -> dict[tuple[str, str], Side]:
+    """Return our metrics in each view, by their names and the view's."""
+    files = {"squeezenet": str(context), "embedded": ""}
+    return {(name, view): ours(file, view) for name, file in files.items() for view in VIEWS}
 
 
 def ours(context: str, view: str | None) -> Side:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dps_infer import cuda
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.pruning import prune
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+CUDA = cuda.PROVIDER
 
 _FATAL = 4
 """onnxruntime's log severity: everything below raises as well, with the same words."""
@@ -57,6 +58,7 @@ class Engine:
         provider: the execution provider in use, by onnxruntime's name.
         threads: CPU threads that one operator may use.
         remark: why the CPU is used though CUDA was within reach, or None.
+        feeding: how images get to CUDA; None on the CPU, where they are already.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Engine:
         self.provider = provider
         self.threads = threads
         self.remark = remark
+        self.feeding = cuda.ON_CUDA if provider == CUDA else None
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
@@ -128,7 +131,10 @@ class Engine:
         options = self._options if shapes == self._last else self._freeing
         self._last = shapes
         try:
-            values = session.run(list(fetches), dict(feeds), options)
+            if self.feeding is None:
+                values = session.run(list(fetches), dict(feeds), options)
+            else:
+                values = cuda.run(session, fetches, feeds, options, self.feeding)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
             given = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
@@ -168,23 +174,23 @@ def open_engine(
     if device is Device.cuda and CUDA not in offered:
         raise DeviceError(
             "CUDA was asked for, but this onnxruntime offers only "
-            f"{', '.join(offered)}: {_CUDA_HELP}"
+            f"{', '.join(offered)}: {cuda.HELP}"
         )
 
-    def opened(part: bytes, *, cuda: bool) -> Any:
-        return _open(onnxruntime, part, count, cuda=cuda)
+    def opened(part: bytes, *, on_cuda: bool) -> Any:
+        return _open(onnxruntime, part, count, on_cuda=on_cuda)
 
     def engine(provider: str, remark: str | None, session: Any = None) -> Engine:
         def opener(outputs: Sequence[str] | None) -> Any:
             part = model if outputs is None else prune(model, outputs)
-            return opened(part, cuda=provider == CUDA)
+            return opened(part, on_cuda=provider == CUDA)
 
         return Engine(provider, count, remark, opener, session)
 
     if device is Device.cpu or CUDA not in offered:
         return engine(CPU, None)
     try:
-        session = opened(model, cuda=True)
+        session = opened(model, on_cuda=True)
         failure = "onnxruntime did not take it" if _provider(session) != CUDA else None
     # A model that does not load at all gets a second chance, and its own error, on the CPU.
     except ContextError as error:
@@ -192,9 +198,9 @@ def open_engine(
     if failure is None:
         return engine(CUDA, None, session)
     if device is Device.cuda:
-        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {_CUDA_HELP}")
+        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {cuda.HELP}")
     if session is None:
-        session = opened(model, cuda=False)
+        session = opened(model, on_cuda=False)
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
 
 
@@ -218,7 +224,7 @@ def probe_providers(model: bytes) -> dict[str, str | None]:
     for name in onnxruntime.get_available_providers():
         try:
             if name in (CPU, CUDA):
-                session = _open(onnxruntime, model, 1, cuda=name == CUDA)
+                session = _open(onnxruntime, model, 1, on_cuda=name == CUDA)
             else:
                 session = onnxruntime.InferenceSession(
                     model, providers=[name, CPU], enable_fallback=0
@@ -282,13 +288,7 @@ def cgroup_cores(
     return min(quotas, default=None)
 
 
-_CUDA_HELP = (
-    'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
-    "check the driver with nvidia-smi, or pass --device cpu"
-)
-
-
-def _open(onnxruntime: Any, model: bytes, threads: int, *, cuda: bool) -> Any:
+def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL
     options.intra_op_num_threads = threads
@@ -301,14 +301,8 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, cuda: bool) -> Any:
     providers: list[Any] = [CPU]
     # onnxruntime prints some of what goes wrong on stdout, where only results belong.
     with contextlib.redirect_stdout(io.StringIO()):
-        if cuda:
-            if hasattr(onnxruntime, "preload_dlls"):
-                with contextlib.suppress(Exception):
-                    onnxruntime.preload_dlls()
-            # The exhaustive search would run again for every new shape; TF32 rounds the
-            # inputs of convolutions to 10 bits, and the same pair would differ from the CPU's.
-            search = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-            providers.insert(0, (CUDA, search))
+        if on_cuda:
+            providers.insert(0, cuda.provider(onnxruntime))
         try:
             return onnxruntime.InferenceSession(
                 model, sess_options=options, providers=providers, enable_fallback=0

@@ -28,7 +28,12 @@ exported graph would divide 0 by 0.
 
 def unit_normalize(features: Tensor) -> Tensor:
     """Scale the channel vector at each position of [N, C, H, W] to unit length, or leave it 0."""
-    return features / features.square().sum(dim=1, keepdim=True).clamp(min=SMALLEST_SQUARE).sqrt()
+    # Flat, or onnxruntime multiplies in the order that its convolutions keep numbers in, and then
+    # brings both the features and their squares into the usual one.
+    flat = features.flatten(2)
+    squares = flat.square().sum(dim=1, keepdim=True)
+    unit = flat * squares.clamp(min=SMALLEST_SQUARE).rsqrt()
+    return unit.unflatten(2, features.shape[2:])
 
 
 def spatial(first: Tensor, second: Tensor) -> Tensor:
@@ -38,7 +43,7 @@ def spatial(first: Tensor, second: Tensor) -> Tensor:
 
 def mean(first: Tensor, second: Tensor) -> Tensor:
     """Squared difference of the means over positions: [N, C]."""
-    return (first.mean(dim=(2, 3)) - second.mean(dim=(2, 3))).square()
+    return (first - second).mean(dim=(2, 3)).square()
 
 
 def sort(first: Tensor, second: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from dps_train.training import (
     Agreement,
     Trained,
     calibration,
+    draws,
     evaluation_bank,
     evaluation_images,
     head_importances,
@@ -121,6 +122,7 @@ def train_on_judgements(
         evaluate(metric.head, evaluation, [_context(metric.head)]),
         None,
         agreement,
+        draws(metric.head, evaluation),
     )
 
 

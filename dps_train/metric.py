@@ -150,7 +150,8 @@ class Metric(nn.Module):
         maps = self.maps(resize(both, self.preprocess.size))
         index = self.reference_index(reference, distorted)
         references = reference.shape[0]
-        return [layer[:references][index] for layer in maps], [layer[references:] for layer in maps]
+        first = [layer.index_select(0, index) for layer in maps]
+        return first, [layer[references:] for layer in maps]
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return feature maps of float RGB [N, 3, H, W] in [0, 1] at the working size."""

@@ -63,30 +63,36 @@ class PairEncoder(nn.Module):
         self.motion = _Motion()
 
     def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return the maps as `forward` expects them: as they are."""
-        return list(maps)
+        """Return what `forward` takes: the maps as they are, and the image's keys after them.
+
+        So an image's keys are computed once, whatever number of others it is compared with.
+        """
+        return [*maps, self.motion.keys(maps)]
 
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         """Return z [N, 1 + CODE]: the sum of all mean squared differences, then the code.
 
         Args:
-            first: the embedded network's four maps of images of `IMAGE_SIZE`.
+            first: from `normalized`, of the embedded network's four maps of images of
+                `IMAGE_SIZE`.
             second: likewise.
         """
-        differences = [a - b for a, b in zip(first, second, strict=True)]
+        *maps, keys = first
+        *other_maps, other_keys = second
+        differences = [a - b for a, b in zip(maps, other_maps, strict=True)]
         squares = [layer.square().mean(dim=(2, 3)).float() for layer in differences]
-        means = [0.5 * (a + b) for a, b in zip(first[1:], second[1:], strict=True)]
+        means = [0.5 * (a + b) for a, b in zip(maps[1:], other_maps[1:], strict=True)]
         total = torch.stack([layer.mean(dim=1) for layer in squares], dim=1).sum(dim=1)
         code = [
             self.statistics(squares, differences, means),
             self.fusion(differences[1:], means),
-            self.motion(first, second),
+            self.motion(keys, other_keys),
         ]
         return torch.cat([total[:, None], *(part.float() for part in code)], dim=1)
 
     def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
         """Return how much the maps differ in each cell of a grid: [N, cells, cells]."""
-        return difference_map(first, second, cells)
+        return difference_map(first[: len(WIDTHS)], second[: len(WIDTHS)], cells)
 
 
 class _Statistics(nn.Module):
@@ -159,25 +165,25 @@ class _Motion(nn.Module):
         self.register_buffer("positions", _grid(KEY_CELLS), persistent=False)
         self.register_buffer("places", _grid(QUERY_CELLS), persistent=False)
 
-    def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-        one, two = self._keys(first), self._keys(second)
+    def forward(self, one: Tensor, two: Tensor) -> Tensor:
         there, back = self._moved(one, two), self._moved(two, one)
         return torch.cat([there + back, (there - back).abs()], dim=1)
 
-    def _keys(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return unit vectors to match by: [N, KEY, KEY_CELLS, KEY_CELLS]."""
+    def keys(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return unit vectors to match by: [N, KEY, KEY_CELLS²]."""
         context = F.interpolate(self.middle(maps[2]).float(), scale_factor=2.0, mode="nearest")
-        keys = self.fine(maps[1]).float() + context
+        keys = (self.fine(maps[1]).float() + context).flatten(2)
         return keys / (keys.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
 
     def _moved(self, source: Tensor, target: Tensor) -> Tensor:
         """Say where each place of the source lies in the target: [N, MOTION]."""
-        queries = F.avg_pool2d(source, KEY_CELLS // QUERY_CELLS).flatten(2)
-        keys = target.flatten(2)
-        sharp = (self.sharpness.exp() * queries).transpose(1, 2)
-        match = F.softmax(torch.bmm(sharp, keys), dim=-1)
+        cells = source.unflatten(2, (KEY_CELLS, KEY_CELLS))
+        queries = F.avg_pool2d(cells, KEY_CELLS // QUERY_CELLS).flatten(2)
+        sharpness = self.sharpness.exp()
+        scores = torch.bmm((sharpness * queries).transpose(1, 2), target)
+        match = F.softmax(scores, dim=-1)
         found = torch.matmul(match, self.positions).float()
-        likeness = (torch.bmm(match, keys.transpose(1, 2)).transpose(1, 2) * queries).sum(dim=1)
+        likeness = (match * scores).sum(dim=-1) / sharpness
         evidence = torch.stack([match.square().sum(dim=-1), likeness], dim=-1).float()
         trust = torch.sigmoid(self.trust(evidence).float())
         field = torch.cat([found - self.places, evidence], dim=-1)

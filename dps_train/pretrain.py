@@ -93,6 +93,7 @@ class Pretraining(nn.Module):
         images = _normalize(torch.cat([reference, changed.transpose(0, 1).flatten(0, 1)]))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             maps = self.backbone(images.to(memory_format=torch.channels_last)).values()
+            maps = self.comparison.normalized(list(maps))
             first = [torch.cat([layer[:crops]] * members) for layer in maps]
             second = [layer[crops:] for layer in maps]
             return self.comparison(first, second).unflatten(0, (members, crops)).transpose(0, 1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dps_infer.errors import DpsError
 from dps_infer.files import atomic_folder, sha256_file
-from dps_infer.manifest import Calibration, MetricInfo
+from dps_infer.manifest import Calibration, Draws, MetricInfo
 from dps_train import pair_encoder
 from dps_train.backbones import Backbone
 from dps_train.comparisons import Comparison
@@ -31,7 +31,7 @@ from dps_train.metric import Metric, Preprocess
 from dps_train.training import Trained
 from dps_train.weights import load_strictly, read_weights
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 MANIFEST = "manifest.json"
 METRIC = "metric.safetensors"
@@ -50,6 +50,9 @@ class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: int
     metric: MetricInfo
     calibration: Calibration
+    draws: Draws | None
+    """From which calibration and scores of other contexts follow, where the head reports amounts
+    and there are images that show all distortions."""
     hidden: int | None
     """Width of the hidden layers of a `ChannelHead`; None for other heads."""
     settings: dict[str, int | float | str]
@@ -90,6 +93,7 @@ def save_run(
             format=FORMAT_VERSION,
             metric=trained.info,
             calibration=trained.calibration,
+            draws=trained.draws,
             hidden=_hidden(head),
             settings=dict(settings),
             files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.calibration import LEVELS
-from dps_infer.manifest import Calibration, MetricInfo, Scores
+from dps_infer.manifest import Calibration, Draws, MetricInfo, Scores
 from dps_train.bank import FeatureDistances
 from dps_train.contexts import Context
 from dps_train.data.batches import TRAINING_SIZE, whole
@@ -28,6 +28,7 @@ from dps_train.evaluate import (
 from dps_train.heads import AdditiveHead, ChannelHead, Head
 from dps_train.metric import Metric
 from dps_train.own.showing import split_own, with_scenes
+from dps_train.reported import reported_draws
 from dps_train.seeds import generator_for
 from dps_train.settings import BASELINE, Settings
 from dps_train.starting import starting_metric
@@ -71,6 +72,8 @@ class Trained:
         before: the same of the metric that it started from, in the same context; None where
             that knew nothing, or is the result.
         agreement: with people, where their judgements are the context.
+        draws: what its amounts of known draws are, for a universal context file; None where its
+            head reports none, or no image shows all distortions.
     """
 
     metric: Metric
@@ -79,6 +82,7 @@ class Trained:
     measures: Measures
     before: Measures | None
     agreement: Agreement | None = None
+    draws: Draws | None = None
 
 
 def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _: None) -> Trained:
@@ -121,7 +125,14 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
         scores=_scores(measures),
         distortions=distortions,
     )
-    return Trained(metric.cpu().eval(), info, calibration(metric, evaluation), measures, before)
+    return Trained(
+        metric.cpu().eval(),
+        info,
+        calibration(metric, evaluation),
+        measures,
+        before,
+        draws=draws(metric.head, evaluation),
+    )
 
 
 def evaluation_images(metric: Metric, held_out: Images) -> Tensor:
@@ -151,6 +162,11 @@ def calibration(metric: Metric, bank: EvaluationBank) -> Calibration:
         distances=calibration_quantiles(metric.head, bank, LEVELS),
         images=bank.noise.shape[0],
     )
+
+
+def draws(head: Head, bank: EvaluationBank) -> Draws | None:
+    """Return what a universal context file needs to know, of a head that reports amounts."""
+    return reported_draws(head, bank) if isinstance(head, AdditiveHead) else None
 
 
 def head_importances(head: Head) -> dict[str, float]:

@@ -123,11 +123,15 @@ def tiles_across(images: Tensor, side: int) -> Tensor:
 
 
 def cut_tiles(images: Tensor, side: int) -> Tensor:
-    """Cut images [N, H, W, 3] into tiles [N, rows, columns, side, side, 3]; see `LAYOUT`."""
-    rows = images[:, _cover(images[0, :, 0, 0], side)]
-    rows = rows.unflatten(1, (-1, side))
-    cells = rows[:, :, :, _cover(images[0, 0, :, 0], side)]
-    return cells.unflatten(3, (-1, side)).transpose(2, 3)
+    """Cut images [N, H, W, 3] into tiles [N, rows, columns, 3, side, side]; see `LAYOUT`."""
+    across = _cover(images[0, 0, :, 0], side)
+    down = _cover(images[0, :, 0, 0], side)
+    # Taking one number at a time is slow in onnxruntime, and so is any exchange of dimensions
+    # but that of two neighbours. So columns are taken while they lie in one piece, then rows.
+    columns = images.permute(0, 2, 3, 1).index_select(1, across).unflatten(1, (-1, side))
+    planes = columns.flatten(3, 4).transpose(2, 3).unflatten(2, (3, -1))
+    rows = planes.index_select(3, down).unflatten(3, (-1, side))
+    return rows.permute(0, 3, 1, 2, 4, 5)
 
 
 def _cover(line: Tensor, side: int) -> Tensor:
@@ -189,19 +193,16 @@ class ViewedMetric(nn.Module):
 
     def tiled(self, reference: Tensor, distorted: Tensor) -> Tiled:
         """Compare tile by tile; see `forward` for the arguments."""
-        cut = cut_tiles(distorted, self.side)
-        count, rows, columns = cut.shape[:3]
-        reference_tiles = cut_tiles(reference, self.side)
-        both = torch.cat([reference_tiles.flatten(0, 2), cut.flatten(0, 2)])
-        maps = self.metric.maps(both.permute(0, 3, 1, 2).float() / 255)
+        cut = cut_tiles(torch.cat([reference, distorted]), self.side)
+        _, rows, columns = cut.shape[:3]
+        references, count = reference.shape[0], distorted.shape[0]
+        maps = self.metric.maps(cut.flatten(0, 2).float() / 255)
+        index = self.metric.reference_index(reference, distorted)
         first, second = [], []
         for layer in maps:
-            of_reference, of_distorted = layer.unflatten(0, (-1, rows * columns)).split(
-                [reference.shape[0], count]
-            )
-            index = self.metric.reference_index(reference, distorted)
-            first.append(of_reference[index].flatten(0, 1))
-            second.append(of_distorted.flatten(0, 1))
+            by_image = layer.unflatten(0, (-1, rows * columns))
+            first.append(by_image.index_select(0, index).flatten(0, 1))
+            second.append(by_image[references:].flatten(0, 1))
         amounts = self.metric.head.amounts(self.metric.comparison(first, second))
         local = shares(spread(self.metric.comparison.difference_map(first, second, TILE_CELLS)))
         local = local.unflatten(0, (count, rows, columns)).transpose(2, 3)

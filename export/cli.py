@@ -55,6 +55,14 @@ def export(
             "freeze.",
         ),
     ] = None,
+    universal: Annotated[
+        bool,
+        typer.Option(
+            "--universal",
+            help="Leave the run's context out: the file is told what matters whenever it is used, "
+            "by --ranking, --importance or --context-name. For runs of the additive variant.",
+        ),
+    ] = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The context file to write.")
     ] = Path("ctx.onnx"),
@@ -83,8 +91,13 @@ def export(
                 "--from needs to be told what matters: --ranking color,translate,blur (the least "
                 "disruptive first), --importance color=0.1,blur=5 or --context-name NAME"
             )
-        _export_run(folder, output, force=force)
+        _export_run(folder, output, universal=universal, force=force)
         return
+    if universal:
+        raise UsageError(
+            "--universal exports a run without a context: leave --ranking, --importance and "
+            "--context-name out"
+        )
     if folder is not None:
         raise UsageError(
             f"the run {folder} has a context of its own: leave it out, or leave out --ranking, "
@@ -110,7 +123,7 @@ def main() -> NoReturn:
     run(app, NAME)
 
 
-def _export_run(folder: Path | None, output: Path, *, force: bool) -> None:
+def _export_run(folder: Path | None, output: Path, *, universal: bool, force: bool) -> None:
     from dps_infer.files import check_output
 
     check_output(output, force=force)
@@ -119,7 +132,7 @@ def _export_run(folder: Path | None, output: Path, *, force: bool) -> None:
 
     chosen = folder if folder is not None else newest_run()
     say(NAME, f"freezing {chosen}")
-    manifest = export_run(chosen, output, force=force)
+    manifest = export_run(chosen, output, universal=universal, force=force)
     say(
         NAME,
         f"{output} written: {_megabytes(output)}, within {manifest.parity.max_abs_error:.1g} of "

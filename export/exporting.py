@@ -9,10 +9,12 @@ import msgspec
 from dps_export.embed import embed_importances, embed_manifest
 from dps_export.freeze import freeze
 from dps_export.verify import verify
+from dps_infer.errors import UsageError
 from dps_infer.files import atomic_file, check_output
 from dps_infer.manifest import FORMAT_VERSION, Calibration, Draws, Manifest, MetricInfo
 from dps_train.metric import Metric
 from dps_train.runs import load_run
+from dps_train.universal import NAME as UNIVERSAL
 from dps_train.versions import installed_versions
 from dps_train.views import views_info
 
@@ -20,24 +22,46 @@ TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 MAP_RELATION = "the mean over the map equals the distance"
 
 
-def export_run(run: Path, output: Path, *, force: bool = False) -> Manifest:
+def export_run(
+    run: Path, output: Path, *, universal: bool = False, force: bool = False
+) -> Manifest:
     """Freeze a trained metric into a context file.
 
     Args:
         run: folder that dps-train wrote.
         output: the file to write; it appears whole, after onnxruntime has run it, or not
             at all.
+        universal: leave its context out: the file is given one whenever it is used.
         force: replace an existing file.
 
     Returns:
         The manifest inside the file.
 
     Raises:
+        UsageError: `universal`, and the run tells no kinds of change apart, or has no image that
+            shows all of them.
         DpsError: the run is not complete, the output cannot be written, or the graph does
             not compute what the metric does.
     """
     check_output(output, force=force)
     metric, trained = load_run(run)
+    if universal:
+        if trained.draws is None:
+            why = (
+                "no held-out image shows all its distortions"
+                if len(trained.metric.amounts) > 1
+                else f"a {trained.metric.variant} run tells no kinds of change apart"
+            )
+            raise UsageError(f"{run} cannot become a universal file: {why}; leave --universal out")
+        info = msgspec.structs.replace(
+            trained.metric,
+            name=UNIVERSAL,
+            ranking=None,
+            importances=None,
+            judgements=None,
+            scores=None,
+        )
+        return export(metric, info, output, draws=trained.draws, force=force)
     return export(metric, trained.metric, output, calibration=trained.calibration, force=force)
 
 

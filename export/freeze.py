@@ -70,6 +70,7 @@ def freeze(metric: Metric) -> onnx.ModelProto:
         raise RuntimeError("the exporter gave no model")
     model = program.model_proto
     _repeat_default_view(model)
+    _multiply_squares(model)
     _strip(model)
     _name_shapes(model)
     _store_in_half(model)
@@ -91,6 +92,19 @@ def _repeat_default_view(model: onnx.ModelProto) -> None:
     outputs += model.graph.output
     del model.graph.output[:]
     model.graph.output.extend(outputs)
+
+
+def _multiply_squares(model: onnx.ModelProto) -> None:
+    """Say x * x for x ** 2, in place: the same numbers, and onnxruntime takes half as long."""
+    twos = {
+        tensor.name
+        for tensor in model.graph.initializer
+        if not tensor.dims and onnx.numpy_helper.to_array(tensor) == 2
+    }
+    for node in model.graph.node:
+        if node.op_type == "Pow" and node.input[1] in twos:
+            node.op_type = "Mul"
+            node.input[1] = node.input[0]
 
 
 def _store_in_half(model: onnx.ModelProto) -> None:

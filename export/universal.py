@@ -22,17 +22,16 @@ from dps_train.bank import FeatureDistances
 from dps_train.data.batches import whole
 from dps_train.data.sources import Images, load_held_out
 from dps_train.description import data_info, metric_info
-from dps_train.distortions import NAMES
-from dps_train.evaluate import DRAWS, build_evaluation_bank
+from dps_train.evaluate import build_evaluation_bank
+from dps_train.heads import AdditiveHead
 from dps_train.metric import Metric
 from dps_train.pair_encoder import IMAGE_SIZE
+from dps_train.reported import reported_draws
 from dps_train.seeds import generator_for
 from dps_train.universal import NAME as UNIVERSAL
 from dps_train.universal import load_universal, recipe
 
 NAME = "dps-universal"
-DIGITS = 5
-"""Of the stored numbers: more would say nothing about so few images."""
 
 
 def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Manifest:
@@ -63,42 +62,14 @@ def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Man
     return export(metric, info, output, draws=_draws(metric, held_out, seed), force=force)
 
 
-def _draws(metric: Metric, held_out: Images, seed: int) -> Draws:
+def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
     distances = FeatureDistances(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
     images = whole(held_out.images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator_for("draws", seed))
-    with torch.no_grad():
-        reported = metric.head.amounts(bank.drawn)
-        uniform = metric.head.total(bank.drawn)
-    return Draws(
-        images=len(images),
-        per_image=DRAWS,
-        amounts={
-            name: [[_rounded(value) for value in row] for row in _rows(reported[number]).tolist()]
-            for number, name in enumerate(NAMES)
-        },
-        true_amounts=_by_name(bank.drawn_amounts),
-        uniform=_by_name(uniform),
-    )
-
-
-def _by_name(values: torch.Tensor) -> dict[str, list[float]]:
-    """Return values [K, DRAWS, images] per distortion, image by image."""
-    return {
-        name: [_rounded(value) for value in _rows(values[number]).tolist()]
-        for number, name in enumerate(NAMES)
-    }
-
-
-def _rows(values: torch.Tensor) -> torch.Tensor:
-    """Bring draws [DRAWS, images, ...] into the order of images: [images * DRAWS, ...]."""
-    return values.transpose(0, 1).flatten(0, 1)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    assert isinstance(metric.head, AdditiveHead)
+    return reported_draws(metric.head, bank)
 
 
 app = typer.Typer(

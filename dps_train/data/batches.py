@@ -63,6 +63,14 @@ class Window:
     width: int
     mirrored: bool
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rows and the columns."""
+        return (
+            slice(self.top, self.top + self.height),
+            slice(self.left, self.left + self.width),
+        )
+
 
 def draw_window(image: Image, generator: torch.Generator, *, side: int | None = None) -> Window:
     """Draw a window of any position, size and slightly varying shape, half of them mirrored.
@@ -88,9 +96,7 @@ def draw_window(image: Image, generator: torch.Generator, *, side: int | None = 
 
 def cut(image: Image, window: Window, size: int) -> Tensor:
     """Cut a window out and resize it: [1, 3, size, size] in [0, 1], rounded to 256 levels."""
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    resized = _resized(to_tensor(image[rows, columns]), size)
+    resized = _resized(to_tensor(image[window.slices]), size)
     return resized.flip(-1) if window.mirrored else resized
 
 

@@ -17,7 +17,9 @@ key is optional):
     reference = 4            # at which the amount is 1; else the median
 
 As nothing can be changed anew, training and measuring take the pairs as they are: at a wanted
-strength, the pair whose strength is closest.
+strength, the pair whose strength is closest. Training looks at parts of them, shrunk and at their
+own resolution. What shrinking takes away of a change, it takes away of the amount as well; and a
+distortion that is lost when whole images are shrunk is measured on their middles.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.errors import DataError, DpsError, UsageError
-from dps_train.data.batches import cut, draw_window, whole
+from dps_train.data.batches import Window, cut, draw_window
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, Image, read_pixels
 from dps_train.own.function import OwnDistortion, described
 from dps_train.progress import track
@@ -51,6 +53,9 @@ SETTINGS = ("name", "unit", "range", "threshold", "reference")
 
 NATIVE_SHARE = 0.5
 """Of training crops that keep an image's own resolution, which tiles see."""
+
+LOST = 0.5
+"""A distortion of which less is left in whole images, shrunk, is measured on their middles."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +87,30 @@ class Recorded:
         held_out, training = sorted(order[:count]), sorted(order[count:])
         return self._some(training), self._some(held_out)
 
-    def whole(self, size: int) -> Shown:
-        """Show every scene once, shrunk as a whole."""
-        return Shown(
-            whole([scene.before for scene in self.scenes], size),
-            [whole(scene.after, size) for scene in self.scenes],
-            [torch.tensor(scene.strengths) for scene in self.scenes],
-        )
+    def shown(self, size: int) -> Shown:
+        """Show every scene once: shrunk as a whole, or the middle, where shrinking loses it."""
+        scenes = [_shown(scene, _all_of(scene.before), size) for scene in self.scenes]
+        if torch.cat([kept for *_, kept in scenes]).median() < LOST:
+            scenes = [_shown(scene, _middle_of(scene.before, size), size) for scene in self.scenes]
+        befores, afters, kept = zip(*scenes, strict=True)
+        strengths = [torch.tensor(scene.strengths) for scene in self.scenes]
+        return Shown(torch.cat(befores), [*afters], strengths, [torch.ones_like(k) for k in kept])
 
     def crops(self, count: int, size: int, generator: torch.Generator) -> Shown:
         """Show parts of randomly drawn scenes: half shrunk, half at their own resolution."""
         chosen = torch.randint(len(self.scenes), (count,), generator=generator).tolist()
         native = (torch.rand(count, generator=generator) < NATIVE_SHARE).tolist()
-        before, after, strengths = [], [], []
-        for number, at_own in zip(chosen, native, strict=True):
-            scene = self.scenes[number]
-            window = draw_window(scene.before, generator, side=size if at_own else None)
-            before.append(cut(scene.before, window, size))
-            after.append(torch.cat([cut(image, window, size) for image in scene.after]))
-            strengths.append(torch.tensor(scene.strengths))
-        return Shown(torch.cat(before), after, strengths)
+        scenes = [
+            _shown(
+                self.scenes[number],
+                draw_window(self.scenes[number].before, generator, side=size if at_own else None),
+                size,
+            )
+            for number, at_own in zip(chosen, native, strict=True)
+        ]
+        befores, afters, kept = zip(*scenes, strict=True)
+        strengths = [torch.tensor(self.scenes[number].strengths) for number in chosen]
+        return Shown(torch.cat(befores), [*afters], strengths, [*kept])
 
     def _some(self, numbers: Sequence[int]) -> Recorded:
         return Recorded(self.about, tuple(self.scenes[number] for number in numbers))
@@ -115,11 +124,40 @@ class Shown:
         before: float RGB [S, 3, size, size] in [0, 1].
         after: of each scene [A, 3, size, size].
         strengths: of each scene, rising [A].
+        kept: what is left of each change at this size, from 0 to 1 [A].
     """
 
     before: Tensor
     after: list[Tensor]
     strengths: list[Tensor]
+    kept: list[Tensor]
+
+
+def _shown(scene: Scene, window: Window, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Show a part of a scene: before [1, 3, size, size], after [A, ...], what is kept [A]."""
+    before = cut(scene.before, window, size)
+    after = torch.cat([cut(image, window, size) for image in scene.after])
+    rows, columns = window.slices
+    part = scene.before[rows, columns].astype(np.float32) / 255
+    there_was = torch.tensor(
+        [
+            float(np.sqrt(np.mean(np.square(image[rows, columns] / np.float32(255) - part))))
+            for image in scene.after
+        ]
+    )
+    is_left = (after - before).square().mean(dim=(1, 2, 3)).sqrt()
+    return before, after, (is_left / there_was.clamp(min=1e-6)).clamp(max=1)
+
+
+def _all_of(image: Image) -> Window:
+    height, width = image.shape[:2]
+    return Window(0, 0, height, width, mirrored=False)
+
+
+def _middle_of(image: Image, side: int) -> Window:
+    height, width = (min(side, length) for length in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return Window(top, left, height, width, mirrored=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,24 +186,31 @@ class ShownDistortion(OwnDistortion):
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
         """Return what became of the scenes; other images, and what is NaN, stay as they are."""
         changed = images.clone()
-        for row, after, strengths in self._scenes():
-            which = (strengths == parameters[row, 0]).nonzero()[:, 0]
-            if len(which):
-                changed[row] = after[which[0]].to(changed)
+        for row, number in self._chosen(parameters):
+            changed[row] = self.shown.after[row - self.first][number].to(changed)
         return changed
+
+    def amount(self, parameters: Tensor) -> Tensor:
+        """Return the amounts [N], less what shrinking takes away."""
+        amounts = super().amount(parameters)
+        for row, number in self._chosen(parameters):
+            amounts[row] *= self.shown.kept[row - self.first][number]
+        return amounts
 
     def _snapped(self, parameters: Tensor) -> Tensor:
         snapped = torch.full_like(parameters, torch.nan)
         wanted = torch.log1p(parameters[:, 0] / self.threshold)
-        for row, _, strengths in self._scenes():
+        for row, strengths in enumerate(self.shown.strengths, self.first):
             there = torch.log1p(strengths / self.threshold)
             snapped[row] = strengths[(there - wanted[row]).abs().argmin()]
         return snapped
 
-    def _scenes(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield the row, the images and the strengths of each scene."""
-        for number, after in enumerate(self.shown.after):
-            yield self.first + number, after, self.shown.strengths[number]
+    def _chosen(self, parameters: Tensor) -> Iterator[tuple[int, int]]:
+        """Yield the row of each scene, and the number of its image of that strength."""
+        for row, strengths in enumerate(self.shown.strengths, self.first):
+            same = (strengths == parameters[row, 0]).nonzero()[:, 0]
+            if len(same):
+                yield row, int(same[0])
 
 
 def shown_distortion(about: OwnDistortion, shown: Shown, *, first: int = 0) -> ShownDistortion:

@@ -43,7 +43,7 @@ def with_scenes(images: Tensor, own: Sequence[Own]) -> tuple[Tensor, tuple[Disto
         if one.recorded is None:
             distortions.append(one.about)
             continue
-        shown = one.recorded.whole(images.shape[-1])
+        shown = one.recorded.shown(images.shape[-1])
         distortions.append(shown_distortion(one.about, shown, first=len(images)))
         images = torch.cat([images, shown.before])
     return images, tuple(distortions)

@@ -286,6 +286,16 @@ def test_what_is_stored_in_half_precision_loses_nothing(file, model):
         assert file.path.stat().st_size < 2_000_000
 
 
+def test_it_squares_by_multiplying(file, model):
+    constants = {
+        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+    }
+    powers = [node.input[1] for node in model.graph.node if node.op_type == "Pow"]
+    assert powers, "tiles are put together with cubes"
+    assert not any(np.all(constants[name] == 2) for name in powers if name in constants)
+    assert any(node.input[0] == node.input[1] for node in model.graph.node if node.op_type == "Mul")
+
+
 def test_it_names_no_place_on_this_machine(file, model, run_folder):
     bare = onnx.ModelProto()
     bare.CopyFrom(model)

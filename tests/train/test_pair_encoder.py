@@ -17,6 +17,8 @@ from dps_train.pair_encoder import (
     CODE,
     FUSION,
     IMAGE_SIZE,
+    KEY,
+    KEY_CELLS,
     MOTION,
     NAME,
     STATISTICS,
@@ -42,7 +44,7 @@ def encoder(metric) -> PairEncoder:
 
 
 def maps_of(metric: Metric, count: int, seed: int = 0) -> list[torch.Tensor]:
-    """The embedded network's maps of images at the working size."""
+    """What the encoder takes of images at the working size."""
     images = photos(count, IMAGE_SIZE, IMAGE_SIZE, seed).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         return metric.maps(images)
@@ -58,14 +60,15 @@ def rows_of(maps: list[torch.Tensor], rows: slice | list[int]) -> list[torch.Ten
 @torch.no_grad()
 def test_what_it_returns(metric, encoder):
     first, second = maps_of(metric, 3), maps_of(metric, 3, 1)
-    assert [layer.shape[1] for layer in first] == list(WIDTHS)
+    assert [layer.shape[1] for layer in first] == [*WIDTHS, KEY]
     z = encoder(first, second)
     assert z.shape == (3, 1 + CODE)
     assert z.dtype == torch.float32
     assert torch.isfinite(z).all()
     # Most of the code says something of the pair.
     assert (z.std(dim=0) > 0).float().mean() > 0.9
-    total = sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(first, second, strict=True))
+    layers = zip(first[:-1], second[:-1], strict=True)
+    total = sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in layers)
     torch.testing.assert_close(z[:, 0], total)
     assert encoder.name == NAME
 
@@ -119,7 +122,7 @@ def test_one_reference_with_many_is_as_many_pairs(metric, encoder):
 @torch.no_grad()
 def test_every_part_of_the_code_sees_a_difference(metric, encoder):
     first = maps_of(metric, 2)
-    second = [layer.roll(2, dims=3) for layer in first]
+    second = encoder.normalized([layer.roll(2, dims=3) for layer in first[:-1]])
     same, shifted = (encoder(first, other)[:, 1:] for other in (first, second))
     for before, after in zip(same.split(PARTS, dim=1), shifted.split(PARTS, dim=1), strict=True):
         assert (before - after).abs().max() > 0.01
@@ -128,14 +131,18 @@ def test_every_part_of_the_code_sees_a_difference(metric, encoder):
 @torch.no_grad()
 def test_the_difference_map_is_that_of_all_comparisons(metric, encoder):
     first, second = maps_of(metric, 2), maps_of(metric, 2, 1)
-    expected = difference_map(first, second, 4)
+    expected = difference_map(first[:-1], second[:-1], 4)
     assert torch.equal(encoder.difference_map(first, second, 4), expected)
 
 
-def test_maps_are_compared_as_they_are(metric, encoder):
-    maps = maps_of(metric, 1)
-    for layer, same in zip(encoder.normalized(maps), maps, strict=True):
+@torch.no_grad()
+def test_maps_are_compared_as_they_are_with_keys_beside_them(metric, encoder):
+    maps = maps_of(metric, 3)[:-1]
+    *layers, keys = encoder.normalized(maps)
+    for layer, same in zip(layers, maps, strict=True):
         assert layer is same
+    assert keys.shape == (3, KEY, KEY_CELLS**2)
+    torch.testing.assert_close(keys.norm(dim=1), torch.ones(3, KEY_CELLS**2), rtol=0, atol=1e-3)
 
 
 def test_a_different_number_of_layers_is_an_error(metric, encoder):
@@ -146,7 +153,7 @@ def test_a_different_number_of_layers_is_an_error(metric, encoder):
 
 def test_everything_in_it_can_be_trained(metric):
     encoder = PairEncoder(batch_norm=True)
-    first, second = maps_of(metric, 3), maps_of(metric, 3, 1)
+    first, second = (encoder.normalized(maps_of(metric, 3, seed)[:-1]) for seed in (0, 1))
     encoder(first, second).square().mean().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
@@ -156,7 +163,7 @@ def test_everything_in_it_can_be_trained(metric):
 
 def test_gradients_are_finite_where_images_are_equal(metric):
     encoder = PairEncoder(batch_norm=True)
-    first = maps_of(metric, 3)
+    first = encoder.normalized(maps_of(metric, 3)[:-1])
     encoder(first, first).square().mean().backward()
     for name, parameter in encoder.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name

@@ -79,7 +79,8 @@ def test_tiles_lie_where_the_layout_says_and_cover_every_pixel(height, width, si
     image = torch.stack([rows, columns, torch.zeros_like(rows)], dim=-1)[None]
     tiles = cut_tiles(image, side)
     down, across = starts(height, side), starts(width, side)
-    assert tiles.shape == (1, len(down), len(across), side, side, 3)
+    assert tiles.shape == (1, len(down), len(across), 3, side, side)
+    tiles = tiles.permute(0, 1, 2, 4, 5, 3)
     steps = torch.arange(side)
     for row, top in enumerate(down):
         expected = (top + steps).clamp(max=height - 1)
@@ -103,16 +104,16 @@ def test_tiles_of_several_images_keep_their_pixels():
     images = photos(3, 100, 150)
     before = images.clone()
     tiles = cut_tiles(images, 64)
-    assert tiles.shape == (3, 2, 3, 64, 64, 3)
+    assert tiles.shape == (3, 2, 3, 3, 64, 64)
     assert tiles.dtype == torch.uint8
-    assert torch.equal(tiles[2, 1, 2], images[2, 36:, 86:])
-    assert torch.equal(tiles[1, 0, 1], images[1, :64, 43 : 43 + 64])
+    assert torch.equal(tiles[2, 1, 2], images[2, 36:, 86:].permute(2, 0, 1))
+    assert torch.equal(tiles[1, 0, 1], images[1, :64, 43 : 43 + 64].permute(2, 0, 1))
     assert torch.equal(images, before)
 
 
 def test_an_image_of_the_tiles_size_is_its_only_tile():
     images = photos(2, 64, 64)
-    assert torch.equal(cut_tiles(images, 64)[:, 0, 0], images)
+    assert torch.equal(cut_tiles(images, 64)[:, 0, 0], images.permute(0, 3, 1, 2))
 
 
 # --- rules ----------------------------------------------------------------------------
@@ -251,7 +252,8 @@ def test_each_tile_is_read_as_an_image_of_its_own(viewed):
     tiles = outputs(viewed, first, second, IMPORTANCE)["tiles"]
     cut = cut_tiles(first, viewed.side), cut_tiles(second, viewed.side)
     with torch.no_grad():
-        expected, _ = viewed.metric.read(*(each.flatten(0, 2) for each in cut))
+        images = (each.flatten(0, 2).permute(0, 2, 3, 1) for each in cut)
+        expected, _ = viewed.metric.read(*images)
     torch.testing.assert_close(tiles.flatten(0, 2), expected, **CLOSE)
 
 
