@@ -1,19 +1,27 @@
 """How many judgements a context takes: chosen at random, or by the page of ``dps-train judge``.
 
     python -m benchmarks.judgements --data photographs/train --test-data photographs/val
+    python -m benchmarks.judgements --data photographs/train --test-data photographs/val --browser
 
 A simulated person has hidden importances (log-normal, sigma 1.2) of what the embedded metric
 sees, and one answer in ten is wrong. Importances are fitted to the answers, and agreement is
 the share of held-out triplets that they decide as the hidden ones do, without wrong
 answers. A triplet is a reference and two changes of it, each of one or two distortions of
 random strength.
+
+What the page asks is answered to its own session in this process, or with ``--browser`` to the
+program itself, by keyboard in a browser without a window; then the amounts are those of
+the pictures in the browser, and the fit is that of ``dps-train --triplets`` to the file. In mid-run
+the program and the browser are closed and opened again.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -30,11 +38,18 @@ from dps_train.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import Images, load_held_out, load_training
+from dps_train.data.triplets import FEWEST_JUDGEMENTS, Triplets, read_triplets
 from dps_train.draws import draw_family
-from dps_train.importances import Numbers, fit_differences, scaled_differences
+from dps_train.importances import (
+    Numbers,
+    fit_differences,
+    fit_importances,
+    scaled_differences,
+)
 from dps_train.judge.answers import AnswerFile
-from dps_train.judge.pool import Pool, draw_pool
-from dps_train.judge.session import Session
+from dps_train.judge.pool import Pool, draw_pool, picture_amounts
+from dps_train.judge.session import CANNOT_SAY, Session
+from dps_train.judged import channel_distances
 from dps_train.metric import Metric
 from dps_train.seeds import generator_for
 from dps_train.universal import load_universal
@@ -49,7 +64,11 @@ COUNTS = (20, 100, 500)
 GOALS = (0.88, 0.93, 0.95)
 REACHED = 0.92
 ASKED = 40
+PAGE_COUNTS = range(5, ASKED + 1, 5)
 MOST_RANDOM = 150
+
+UNSURE = 1.02
+"""Ratio of the distances below which a person in the browser cannot say."""
 
 FAMILY = (("graded", 2), ("two", 4))
 MEMBERS = torch.tensor([0, 1, 4, 5])
@@ -71,9 +90,11 @@ class Report:
         random: by the number of random triplets, on held-out triplets that are no near ties.
         random_all: the same on all held-out triplets.
         page: by the number of answers on the page, on those that are no near ties.
-        page_answers: from which on the page stays above `REACHED`.
+        page_answers: from which on the page stays above `REACHED`; None: later than `ASKED`.
         random_answers: likewise of random triplets from the page's own pool; None: later than
             `MOST_RANDOM`.
+        saving: share of the random triplets' answers that the page does without; None where
+            either is.
     """
 
     people: int
@@ -82,6 +103,12 @@ class Report:
     page: dict[int, float]
     page_answers: int | None
     random_answers: int | None
+    saving: float | None
+
+
+OnThePage = Callable[[Numbers, np.random.Generator, int], list[float]]
+"""The agreement after each of `ASKED` answers of a person: hidden importances, what draws
+their mistakes, and their number."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,9 @@ def judgements(
     people: Annotated[int, typer.Option(min=1, help="How many hidden importances.")] = 10,
     triplets: Annotated[int, typer.Option(min=500, help="Triplets to draw, of each kind.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Answer on the page itself, by keyboard.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     debug: DebugOption = False,
 ) -> None:
@@ -119,8 +149,12 @@ def judgements(
     asked = draw_triplets(metric, load_training(data, generator), triplets, generator)
     held = Held(*draw_triplets(metric, load_held_out(test_data, generator), triplets, generator))
     say(NAME, "the page")
-    pool = draw_pool(data, metric, generator, Path("none"))
-    report = measure(metric, asked, pool, held, people, seed)
+    # That of `dps-train judge` with this seed.
+    pool = draw_pool(data, metric, generator_for("judge", seed), Path("none"))
+    on_the_page: OnThePage = partial(_to_its_session, metric, pool, held)
+    if browser:
+        on_the_page = partial(_in_the_browser, metric, data, seed, held)
+    report = measure(asked, pool, held, people, seed, on_the_page)
     print_report(report, as_json=as_json)
 
 
@@ -147,7 +181,12 @@ def draw_triplets(
 
 
 def measure(
-    metric: Metric, asked: tuple[Tensor, Tensor], pool: Pool, held: Held, people: int, seed: int
+    asked: tuple[Tensor, Tensor],
+    pool: Pool,
+    held: Held,
+    people: int,
+    seed: int,
+    on_the_page: OnThePage,
 ) -> Report:
     """Let every simulated person answer random triplets, and on the page."""
     differences = scaled_differences(*asked)
@@ -166,39 +205,82 @@ def measure(
         ]
         rows.append([held.score(hidden, fitted) for fitted in fits])
         rows_all.append([held.score(hidden, fitted, near_ties=True) for fitted in fits])
-        page.append(_on_the_page(metric, pool, hidden, held, rng, number))
+        page.append(on_the_page(hidden, rng, number))
         rand.append(_at_random(pool, hidden, held, rng))
         say(NAME, f"person {number + 1} of {people}")
     curve = np.mean(page, axis=0)
+    page_answers, random_answers = _reached(curve), _reached(np.mean(rand, axis=0))
+    saving = None
+    if page_answers is not None and random_answers is not None:
+        saving = 1 - page_answers / random_answers
     return Report(
         people=people,
         random=dict(zip(COUNTS, np.mean(rows, axis=0).tolist(), strict=True)),
         random_all=dict(zip(COUNTS, np.mean(rows_all, axis=0).tolist(), strict=True)),
-        page={count: float(curve[count - 1]) for count in (5, 10, 20, 30, ASKED)},
-        page_answers=_reached(curve),
-        random_answers=_reached(np.mean(rand, axis=0)),
+        page={count: float(curve[count - 1]) for count in PAGE_COUNTS},
+        page_answers=page_answers,
+        random_answers=random_answers,
+        saving=saving,
     )
 
 
-def _on_the_page(
+def _to_its_session(
     metric: Metric,
     pool: Pool,
-    hidden: Numbers,
     held: Held,
+    hidden: Numbers,
     rng: np.random.Generator,
-    seed: int,
+    number: int,
 ) -> list[float]:
-    """Return the agreement after each of `ASKED` answers."""
+    """Answer what the page would ask, without a browser: see `OnThePage`."""
     scores = []
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(AnswerFile(Path(folder) / "judgements.csv"), metric, pool, seed)
-        for number in range(1, ASKED + 1):
+        session = Session(AnswerFile(Path(folder) / "judgements.csv"), metric, pool, number)
+        for count in range(1, ASKED + 1):
             question = session.question
             assert question is not None
             (judge,) = _answers(question.difference[None] @ hidden, rng)
-            assert session.answer(number, judge)
+            assert session.answer(count, judge)
             scores.append(held.score(hidden, session.fitted.mode))
     return scores
+
+
+def _in_the_browser(
+    metric: Metric,
+    data: str,
+    seed: int,
+    held: Held,
+    hidden: Numbers,
+    rng: np.random.Generator,
+    number: int,
+) -> list[float]:
+    """Answer the page by keyboard, and fit to its file: see `OnThePage`."""
+    from benchmarks.keyboard_judge import Person, Seen, judge_in_browser
+
+    def decide(seen: Seen) -> float:
+        reference, *candidates = seen
+        d0, d1 = picture_amounts(metric, reference, np.stack(candidates)).double().numpy() @ hidden
+        if max(d0, d1) < UNSURE * min(d0, d1):
+            return CANNOT_SAY
+        return float(_answers(np.array([d0 - d1]), rng)[0])
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "judgements.csv"
+        left = int(rng.integers(FEWEST_JUDGEMENTS, ASKED))
+        judge_in_browser(Person(decide, rng), data, out, sittings=(left, ASKED), seed=seed)
+        return agreements(metric, read_triplets(out), held, hidden)
+
+
+@torch.no_grad()
+def agreements(metric: Metric, triplets: Triplets, held: Held, hidden: Numbers) -> list[float]:
+    """Return the agreement of a fit as in ``dps-train --triplets`` to the first row, two, ...."""
+    z = channel_distances(metric, triplets, TRAINING_SIZE, torch.device("cpu"))
+    first, second = (metric.head.amounts(one) for one in z)
+    judge = torch.tensor(triplets.judge)
+    return [
+        held.score(hidden, fit_importances(first[:count], second[:count], judge[:count]).mode)
+        for count in range(1, len(triplets) + 1)
+    ]
 
 
 def _at_random(pool: Pool, hidden: Numbers, held: Held, rng: np.random.Generator) -> list[float]:
@@ -220,9 +302,12 @@ def _answers(further: Numbers, rng: np.random.Generator) -> Numbers:
 
 
 def _reached(curve: Numbers) -> int | None:
-    """Return from how many answers on the agreement stays at `REACHED` or above."""
+    """Return from how many answers on the agreement stays at `REACHED` or above.
+
+    ``dps-train`` takes no fewer than `FEWEST_JUDGEMENTS`.
+    """
     below = np.flatnonzero(curve < REACHED)
-    count = int(below[-1]) + 2 if len(below) else 1
+    count = max(FEWEST_JUDGEMENTS, int(below[-1]) + 2 if len(below) else 1)
     return count if count <= len(curve) else None
 
 
@@ -248,11 +333,13 @@ def print_report(report: Report, *, as_json: bool) -> None:
     for count, score in report.page.items():
         table.add_row("the page's", str(count), f"{score:.3f}", "", "")
     table.add_section()
-    for name, answers in (
-        ("the page's", report.page_answers),
-        ("random, of its pool", report.random_answers),
+    for name, answers, most in (
+        ("the page's", report.page_answers, ASKED),
+        ("random, of its pool", report.random_answers, MOST_RANDOM),
     ):
-        table.add_row(name, f"{answers or f'above {MOST_RANDOM}'}", f"from here on {REACHED}")
+        table.add_row(name, f"{answers or f'above {most}'}", f"from here on {REACHED}")
+    if report.saving is not None:
+        table.add_row("saved by the page", f"{report.saving:.0%}")
     Console(highlight=False).print(table)
 
 

@@ -2,16 +2,19 @@
 
 Half of the changes are of one kind, half of two in turn; strengths are random. Kinds are
 the named distortions and the other kinds of change that training knows.
+
+A distortion whose strength is in pixels, as its `unit` says, means those of the images that
+metrics are trained on. It is applied to a picture of that size, which is then enlarged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,12 +22,12 @@ from torch import Tensor
 
 from dps_infer.errors import UsageError
 from dps_train.changes import TRAINED
-from dps_train.data.batches import to_tensor
+from dps_train.data.batches import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import Image, folder_images, load_training, read_pixels
-from dps_train.distortions import BLUR_KERNEL, DISTORTIONS, Distortion
+from dps_train.distortions import DISTORTIONS, Distortion
 from dps_train.draws import strengths_of_amounts
 from dps_train.importances import Numbers, scaled_differences
-from dps_train.metric import Metric
+from dps_train.metric import Metric, resize
 from dps_train.progress import track
 
 REFERENCES = 40
@@ -33,9 +36,6 @@ CHANGES = 8
 
 SIDE = 256
 """Of the pictures in pixels."""
-
-BLUR_SIDE = 64
-"""The strength of a blur is its sigma on an image of so many pixels."""
 
 WEAKEST = 0.15
 """Share of the largest amount below which a change is hard to see."""
@@ -61,13 +61,21 @@ class Pool:
     Attributes:
         triplets: reference, p0 and p1 of each [T].
         differences: of their amounts (`dps_train.importances.scaled_differences`) [T, A].
+        distortions: that the changes are drawn from, besides other kinds.
     """
 
     triplets: list[tuple[Picture, Picture, Picture]]
     differences: Numbers
+    distortions: Sequence[Distortion]
 
 
-def draw_pool(source: str, metric: Metric, generator: torch.Generator, without: Path) -> Pool:
+def draw_pool(
+    source: str,
+    metric: Metric,
+    generator: torch.Generator,
+    without: Path,
+    distortions: Sequence[Distortion] = DISTORTIONS,
+) -> Pool:
     """Draw references from images and changes of them, and look at them with a metric.
 
     Args:
@@ -75,6 +83,7 @@ def draw_pool(source: str, metric: Metric, generator: torch.Generator, without: 
         metric: an additive one.
         generator: draws all of it.
         without: a folder below `source` to leave out: that of the pictures that were made.
+        distortions: to draw changes from, besides other kinds.
 
     Raises:
         UsageError: there are no such images, or none.
@@ -83,7 +92,7 @@ def draw_pool(source: str, metric: Metric, generator: torch.Generator, without: 
     references = torch.cat([_square(image) for image in _some_images(source, generator, without)])
     changed = torch.stack(
         [
-            _changed(references, 2 if number % 2 else 1, generator)
+            _changed(references, 2 if number % 2 else 1, distortions, generator)
             for number in track(range(CHANGES), "pictures")
         ],
         dim=1,
@@ -100,7 +109,8 @@ def draw_pool(source: str, metric: Metric, generator: torch.Generator, without: 
             triplets.append((_picture(reference), seen[one], seen[other]))
             first.append(amounts[one])
             second.append(amounts[other])
-    return Pool(triplets, scaled_differences(torch.stack(first), torch.stack(second)))
+    differences = scaled_differences(torch.stack(first), torch.stack(second))
+    return Pool(triplets, differences, distortions)
 
 
 @torch.no_grad()
@@ -138,47 +148,39 @@ def _square(image: Image) -> Tensor:
     return resized.clamp(0, 1)
 
 
-def _changed(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def in_pixels(distortion: Distortion) -> bool:
+    """Say whether a distortion's strength is in pixels, and so depends on an image's size."""
+    return "pixel" in distortion.unit
+
+
+def _changed(
+    images: Tensor, count: int, distortions: Sequence[Distortion], generator: torch.Generator
+) -> Tensor:
     """Change each image in `count` different ways, one after the other."""
-    kinds = torch.rand(len(images), len(DISTORTIONS) + 1, generator=generator).argsort(dim=1)
+    kinds = torch.rand(len(images), len(distortions) + 1, generator=generator).argsort(dim=1)
     changed = images.clone()
     for step in range(count):
         share = WEAKEST + (1 - WEAKEST) * torch.rand(len(images), generator=generator)
         direction = torch.rand(len(images), generator=generator)
         other = int(torch.randint(len(TRAINED), (), generator=generator))
-        for number in range(len(DISTORTIONS) + 1):
+        for number, distortion in enumerate((*distortions, None)):
             rows = torch.nonzero(kinds[:, step] == number)[:, 0]
             if not len(rows):
                 continue
-            if number == len(DISTORTIONS):
+            if distortion is None:
                 change = list(TRAINED.values())[other]
                 changed[rows] = change(changed[rows], share[rows], generator)
             else:
-                distortion = DISTORTIONS[number]
                 strength = strengths_of_amounts(distortion, share[rows])
-                changed[rows] = _distorted(distortion, changed[rows], strength, direction[rows])
+                parameters = distortion.with_strength(strength, direction[rows])
+                changed[rows] = _distorted(distortion, changed[rows], parameters)
     return changed
 
 
-def _distorted(
-    distortion: Distortion, images: Tensor, strength: Tensor, direction: Tensor
-) -> Tensor:
-    if distortion.name != "blur":
-        return distortion.apply(images, distortion.with_strength(strength, direction))
-    # Its sigma and its kernel are in pixels of a small image.
-    scale = SIDE / BLUR_SIDE
-    across, down = (int(scale * side) | 1 for side in BLUR_KERNEL)
-    blurred = [
-        cv2.sepFilter2D(
-            image.permute(1, 2, 0).numpy(),
-            -1,
-            cv2.getGaussianKernel(across, scale * sigma),
-            cv2.getGaussianKernel(down, scale * sigma),
-            borderType=cv2.BORDER_REFLECT_101,
-        )
-        for image, sigma in zip(images, strength.tolist(), strict=True)
-    ]
-    return torch.from_numpy(np.stack(blurred)).permute(0, 3, 1, 2)
+def _distorted(distortion: Distortion, images: Tensor, parameters: Tensor) -> Tensor:
+    if not in_pixels(distortion):
+        return distortion.apply(images, parameters)
+    return resize(distortion.apply(resize(images, TRAINING_SIZE), parameters), SIDE)
 
 
 def _pixels(images: Tensor) -> Image:

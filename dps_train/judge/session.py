@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from dps_infer.errors import DpsError
-from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import read_pixels
 from dps_train.importances import Fitted, Numbers, fit_differences, scaled_differences
 from dps_train.judge.answers import AnswerFile
@@ -68,6 +68,8 @@ class Session:
     def __init__(self, answers: AnswerFile, metric: Metric, pool: Pool, seed: int) -> None:
         self.answers = answers
         self._pool = pool
+        self._names = metric.head.names
+        self._phrases = phrases(self._names, pool.distortions)
         self._seed = seed
         self._lock = threading.Lock()
         self._answered = _answered(answers, metric)
@@ -130,19 +132,21 @@ class Session:
         with self._lock:
             judges = [judge for _, judge in self._answered]
             intervals = self.fitted.intervals(generator_for("intervals", self._seed))
-            rows = zip(AMOUNTS, phrases(AMOUNTS), self.fitted.importances, intervals, strict=True)
+            importances = self.fitted.importances
+            rows = zip(self._names, self._phrases, importances, intervals, strict=True)
             return {
                 "question": None if self.question is None else self._number,
                 "answered": len(judges),
                 "cannotSay": judges.count(CANNOT_SAY),
                 "enough": ENOUGH,
                 "sure": sureness(self._pool.differences, self.fitted.mode, self._samples),
-                "words": describe(AMOUNTS, self.fitted, self._samples),
+                "words": asdict(describe(self._phrases, self.fitted, self._samples)),
                 "importances": [
                     {"name": name, "words": words, "value": value, "low": low, "high": high}
                     for name, words, value, (low, high) in rows
                 ],
                 "file": self.answers.path.name,
+                "command": shlex.join(["dps-train", "--triplets", str(self.answers.path)]),
             }
 
     def _ask(self, question: Question | None) -> None:
@@ -155,7 +159,7 @@ class Session:
         self.question = question or self._most_informative()
 
     def _fit(self) -> Fitted:
-        shape = (len(self._answered), len(AMOUNTS))
+        shape = (len(self._answered), len(self._names))
         differences = np.array([one.difference for one, _ in self._answered]).reshape(shape)
         return fit_differences(differences, np.array([judge for _, judge in self._answered]))
 

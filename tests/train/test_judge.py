@@ -15,12 +15,14 @@ from train_helpers import seeded
 from dps_infer.errors import DpsError, OutputError, UsageError
 from dps_train.contexts import AMOUNTS
 from dps_train.data.triplets import read_triplets
+from dps_train.distortions import DISTORTIONS
 from dps_train.importances import Fitted, fit_differences
 from dps_train.judge.answers import AnswerFile
 from dps_train.judge.pool import draw_pool
 from dps_train.judge.server import Server
 from dps_train.judge.session import Session
-from dps_train.judge.words import describe
+from dps_train.judge.words import Said, describe, phrases
+from dps_train.own import distortion
 from dps_train.universal import load_universal
 
 NOWHERE = Path("none")
@@ -171,18 +173,32 @@ def test_a_judge_is_understood_in_few_answers(session, made):
 
 def test_words():
     known = Fitted(np.array([0.12, 0.25, 0.5, 0.3, 3.0, 0.05, 2.9]), 0.02 * np.eye(7))
-    said = describe(AMOUNTS, known, known.sample(2000, seeded()))
-    assert said == [
-        "A blur of sigma 4 on 64 pixels counts",
-        "about 6 times as much as losing half of the brightness,",
-        "about 10 times as much as a hue turned by a quarter of the circle,",
-        "about 12 times as much as a shift by a quarter of the side,",
-        "about 25 times as much as a turn by 90 degrees,",
-        "more than 30 times as much as enlarging by half.",
-        "Whether it counts more than another kind of change is not clear yet.",
-    ]
+    said = describe(phrases(AMOUNTS), known, known.sample(2000, seeded()))
+    assert said.most == "A blur by a sixteenth of the side counts"
+    assert said.times == (
+        "about 6 times as much as losing half of the brightness",
+        "about 10 times as much as a hue turned by a quarter of the circle",
+        "about 12 times as much as a shift by a quarter of the side",
+        "about 25 times as much as a turn by 90 degrees",
+        "more than 30 times as much as enlarging by half",
+    )
+    assert said.unclear == "Whether it counts more than another kind of change is not clear yet."
     unknown = fit_differences(np.zeros((0, 7)), np.zeros(0))
-    assert describe(AMOUNTS, unknown, unknown.sample(200, seeded())) == ["Nothing is clear yet."]
+    nothing = describe(phrases(AMOUNTS), unknown, unknown.sample(200, seeded()))
+    assert nothing == Said("Nothing is clear yet.")
+
+
+def test_a_distortion_of_the_users_own_is_said_in_its_own_words():
+    @distortion(unit="grain, in grey levels", range=(4, 32), threshold=1, reference=16)
+    def grain(pixels, strength):
+        return pixels
+
+    said = phrases(["grain", "blur", "unheard-of"], [*DISTORTIONS, grain])
+    assert said == [
+        "grain of strength 16 (grain, in grey levels)",
+        "a blur by a sixteenth of the side",
+        "unheard-of",
+    ]
 
 
 # --- who may ask ----------------------------------------------------------------------

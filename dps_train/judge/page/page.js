@@ -2,6 +2,7 @@
 
 const JUDGES = { 1: 0, 2: 1, 0: 0.5, " ": 0.5 };
 const BUTTONS = { first: 0, second: 1, neither: 0.5 };
+const SAID = { 0: "the first is closer", 1: "the second is closer", 0.5: "cannot say" };
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
@@ -12,12 +13,14 @@ let waiting = true;
 
 function setWaiting(value) {
   waiting = value;
-  for (const id of Object.keys(BUTTONS)) byId(id).disabled = value;
-  byId("undo").disabled = value || state === null || state.answered === 0;
+  // Other buttons stay enabled: one that is not would lose the focus.
+  byId("undo").disabled = state === null || state.answered === 0;
+  byId("judging").setAttribute("aria-busy", value);
   document.documentElement.toggleAttribute("data-ready", !value);
 }
 
-async function ask(path, body) {
+/** Ask the program, and show what it answers; `done` says what that is. */
+async function ask(path, body, done = () => "") {
   setWaiting(true);
   let problem = "";
   try {
@@ -27,8 +30,12 @@ async function ask(path, body) {
       body: JSON.stringify(body),
     });
     const answer = await response.json();
-    if (answer.error === undefined) await show(answer);
-    else problem = answer.error;
+    if (answer.error === undefined) {
+      await show(answer);
+      byId("last").textContent = response.ok ? done(state.answered) : "";
+    } else {
+      problem = answer.error;
+    }
   } catch {
     problem = "The program in the terminal does not answer. Start it again with the same --out, " +
       "and open the address that it prints: no answer is lost.";
@@ -54,21 +61,24 @@ async function show(next) {
 }
 
 function showKnown() {
-  const { answered, cannotSay, enough } = state;
-  byId("answered").textContent = `${answered} answer${answered === 1 ? "" : "s"}` +
-    (cannotSay > 0 ? `, ${cannotSay} of them “cannot say”` : "");
+  const { answered, cannotSay, enough, words } = state;
+  byId("answered").textContent = answered < enough
+    ? `${answered} of about ${enough} answers`
+    : `${answered} answers`;
   byId("progress").max = enough;
   byId("progress").value = Math.min(answered, enough);
-  byId("advice").textContent = answered < enough
-    ? `About ${enough} are usually enough.`
-    : "Usually this is enough. More make it surer.";
-  byId("sure").textContent = `About ${Math.round(100 * state.sure)} %`;
+  byId("advice").textContent = (cannotSay > 0 ? `${cannotSay} of them “cannot say”. ` : "") +
+    (answered < enough ? "Stop when you like: fewer help too." : "This is usually enough. More make it surer.");
+  byId("sure").textContent = `about ${Math.round(100 * state.sure)} %`;
   byId("file").textContent = state.file;
-  byId("words").replaceChildren(...state.words.map((text) => {
-    const line = document.createElement("p");
+  byId("command").textContent = state.command;
+  byId("most").textContent = words.most;
+  byId("times").replaceChildren(...words.times.map((text) => {
+    const line = document.createElement("li");
     line.textContent = text;
     return line;
   }));
+  byId("unclear").textContent = words.unclear;
   byId("importances").replaceChildren(...state.importances.map(bar));
 }
 
@@ -85,9 +95,9 @@ function bar({ name, words, value, low, high }) {
   drawing.setAttribute("aria-label",
     `${value.toFixed(2)}, in nine of ten cases ${low.toFixed(2)} to ${high.toFixed(2)}`);
   drawing.append(
-    box("track", 0, 100, 1, 12),
-    box("value", 0, 100 * value, 1, 12),
-    box("interval", 100 * low, 100 * (high - low), 6, 2),
+    box("track", 0, 100, 0, 10),
+    box("value", 0, 100 * value, 0, 10),
+    box("interval", 100 * low, 100 * (high - low), 12, 2),
   );
   row.append(label, drawing);
   return row;
@@ -103,11 +113,14 @@ function box(kind, x, width, y, height) {
 }
 
 function answer(judge) {
-  if (!waiting && state.question !== null) ask("answer", { question: state.question, judge });
+  if (waiting || state.question === null) return;
+  ask("answer", { question: state.question, judge },
+    (count) => `Answer ${count} is saved: ${SAID[judge]}.`);
 }
 
 function undo() {
-  if (!waiting && state.answered > 0) ask("undo", {});
+  if (waiting || state.answered === 0) return;
+  ask("undo", {}, (count) => `Answer ${count + 1} is taken back: here it is again.`);
 }
 
 for (const [id, judge] of Object.entries(BUTTONS)) {
