@@ -112,7 +112,7 @@ def _from_file(path: Path) -> ModuleType:
     try:
         made.loader.exec_module(module)
     # Whatever the user's code raises: it is no fault of ours, and they need to see which.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _not_run(str(path), error) from error
     return module
 
@@ -131,14 +131,14 @@ def _imported(name: str, installed: dict[str, EntryPoint]) -> ModuleType:
             f"--distortions {name}: there is no module, file or installed distortion of this "
             f"name{names}"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _not_run(name, error) from error
 
 
 def _loaded(point: EntryPoint) -> list[Own]:
     try:
         loaded: Any = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _not_run(f"{point.name} ({point.value})", error) from error
     if isinstance(loaded, OwnDistortion):
         return [Own(loaded)]
@@ -156,7 +156,7 @@ def _of(module: Any, spec: str) -> list[Own]:
     return found
 
 
-def _not_run(what: str, error: Exception) -> UsageError:
+def _not_run(what: str, error: BaseException) -> UsageError:
     line = " ".join(str(error).split())
     return UsageError(f"{what} cannot be imported: {type(error).__name__}: {line}")
 
