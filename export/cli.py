@@ -107,11 +107,14 @@ def export(
     from dps_infer.choice import describe_own
     from dps_infer.context_folders import find
 
+    found = None if context_name is None else find(context_name)
+    if found is not None and found.note is not None:
+        say(NAME, found.note)
     manifest = specialise(
         output,
         ranking=ranking,
         importances=importance,
-        saved=None if context_name is None else find(context_name).saved,
+        saved=None if found is None else found.saved,
         source=source,
         force=force,
     )

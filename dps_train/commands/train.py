@@ -40,6 +40,7 @@ from dps_train.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from dps_infer.saved_contexts import SavedContext
     from dps_train.contexts import Context
     from dps_train.own.find import Own
     from dps_train.settings import Settings
@@ -94,6 +95,14 @@ def train(
         typer.Option(
             help="Instead of a ranking, how much each amount counts: color=0.1,blur=5,other=0.2. "
             "What is not named counts 0."
+        ),
+    ] = None,
+    context_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Instead of a ranking, a context that is kept under a name: print-inspection. "
+            "`dps-train contexts list` lists them.",
         ),
     ] = None,
     triplets: Annotated[
@@ -233,21 +242,27 @@ def train(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    given = [ranking, importance, triplets, bapps]
+    given = [ranking, importance, context_name, triplets, bapps]
     if context.invoked_subcommand is not None:
         if any(value is not None for value in given):
             raise UsageError(
-                "--ranking, --importance, --triplets and --bapps train a metric: "
+                "--ranking, --importance, --context-name, --triplets and --bapps train a metric: "
                 f"{context.invoked_subcommand} takes its own options after its name"
             )
         return
+    if sum(value is not None for value in given) > 1:
+        raise UsageError(
+            "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
+            "in different ways: give one"
+        )
     from dps_train.backbones import resolve_layers
     from dps_train.own.find import find_own
     from dps_train.runs import DEFAULT_FOLDER, free_name, save_run
     from dps_train.settings import END_TO_END, LIN, Settings
 
-    own = find_own(distortions or (), f"{ranking or ''} {importance or ''}")
-    wanted = _context(ranking, importance, triplets, bapps, own)
+    saved = None if context_name is None else _saved(context_name)
+    own = find_own(distortions or (), _mentioned(ranking, importance, saved))
+    wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
     say(NAME, _echo(wanted, triplets, bapps))
     working_size = parse_size(size)
     parts = (backbone, layers, weights, working_size, comparison, channel_norm, normalize.value)
@@ -270,7 +285,7 @@ def train(
         )
     if resume and out is None:
         raise UsageError("--resume goes on with a run: name its folder with --out")
-    name = _name(wanted, variant, triplets or bapps) if out is None else out.name
+    name = _name(wanted, variant, context_name, triplets or bapps) if out is None else out.name
     folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
     check_output(folder, force=force, folder=True)
     if bank is not None and bank.resolve() == folder.resolve():
@@ -349,34 +364,51 @@ def _print(trained: Trained, *, as_json: bool) -> None:
         print_measures(trained.measures)
 
 
+def _saved(name: str) -> SavedContext:
+    from dps_infer.context_folders import find
+
+    found = find(name)
+    if found.note is not None:
+        say(NAME, found.note)
+    return found.saved
+
+
+def _mentioned(ranking: str | None, importance: str | None, saved: SavedContext | None) -> str:
+    """Return a text that holds the names of the distortions that the context is about."""
+    if saved is None:
+        return ranking or importance or ""
+    if saved.ranking is not None:
+        return format_ranking(saved.ranking)
+    given = (saved.importances or {}).items()
+    return format_importances({name: value for name, value in given if value})
+
+
 def _context(
-    ranking: str | None,
-    importance: str | None,
-    triplets: Path | None,
-    bapps: Path | None,
-    own: tuple[Own, ...],
-) -> Context | None:
-    """Return the context that is given; None where judgements are it."""
+    ranking: str | None, importance: str | None, saved: SavedContext | None, own: tuple[Own, ...]
+) -> Context:
+    """Return the context that is given.
+
+    Raises:
+        UsageError: none is, or it is about a distortion that nobody knows.
+    """
     from dps_train.contexts import importance_context, ranking_context
     from dps_train.own.find import all_distortions
 
     names = tuple(distortion.name for distortion in all_distortions(own))
-    given = [value is not None for value in (ranking, importance, triplets, bapps)]
-    if sum(given) > 1:
-        raise UsageError(
-            "--ranking, --importance, --triplets and --bapps say the same thing in different "
-            "ways: give one"
-        )
     if ranking is not None:
         return ranking_context(parse_ranking(ranking, names), names)
     if importance is not None:
         return importance_context(parse_importances(importance, names))
-    if not any(given):
-        raise UsageError(
-            "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first) or "
-            "--importance color=0.1,blur=5; `dps-train distortions` lists the distortions"
-        )
-    return None
+    if saved is not None:
+        importances = saved.importances_of(names)
+        if saved.ranking is not None:
+            return ranking_context(saved.ranking, names)
+        return importance_context(importances)
+    raise UsageError(
+        "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first), "
+        "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists the "
+        "distortions, `dps-train contexts list` the names"
+    )
 
 
 def _echo(context: Context | None, triplets: Path | None, bapps: Path | None) -> str:
@@ -387,7 +419,9 @@ def _echo(context: Context | None, triplets: Path | None, bapps: Path | None) ->
     return f"ranking {format_ranking(context.ranking)}: {describe_ranking(context.ranking)}"
 
 
-def _name(context: Context | None, variant: Variant, judgements: Path | None) -> str:
+def _name(
+    context: Context | None, variant: Variant, saved: str | None, judgements: Path | None
+) -> str:
     """Return a name for a run that can be a folder's."""
     from dps_infer.choice import Choice, name_of
 
@@ -396,7 +430,7 @@ def _name(context: Context | None, variant: Variant, judgements: Path | None) ->
         name = judgements.resolve().stem
     else:
         ranking = None if context.given else context.ranking
-        name = name_of(Choice(dict(context.importances), ranking))
+        name = name_of(Choice(dict(context.importances), ranking, name=saved))
     return name if variant is Variant.additive else f"{variant.value}-{name}"
 
 

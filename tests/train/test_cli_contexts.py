@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from train_helpers import strict_json
+from train_helpers import TINY, strict_json
 
 from dps_infer import context_folders
 from dps_infer.errors import UsageError
@@ -196,6 +196,34 @@ def test_a_run_given_importances_gives_them_and_one_without_amounts_is_refused(r
     manifest.metric.amounts, manifest.metric.importances = ["other"], {"other": 1.0}
     with pytest.raises(UsageError, match="tells no kinds of change apart"):
         of_run(manifest, "tiny", name="mine", why="So.")
+
+
+def test_training_takes_a_context_by_its_name(cli, contexts, images_folder, tmp_path):
+    data = ("--data", images_folder, *TINY)
+    outcome = cli("--context-name", "map-rendering", *data)
+    assert outcome.code == 0, outcome.err
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.startswith("map-rendering")
+    of_gallery, metric = context_folders.find("map-rendering").saved, read_manifest(run).metric
+    assert metric.ranking == [list(group) for group in of_gallery.ranking]
+    assert metric.importances == pytest.approx(of_gallery.importances_of(NAMES))
+
+    contexts("save", "map-rendering", "--importance", "color=1,blur=0.3", *WHY)
+    outcome = cli("--context-name", "map-rendering", *data, "--out", "given")
+    assert outcome.code == 0, outcome.err
+    assert "which hides" in outcome.err
+    metric = read_manifest(tmp_path / "given").metric
+    assert metric.ranking is None
+    given = {name: value for name, value in metric.importances.items() if value}
+    assert given == pytest.approx({"color": 1, "blur": 0.3})
+
+
+def test_training_refuses_a_name_that_nobody_has_and_a_context_twice(cli, tmp_path):
+    assert "did you mean ui-regression?" in cli("--context-name", "ui-regresion").error_line
+    twice = cli("--context-name", "ui-regression", "--ranking", "blur,color")
+    assert twice.code == 2
+    assert "give one" in twice.error_line
+    assert not (tmp_path / "runs").exists()
 
 
 BAD = {

@@ -12,6 +12,7 @@ import torch
 from train_helpers import photos
 
 from dps_export.exporting import export_run
+from dps_infer import context_folders
 from dps_infer.context import Context
 from dps_infer.errors import UsageError
 from dps_infer.ranking import parse_ranking
@@ -99,6 +100,18 @@ def test_evaluating_needs_the_distortion_again(cli, run, tmp_path):
     assert set(measures["named"]) == {*NAMES, "jpeg"}
     assert "jpeg" not in measures["retention"]
     assert "jpeg>blur" in measures["pairs"]
+
+
+def test_a_saved_context_may_name_it(cli, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(context_folders.VARIABLE, str(tmp_path / "user"))
+    saved = cli("contexts", "save", "mine", "--run", run, "--why", "So.")
+    assert saved.code == 0, saved.err
+    unknown = cli("--context-name", "mine", *QUICK)
+    assert "context mine: unknown distortion 'jpeg'" in unknown.error_line
+    outcome = cli("--context-name", "mine", "--distortions", JPEG, *QUICK, "--out", "again")
+    assert outcome.code == 0, outcome.err
+    assert load_run(Path("again"))[1].metric.ranking == load_run(run)[1].metric.ranking
 
 
 def test_pairs_of_files_train_and_export(cli, tmp_path):
