@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dps_infer.command import DebugOption, say
 from dps_infer.errors import UsageError
-from dps_train.commands.options import NAME, SOURCES, SeedOption
+from dps_train.commands.options import NAME, SOURCES, OwnOption, SeedOption
+
+if TYPE_CHECKING:
+    from dps_train.metric import Metric
+    from dps_train.own.find import Own
 
 
 def judge(
@@ -22,6 +26,15 @@ def judge(
             "exists goes on where it was."
         ),
     ],
+    distortions: OwnOption = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="The metric that chooses what to ask, and says what the answers mean: a run of "
+            "the additive variant. With --distortions, one that has learned these.  "
+            "[default: the embedded metric]"
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
     ] = 0,
@@ -44,16 +57,64 @@ def judge(
     from dps_train.judge.pool import draw_pool
     from dps_train.judge.server import Server
     from dps_train.judge.session import Session
+    from dps_train.own.find import all_distortions, find_own
     from dps_train.seeds import generator_for
-    from dps_train.universal import load_universal
 
+    shown = all_distortions(_functions(find_own(distortions or ())))
+    metric = _metric(run, tuple(distortion.name for distortion in shown))
     answers = AnswerFile(out)
-    metric = load_universal()
-    pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder)
-    session = Session(answers, metric, pool, seed)
+    pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
+    options = [word for spec in distortions or () for word in ("--distortions", spec)]
+    session = Session(answers, metric, pool, seed, options)
     with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
         typer.echo(server.url)
         say(NAME, "open this address in a browser of this computer; Ctrl-C ends the judging")
         server.serve_forever()
     count = session.state()["answered"]
-    say(NAME, f"{count} judgements in {out}; adapt a metric to them: dps-train --triplets {out}")
+    say(NAME, f"{count} judgements in {out}; adapt a metric to them: {session.command}")
+
+
+def _functions(own: tuple[Own, ...]) -> tuple[Own, ...]:
+    """Return distortions if they can be shown on any image.
+
+    Raises:
+        UsageError: one is known by images before and after alone.
+    """
+    for one in own:
+        if one.recorded is not None:
+            raise UsageError(
+                f"--distortions: {one.about.name} is known by images before and after, and cannot "
+                "be shown on others: write the CSV file of judgements yourself "
+                "(docs/judgements.md), or give a function"
+            )
+    return own
+
+
+def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
+    """Load a metric that sees the distortions called `names`.
+
+    Raises:
+        UsageError: it knows others, or tells none apart.
+        DpsError: it is missing, or damaged.
+    """
+    from dps_train.distortions import NAMES
+    from dps_train.file_metric import check_known
+    from dps_train.heads import AdditiveHead
+    from dps_train.runs import load_run
+    from dps_train.universal import load_universal
+
+    if run is None:
+        if names != NAMES:
+            raise UsageError(
+                f"the embedded metric does not know {', '.join(names[len(NAMES) :])}: give a run "
+                "that has learned it, with --run (dps-train --distortions ... trains one)"
+            )
+        return load_universal()
+    metric, manifest = load_run(run)
+    if not isinstance(metric.head, AdditiveHead):
+        raise UsageError(
+            f"--run is {run}, a run of the {manifest.metric.variant} variant, which tells no kinds "
+            "of change apart: expected one of the additive variant"
+        )
+    check_known(str(run), manifest.metric, names)
+    return metric

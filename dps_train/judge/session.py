@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,23 +55,33 @@ class Session:
     Attributes:
         question: the one that is being asked; None where all have been answered.
         fitted: to the answers so far.
+        command: that adapts a metric to them.
 
     Args:
         answers: the file; one with answers goes on.
         metric: an additive one.
         pool: triplets to choose from.
         seed: of what is random in the choice.
+        options: what `dps-train --triplets` must be told besides the file.
 
     Raises:
         DpsError: the file is there and holds no answers of this page.
     """
 
-    def __init__(self, answers: AnswerFile, metric: Metric, pool: Pool, seed: int) -> None:
+    def __init__(
+        self,
+        answers: AnswerFile,
+        metric: Metric,
+        pool: Pool,
+        seed: int,
+        options: Sequence[str] = (),
+    ) -> None:
         self.answers = answers
         self._pool = pool
         self._names = metric.head.names
         self._phrases = phrases(self._names, pool.distortions)
         self._seed = seed
+        self.command = shlex.join(["dps-train", "--triplets", str(answers.path), *options])
         self._lock = threading.Lock()
         self._answered = _answered(answers, metric)
         self._number = 0
@@ -146,7 +157,7 @@ class Session:
                     for name, words, value, (low, high) in rows
                 ],
                 "file": self.answers.path.name,
-                "command": shlex.join(["dps-train", "--triplets", str(self.answers.path)]),
+                "command": self.command,
             }
 
     def _ask(self, question: Question | None) -> None:

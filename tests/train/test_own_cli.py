@@ -21,6 +21,7 @@ from dps_train.contexts import all_rankings, ranking_context
 from dps_train.data.batches import whole
 from dps_train.data.sources import load_held_out
 from dps_train.distortions import NAMES
+from dps_train.judge.server import Server
 from dps_train.own.find import all_distortions, find_own
 from dps_train.runs import load_run, save_run
 from dps_train.settings import Settings
@@ -100,6 +101,49 @@ def test_evaluating_needs_the_distortion_again(cli, run, tmp_path):
     assert set(measures["named"]) == {*NAMES, "jpeg"}
     assert "jpeg" not in measures["retention"]
     assert "jpeg>blur" in measures["pairs"]
+
+
+def test_it_can_be_judged_and_fitted(cli, run, images_folder, tmp_path, monkeypatch):
+    asked = []
+
+    def judged(server: Server) -> None:
+        for _ in range(6):
+            asked.append(server.session.state())
+            assert server.session.answer(asked[-1]["question"], 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "serve_forever", judged)
+    out = tmp_path / "judged.csv"
+    outcome = cli("judge", images_folder, "--out", out, "--run", run, "--distortions", JPEG)
+    assert outcome.code == 0, outcome.err
+    command = ("--triplets", str(out), "--distortions", JPEG)
+    assert outcome.err.endswith(f"dps-train {' '.join(command)}\n")
+    said = {one["name"]: one["words"] for one in asked[0]["importances"]}
+    assert list(said) == [*NAMES, "jpeg", "other"]
+    assert said["jpeg"].startswith("jpeg of strength 2 (coarseness")
+    outcome = cli(*command, "--data", images_folder, *QUICK, "--out", tmp_path / "judged")
+    assert outcome.code == 0, outcome.err
+    metric = load_run(tmp_path / "judged")[1].metric
+    assert metric.judgements.triplets == 6
+    assert list(metric.importances) == list(said)
+
+
+def test_what_cannot_be_judged(cli, run, images_folder, tmp_path):
+    judge = ("judge", images_folder, "--out", tmp_path / "judged.csv")
+    told = cli(*judge, "--distortions", JPEG).error_line
+    assert "the embedded metric does not know jpeg" in told
+    told = cli(*judge, "--run", run).error_line
+    assert "knows jpeg, which cannot be applied here" in told
+    for number in range(5):
+        for side in "ab":
+            photo = photos(1, 64, 64, seed=number + 10 * (side == "b"))[0]
+            cv2.imwrite(str(tmp_path / f"{side}{number}.png"), photo.numpy())
+    pairs = tmp_path / "swapped.csv"
+    rows = [f"a{number}.png,b{number}.png,1" for number in range(5)]
+    pairs.write_text("\n".join(["before,after,strength", *rows]))
+    told = cli(*judge, "--run", run, "--distortions", pairs).error_line
+    assert "swapped is known by images before and after" in told
+    assert not (tmp_path / "judged.csv").exists()
 
 
 def test_a_saved_context_may_name_it(cli, run, tmp_path, monkeypatch):
