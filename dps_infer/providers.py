@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ CUDA = cuda.PROVIDER
 
 _FATAL = 4
 """onnxruntime's log severity: everything below raises as well, with the same words."""
+
+PATIENCE = 4
+"""Runs of the whole model for a part of its outputs, after which a session for these pays off."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Engine:
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
+        self._asked: Counter[tuple[str, ...]] = Counter()
         self._last: object = None
         self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
         for options in (self._options, self._freeing):
@@ -114,20 +119,22 @@ class Engine:
             fetches: their names.
             feeds: the inputs by name.
             alone: compute nothing else, whatever it takes: the first time that is a session
-                more, some hundredths of a second, if one for the whole model is open.
+                more, some hundredths of a second, if one for the whole model is open. Without,
+                that is done once the same outputs have been asked for `PATIENCE` times.
 
         Raises:
             ContextError: onnxruntime failed.
         """
         session = self._whole
-        if alone or session is None:
-            key = tuple(fetches)
+        key = tuple(fetches)
+        self._asked[key] += 1
+        if alone or session is None or self._asked[key] > PATIENCE:
             if key not in self._partial:
                 self._partial[key] = self._opener(key)
             session = self._partial[key]
         # Memory that is kept between runs makes them a third faster. Kept for every shape that
         # comes by, it would grow and grow: with another one, what is free is given back.
-        shapes = (tuple(fetches), *(feed.shape for feed in feeds.values()))
+        shapes = (key, *(feed.shape for feed in feeds.values()))
         options = self._options if shapes == self._last else self._freeing
         self._last = shapes
         try:

@@ -39,6 +39,24 @@ def test_only_what_is_fetched_is_computed(model):
     assert engine.run(["map"], feeds)["map"].shape == (1, 2, 2)
 
 
+def test_who_asks_for_a_part_again_and_again_gets_a_session_for_it(model, monkeypatch):
+    pruned = []
+    monkeypatch.setattr(
+        providers, "prune", lambda data, outputs: pruned.append(list(outputs)) or data
+    )
+    engine = providers.open_engine(model, device=Device.cpu)
+    assert engine.inputs  # opens the whole model
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    feeds = {"reference": image, "distorted": image}
+    for _ in range(providers.PATIENCE):
+        engine.run(["distance"], feeds)
+        engine.run(["map"], feeds)
+    assert pruned == []
+    for _ in range(3):
+        engine.run(["distance"], feeds)
+    assert pruned == [["distance"]]
+
+
 def test_failures_of_a_run_are_told(model, capfd):
     engine = providers.open_engine(model, device=Device.cpu)
     feeds = {
