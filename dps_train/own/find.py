@@ -89,12 +89,12 @@ def all_distortions(own: Sequence[Own]) -> tuple[Distortion, ...]:
 
 def _find(spec: str, installed: dict[str, EntryPoint]) -> list[Own]:
     path = Path(spec)
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         recorded = read_recorded(path)
         return [Own(recorded.about, recorded)]
     if spec in installed:
         return _loaded(installed[spec])
-    if path.suffix == ".py" or os.sep in spec:
+    if path.suffix.lower() == ".py" or os.sep in spec:
         return _of(_from_file(path), spec)
     return _of(_imported(spec, installed), spec)
 
