@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dps_infer.errors import DpsError
+from dps_infer.extras import how_to_install
 
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something fails, show the full traceback as well.")
@@ -93,6 +94,9 @@ def _run(app: typer.Typer, name: str) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, ModuleNotFoundError) and (command := how_to_install(error.name)):
+            say(name, f"error: this needs {error.name}, which is not installed: {command}")
+            return 1
         hint = "" if debug else "; run it again with --debug to see where, and report it"
         say(name, f"error: unexpected {type(error).__name__}: {error}{hint}")
         return 1

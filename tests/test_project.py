@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from dps_infer.extras import how_to_install
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -87,6 +89,15 @@ def test_extras_never_bring_both_runtimes():
         "cpu": {"onnxruntime"},
         "gpu": {"onnxruntime-gpu"},
     }
+
+
+def test_what_training_needs_is_known_where_it_is_missing():
+    modules = {"scikit-image": "skimage"}
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = {normalised(line) for line in extras["train"]}
+    for name in wanted:
+        assert how_to_install(modules.get(name, name)), name
+    assert {normalised(line) for line in extras["export"]} == {"onnx"}
 
 
 def test_base_installation_is_light():

@@ -419,6 +419,23 @@ def test_defects_are_told_in_a_line(cli, pair, context_path, monkeypatch):
     assert "--debug" in outcome.error_line
 
 
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [("torch.nn", "[train,cpu]"), ("onnx", "[export]"), ("numpy", "unexpected")],
+)
+def test_a_missing_package_is_told_with_what_brings_it(
+    cli, pair, context_path, monkeypatch, module, command
+):
+    def missing(*arguments, **options):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("dps_infer.context.Context.load", missing)
+    outcome = cli("compare", *pair, "--context", context_path)
+    assert outcome.code == 1
+    assert module in outcome.error_line
+    assert command in outcome.error_line
+
+
 def test_an_interrupt_leaves_with_130(cli, pair, context_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
