@@ -27,7 +27,8 @@ demo: $(STAMP) ## adapt a metric, export it, compare photographs with it
 # in one process, so that what they share is made once.
 test: $(STAMP) ## run the tests; make test ARGS='-k ranking'
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PATH="$(abspath $(BIN)):$$PATH" \
-	    $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile $(ARGS)
+	    $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 \
+	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

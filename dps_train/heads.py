@@ -16,8 +16,9 @@ from dps_infer.ranking import OTHER
 SMALLEST_SCALE = 1e-6
 """Of a channel distance. Below it rounding shows: features are near 1 and carry errors of 1e-7."""
 
-SILENT = 1e-3
-"""Spread of a channel's logarithm below which it carries nothing."""
+SILENT = 0.05
+"""Spread of a channel's logarithm below which it carries nothing but rounding: divided by a smaller
+one, an error of 1e-7 in a feature becomes one of 1e-5 in an amount."""
 
 OTHER_KNEE = 0.01
 """Share of the reference up to which `other` grows like the unadapted distance; beyond, like its
