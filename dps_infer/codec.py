@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -135,18 +136,23 @@ def silent_log() -> Iterator[None]:
 
 
 class _Stderr:
-    """The process's stderr while it is turned aside into a pipe."""
+    """The process's stderr while it is turned aside into a file.
 
-    def __init__(self, saved: int, reader: int) -> None:
+    A file, as a pipe that is full would stop whoever writes, or fail them.
+    """
+
+    def __init__(self, saved: int, file: int) -> None:
         self._saved = saved
-        self._reader = reader
+        self._file = file
+        self._position = 0
 
     def read(self) -> bytes:
         """Return what was written meanwhile and not yet read."""
         chunks = []
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self._reader, 1 << 16):
-                chunks.append(chunk)
+        # The file's own position is where others write.
+        while chunk := os.pread(self._file, 1 << 16, self._position):
+            self._position += len(chunk)
+            chunks.append(chunk)
         return b"".join(chunks)
 
     def pass_on(self, data: bytes) -> None:
@@ -158,7 +164,7 @@ class _Stderr:
 @contextlib.contextmanager
 def _captured_stderr() -> Iterator[_Stderr | None]:
     """Turn file descriptor 2 aside; give None where that cannot be done."""
-    if not hasattr(os, "set_blocking"):
+    if not hasattr(os, "pread"):
         yield None
         return
     try:
@@ -168,14 +174,23 @@ def _captured_stderr() -> Iterator[_Stderr | None]:
     except (OSError, ValueError):
         yield None
         return
-    reader, writer = os.pipe()
+    file = _unnamed_file()
+    stderr = _Stderr(saved, file)
     try:
-        # A codec that says more than a pipe holds loses the rest, rather than stopping.
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        os.dup2(writer, _STDERR)
-        yield _Stderr(saved, reader)
+        os.dup2(file, _STDERR)
+        yield stderr
     finally:
         os.dup2(saved, _STDERR)
-        for descriptor in (saved, reader, writer):
+        # Nothing is being decoded any more: what came last is another thread's.
+        if left := stderr.read():
+            stderr.pass_on(left)
+        for descriptor in (saved, file):
             os.close(descriptor)
+
+
+def _unnamed_file() -> int:
+    """Open a file that no other process sees: in memory, where the system can."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.memfd_create("dps-infer")
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())

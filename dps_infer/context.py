@@ -42,6 +42,7 @@ from dps_infer.manifest import Calibration, Draws, Manifest
 from dps_infer.measuring import compare_pairs, distances
 from dps_infer.motion import motions
 from dps_infer.providers import Engine, open_engine
+from dps_infer.remembering import References, Remembered
 from dps_infer.views import View
 
 if TYPE_CHECKING:
@@ -297,8 +298,11 @@ class Context:
             for reference, candidate in pictures(references, candidates, policy)
         )
         results: list[Comparison] = []
+        shared = References()
         while batch := list(islice(pairs, batch_size)):
-            results.extend(self.compare_pairs(batch, view=view, with_map=with_map))
+            results += compare_pairs(
+                batch, [self], view=view, with_map=with_map, references=shared
+            )[0]
         return results
 
     def measure(
@@ -309,6 +313,7 @@ class Context:
         view: View | str | None = None,
         with_map: bool = False,
         alone: bool = False,
+        remembered: Remembered | None = None,
     ) -> Measurement:
         """Run the context file on arrays as they are: no decoding, no grouping.
 
@@ -318,6 +323,8 @@ class Context:
             view: as in `compare`.
             with_map: compute the maps, and the tiles of a view that has them, as well.
             alone: compute nothing else: worth it for many runs, as the first takes longer.
+            remembered: what earlier calls computed of the same single reference, an empty one at
+                first: it is computed once.
 
         Raises:
             ContextError: onnxruntime fails, or the file breaks its contract
@@ -340,7 +347,7 @@ class Context:
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
         try:
-            values = self._run(fetches, feeds, chosen, weights, alone=alone)
+            values = self._run(fetches, feeds, chosen, weights, alone=alone, remembered=remembered)
         except ContextError as error:
             raise ContextError(f"{self.path}: {error}") from error
         measurement = Measurement(
@@ -388,21 +395,22 @@ class Context:
         importances: NDArray[np.float32],
         *,
         alone: bool,
+        remembered: Remembered | None,
     ) -> dict[str, NDArray[Any]]:
         """Run the graph: at once, or in bands where tiles would take too much memory."""
         _, height, width, _ = feeds["distorted"].shape
         views = self.manifest.views
         large = height * width > tiling.BAND_PIXELS
-        if views is None or view is None or not large:
-            return self._engine.run(fetches, feeds, alone=alone)
-        if view is not View.whole and not tiling.known(views):
-            return self._engine.run(fetches, feeds, alone=alone)
+        known = views is not None and (view is View.whole or tiling.known(views))
+        if views is None or view is None or not large or not known:
+            return self._engine.run(fetches, feeds, alone=alone, remembered=remembered)
         run = partial(self._engine.run, alone=True)
         if view is View.whole:
-            return run(fetches, feeds)
+            return run(fetches, feeds, remembered=remembered)
         return tiling.run_in_bands(
             run,
             feeds,
+            remembered,
             tile=views.tile,
             motions=motions(self.manifest.metric.amounts, self.manifest.metric.distortions),
             view=view,

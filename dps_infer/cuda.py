@@ -30,7 +30,9 @@ class Feeding:
 
     Attributes:
         filled: fill batches up to 1, 2, 4, 8 ... rows: cuDNN looks for the best way to compute
-            each new shape, and memory is laid out anew. The further rows are thrown away.
+            each new shape, and memory is laid out anew. The further rows are thrown away. A
+            reference of many candidates is repeated as well: cuDNN computes batches of
+            different sizes differently, and identical images must go through the same.
         bound_to: the device, by onnxruntime's name, that inputs are put on once a run, before
             it starts, and outputs are left on until all are there; None leaves both to
             onnxruntime.
@@ -75,15 +77,15 @@ def run(
 
 
 def _filled(feeds: Feeds) -> dict[str, NDArray[Any]]:
-    """Repeat the last image of each batch until there are 1, 2, 4, 8 ... of them."""
+    """Repeat the last image of each batch until there are 1, 2, 4, 8 ... of them in both."""
     import numpy as np
 
     filled = dict(feeds)
-    for name, feed in feeds.items():
-        if _holds_images(feed):
-            missing = (1 << (len(feed) - 1).bit_length()) - len(feed)
-            if missing:
-                filled[name] = np.concatenate([feed, feed[-1:].repeat(missing, axis=0)])
+    batches = {name: feed for name, feed in feeds.items() if _holds_images(feed)}
+    rows = 1 << (max(map(len, batches.values())) - 1).bit_length()
+    for name, feed in batches.items():
+        if len(feed) < rows:
+            filled[name] = np.concatenate([feed, feed[-1:].repeat(rows - len(feed), axis=0)])
     return filled
 
 

@@ -18,8 +18,10 @@ import numpy as np
 from dps_infer.calibration import percentiles
 from dps_infer.comparison import Comparison
 from dps_infer.contract import FloatArray, Measurement
-from dps_infer.grouping import Rendering, runs
+from dps_infer.cuda import PROVIDER
+from dps_infer.grouping import Rendering, Run, runs
 from dps_infer.images import Pair
+from dps_infer.remembering import References
 from dps_infer.views import View
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def compare_in_all(
     *,
     view: View | str | None = None,
     with_map: bool = False,
+    references: References | None = None,
 ) -> list[dict[str, Comparison]]:
     """Compare pairs in several contexts; those of one universal file run it once.
 
@@ -56,6 +59,7 @@ def compare_in_all(
         contexts: by label.
         view: as in `Context.compare`.
         with_map: as in `Context.compare`; takes a run a context.
+        references: hand the same to the next call, if its pairs may have the same reference.
 
     Returns:
         One dictionary a pair, by label, each comparison equal to that of
@@ -69,10 +73,13 @@ def compare_in_all(
             groups.append([label])
         else:
             group.append(label)
+    references = references or References()
     found_by_label: dict[str, list[Comparison]] = {}
     for labels in groups:
         together = [contexts[label] for label in labels]
-        compared = compare_pairs(pairs, together, view=view, with_map=with_map)
+        compared = compare_pairs(
+            pairs, together, view=view, with_map=with_map, references=references
+        )
         found_by_label.update(zip(labels, compared, strict=True))
     return [
         {label: found_by_label[label][index] for label in contexts} for index in range(len(pairs))
@@ -86,6 +93,7 @@ def compare_pairs(
     view: View | str | None = None,
     with_map: bool = False,
     alone: bool = True,
+    references: References | None = None,
 ) -> list[list[Comparison]]:
     """Compare pairs in contexts that share runs (`Context.shares_runs_with`), or in one.
 
@@ -95,21 +103,25 @@ def compare_pairs(
         view: as there.
         with_map: as there.
         alone: as there.
+        references: as in `compare_in_all`.
 
     Returns:
         For each context its comparisons, one a pair.
     """
     chosen = contexts[0].chosen_view(view)
+    references = references or References()
     by_shape: dict[tuple[int, ...], list[Rendering]] = {}
     for index, pair in enumerate(pairs):
         for reference, distorted in pair.renderings:
             by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
     farthest: list[dict[int, Comparison]] = [{} for _ in contexts]
     for renderings in by_shape.values():
-        for run in runs(renderings, chosen):
-            measured = _measure(run, contexts, chosen, with_map=with_map, alone=alone)
+        for run in runs(renderings, chosen, on_cuda=contexts[0].provider == PROVIDER):
+            measured = _measure(
+                run, contexts, chosen, with_map=with_map, alone=alone, references=references
+            )
             for context, measurement, kept in zip(contexts, measured, farthest, strict=True):
-                for row, (index, _, _) in enumerate(run):
+                for row, (index, _, _) in enumerate(run.renderings):
                     comparison = _comparison(context, measurement, row, pairs[index], chosen)
                     if index not in kept or comparison.distance > kept[index].distance:
                         kept[index] = comparison
@@ -117,22 +129,31 @@ def compare_pairs(
 
 
 def _measure(
-    run: list[Rendering],
+    run: Run,
     contexts: Sequence[Context],
     view: View | None,
     *,
     with_map: bool,
     alone: bool,
+    references: References,
 ) -> Iterator[Measurement]:
     """Yield what each context says of a run."""
-    shared = all(reference is run[0][1] for _, reference, _ in run)
-    references = np.stack([reference for _, reference, _ in run[: 1 if shared else None]])
-    distorted = np.stack([image for _, _, image in run])
+    firsts = [reference for _, reference, _ in run.renderings]
+    if all(first is firsts[0] for first in firsts):
+        del firsts[1:]
+    reference = np.stack(firsts)
+    distorted = np.stack([image for _, _, image in run.renderings])
+    remembered = references.of(firsts[0]) if run.continued else None
     measurement: Measurement | None = None
     for context in contexts:
         if measurement is None or with_map:
             measurement = context.measure(
-                references, distorted, view=view, with_map=with_map, alone=alone
+                reference,
+                distorted,
+                view=view,
+                with_map=with_map,
+                alone=alone,
+                remembered=remembered,
             )
         else:
             measurement = context.weighed(measurement)

@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from dps_infer import cuda
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.pruning import prune
+from dps_infer.remembering import Remembered
+from dps_infer.splitting import split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +35,9 @@ _FATAL = 4
 
 PATIENCE = 4
 """Runs of the whole model for a part of its outputs, after which a session for these pays off."""
+
+SHARED = "reference"
+"""The input that many runs may have in common (`Engine.run`)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class Engine:
         provider: str,
         threads: int,
         remark: str | None,
-        opener: Callable[[Sequence[str] | None], Any],
+        model: bytes,
+        opener: Callable[[bytes], Any],
         session: Any = None,
     ) -> None:
         """Take what `open_engine` has found out.
@@ -79,16 +85,19 @@ class Engine:
             provider: the execution provider in use.
             threads: CPU threads.
             remark: why the CPU is used though CUDA was within reach, or None.
-            opener: opens an onnxruntime session that computes some outputs only, or all.
+            model: serialised.
+            opener: opens an onnxruntime session of a model.
             session: of the whole model, if it is open already.
         """
         self.provider = provider
         self.threads = threads
         self.remark = remark
         self.feeding = cuda.ON_CUDA if provider == CUDA else None
+        self._model = model
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
+        self._halves: dict[tuple[str, ...], _Halves | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
         self._last: object = None
         self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
@@ -112,6 +121,7 @@ class Engine:
         feeds: Mapping[str, NDArray[Any]],
         *,
         alone: bool = False,
+        remembered: Remembered | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
@@ -121,20 +131,51 @@ class Engine:
             alone: compute nothing else, whatever it takes: the first time that is a session
                 more, some hundredths of a second, if one for the whole model is open. Without,
                 that is done once the same outputs have been asked for `PATIENCE` times.
+            remembered: what runs before this one computed of the same `SHARED` input. What is
+                missing is added; so it is computed once. On CUDA it is left as it is: there it
+                would have to be brought for every run.
 
         Raises:
             ContextError: onnxruntime failed.
         """
-        session = self._whole
         key = tuple(fetches)
+        halves = None
+        if remembered is not None and self.feeding is None:
+            halves = self._halves_of(key)
+        if halves is None or remembered is None:
+            return self._compute(self._session_of(key, alone=alone), key, feeds)
+        place = (id(self), key)
+        if place not in remembered.values:
+            reference = {SHARED: feeds[SHARED]}
+            remembered.values[place] = self._compute(halves.first, halves.between, reference)
+        others = {name: feed for name, feed in feeds.items() if name != SHARED or halves.again}
+        return self._compute(halves.rest, key, {**others, **remembered.values[place]})
+
+    def _session_of(self, key: tuple[str, ...], *, alone: bool) -> Any:
+        """Return the session to compute some outputs with."""
         self._asked[key] += 1
-        if alone or session is None or self._asked[key] > PATIENCE:
-            if key not in self._partial:
-                self._partial[key] = self._opener(key)
-            session = self._partial[key]
+        if self._whole is not None and not alone and self._asked[key] <= PATIENCE:
+            return self._whole
+        if key not in self._partial:
+            self._partial[key] = self._opener(prune(self._model, key))
+        return self._partial[key]
+
+    def _halves_of(self, key: tuple[str, ...]) -> _Halves | None:
+        """Return the sessions to compute some outputs with, in two; None where that cannot be."""
+        if key not in self._halves:
+            halves, parts = None, split(prune(self._model, key), SHARED)
+            if parts is not None:
+                first, rest = self._opener(parts.first), self._opener(parts.rest)
+                halves = _Halves(first, parts.between, rest, parts.again)
+            self._halves[key] = halves
+        return self._halves[key]
+
+    def _compute(
+        self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
         # Memory that is kept between runs makes them a third faster. Kept for every shape that
         # comes by, it would grow and grow: with another one, what is free is given back.
-        shapes = (key, *(feed.shape for feed in feeds.values()))
+        shapes = (fetches, *(feed.shape for feed in feeds.values()))
         options = self._options if shapes == self._last else self._freeing
         self._last = shapes
         try:
@@ -153,8 +194,18 @@ class Engine:
     def _session(self) -> Any:
         """Open the whole model, unless that was done."""
         if self._whole is None:
-            self._whole = self._opener(None)
+            self._whole = self._opener(self._model)
         return self._whole
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """Sessions of a model in two (`dps_infer.splitting.Split`)."""
+
+    first: Any
+    between: tuple[str, ...]
+    rest: Any
+    again: bool
 
 
 def open_engine(
@@ -188,11 +239,8 @@ def open_engine(
         return _open(onnxruntime, part, count, on_cuda=on_cuda)
 
     def engine(provider: str, remark: str | None, session: Any = None) -> Engine:
-        def opener(outputs: Sequence[str] | None) -> Any:
-            part = model if outputs is None else prune(model, outputs)
-            return opened(part, on_cuda=provider == CUDA)
-
-        return Engine(provider, count, remark, opener, session)
+        opener = partial(opened, on_cuda=provider == CUDA)
+        return Engine(provider, count, remark, model, opener, session)
 
     if device is Device.cpu or CUDA not in offered:
         return engine(CPU, None)

@@ -29,6 +29,7 @@ from dps_infer.images import (
 )
 from dps_infer.measuring import compare_in_all
 from dps_infer.providers import available_threads
+from dps_infer.remembering import References
 from dps_infer.views import View
 
 BATCH_SIZE = 16
@@ -200,6 +201,7 @@ class _Comparer:
         self._contexts = contexts
         self._view = view
         self._with_map = with_map
+        self._references = References()
 
     def compare(self, pairs: list[Pair]) -> list[dict[str, Comparison] | DpsError]:
         """Return comparisons by label for each pair, or why there are none."""
@@ -224,7 +226,13 @@ class _Comparer:
             return error
 
     def _compare(self, pairs: list[Pair]) -> list[dict[str, Comparison]]:
-        return compare_in_all(pairs, self._contexts, view=self._view, with_map=self._with_map)
+        return compare_in_all(
+            pairs,
+            self._contexts,
+            view=self._view,
+            with_map=self._with_map,
+            references=self._references,
+        )
 
 
 def _done(error: DpsError) -> Future[Pair | DpsError]:

@@ -1,15 +1,15 @@
 """How tiles lie on an image, and how what they show is put together: the contract in numbers.
 
 A context file does all this inside its graph, where memory follows the pixels. An image
-of many megapixels is cut into bands here, each a row of tiles, which go through the graph
+of more than `BAND_PIXELS` is cut into bands here, each a row of tiles, which go through the graph
 as images of their own; the rules below put their tiles together as the graph would.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dps_infer.contract import TILES, output_name
 from dps_infer.manifest import Views
 from dps_infer.motion import RULE, Motions, without_motion
+from dps_infer.remembering import Remembered
 from dps_infer.views import View
 
 LAYOUT = (
@@ -36,8 +37,20 @@ BAND_PIXELS = 1 << 17
 
 Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
-Run = Callable[[Sequence[str], Mapping[str, NDArray[Any]]], Outputs]
-"""Runs a graph: names of outputs to fetch, and inputs by name."""
+
+
+class Run(Protocol):
+    """Runs a graph, as `dps_infer.providers.Engine.run` does."""
+
+    def __call__(
+        self,
+        fetches: Sequence[str],
+        feeds: Mapping[str, NDArray[Any]],
+        *,
+        remembered: Remembered | None,
+    ) -> Outputs:
+        """Compute the named outputs."""
+        ...
 
 
 def known(views: Views) -> bool:
@@ -94,6 +107,7 @@ def tiles_across(height: int, width: int, tile: int) -> float:
 def run_in_bands(
     run: Run,
     feeds: Mapping[str, NDArray[Any]],
+    remembered: Remembered | None,
     *,
     tile: int,
     motions: Motions | None,
@@ -106,6 +120,7 @@ def run_in_bands(
     Args:
         run: the graph.
         feeds: its inputs.
+        remembered: what was computed of the reference, if it is one for all.
         tile: side of a tile in pixels.
         motions: which amounts are of motion, if any.
         view: ``tiles`` or ``both``.
@@ -120,8 +135,13 @@ def run_in_bands(
     tiles, places = [], []
     for number, candidate in enumerate(distorted):
         bands, maps = [], []
-        for one, other in _bands(reference[min(number, len(reference) - 1)], candidate, tile):
-            outputs = run(fetches, {**feeds, "reference": one, "distorted": other})
+        pairs = _bands(reference[min(number, len(reference) - 1)], candidate, tile)
+        for band, (one, other) in enumerate(pairs):
+            outputs = run(
+                fetches,
+                {**feeds, "reference": one, "distorted": other},
+                remembered=None if remembered is None else remembered.part(band),
+            )
             bands.append(outputs[TILES][:, 0])
             if with_map:
                 maps.append(_unscaled(outputs[fetches[1]], np.sqrt(bands[-1] @ importances)))
@@ -133,7 +153,7 @@ def run_in_bands(
         name = output_name("amounts", View.whole)
         _, height, width, _ = distorted.shape
         across = tiles_across(height, width, tile)
-        amounts = combine(run([name], feeds)[name], amounts, across, motions)
+        amounts = combine(run([name], feeds, remembered=remembered)[name], amounts, across, motions)
     distances = amounts @ importances
     result: Outputs = {
         output_name("distance", view): distances,

@@ -145,17 +145,33 @@ class Metric(nn.Module):
 
     def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return both images' feature maps, each [N, C, H', W'] per layer."""
-        # One batch for both, so that equal images go through equal arithmetic.
-        both = torch.cat([reference, distorted]).permute(0, 3, 1, 2).float() / 255
-        maps = self.maps(resize(both, self.preprocess.size))
+        planes = [
+            resize(images.permute(0, 3, 1, 2).float() / 255, self.preprocess.size)
+            for images in (reference, distorted)
+        ]
+        first, second = self.maps_of_both(*planes)
         index = self.reference_index(reference, distorted)
-        references = reference.shape[0]
-        first = [layer.index_select(0, index) for layer in maps]
-        return first, [layer[references:] for layer in maps]
+        return [layer.index_select(0, index) for layer in first], second
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return feature maps of float RGB [N, 3, H, W] in [0, 1] at the working size."""
         return self.comparison.normalized(self.backbone(self.preprocess.normalize(images)))
+
+    def maps_of_both(
+        self, reference: Tensor, distorted: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return `maps` of references and of distorted images, which may be of another number.
+
+        In an exported graph they have no node in common, so that what follows from a reference
+        need not be computed again for its next candidates (`dps_infer.splitting`). PyTorch
+        computes batches of different sizes differently: there both are one batch, and equal
+        images go through equal arithmetic.
+        """
+        if torch.compiler.is_exporting():
+            return self.maps(reference), self.maps(distorted)
+        maps = self.maps(torch.cat([reference, distorted]))
+        references = reference.shape[0]
+        return [layer[:references] for layer in maps], [layer[references:] for layer in maps]
 
     @staticmethod
     def reference_index(reference: Tensor, distorted: Tensor) -> Tensor:

@@ -193,16 +193,15 @@ class ViewedMetric(nn.Module):
 
     def tiled(self, reference: Tensor, distorted: Tensor) -> Tiled:
         """Compare tile by tile; see `forward` for the arguments."""
-        cut = cut_tiles(torch.cat([reference, distorted]), self.side)
-        _, rows, columns = cut.shape[:3]
-        references, count = reference.shape[0], distorted.shape[0]
-        maps = self.metric.maps(cut.flatten(0, 2).float() / 255)
+        cut = [cut_tiles(images, self.side) for images in (reference, distorted)]
+        count, rows, columns = cut[1].shape[:3]
+        planes = [tiles.flatten(0, 2).float() / 255 for tiles in cut]
+        one, second = self.metric.maps_of_both(*planes)
         index = self.metric.reference_index(reference, distorted)
-        first, second = [], []
-        for layer in maps:
-            by_image = layer.unflatten(0, (-1, rows * columns))
-            first.append(by_image.index_select(0, index).flatten(0, 1))
-            second.append(by_image[references:].flatten(0, 1))
+        first = [
+            layer.unflatten(0, (-1, rows * columns)).index_select(0, index).flatten(0, 1)
+            for layer in one
+        ]
         amounts = self.metric.head.amounts(self.metric.comparison(first, second))
         local = shares(spread(self.metric.comparison.difference_map(first, second, TILE_CELLS)))
         local = local.unflatten(0, (count, rows, columns)).transpose(2, 3)

@@ -137,7 +137,7 @@ def session() -> FakeSession:
 
 @pytest.fixture
 def on_cuda(session) -> providers.Engine:
-    return providers.Engine(cuda.PROVIDER, 1, None, lambda outputs: session, session)
+    return providers.Engine(cuda.PROVIDER, 1, None, b"", lambda model: session, session)
 
 
 def test_cuda_sees_few_shapes_and_their_further_rows_are_dropped(on_cuda, session):
@@ -148,14 +148,14 @@ def test_cuda_sees_few_shapes_and_their_further_rows_are_dropped(on_cuda, sessio
     assert session.devices == {"cuda"}
 
 
-def test_a_shared_reference_stays_one(on_cuda, session):
+def test_a_shared_reference_goes_through_the_same_as_its_candidates(on_cuda, session):
     feeds = {
         "reference": images(1, side=4),
         "distorted": images(7, side=4),
         IMPORTANCE: np.ones(7, np.float32),
     }
     assert len(on_cuda.run(["distance", "amounts"], feeds)["amounts"]) == 7
-    assert session.shapes == [(1, 8, 7)]
+    assert session.shapes == [(8, 8, 7)]
 
 
 def test_the_cpu_is_fed_as_ever():

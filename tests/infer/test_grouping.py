@@ -22,7 +22,7 @@ def room_for_four(monkeypatch):
 
 
 def numbers(renderings, view) -> list[list[int]]:
-    return [[number for number, _, _ in run] for run in grouping.runs(renderings, view)]
+    return [[number for number, _, _ in run.renderings] for run in grouping.runs(renderings, view)]
 
 
 @pytest.mark.parametrize("view", [View.tiles, View.both])
@@ -47,3 +47,17 @@ def test_an_image_that_is_too_large_still_runs(monkeypatch):
     shared = np.zeros((SIDE, SIDE, 3), np.uint8)
     for renderings in ([rendering(0), rendering(1)], [rendering(0, shared), rendering(1, shared)]):
         assert numbers(renderings, View.both) == [[0], [1]]
+
+
+def test_it_is_told_which_runs_have_a_reference_in_common(room_for_four):
+    shared, few = (np.zeros((SIDE, SIDE, 3), np.uint8) for _ in range(2))
+    renderings = [rendering(n, shared) for n in range(6)]
+    renderings += [rendering(6, few), rendering(7, few), rendering(8)]
+    found = list(grouping.runs(renderings, View.both))
+    assert [run.continued for run in found] == [True, True, False, False]
+
+
+def test_cuda_runs_more_at_a_time(room_for_four, monkeypatch):
+    monkeypatch.setattr(grouping, "PIXELS_A_RUN_ON_CUDA", 8 * SIDE**2)
+    found = list(grouping.runs([rendering(n) for n in range(5)], View.both, on_cuda=True))
+    assert [len(run.renderings) for run in found] == [4, 1]

@@ -398,21 +398,28 @@ def test_damaged_headers_never_break_the_decoder(data):
 
 
 def test_decoding_passes_on_what_other_threads_write(photo, capfd):
+    times = 20
     stop = threading.Event()
+    written = 0
 
     def chatter():
+        nonlocal written
         while not stop.is_set():
             os.write(2, b"chatter\n")
+            written += 1
 
     thread = threading.Thread(target=chatter)
     thread.start()
     try:
-        for _ in range(20):
+        for _ in range(times):
             load(encode(".png", photo))
     finally:
         stop.set()
         thread.join()
-    assert set(capfd.readouterr().err.split()) == {"chatter"}
+    lines = capfd.readouterr().err.splitlines()
+    assert set(lines) == {"chatter"}
+    # A write that is under way while the descriptor is turned back may come too late.
+    assert written - times <= len(lines) <= written
 
 
 # --- arrays, sizes --------------------------------------------------------------------
