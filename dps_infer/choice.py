@@ -88,13 +88,14 @@ def choose(
 
 
 def describe(choice: Choice) -> str:
-    """Say a context in words.
+    """Say a context in words, importances to four digits.
 
-    >>> describe(Choice({"color": 0.5, "blur": 1.0, "other": 0.0}, None))
-    'importances color=0.5,blur=1'
+    >>> describe(Choice({"color": 0.51239, "blur": 1.0, "other": 0.0}, None))
+    'importances color=0.5124,blur=1'
     """
     if choice.ranking is None:
-        importances = f"importances {format_importances(choice.importances)}"
+        rounded = {name: float(f"{value:.4g}") for name, value in choice.importances.items()}
+        importances = f"importances {format_importances(rounded)}"
         if choice.judgements is None:
             return importances
         judged = f"as people judged {choice.judgements} triplets"

@@ -33,11 +33,11 @@ class Run:
 
     Attributes:
         renderings: of one size.
-        continued: whether all have one reference, and other runs have it too.
+        shared: whether all have the same reference, one of several candidates.
     """
 
     renderings: list[Rendering]
-    continued: bool = False
+    shared: bool
 
 
 def runs(renderings: list[Rendering], view: View | None, *, on_cuda: bool = False) -> Iterator[Run]:
@@ -49,14 +49,14 @@ def runs(renderings: list[Rendering], view: View | None, *, on_cuda: bool = Fals
     by_reference: dict[int, list[Rendering]] = {}
     for rendering in renderings:
         by_reference.setdefault(id(rendering[1]), []).append(rendering)
-    # One reference with many candidates is a run of its own, in which it is computed once.
+    # One reference with many candidates has runs of its own, for all of which it is computed once.
     several = [group for group in by_reference.values() if len(group) > 1]
     single = [group[0] for group in by_reference.values() if len(group) == 1]
     for group in (*several, single):
-        most = max(1, images // 2 if group is single else images)
-        continued = group is not single and len(group) > most
+        shared = group is not single
+        most = max(1, images if shared else images // 2)
         for start in range(0, len(group), most):
-            yield Run(group[start : start + most], continued)
+            yield Run(group[start : start + most], shared)
 
 
 def pictures(

@@ -138,12 +138,10 @@ def _measure(
     references: References,
 ) -> Iterator[Measurement]:
     """Yield what each context says of a run."""
-    firsts = [reference for _, reference, _ in run.renderings]
-    if all(first is firsts[0] for first in firsts):
-        del firsts[1:]
+    firsts = [reference for _, reference, _ in run.renderings[: 1 if run.shared else None]]
     reference = np.stack(firsts)
     distorted = np.stack([image for _, _, image in run.renderings])
-    remembered = references.of(firsts[0]) if run.continued else None
+    remembered = references.of(firsts[0]) if run.shared else None
     measurement: Measurement | None = None
     for context in contexts:
         if measurement is None or with_map:

@@ -33,10 +33,10 @@ class Remembered:
 
 
 class References:
-    """Remembers the last reference that several runs share.
+    """Remembers the last reference that several candidates share.
 
-    It is used for those runs alone of which it is known beforehand that there are several: so what
-    a pair comes to follows from the pairs that are compared at a time, and not from earlier ones.
+    What is remembered is what would be computed: so a pair's numbers follow from the pairs that
+    are compared at a time, and not from earlier ones.
     """
 
     def __init__(self) -> None:

@@ -66,13 +66,13 @@ def test_the_numbers_are_those_of_pairs(context, view, with_map):
             np.testing.assert_allclose(one.map, other.map, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("view", ["tiles", "both"])
-def test_the_reference_is_computed_once_however_many_batches(context, computed, view):
+@pytest.mark.parametrize(("view", "runs"), [("whole", 3), ("tiles", 5), ("both", 5)])
+def test_the_reference_is_computed_once_however_many_batches(context, computed, view, runs):
     (reference,), candidates = images(1), images(CANDIDATES, 1)
     context.compare_batch(reference, candidates, view=view, batch_size=2)
-    # The last batch is a single run, which takes the graph as it is.
+    # The last batch is a pair like any other, and takes the graph as it is.
     assert of_the_reference(computed) == 1
-    assert len(computed) == 1 + CANDIDATES
+    assert len(computed) == 1 + runs
 
 
 def test_so_is_each_band_of_a_large_one(context, computed, monkeypatch):
