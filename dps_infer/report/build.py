@@ -175,6 +175,8 @@ def _embed_all(
 ) -> dict[str, Embedded]:
     def one(name: str) -> Embedded:
         size = preview if name in large else None
+        if not name:
+            return Embedded(None, None, 0, 0, "the results name none")
         return embed(paths[name], thumbnail=thumbnail, preview=size)
 
     embedded = {}
@@ -224,11 +226,13 @@ def _examples(
 
 
 def _image_notes(embedded: Mapping[str, Embedded], looked_around: bool) -> list[str]:
-    missing = [f"{name}: {image.why}" for name, image in embedded.items() if image.why]
+    # Of a row without a name, its own error tells.
+    named = {name: image for name, image in embedded.items() if name}
+    missing = [f"{name}: {image.why}" for name, image in named.items() if image.why]
     if not missing:
         return []
     hint = "; --images DIR says where relative paths begin" if looked_around else ""
-    return [f"{len(missing)} of {len(embedded)} images cannot be shown ({missing[0]}){hint}"]
+    return [f"{len(missing)} of {len(named)} images cannot be shown ({missing[0]}){hint}"]
 
 
 def _map_notes(results: Results, maps: Sequence[Mapping[int, HeatMap] | None]) -> list[str]:
