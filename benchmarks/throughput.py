@@ -90,9 +90,9 @@ def main(
         table.add_row(row["metric"], row["view"], f"{row['share']:.3f}")
     Console().print(table)
     for name, peaks in report["memory"].items():
-        few, many = (f"{mebibytes:.0f} MiB at {count}" for count, mebibytes in peaks.items())
+        each = ", ".join(f"{mebibytes:.0f} MiB at {count}" for count, mebibytes in peaks.items())
         ratio = max(peaks.values()) / min(peaks.values())
-        print(f"peak memory, {name}: {few}, {many} pairs: ratio {ratio:.3f}")
+        print(f"peak memory, {name}: {each} pairs: ratio {ratio:.3f}")
 
 
 @app.command()

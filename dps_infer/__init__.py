@@ -21,17 +21,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dps_infer.acceptance import calibrate_file as calibrate_file
+    from dps_infer.acceptance import resolve_threshold as resolve_threshold
+    from dps_infer.acceptance import write_threshold as write_threshold
     from dps_infer.batch import score_file as score_file
     from dps_infer.candidates import compare_candidates as compare_candidates
     from dps_infer.candidates import rank_candidates as rank_candidates
+    from dps_infer.clips import ClipPair as ClipPair
+    from dps_infer.clips import Sampling as Sampling
     from dps_infer.comparison import Comparison as Comparison
     from dps_infer.context import Context as Context
+    from dps_infer.doctor import examine as examine
     from dps_infer.errors import ContextError as ContextError
     from dps_infer.errors import DataError as DataError
     from dps_infer.errors import DeviceError as DeviceError
     from dps_infer.errors import DpsError as DpsError
     from dps_infer.errors import ImageError as ImageError
     from dps_infer.folder_scores import score_folder as score_folder
+    from dps_infer.folders import find_images as find_images
+    from dps_infer.folders import matching_pairs as matching_pairs
     from dps_infer.heatmap import draw_map as draw_map
     from dps_infer.images import DecodePolicy as DecodePolicy
     from dps_infer.manifest import Manifest as Manifest
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "ClipPair": "dps_infer.clips",
     "Comparison": "dps_infer.comparison",
     "Context": "dps_infer.context",
     "ContextError": "dps_infer.errors",
@@ -54,6 +62,7 @@ _HOMES = {
     "DpsError": "dps_infer.errors",
     "ImageError": "dps_infer.errors",
     "Manifest": "dps_infer.manifest",
+    "Sampling": "dps_infer.clips",
     "Scored": "dps_infer.scoring",
     "View": "dps_infer.views",
     "build_report": "dps_infer.report",
@@ -61,14 +70,20 @@ _HOMES = {
     "compare_candidates": "dps_infer.candidates",
     "compare_videos": "dps_infer.video",
     "draw_map": "dps_infer.heatmap",
+    "examine": "dps_infer.doctor",
+    "find_images": "dps_infer.folders",
+    "matching_pairs": "dps_infer.folders",
     "rank_candidates": "dps_infer.candidates",
     "read_results": "dps_infer.results",
+    "resolve_threshold": "dps_infer.acceptance",
     "score": "dps_infer.scoring",
     "score_file": "dps_infer.batch",
     "score_folder": "dps_infer.folder_scores",
+    "write_threshold": "dps_infer.acceptance",
 }
 
 __all__ = [
+    "ClipPair",
     "Comparison",
     "Context",
     "ContextError",
@@ -78,6 +93,7 @@ __all__ = [
     "DpsError",
     "ImageError",
     "Manifest",
+    "Sampling",
     "Scored",
     "View",
     "__version__",
@@ -86,11 +102,16 @@ __all__ = [
     "compare_candidates",
     "compare_videos",
     "draw_map",
+    "examine",
+    "find_images",
+    "matching_pairs",
     "rank_candidates",
     "read_results",
+    "resolve_threshold",
     "score",
     "score_file",
     "score_folder",
+    "write_threshold",
 ]
 
 

@@ -16,6 +16,7 @@ the estimate is refused. For 1 % with a confidence of 80 % it takes 161 pairs.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,7 @@ def make_threshold(
 
 
 def calibrate_file(
-    path: Path,
+    path: str | os.PathLike[str],
     context: Context,
     *,
     view: View | str | None = None,
@@ -200,6 +201,7 @@ def calibrate_file(
         UsageError: as `make_threshold`, or the file's suffix is none of a table.
         TableError: it cannot be read.
     """
+    path = Path(path)
     total = open_pairs(path).rows
     references: set[str] = set()
 
@@ -276,13 +278,15 @@ def default_path(context: Context) -> Path:
     return Path(context.path).with_suffix(SUFFIX)
 
 
-def write_threshold(threshold: Threshold, path: Path, *, force: bool = False) -> None:
+def write_threshold(
+    threshold: Threshold, path: str | os.PathLike[str], *, force: bool = False
+) -> None:
     """Write a threshold file.
 
     Raises:
         OutputError: it exists (without `force`) or cannot be written.
     """
-    with atomic_file(path, force=force) as temporary:
+    with atomic_file(Path(path), force=force) as temporary:
         text = msgspec.json.format(msgspec.json.encode(threshold), indent=2)
         temporary.write_bytes(text + b"\n")
 

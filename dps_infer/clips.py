@@ -54,6 +54,9 @@ class Sampling:
             raise UsageError(f"expected a duration above 0 seconds, got {self.duration}")
 
 
+EVERY_FRAME = Sampling()
+
+
 @dataclass(frozen=True, eq=False)
 class FramePair:
     """Two frames that belong together.
@@ -149,7 +152,12 @@ class ClipPair:
     """
 
     def __init__(
-        self, reference: Path, candidate: Path, sampling: Sampling, *, resize: bool = False
+        self,
+        reference: str | os.PathLike[str],
+        candidate: str | os.PathLike[str],
+        sampling: Sampling = EVERY_FRAME,
+        *,
+        resize: bool = False,
     ) -> None:
         """Open both videos.
 
@@ -163,7 +171,7 @@ class ClipPair:
             ImageError: one cannot be read, or their sizes or frame rates do not fit.
             UsageError: more frames a second are asked for than there are.
         """
-        self.reference, self.candidate = Clip(reference), Clip(candidate)
+        self.reference, self.candidate = Clip(Path(reference)), Clip(Path(candidate))
         self.remark: str | None = None
         self._sampling = sampling
         clips = (self.reference, self.candidate)

@@ -71,7 +71,7 @@ def score_folder(
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int | None = None,
-    output: Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     force: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
@@ -98,7 +98,11 @@ def score_folder(
     """
     tally = _Tally(contexts, thresholds or {}, worst)
     named, sources = tee(pairs)
-    opened = nullcontext(_ignore) if output is None else open_results(output, contexts, force=force)
+    opened = (
+        nullcontext(_ignore)
+        if output is None
+        else open_results(Path(output), contexts, force=force)
+    )
     with opened as write:
         scores = score(
             (pair.source for pair in sources),

@@ -58,12 +58,13 @@ class FolderPair:
         return DpsError(self.missing) if self.missing else (self.reference, self.candidate)
 
 
-def find_images(folder: Path) -> Found:
+def find_images(folder: str | os.PathLike[str]) -> Found:
     """Find the images in a folder and the folders in it.
 
     Raises:
         ImageError: a folder is missing or cannot be read, or there is no image.
     """
+    folder = Path(folder)
     files: list[PurePath] = []
     left_out = 0
     for path, inside in _walk(folder):

@@ -17,6 +17,7 @@ for several contexts, by their labels, ``distance.<label>`` for each, and then
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def result_columns(path: Path) -> ResultColumns:
     return ResultColumns(tuple(names[:first]), distances, parts)
 
 
-def read_results(path: Path) -> Iterator[Row]:
+def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
     """Read a file of results row by row, in constant memory.
 
     Yields:
@@ -169,6 +170,7 @@ def read_results(path: Path) -> Iterator[Row]:
     Raises:
         TableError: it cannot be read, is no file of results, or a row of it is none.
     """
+    path = Path(path)
     found = result_columns(path)
     numbers = [*found.distances.values()]
     numbers += [name for parts in found.parts.values() for name in parts.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -66,7 +67,7 @@ class VideoScores:
 def compare_videos(
     clips: ClipPair,
     contexts: Mapping[str, Context],
-    results: Path,
+    results: str | os.PathLike[str],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -107,7 +108,7 @@ def compare_videos(
     first = next(iter(contexts), "")
     # Smallest first, and of equal distances the last: what is to go when there are more.
     kept: list[tuple[float, int, FrameScore]] = []
-    with open_results(results, contexts, input_columns=FRAME_COLUMNS) as write:
+    with open_results(Path(results), contexts, input_columns=FRAME_COLUMNS) as write:
         for scored in score(
             sources(),
             contexts,
