@@ -138,7 +138,8 @@ def read_triplets(
                 f"contradicts row {earlier}: keep one of them, with the share of people who chose "
                 "its p1 as judge",
             )
-            for earlier, number in both
+            for earlier, numbers in both
+            for number in numbers
         ]
     if problems:
         # Stable: the problems of a row stay in order.
@@ -147,7 +148,7 @@ def read_triplets(
     if both:
         note(
             f"{path}: {len(both)} triplet{'s' * (len(both) != 1)} judged both ways, such as in "
-            f"rows {both[0][0]} and {both[0][1]}: all rows are kept"
+            f"rows {both[0][0]} and {both[0][1][0]}: all rows are kept"
         )
     reference, p0, p1 = (tuple(row.images[name] for row in rows) for name in IMAGES)
     judge = tuple(row.judge for row in rows if row.judge is not None)
@@ -329,12 +330,15 @@ def _difference(paths: Sequence[Path], shapes: Sequence[tuple[int, ...]]) -> str
     return f"the sizes differ: {sizes} (width x height); crop or resize them to one"
 
 
-def _judged_both_ways(rows: Sequence[_Row]) -> list[tuple[int, ...]]:
-    """Return the numbers of the first row for either candidate, of triplets that have both."""
-    judged: dict[tuple[Path, ...], dict[Path, int]] = {}
+def _judged_both_ways(rows: Sequence[_Row]) -> list[tuple[int, list[int]]]:
+    """Return, of triplets that were judged both ways, the first row and those against it."""
+    first: dict[tuple[Path, ...], tuple[int, Path]] = {}
+    against: dict[int, list[int]] = {}
     for row in rows:
         if len(row.images) == len(IMAGES) and row.judge is not None and row.judge != 0.5:
             reference, p0, p1 = (row.images[name] for name in IMAGES)
             closer = p1 if row.judge > 0.5 else p0
-            judged.setdefault((reference, *sorted((p0, p1))), {}).setdefault(closer, row.number)
-    return [tuple(numbers.values()) for numbers in judged.values() if len(numbers) == 2]
+            number, chosen = first.setdefault((reference, *sorted((p0, p1))), (row.number, closer))
+            if closer != chosen:
+                against.setdefault(number, []).append(row.number)
+    return list(against.items())

@@ -224,14 +224,15 @@ def test_triplets_judged_both_ways_are_kept_with_a_note(folder):
 
 
 def test_what_cannot_be_trained_on_is_refused_with_its_row(folder):
-    rows = [row(1), row(0.5), row(0.9, p0="b.png", p1="a.png"), row(2)]
+    rows = [row(1), row(0.5), row(0.9, p0="b.png", p1="a.png"), row(2), row(0), row(0.7)]
     path = write_csv(folder / "judged.csv", rows)
     with pytest.raises(DataError) as caught:
-        read_triplets(path, fewest=5)
-    contradiction, judge, few = caught.value.problems
-    assert contradiction.startswith(f"{path} row 4: contradicts row 2: ")
+        read_triplets(path, fewest=7)
+    first, judge, second, few = caught.value.problems
+    assert first.startswith(f"{path} row 4: contradicts row 2: ")
     assert judge.startswith(f"{path} row 5: judge is '2'")
-    assert few == f"{path} row 5: is the last of 4: expected at least 5 judgements"
+    assert second.startswith(f"{path} row 6: contradicts row 2: ")
+    assert few == f"{path} row 7: is the last of 6: expected at least 7 judgements"
 
 
 def test_agreeing_rows_give_no_note(folder):
