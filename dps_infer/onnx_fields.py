@@ -74,35 +74,52 @@ class Field:
         return Field(number, length_delimited(number, self.content), self.content)
 
 
-def graph_of(model: bytes) -> list[Field]:
-    """Return the fields of a model's graph."""
-    return [
-        Field(*field)
-        for number, _, content in fields(model)
-        if number == GRAPH
-        for field in fields(content)
-    ]
+class Model:
+    """A serialised model.
 
+    Attributes:
+        data: its bytes.
+        graph: the fields of its graph, read once, when they are asked for.
+    """
 
-def with_graph(model: bytes, graph: list[Field]) -> bytes:
-    """Return a model with another graph."""
-    content = length_delimited(GRAPH, b"".join(field.whole for field in graph))
-    return b"".join(content if number == GRAPH else whole for number, whole, _ in fields(model))
+    def __init__(self, data: bytes, graph: list[Field] | None = None) -> None:
+        """Take a model's bytes, and the fields of its graph where they are known."""
+        self.data = data
+        self._graph = graph
+
+    @property
+    def graph(self) -> list[Field]:
+        """See the class."""
+        if self._graph is None:
+            graph = (content for number, _, content in fields(self.data) if number == GRAPH)
+            self._graph = [Field(*field) for content in graph for field in fields(content)]
+        return self._graph
+
+    def with_graph(self, graph: list[Field]) -> Model:
+        """Return the same model with another graph."""
+        content = length_delimited(GRAPH, b"".join(field.whole for field in graph))
+        parts = (content if number == GRAPH else whole for number, whole, _ in fields(self.data))
+        return Model(b"".join(parts), graph)
 
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield each field of a protobuf message: number, all of its bytes, and its content."""
-    position = 0
-    while position < len(message):
+    position, end = 0, len(message)
+    while position < end:
         start = position
-        tag, position = _varint(message, position)
+        # Nearly all numbers are of one byte, and to call for each takes as long as all the rest.
+        tag, position = message[start], start + 1
+        if tag >= 0x80:
+            tag, position = _varint(message, start)
         wire = tag & 7
-        if wire == _VARINT:
+        if wire == _BYTES:
+            length, content = message[position], position + 1
+            if length >= 0x80:
+                length, content = _varint(message, position)
+            position = content + length
+        elif wire == _VARINT:
             content = position
             _, position = _varint(message, position)
-        elif wire == _BYTES:
-            length, content = _varint(message, position)
-            position = content + length
         else:
             content = position
             position += {_FIXED64: 8, _FIXED32: 4}[wire]

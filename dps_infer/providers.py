@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dps_infer import cuda
 from dps_infer.devices import Device
 from dps_infer.errors import ContextError, DeviceError, UsageError
+from dps_infer.onnx_fields import Model
 from dps_infer.pruning import prune
 from dps_infer.remembering import Remembered
 from dps_infer.splitting import split
@@ -93,7 +94,7 @@ class Engine:
         self.threads = threads
         self.remark = remark
         self.feeding = cuda.ON_CUDA if provider == CUDA else None
-        self._model = model
+        self._model = Model(model)
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
@@ -157,7 +158,7 @@ class Engine:
         if self._whole is not None and not alone and self._asked[key] <= PATIENCE:
             return self._whole
         if key not in self._partial:
-            self._partial[key] = self._opener(prune(self._model, key))
+            self._partial[key] = self._opener(prune(self._model, key).data)
         return self._partial[key]
 
     def _halves_of(self, key: tuple[str, ...]) -> _Halves | None:
@@ -165,7 +166,7 @@ class Engine:
         if key not in self._halves:
             halves, parts = None, split(prune(self._model, key), SHARED)
             if parts is not None:
-                first, rest = self._opener(parts.first), self._opener(parts.rest)
+                first, rest = self._opener(parts.first.data), self._opener(parts.rest.data)
                 halves = _Halves(first, parts.between, rest, parts.again)
             self._halves[key] = halves
         return self._halves[key]
@@ -194,7 +195,7 @@ class Engine:
     def _session(self) -> Any:
         """Open the whole model, unless that was done."""
         if self._whole is None:
-            self._whole = self._opener(self._model)
+            self._whole = self._opener(self._model.data)
         return self._whole
 
 

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dps_infer.onnx_fields import NODE, OUTPUT, TENSOR, VALUE, Field, graph_of, with_graph
+from dps_infer.onnx_fields import NODE, OUTPUT, TENSOR, VALUE, Field, Model
 
 
-def prune(model: bytes, outputs: Sequence[str]) -> bytes:
+def prune(model: Model, outputs: Sequence[str]) -> Model:
     """Return a model that gives some of the outputs only.
 
     Args:
-        model: serialised, already checked by `dps_infer.onnx_safety`.
+        model: already checked by `dps_infer.onnx_safety`.
         outputs: names of those to keep; all must be there.
 
     Returns:
         The smaller model; the same one if it has nodes with graphs inside them, whose needs
         are not looked into.
     """
-    graph = graph_of(model)
-    if any(field.number == NODE and field.holds_graph for field in graph):
+    if any(field.number == NODE and field.holds_graph for field in model.graph):
         return model
-    return with_graph(model, needed_for(graph, {name.encode() for name in outputs}))
+    return model.with_graph(needed_for(model.graph, {name.encode() for name in outputs}))
 
 
 def needed_for(graph: list[Field], outputs: set[bytes]) -> list[Field]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dps_infer.onnx_fields import INPUT, NODE, OUTPUT, VALUE, Field, graph_of, with_graph
+from dps_infer.onnx_fields import INPUT, NODE, OUTPUT, VALUE, Field, Model
 from dps_infer.pruning import needed_for
 
 
@@ -23,17 +23,17 @@ class Split:
         again: whether the rest takes the one input as well.
     """
 
-    first: bytes
+    first: Model
     between: tuple[str, ...]
-    rest: bytes
+    rest: Model
     again: bool
 
 
-def split(model: bytes, name: str) -> Split | None:
+def split(model: Model, name: str) -> Split | None:
     """Cut a model at an input.
 
     Args:
-        model: serialised, already checked by `dps_infer.onnx_safety`.
+        model: already checked by `dps_infer.onnx_safety`.
         name: of the input.
 
     Returns:
@@ -41,7 +41,7 @@ def split(model: bytes, name: str) -> Split | None:
         nothing follows from the input alone, an output does, the model does not tell the type
         of something between the two, or nodes have graphs inside them.
     """
-    graph = graph_of(model)
+    graph = model.graph
     nodes = [field for field in graph if field.number == NODE]
     if any(node.holds_graph for node in nodes):
         return None
@@ -68,9 +68,9 @@ def split(model: bytes, name: str) -> Split | None:
     first += [field.as_number(OUTPUT) for field in types]
     rest += [field.as_number(INPUT) for field in types]
     return Split(
-        first=with_graph(model, needed_for(first, between)),
+        first=model.with_graph(needed_for(first, between)),
         between=tuple(field.name.decode() for field in types),
-        rest=with_graph(model, needed_for(rest, outputs)),
+        rest=model.with_graph(needed_for(rest, outputs)),
         again=cut in taken,
     )
 

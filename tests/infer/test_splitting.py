@@ -9,13 +9,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from dps_infer import embedded
+from dps_infer.onnx_fields import Model
 from dps_infer.pruning import prune
 from dps_infer.splitting import Split, split
 
 FLOAT = TensorProto.FLOAT
 
 
-def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> bytes:
+def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> Model:
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -25,7 +26,7 @@ def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> bytes:
         value_info=[helper.make_tensor_value_info(name, FLOAT, [None]) for name in told],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return model.SerializeToString()
+    return Model(model.SerializeToString())
 
 
 TWICE = helper.make_node("Mul", ["a", "three"], ["twice"])
@@ -38,14 +39,18 @@ NODES = [
 ]
 
 
-def run(model: bytes, feeds: dict, outputs=None) -> list[np.ndarray]:
-    onnx.checker.check_model(onnx.load_model_from_string(model), full_check=True)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+def run(model: Model, feeds: dict, outputs=None) -> list[np.ndarray]:
+    onnx.checker.check_model(onnx.load_model_from_string(model.data), full_check=True)
+    session = onnxruntime.InferenceSession(model.data, providers=["CPUExecutionProvider"])
     return session.run(outputs, feeds)
 
 
-def operators(model: bytes) -> list[str]:
-    return [node.op_type for node in onnx.load_model_from_string(model).graph.node]
+def graph_of(model: Model) -> onnx.GraphProto:
+    return onnx.load_model_from_string(model.data).graph
+
+
+def operators(model: Model) -> list[str]:
+    return [node.op_type for node in graph_of(model).node]
 
 
 def names(values) -> list[str]:
@@ -56,7 +61,7 @@ def test_each_half_has_what_it_needs_and_no_more():
     halves = split(model_of(NODES, ["y"]), "a")
     assert halves is not None
     assert (halves.between, halves.again) == (("twice",), False)
-    first, rest = (onnx.load_model_from_string(part).graph for part in (halves.first, halves.rest))
+    first, rest = graph_of(halves.first), graph_of(halves.rest)
     assert [node.op_type for node in first.node] == ["Add", "Mul"]
     assert [node.op_type for node in rest.node] == ["Add", "Mul", "Sub"]
     assert (names(first.input), names(first.output)) == (["a"], ["twice"])
@@ -74,7 +79,7 @@ def test_the_rest_may_take_the_input_again():
     assert run(halves.rest, feeds)[0].tolist() == [17]
 
 
-def a_loop() -> bytes:
+def a_loop() -> Model:
     inner = helper.make_graph(
         [helper.make_node("Identity", ["twice"], ["inner"])],
         "inner",
@@ -112,7 +117,7 @@ def test_the_universal_file_in_two_gives_what_it_gives_whole(view):
         "importance": generator.random(7, dtype=np.float32),
     }
     outputs = [f"distance_{view}", f"amounts_{view}", f"map_{view}"]
-    model = prune(embedded.UNIVERSAL.read_bytes(), outputs)
+    model = prune(Model(embedded.UNIVERSAL.read_bytes()), outputs)
     halves = split(model, "reference")
     assert isinstance(halves, Split)
     assert not halves.again
