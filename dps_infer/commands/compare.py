@@ -47,7 +47,7 @@ def compare(
     ],
     candidates: Annotated[
         list[Path],
-        typer.Argument(metavar="CANDIDATE", help="The images that may be different."),
+        typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
     ],
     context: ContextsOption = None,
     ranking: RankingsOption = None,

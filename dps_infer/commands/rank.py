@@ -30,7 +30,7 @@ def rank(
         Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
     ],
     candidates: Annotated[
-        list[Path], typer.Argument(metavar="CANDIDATE", help="The images to put in order.")
+        list[Path], typer.Argument(metavar="CANDIDATE...", help="The images to put in order.")
     ],
     context: ContextsOption = None,
     ranking: RankingsOption = None,

@@ -14,7 +14,9 @@ from dps_train.commands.options import NAME, ForceOption, OwnOption
 def distortions(
     image: Annotated[
         Path | None,
-        typer.Argument(help="Image to show on the sheet; default: a photograph of a cat."),
+        typer.Argument(
+            metavar="IMAGE", help="Image to show on the sheet; default: a photograph of a cat."
+        ),
     ] = None,
     sheet: Annotated[
         Path | None,

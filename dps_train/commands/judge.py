@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def judge(
-    images: Annotated[str, typer.Argument(help=f"Images to judge changes of: {SOURCES}.")],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help=f"Images to judge changes of: {SOURCES}.")
+    ],
     out: Annotated[
         Path,
         typer.Option(
