@@ -33,11 +33,12 @@ class Run:
 
     Attributes:
         renderings: of one size.
-        shared: whether all have the same reference, one of several candidates.
+        candidates: how many the reference of all of them has, in this run and others; 1 where each
+            has its own.
     """
 
     renderings: list[Rendering]
-    shared: bool
+    candidates: int
 
 
 def runs(renderings: list[Rendering], view: View | None, *, on_cuda: bool = False) -> Iterator[Run]:
@@ -53,10 +54,10 @@ def runs(renderings: list[Rendering], view: View | None, *, on_cuda: bool = Fals
     several = [group for group in by_reference.values() if len(group) > 1]
     single = [group[0] for group in by_reference.values() if len(group) == 1]
     for group in (*several, single):
-        shared = group is not single
-        most = max(1, images if shared else images // 2)
+        candidates = 1 if group is single else len(group)
+        most = max(1, images // 2 if group is single else images)
         for start in range(0, len(group), most):
-            yield Run(group[start : start + most], shared)
+            yield Run(group[start : start + most], candidates)
 
 
 def pictures(

@@ -138,10 +138,10 @@ def _measure(
     references: References,
 ) -> Iterator[Measurement]:
     """Yield what each context says of a run."""
-    firsts = [reference for _, reference, _ in run.renderings[: 1 if run.shared else None]]
-    reference = np.stack(firsts)
+    different = run.renderings[: 1 if run.candidates > 1 else None]
+    reference = np.stack([first for _, first, _ in different])
     distorted = np.stack([image for _, _, image in run.renderings])
-    remembered = references.of(firsts[0]) if run.shared else None
+    remembered = references.of(run.renderings[0][1], run.candidates)
     measurement: Measurement | None = None
     for context in contexts:
         if measurement is None or with_map:

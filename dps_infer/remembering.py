@@ -15,6 +15,10 @@ MOST_PIXELS = 1 << 21
 the embedded metric take 40 bytes a pixel, those of SqueezeNet 100."""
 
 
+FEWEST_CANDIDATES = 8
+"""For fewer it takes longer to open sessions of their own than to compute the reference again."""
+
+
 class Remembered:
     """What engines computed of one image, which must stay the same.
 
@@ -44,10 +48,15 @@ class References:
         self._pixels: Pixels | None = None
         self._remembered = Remembered()
 
-    def of(self, pixels: Pixels) -> Remembered | None:
-        """Return what is remembered of a reference, the same array; None for one too large."""
+    def of(self, pixels: Pixels, candidates: int) -> Remembered | None:
+        """Return what is remembered of a reference; None where that does not pay.
+
+        Args:
+            pixels: of the reference, the same array for all its candidates.
+            candidates: how many it has among the pairs that are compared at a time.
+        """
         height, width, _ = pixels.shape
-        if height * width > MOST_PIXELS:
+        if candidates < FEWEST_CANDIDATES or height * width > MOST_PIXELS:
             return None
         if pixels is not self._pixels:
             self._pixels, self._remembered = pixels, Remembered()

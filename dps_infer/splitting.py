@@ -50,10 +50,13 @@ def split(model: Model, name: str) -> Split | None:
     taken = {port for node in nodes if node.gives & mixed for port in node.takes}
     between = taken & alone
     outputs = {field.name for field in graph if field.number == OUTPUT}
-    types = [field for field in graph if field.number == VALUE and field.name in between]
+    types: list[Field] = []
+    others: list[Field] = []
+    for field in graph:
+        told = field.number == VALUE and field.name in between
+        (types if told else others).append(field)
     if not between or outputs & alone or len(types) < len(between):
         return None
-    others = [field for field in graph if field not in types]
     rest = [
         field
         for field in others

@@ -49,13 +49,13 @@ def test_an_image_that_is_too_large_still_runs(monkeypatch):
         assert numbers(renderings, View.both) == [[0], [1]]
 
 
-def test_it_is_told_which_runs_have_one_reference(room_for_four):
+def test_it_is_told_how_many_candidates_a_reference_has(room_for_four):
     shared, few = (np.zeros((SIDE, SIDE, 3), np.uint8) for _ in range(2))
     renderings = [rendering(n, shared) for n in range(5)]
     renderings += [rendering(5, few), rendering(6, few), rendering(7)]
     found = list(grouping.runs(renderings, View.both))
     assert [len(run.renderings) for run in found] == [4, 1, 2, 1]
-    assert [run.shared for run in found] == [True, True, True, False]
+    assert [run.candidates for run in found] == [5, 5, 2, 1]
 
 
 def test_cuda_runs_more_at_a_time(room_for_four, monkeypatch):

@@ -26,8 +26,9 @@ def context() -> Context:
 
 @pytest.fixture(autouse=True)
 def small_runs(monkeypatch):
-    """One candidate a run."""
+    """One candidate a run, and two of one reference are worth it."""
     monkeypatch.setattr(grouping, "PIXELS_A_RUN", 1)
+    monkeypatch.setattr(remembering, "FEWEST_CANDIDATES", 2)
 
 
 @pytest.fixture
@@ -93,6 +94,14 @@ def test_what_would_take_too_much_memory_is_not_kept(context, computed, monkeypa
     (reference,), candidates = images(1), images(CANDIDATES, 1)
     context.compare_batch(reference, candidates)
     assert of_the_reference(computed) == 0
+
+
+@pytest.mark.parametrize(("fewest", "times"), [(CANDIDATES, 1), (CANDIDATES + 1, 0)])
+def test_few_candidates_are_not_worth_it(context, computed, monkeypatch, fewest, times):
+    monkeypatch.setattr(remembering, "FEWEST_CANDIDATES", fewest)
+    (reference,), candidates = images(1), images(CANDIDATES, 1)
+    context.compare_batch(reference, candidates)
+    assert of_the_reference(computed) == times
 
 
 def test_another_reference_is_another(context, computed):
