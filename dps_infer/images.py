@@ -122,7 +122,11 @@ class Pair:
     @property
     def identical(self) -> bool:
         """Whether no pixel of any rendering differs."""
-        return all(np.array_equal(first, second) for first, second in self.renderings)
+        # Images that differ mostly do in their first row, and looking at all of them takes time.
+        return all(
+            np.array_equal(first[:1], second[:1]) and np.array_equal(first, second)
+            for first, second in self.renderings
+        )
 
 
 def load_picture(
