@@ -100,7 +100,7 @@ class Engine:
         self._partial: dict[tuple[str, ...], Any] = {}
         self._halves: dict[tuple[str, ...], _Halves | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
-        self._last: object = None
+        self._last: dict[int, object] = {}
         self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
         for options in (self._options, self._freeing):
             options.log_severity_level = _FATAL
@@ -174,11 +174,11 @@ class Engine:
     def _compute(
         self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        # Memory that is kept between runs makes them a third faster. Kept for every shape that
-        # comes by, it would grow and grow: with another one, what is free is given back.
+        # Memory that a session keeps between runs makes them a third faster. Kept for every shape
+        # that comes by, it would grow and grow: with another one, what is free is given back.
         shapes = (fetches, *(feed.shape for feed in feeds.values()))
-        options = self._options if shapes == self._last else self._freeing
-        self._last = shapes
+        options = self._options if shapes == self._last.get(id(session)) else self._freeing
+        self._last[id(session)] = shapes
         try:
             if self.feeding is None:
                 values = session.run(list(fetches), dict(feeds), options)
