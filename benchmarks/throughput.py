@@ -8,7 +8,7 @@ counts is CPU time: pairs a second on one core. The head of our metric is traine
 only, which takes the same time as a good one. Needs `pip install lpips`.
 
 Then what one reference against 64 candidates costs, as a share of what 64 pairs cost, again from
-files and in turns: the reference is decoded once, and its features are computed once a run.
+files and in turns: the reference is decoded once, and its features are computed once.
 """
 
 from __future__ import annotations

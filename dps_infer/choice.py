@@ -88,13 +88,13 @@ def choose(
 
 
 def describe(choice: Choice) -> str:
-    """Say a context in words, importances to four digits.
+    """Say a context in words, importances to three digits.
 
     >>> describe(Choice({"color": 0.51239, "blur": 1.0, "other": 0.0}, None))
-    'importances color=0.5124,blur=1'
+    'importances color=0.512,blur=1'
     """
     if choice.ranking is None:
-        rounded = {name: float(f"{value:.4g}") for name, value in choice.importances.items()}
+        rounded = {name: float(f"{value:.3g}") for name, value in choice.importances.items()}
         importances = f"importances {format_importances(rounded)}"
         if choice.judgements is None:
             return importances

@@ -401,22 +401,22 @@ class Context:
         _, height, width, _ = feeds["distorted"].shape
         views = self.manifest.views
         large = height * width > tiling.BAND_PIXELS
-        known = views is not None and (view is View.whole or tiling.known(views))
-        if views is None or view is None or not large or not known:
-            return self._engine.run(fetches, feeds, alone=alone, remembered=remembered)
-        run = partial(self._engine.run, alone=True)
-        if view is View.whole:
-            return run(fetches, feeds, remembered=remembered)
-        return tiling.run_in_bands(
-            run,
-            feeds,
-            remembered,
-            tile=views.tile,
-            motions=motions(self.manifest.metric.amounts, self.manifest.metric.distortions),
-            view=view,
-            importances=importances,
-            with_map=TILES in fetches,
-        )
+        if views is not None and view is not None and large:
+            run = partial(self._engine.run, alone=True)
+            if view is View.whole:
+                return run(fetches, feeds, remembered=remembered)
+            if tiling.known(views):
+                return tiling.run_in_bands(
+                    run,
+                    feeds,
+                    remembered,
+                    tile=views.tile,
+                    motions=motions(self.manifest.metric.amounts, self.manifest.metric.distortions),
+                    view=view,
+                    importances=importances,
+                    with_map=TILES in fetches,
+                )
+        return self._engine.run(fetches, feeds, alone=alone, remembered=remembered)
 
     def _with(self, choice: Choice) -> Context:
         return Context(self.path, self.sha256, self.manifest, self._engine, choice)
@@ -454,7 +454,8 @@ class Context:
 
         Args:
             pairs: of any sizes (`dps_infer.images.make_pair`). Those whose references are the
-                same array compute its features once.
+                same array compute its features once a run, and where it pays
+                (`dps_infer.remembering`) once for all runs.
             view: as in `compare`.
             with_map: as in `compare`.
             alone: as in `measure`.

@@ -73,7 +73,6 @@ def compare_in_all(
             groups.append([label])
         else:
             group.append(label)
-    references = references or References()
     found_by_label: dict[str, list[Comparison]] = {}
     for labels in groups:
         together = [contexts[label] for label in labels]

@@ -140,17 +140,11 @@ class Engine:
             ContextError: onnxruntime failed.
         """
         key = tuple(fetches)
-        halves = None
         if remembered is not None and self.feeding is None:
             halves = self._halves_of(key)
-        if halves is None or remembered is None:
-            return self._compute(self._session_of(key, alone=alone), key, feeds)
-        place = (id(self), key)
-        if place not in remembered.values:
-            reference = {SHARED: feeds[SHARED]}
-            remembered.values[place] = self._compute(halves.first, halves.between, reference)
-        others = {name: feed for name, feed in feeds.items() if name != SHARED or halves.again}
-        return self._compute(halves.rest, key, {**others, **remembered.values[place]})
+            if halves is not None:
+                return self._compute_rest(halves, key, feeds, remembered)
+        return self._compute(self._session_of(key, alone=alone), key, feeds)
 
     def _session_of(self, key: tuple[str, ...], *, alone: bool) -> Any:
         """Return the session to compute some outputs with."""
@@ -170,6 +164,21 @@ class Engine:
                 halves = _Halves(first, parts.between, rest, parts.again)
             self._halves[key] = halves
         return self._halves[key]
+
+    def _compute_rest(
+        self,
+        halves: _Halves,
+        key: tuple[str, ...],
+        feeds: Mapping[str, NDArray[Any]],
+        remembered: Remembered,
+    ) -> dict[str, NDArray[Any]]:
+        """Compute what does not follow from the `SHARED` input alone, and that if it is missing."""
+        place = (id(self), key)
+        if place not in remembered.values:
+            reference = {SHARED: feeds[SHARED]}
+            remembered.values[place] = self._compute(halves.first, halves.between, reference)
+        others = {name: feed for name, feed in feeds.items() if name != SHARED or halves.again}
+        return self._compute(halves.rest, key, {**others, **remembered.values[place]})
 
     def _compute(
         self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]

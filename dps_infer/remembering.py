@@ -14,7 +14,6 @@ MOST_PIXELS = 1 << 21
 """Of a reference that is remembered: the features of larger ones take too much memory. Those of
 the embedded metric take 40 bytes a pixel, those of SqueezeNet 100."""
 
-
 FEWEST_CANDIDATES = 8
 """For fewer it takes longer to open sessions of their own than to compute the reference again."""
 

@@ -79,7 +79,8 @@ def score(
 
     Args:
         pairs: read only a little ahead of what is scored. Neighbours with the same reference
-            (the same path, or the same object) decode it once, and compute its features once.
+            (the same path, or the same object) decode it once, and where it pays
+            (`dps_infer.remembering`) compute its features once.
         contexts: by label.
         view: as in `Context.compare`.
         resize: resize candidates to the size of their references.

@@ -256,9 +256,7 @@ def _write(saved: SavedContext, here: bool, force: bool) -> None:
 def _words(saved: SavedContext) -> str:
     from dps_infer.choice import Choice, describe
 
-    importances = saved.importances_of(saved.distortions)
-    rounded = {part: float(_shown(value)) for part, value in importances.items()}
-    return describe(Choice(rounded, saved.ranking))
+    return describe(Choice(saved.importances_of(saved.distortions), saved.ranking))
 
 
 def _record(found: Found) -> dict[str, Any]:
