@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 # pytest imports test files by path (importlib mode), so that their folder is no import path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from train_helpers import Outcome, write_images, write_stand_ins
+from train_helpers import Outcome, instead_of_the_real, write_images, write_stand_ins
 
 from dps_infer.ranking import parse_ranking
 from dps_train import embedded, universal
@@ -94,12 +93,3 @@ def run_folder(trained: Trained, tmp_path: Path) -> Path:
 def cli(run_main):
     """Run `dps-train`, or another module's `main`, in this process."""
     return lambda *arguments, module="dps_train.cli": Outcome(*run_main(module, *arguments))
-
-
-@contextmanager
-def instead_of_the_real(stand_ins: tuple[Path, Path]) -> Iterator[None]:
-    """Make the embedded metric of other files."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module, path in zip((embedded, universal), stand_ins, strict=True):
-            patch.setattr(module, "WEIGHTS", path)
-        yield

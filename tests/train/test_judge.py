@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_helpers import seeded
+from train_helpers import instead_of_the_real, seeded
 
 from dps_infer.errors import DpsError, OutputError, UsageError
 from dps_train.contexts import AMOUNTS
@@ -31,8 +31,6 @@ NOWHERE = Path("none")
 @pytest.fixture(scope="module")
 def made(images_folder, stand_ins):
     """The metric and a pool of its triplets."""
-    from conftest import instead_of_the_real
-
     with instead_of_the_real(stand_ins):
         metric = load_universal()
     return metric, draw_pool(str(images_folder), metric, seeded(), NOWHERE)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -161,3 +164,12 @@ def strict_json(text: str) -> dict:
         raise AssertionError(f"{word} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
+
+
+@contextmanager
+def instead_of_the_real(stand_ins: tuple[Path, Path]) -> Iterator[None]:
+    """Make the embedded metric of other files."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, path in zip((embedded, universal), stand_ins, strict=True):
+            patch.setattr(module, "WEIGHTS", path)
+        yield
