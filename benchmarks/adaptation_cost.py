@@ -36,26 +36,26 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dps_infer.command import DebugOption, run, say
-from dps_train.adapted import scalars_in
-from dps_train.backbones import load_backbone
-from dps_train.bank import FeatureDistances
-from dps_train.comparisons import Comparison
+from dps_infer.commands.shared.run import DebugOption, run, say
+from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.batches import TRAINING_SIZE, random_crops, whole
 from dps_train.data.sources import load_training
-from dps_train.distortions import DISTORTIONS, quantize
-from dps_train.evaluate import (
+from dps_train.distortions.paper import DISTORTIONS, quantize
+from dps_train.fit.lin import LEARNING_RATE, draw_lin_bank, fit_lin
+from dps_train.fit.objectives import BETAS, Judge
+from dps_train.measure.evaluation import (
     DRAWS,
     EvaluationBank,
     build_evaluation_bank,
     evaluate,
     evaluate_adapted,
 )
-from dps_train.heads import ChannelHead
-from dps_train.lin import LEARNING_RATE, draw_lin_bank, fit_lin
-from dps_train.metric import Preprocess
-from dps_train.objectives import BETAS, Judge
+from dps_train.model.backbones import load_backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.context_heads import scalars_in
+from dps_train.model.heads import ChannelHead
+from dps_train.model.metric import Preprocess
 from dps_train.seeds import generator_for
 from dps_train.versions import installed_versions
 

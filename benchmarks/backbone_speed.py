@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dps_train.backbones import Backbone
+from dps_train.model.backbones import Backbone
 
 EMBEDDED, PEER = "embedded", "squeezenet1_1"
 SIZES = (64, 256)

@@ -19,7 +19,7 @@ import typer
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from dps_infer.files import atomic_folder
+from dps_infer.files.write import atomic_folder
 from dps_train.data.sources import Image, load_folder
 
 THUMBNAIL, PAGE = 32, 256

@@ -6,8 +6,8 @@ It measures pairs of photographs with the context file that comes with the packa
 one, on the CPU and on CUDA, and ends with exit code 1 if they disagree. Then it times both on
 batches of 16 pairs, and on batches of 1 to 16 pairs of two sizes in turn, as folders have them:
 on CUDA with and without batches that are filled up and inputs and outputs that are bound
-(`dps_infer.cuda`). Images are decoded before. Without CUDA it says so in one line and leaves
-with the exit code of every command that was asked for it in vain.
+(`dps_infer.runtime.cuda`). Images are decoded before. Without CUDA it says so in one line and
+leaves with the exit code of every command that was asked for it in vain.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from dps_infer import embedded
-from dps_infer.command import run
-from dps_infer.contextfile import read_context_file
-from dps_infer.contract import IMPORTANCE
-from dps_infer.cuda import Feeding
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import run
 from dps_infer.doctor import AGREEMENT
 from dps_infer.errors import DeviceError
-from dps_infer.providers import Engine, open_engine
+from dps_infer.model import embedded
+from dps_infer.model.context_file import read_context_file
+from dps_infer.model.contract import IMPORTANCE
+from dps_infer.runtime.cuda import Feeding
+from dps_infer.runtime.device import Device
+from dps_infer.runtime.engine import Engine, open_engine
 
 NAME = "gpu"
 BATCH = 16

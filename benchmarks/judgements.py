@@ -33,26 +33,26 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dps_infer.command import DebugOption, run, say
-from dps_train.bank import FeatureDistances
+from dps_infer.commands.shared.run import DebugOption, run, say
+from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import Images, load_held_out, load_training
-from dps_train.data.triplets import FEWEST_JUDGEMENTS, Triplets, read_triplets
-from dps_train.draws import draw_family
-from dps_train.importances import (
+from dps_train.distortions.random_changes import draw_family
+from dps_train.fit.from_judgements import channel_distances
+from dps_train.judge.answers import AnswerFile
+from dps_train.judge.pool import Pool, draw_pool, picture_amounts
+from dps_train.judge.session import CANNOT_SAY, Session
+from dps_train.judgements.importances import (
     Numbers,
     fit_differences,
     fit_importances,
     scaled_differences,
 )
-from dps_train.judge.answers import AnswerFile
-from dps_train.judge.pool import Pool, draw_pool, picture_amounts
-from dps_train.judge.session import CANNOT_SAY, Session
-from dps_train.judged import channel_distances
-from dps_train.metric import Metric
+from dps_train.judgements.triplets import FEWEST_JUDGEMENTS, Triplets, read_triplets
+from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
-from dps_train.universal import load_universal
 
 NAME = "judgements"
 SPREAD = 1.2

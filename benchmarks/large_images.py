@@ -26,13 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from dps_infer import Context
-from dps_infer.views import View
+from dps_infer.model.view import View
 from dps_train import contexts as train
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.data.batches import whole
 from dps_train.data.sources import load_held_out
-from dps_train.distortions import DISTORTIONS, color, quantize
-from dps_train.evaluate import named_share, spearman, two_afc
+from dps_train.distortions.paper import DISTORTIONS, color, quantize
+from dps_train.measure.evaluation import named_share, spearman, two_afc
 from dps_train.progress import track
 
 Pixels = NDArray[np.uint8]

@@ -18,20 +18,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dps_train.bank import FeatureDistances
+from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import all_rankings, random_rankings, ranking_context
+from dps_train.custom.find import Own, find_own
+from dps_train.custom.split import split_own, with_scenes
 from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import load_held_out
-from dps_train.distortions import NAMES
-from dps_train.evaluate import EvaluationBank, Measures, build_evaluation_bank, evaluate
-from dps_train.heads import Head
-from dps_train.own.find import Own, find_own
-from dps_train.own.showing import split_own, with_scenes
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.settings import Settings
+from dps_train.fit.training import load_images
+from dps_train.fit.variants import teach_own
+from dps_train.measure.evaluation import EvaluationBank, Measures, build_evaluation_bank, evaluate
+from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.heads import Head
 from dps_train.seeds import generator_for
-from dps_train.settings import Settings
-from dps_train.training import load_images
-from dps_train.universal import load_universal
-from dps_train.variants import teach_own
 
 PAIRS = 30_000
 CPU = torch.device("cpu")

@@ -160,7 +160,7 @@ def our_sides(context: Path) -> dict[tuple[str, str], Side]:
 
 def ours(context: str, view: str | None) -> Side:
     from dps_infer import Context
-    from dps_infer.scoring import score
+    from dps_infer.compare.stream import score
 
     if context:
         loaded = Context.load(context, device="cpu", threads=1)

@@ -9,7 +9,7 @@
 
 A distance is >= 0, 0 for identical images, symmetric, and larger for what the
 context calls more different. Images are paths, encoded bytes, or uint8 RGB arrays
-[height, width, 3]; how files are decoded is stated in `dps_infer.images`.
+[height, width, 3]; how files are decoded is stated in `dps_infer.images.decode`.
 
 Everything here is loaded on first use, so that importing the package costs nothing.
 """
@@ -20,66 +20,66 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dps_infer.acceptance import calibrate_file as calibrate_file
-    from dps_infer.acceptance import resolve_threshold as resolve_threshold
-    from dps_infer.acceptance import write_threshold as write_threshold
-    from dps_infer.batch import score_file as score_file
-    from dps_infer.candidates import compare_candidates as compare_candidates
-    from dps_infer.candidates import rank_candidates as rank_candidates
-    from dps_infer.clips import ClipPair as ClipPair
-    from dps_infer.clips import Sampling as Sampling
-    from dps_infer.comparison import Comparison as Comparison
-    from dps_infer.context import Context as Context
+    from dps_infer.bulk.batch import score_file as score_file
+    from dps_infer.bulk.folder import score_folder as score_folder
+    from dps_infer.bulk.folder_pairs import find_images as find_images
+    from dps_infer.bulk.folder_pairs import matching_pairs as matching_pairs
+    from dps_infer.bulk.results import read_results as read_results
+    from dps_infer.bulk.thresholds import calibrate_file as calibrate_file
+    from dps_infer.bulk.thresholds import resolve_threshold as resolve_threshold
+    from dps_infer.bulk.thresholds import write_threshold as write_threshold
+    from dps_infer.compare.candidates import compare_candidates as compare_candidates
+    from dps_infer.compare.candidates import rank_candidates as rank_candidates
+    from dps_infer.compare.comparison import Comparison as Comparison
+    from dps_infer.compare.metric import Context as Context
+    from dps_infer.compare.stream import Scored as Scored
+    from dps_infer.compare.stream import score as score
     from dps_infer.doctor import examine as examine
     from dps_infer.errors import ContextError as ContextError
     from dps_infer.errors import DataError as DataError
     from dps_infer.errors import DeviceError as DeviceError
     from dps_infer.errors import DpsError as DpsError
     from dps_infer.errors import ImageError as ImageError
-    from dps_infer.folder_scores import score_folder as score_folder
-    from dps_infer.folders import find_images as find_images
-    from dps_infer.folders import matching_pairs as matching_pairs
-    from dps_infer.heatmap import draw_map as draw_map
-    from dps_infer.images import DecodePolicy as DecodePolicy
-    from dps_infer.manifest import Manifest as Manifest
+    from dps_infer.images.decode import DecodePolicy as DecodePolicy
+    from dps_infer.model.manifest import Manifest as Manifest
+    from dps_infer.model.view import View as View
     from dps_infer.report import build_report as build_report
-    from dps_infer.results import read_results as read_results
-    from dps_infer.scoring import Scored as Scored
-    from dps_infer.scoring import score as score
-    from dps_infer.video import compare_videos as compare_videos
-    from dps_infer.views import View as View
+    from dps_infer.show.heatmap import draw_map as draw_map
+    from dps_infer.video.compare import compare_videos as compare_videos
+    from dps_infer.video.frames import ClipPair as ClipPair
+    from dps_infer.video.frames import Sampling as Sampling
 
     __version__: str
 
 _HOMES = {
-    "ClipPair": "dps_infer.clips",
-    "Comparison": "dps_infer.comparison",
-    "Context": "dps_infer.context",
+    "ClipPair": "dps_infer.video.frames",
+    "Comparison": "dps_infer.compare.comparison",
+    "Context": "dps_infer.compare.metric",
     "ContextError": "dps_infer.errors",
     "DataError": "dps_infer.errors",
-    "DecodePolicy": "dps_infer.images",
+    "DecodePolicy": "dps_infer.images.decode",
     "DeviceError": "dps_infer.errors",
     "DpsError": "dps_infer.errors",
     "ImageError": "dps_infer.errors",
-    "Manifest": "dps_infer.manifest",
-    "Sampling": "dps_infer.clips",
-    "Scored": "dps_infer.scoring",
-    "View": "dps_infer.views",
+    "Manifest": "dps_infer.model.manifest",
+    "Sampling": "dps_infer.video.frames",
+    "Scored": "dps_infer.compare.stream",
+    "View": "dps_infer.model.view",
     "build_report": "dps_infer.report",
-    "calibrate_file": "dps_infer.acceptance",
-    "compare_candidates": "dps_infer.candidates",
-    "compare_videos": "dps_infer.video",
-    "draw_map": "dps_infer.heatmap",
+    "calibrate_file": "dps_infer.bulk.thresholds",
+    "compare_candidates": "dps_infer.compare.candidates",
+    "compare_videos": "dps_infer.video.compare",
+    "draw_map": "dps_infer.show.heatmap",
     "examine": "dps_infer.doctor",
-    "find_images": "dps_infer.folders",
-    "matching_pairs": "dps_infer.folders",
-    "rank_candidates": "dps_infer.candidates",
-    "read_results": "dps_infer.results",
-    "resolve_threshold": "dps_infer.acceptance",
-    "score": "dps_infer.scoring",
-    "score_file": "dps_infer.batch",
-    "score_folder": "dps_infer.folder_scores",
-    "write_threshold": "dps_infer.acceptance",
+    "find_images": "dps_infer.bulk.folder_pairs",
+    "matching_pairs": "dps_infer.bulk.folder_pairs",
+    "rank_candidates": "dps_infer.compare.candidates",
+    "read_results": "dps_infer.bulk.results",
+    "resolve_threshold": "dps_infer.bulk.thresholds",
+    "score": "dps_infer.compare.stream",
+    "score_file": "dps_infer.bulk.batch",
+    "score_folder": "dps_infer.bulk.folder",
+    "write_threshold": "dps_infer.bulk.thresholds",
 }
 
 __all__ = [

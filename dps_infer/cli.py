@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dps_infer import command
 from dps_infer.commands.batch import EPILOG as BATCH_EPILOG
 from dps_infer.commands.batch import batch
 from dps_infer.commands.calibrate import calibrate
@@ -19,10 +18,11 @@ from dps_infer.commands.doctor import doctor
 from dps_infer.commands.folder import EPILOG as FOLDER_EPILOG
 from dps_infer.commands.folder import folder
 from dps_infer.commands.info import info
-from dps_infer.commands.options import EXIT_CODES
 from dps_infer.commands.rank import rank
 from dps_infer.commands.report import report
 from dps_infer.commands.serve import serve
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.options import EXIT_CODES
 from dps_infer.commands.video import EPILOG as VIDEO_EPILOG
 from dps_infer.commands.video import video
 
@@ -38,7 +38,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run ``dps-infer`` and leave the process with its exit code."""
-    command.run(app, NAME)
+    run.run(app, NAME)
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 import dps_infer
-from dps_infer import embedded
-from dps_infer.devices import Device
 from dps_infer.errors import DpsError
-from dps_infer.providers import (
+from dps_infer.model import embedded
+from dps_infer.runtime.device import Device
+from dps_infer.runtime.engine import (
     CPU,
     CUDA,
     affinity_cores,
@@ -332,7 +332,7 @@ def _check_measuring(problems: list[Finding], *, cuda: bool) -> dict[str, SelfTe
 def _measure(device: Device) -> SelfTest:
     import numpy as np
 
-    from dps_infer.context import Context
+    from dps_infer.compare.metric import Context
 
     rows, columns = np.mgrid[0:96, 0:96]
     image = np.stack([rows * 2, columns * 2, (rows * columns) % 256], axis=2).astype(np.uint8)

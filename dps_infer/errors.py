@@ -2,7 +2,8 @@
 
 The three command lines print the one line of a `DpsError` (of a `DataError`, a line for
 each problem) and leave with its `exit_code`. Anything else is a defect of the toolkit,
-told in one line as well; both show their traceback with ``--debug`` (`dps_infer.command`).
+told in one line as well; both show their traceback with ``--debug``
+(`dps_infer.commands.shared.run`).
 """
 
 from __future__ import annotations

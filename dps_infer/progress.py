@@ -35,7 +35,7 @@ def shown(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         def render(self, task: Task) -> Text:
             return Text("" if task.speed is None else f"{task.speed:.1f} {unit}/s")
 
-    # A descriptor of its own: decoding turns the process's stderr aside (`dps_infer.codec`).
+    # A descriptor of its own: decoding turns the process's stderr aside (`dps_infer.images.codec`).
     with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
         bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(

@@ -16,9 +16,7 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 
 import dps_infer
-from dps_infer import embedded
-from dps_infer.context import Context
-from dps_infer.devices import Device
+from dps_infer.compare.metric import Context
 from dps_infer.errors import (
     ContextError,
     DeviceError,
@@ -27,10 +25,12 @@ from dps_infer.errors import (
     RankingError,
     UsageError,
 )
-from dps_infer.images import ImageSource, load_picture, make_pair
-from dps_infer.inputs import MEBIBYTE
-from dps_infer.reading import record
-from dps_infer.views import View
+from dps_infer.files.read import MEBIBYTE
+from dps_infer.images.decode import ImageSource, load_picture, make_pair
+from dps_infer.model import embedded
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
+from dps_infer.show.words import record
 
 PROTOCOL = 1
 """Raised by changes that a client of the version before would not survive."""

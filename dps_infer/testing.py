@@ -21,14 +21,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from dps_infer import embedded
-from dps_infer.acceptance import resolve_threshold
-from dps_infer.context import Comparison, Context
-from dps_infer.context_folders import find
-from dps_infer.devices import Device
+from dps_infer.bulk.thresholds import resolve_threshold
+from dps_infer.compare.metric import Comparison, Context
+from dps_infer.contexts.folders import find
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.heatmap import draw_map, save_picture
-from dps_infer.images import (
+from dps_infer.images.decode import (
     WHITE,
     ImageSource,
     Pair,
@@ -37,8 +34,11 @@ from dps_infer.images import (
     load_picture,
     make_pair,
 )
-from dps_infer.reading import describe
-from dps_infer.views import View
+from dps_infer.model import embedded
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
+from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.words import describe
 
 UPDATE = "DPS_UPDATE_BASELINES"
 """The environment variable that asks for new baselines."""
@@ -73,7 +73,7 @@ def assert_similar(
         ranking: for a universal file, what matters: ``"color,translate,blur"``.
         importances: instead of a ranking: ``{"color": 0.1, "blur": 5}``.
         context_name: instead of both, a saved context, such as ``"ui-regression"``
-            (`dps_infer.context_folders`).
+            (`dps_infer.contexts.folders`).
         view: how to look at the images, as in `Context.compare`.
         save_to: a folder for the images of a failure; None for
             ``dps-failures/<test>-<baseline>``, by pytest's name for the test. What an earlier

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.ranking import OTHER, Ranking, ranking_importances
 from dps_infer.errors import UsageError
-from dps_infer.manifest import MetricInfo
-from dps_infer.ranking import OTHER, Ranking, ranking_importances
-from dps_train.distortions import NAMES
+from dps_infer.model.manifest import MetricInfo
+from dps_train.distortions.paper import NAMES
 
 AMOUNTS = (*NAMES, OTHER)
 """The columns of amounts and importances, of a metric that knows no distortion but the six."""

@@ -1,4 +1,4 @@
-"""Saved contexts (`dps_infer.saved_contexts`): side by side, merged, and taken from runs."""
+"""Saved contexts (`dps_infer.contexts.saved`): side by side, merged, and taken from runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dps_infer import embedded
-from dps_infer.calibration import scores
-from dps_infer.contextfile import read_context_file
+from dps_infer.contexts.ranking import OTHER, Ranking, check_importances
+from dps_infer.contexts.saved import DISTORTIONS, SavedContext
 from dps_infer.errors import UsageError
-from dps_infer.manifest import MetricInfo, Scores
-from dps_infer.ranking import OTHER, Ranking, check_importances
-from dps_infer.saved_contexts import DISTORTIONS, SavedContext
+from dps_infer.model import embedded
+from dps_infer.model.calibration import scores
+from dps_infer.model.context_file import read_context_file
+from dps_infer.model.manifest import MetricInfo, Scores
 
 if TYPE_CHECKING:
-    from dps_train.runs import RunManifest
+    from dps_train.fit.run_folder import RunManifest
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def package_figures(
         distortions: that the context may name.
 
     Returns:
-        ``baseline``, ``adapted`` and ``ceiling`` (`dps_infer.manifest.Scores`); nothing
+        ``baseline``, ``adapted`` and ``ceiling`` (`dps_infer.model.manifest.Scores`); nothing
         where the context orders nothing, or has other distortions than the metric.
     """
     draws = read_context_file(embedded.UNIVERSAL).manifest.draws

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dps_train.data.contact_sheet import labelled_row, save_sheet
 from dps_train.data.sources import photograph
-from dps_train.runs import load_run
-from dps_train.sheet import labelled_row, save_sheet
+from dps_train.fit.run_folder import load_run
 
 RANKING = "3,1,5,0,2,4"
 SIDE = 256

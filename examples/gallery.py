@@ -17,12 +17,12 @@ from PIL import Image as Pillow
 from skimage import data
 
 from dps_infer import Context
-from dps_infer.calibration import scores
-from dps_infer.context_folders import GALLERY
-from dps_infer.heatmap import draw_map
-from dps_infer.reading import formula
+from dps_infer.contexts.folders import GALLERY
+from dps_infer.model.calibration import scores
+from dps_infer.model.view import View
 from dps_infer.report.examples import examples
-from dps_infer.views import View
+from dps_infer.show.heatmap import draw_map
+from dps_infer.show.words import formula
 
 CELL, CAPTION, GAP, COLUMNS = 192, 44, 8, 4
 PAPER, INK = 255, (40, 40, 40)

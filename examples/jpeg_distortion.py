@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_train.own import distortion
+from dps_train.custom import distortion
 
 
 @distortion(

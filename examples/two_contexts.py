@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dps_infer import Context
-from dps_infer.heatmap import draw_map, save_picture
-from dps_infer.reading import formula
+from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.words import formula
 
 RANKINGS = ("color,translate,zoom,rotate,darken,blur", "blur,translate,zoom,rotate,darken,color")
 GAP, CAPTION = 12, 64

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dps_infer.command import DebugOption, run, say
+from dps_infer.commands.shared.run import DebugOption, run, say
 from dps_infer.errors import UsageError
 
 NAME = "dps-export"
@@ -103,9 +103,9 @@ def export(
             f"the run {folder} has a context of its own: leave it out, or leave out --ranking, "
             "--importance and --context-name"
         )
-    from dps_export.specialise import specialise
-    from dps_infer.choice import describe_own
-    from dps_infer.context_folders import find
+    from dps_export.specialize import specialise
+    from dps_infer.contexts.choice import describe_own
+    from dps_infer.contexts.folders import find
 
     found = None if context_name is None else find(context_name)
     if found is not None and found.note is not None:
@@ -127,11 +127,11 @@ def main() -> NoReturn:
 
 
 def _export_run(folder: Path | None, output: Path, *, universal: bool, force: bool) -> None:
-    from dps_infer.files import check_output
+    from dps_infer.files.write import check_output
 
     check_output(output, force=force)
-    from dps_export.exporting import export_run
-    from dps_train.runs import newest_run
+    from dps_export.export import export_run
+    from dps_train.fit.run_folder import newest_run
 
     chosen = folder if folder is not None else newest_run()
     say(NAME, f"freezing {chosen}")

@@ -16,9 +16,9 @@ import onnx
 import torch
 from torch import nn
 
-from dps_infer.contract import IMPORTANCE
-from dps_train.metric import Metric
-from dps_train.views import DEFAULT, OUTPUTS, ViewedMetric
+from dps_export.views import DEFAULT, OUTPUTS, ViewedMetric
+from dps_infer.model.contract import IMPORTANCE
+from dps_train.model.metric import Metric
 
 OPSET = 18
 """Opset 19's Resize ran on the CPU only in CUDA builds until 2026 (microsoft/onnxruntime#27415)."""

@@ -1,6 +1,6 @@
 """Make the context file inside `dps_infer`: ``python -m dps_export.universal``.
 
-It freezes the embedded metric (`dps_train.pretrain` makes its weights) with the context as
+It freezes the embedded metric (`dps_train.pretrain.train` makes its weights) with the context as
 an input, and stores what the metric reports for distorted held-out images, from which
 calibration and scores of any context follow.
 """
@@ -13,23 +13,23 @@ from typing import Annotated
 import torch
 import typer
 
-from dps_export.exporting import export
-from dps_infer import embedded
-from dps_infer.command import run, say
-from dps_infer.files import check_output
-from dps_infer.manifest import Draws, Manifest
-from dps_train.bank import FeatureDistances
+from dps_export.export import export
+from dps_infer.commands.shared.run import run, say
+from dps_infer.files.write import check_output
+from dps_infer.model import embedded
+from dps_infer.model.manifest import Draws, Manifest
+from dps_train.bank.bank import FeatureDistances
 from dps_train.data.batches import whole
 from dps_train.data.sources import Images, load_held_out
-from dps_train.description import data_info, metric_info
-from dps_train.evaluate import build_evaluation_bank
-from dps_train.heads import AdditiveHead
-from dps_train.metric import Metric
-from dps_train.pair_encoder import IMAGE_SIZE
-from dps_train.reported import reported_draws
+from dps_train.measure.evaluation import build_evaluation_bank
+from dps_train.measure.stored_draws import reported_draws
+from dps_train.model.description import data_info, metric_info
+from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
+from dps_train.model.embedded.embedded_metric import load_universal, recipe
+from dps_train.model.heads import AdditiveHead
+from dps_train.model.metric import Metric
+from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.seeds import generator_for
-from dps_train.universal import NAME as UNIVERSAL
-from dps_train.universal import load_universal, recipe
 
 NAME = "dps-universal"
 
@@ -43,7 +43,7 @@ def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Man
         force: replace an existing file.
 
     Raises:
-        DpsError: as `dps_export.exporting.export_run`.
+        DpsError: as `dps_export.export.export_run`.
     """
     check_output(output, force=force)
     metric = load_universal()

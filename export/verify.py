@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from dps_export.freeze import INPUTS
-from dps_infer.contract import IMPORTANCE
-from dps_infer.devices import Device
+from dps_export.views import OUTPUTS, ViewedMetric
 from dps_infer.errors import DpsError
-from dps_infer.manifest import Parity
-from dps_infer.providers import Engine, open_engine
+from dps_infer.model.contract import IMPORTANCE
+from dps_infer.model.manifest import Parity
+from dps_infer.runtime.device import Device
+from dps_infer.runtime.engine import Engine, open_engine
 from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, photograph
-from dps_train.metric import Metric
-from dps_train.views import OUTPUTS, ViewedMetric
+from dps_train.model.metric import Metric
 
 TOLERANCE = 1e-5
 """Largest difference between PyTorch and onnxruntime in an amount, or in a distance: as a share of

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.options import (
     SOME_FAILED,
     ContextNamesOption,
     ContextsOption,
@@ -22,8 +21,9 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ViewOption,
 )
-from dps_infer.devices import Device
-from dps_infer.opening import open_contexts
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
+from dps_infer.runtime.device import Device
 
 NAME = "dps-infer"
 EPILOG = (
@@ -90,8 +90,8 @@ def batch(
     missing, damaged, refused or of another size; a row that is broken) gets the reason in the
     column error, and all others are scored. dps-infer report makes a page of the results.
     """
-    from dps_infer.batch import score_file
-    from dps_infer.journal import journal_path
+    from dps_infer.bulk.batch import score_file
+    from dps_infer.bulk.journal import journal_path
     from dps_infer.progress import shown
 
     contexts = open_contexts(
@@ -113,12 +113,12 @@ def batch(
             )
     except KeyboardInterrupt:
         if journal_path(output).exists():
-            command.say(NAME, "interrupted: the same command with --resume continues")
+            run.say(NAME, "interrupted: the same command with --resume continues")
         raise
     first = next(iter(contexts.values()))
     if first.remark is not None:
-        command.say(NAME, f"note: {first.remark}")
-    command.say(NAME, f"computed by {first.provider}, CPU threads: {first.threads}")
+        run.say(NAME, f"note: {first.remark}")
+    run.say(NAME, f"computed by {first.provider}, CPU threads: {first.threads}")
     if as_json:
         names = {label: loaded.describe() for label, loaded in contexts.items()}
         record = {"output": str(output), **summary.as_dict(), "contexts": names}
@@ -128,6 +128,6 @@ def batch(
         if summary.resumed:
             counts += f", {summary.resumed} of them by an earlier run"
         time = f"{summary.seconds:.1f} s, {summary.rate:.1f} pairs/s"
-        typer.echo(command.one_line(f"{counts}; {time} -> {output}"))
+        typer.echo(run.one_line(f"{counts}; {time} -> {output}"))
     if summary.errors:
         raise typer.Exit(SOME_FAILED)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
     DeviceOption,
@@ -21,9 +20,10 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ViewOption,
 )
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
 from dps_infer.errors import UsageError
-from dps_infer.opening import open_contexts
+from dps_infer.runtime.device import Device
 
 NAME = "dps-infer"
 
@@ -91,8 +91,8 @@ def calibrate(
         raise UsageError("calibrate takes one context at a time: run it once for each")
     import msgspec
 
-    from dps_infer.acceptance import calibrate_file, default_path, describe, write_threshold
-    from dps_infer.files import check_output
+    from dps_infer.bulk.thresholds import calibrate_file, default_path, describe, write_threshold
+    from dps_infer.files.write import check_output
     from dps_infer.progress import shown
 
     (loaded,) = contexts.values()
@@ -112,11 +112,11 @@ def calibrate(
         )
     write_threshold(threshold, path, force=force)
     if loaded.remark is not None:
-        command.say(NAME, f"note: {loaded.remark}")
-    command.say(NAME, f"computed by {loaded.provider}, CPU threads: {loaded.threads}")
+        run.say(NAME, f"note: {loaded.remark}")
+    run.say(NAME, f"computed by {loaded.provider}, CPU threads: {loaded.threads}")
     if as_json:
         record = {"file": str(path), **msgspec.to_builtins(threshold)}
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:
         for line in [*describe(threshold), f"written to {path}"]:
-            typer.echo(command.one_line(line))
+            typer.echo(run.one_line(line))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.maps import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.maps import (
     LegendOption,
     MapOption,
     MapPartOption,
@@ -19,7 +18,8 @@ from dps_infer.commands.maps import (
     plan_maps,
     write_maps,
 )
-from dps_infer.commands.options import (
+from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.options import (
     ABOVE,
     ContextNamesOption,
     ContextsOption,
@@ -32,13 +32,13 @@ from dps_infer.commands.options import (
     ThresholdOption,
     ViewOption,
 )
-from dps_infer.commands.remarks import tell
-from dps_infer.devices import Device
-from dps_infer.opening import open_contexts
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
+from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
-    from dps_infer.context import Comparison, Context
-    from dps_infer.listing import Thresholds
+    from dps_infer.compare.metric import Comparison, Context
+    from dps_infer.show.table import Thresholds
 
 
 def compare(
@@ -86,10 +86,10 @@ def compare(
     )
     style = MapStyle(overlay=overlay, legend=legend, part=map_part)
     plan = plan_maps(map_file, style, candidates, list(contexts), force=force)
-    from dps_infer.acceptance import resolve_thresholds
-    from dps_infer.candidates import compare_candidates
-    from dps_infer.listing import any_above
-    from dps_infer.reading import record
+    from dps_infer.bulk.thresholds import resolve_thresholds
+    from dps_infer.compare.candidates import compare_candidates
+    from dps_infer.show.table import any_above
+    from dps_infer.show.words import record
 
     thresholds = resolve_thresholds(threshold, contexts, view=view)
     results = compare_candidates(
@@ -131,14 +131,14 @@ def _words(
     contexts: dict[str, Context],
     thresholds: Thresholds,
 ) -> list[str]:
-    from dps_infer.listing import table, verdicts
-    from dps_infer.reading import describe
+    from dps_infer.show.table import table, verdicts
+    from dps_infer.show.words import describe
 
     if len(candidates) == len(contexts) == 1:
         ((label, context),) = contexts.items()
         lines = describe(results[0][label], context, threshold=thresholds[label])
-        return [command.one_line(line) for line in lines]
-    names = [[command.one_line(str(candidate))] for candidate in candidates]
+        return [run.one_line(line) for line in lines]
+    names = [[run.one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
     lines = table(["candidate"], rows, contexts, thresholds=thresholds)
-    return [command.printable(line) for line in (*lines, *verdicts(results, thresholds))]
+    return [run.printable(line) for line in (*lines, *verdicts(results, thresholds))]

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.run import DebugOption
 
 
 def doctor(
@@ -32,6 +32,6 @@ def doctor(
         typer.echo(json.dumps(result, indent=2, allow_nan=False))
     else:
         for line in describe(diagnosis):
-            typer.echo(command.printable(line))
+            typer.echo(run.printable(line))
     if not diagnosis.healthy:
         raise typer.Exit(1)

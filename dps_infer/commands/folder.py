@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.options import (
     ABOVE,
     SOME_FAILED,
     ContextNamesOption,
@@ -27,16 +27,16 @@ from dps_infer.commands.options import (
     ThresholdOption,
     ViewOption,
 )
-from dps_infer.commands.remarks import tell
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
 from dps_infer.errors import UsageError
-from dps_infer.opening import open_contexts
+from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
-    from dps_infer.context import Context
-    from dps_infer.folder_scores import FolderScores
-    from dps_infer.folders import FolderPair
-    from dps_infer.listing import Thresholds
+    from dps_infer.bulk.folder import FolderScores
+    from dps_infer.bulk.folder_pairs import FolderPair
+    from dps_infer.compare.metric import Context
+    from dps_infer.show.table import Thresholds
 
 NAME = "dps-infer"
 EPILOG = (
@@ -116,9 +116,9 @@ def folder(
     column each; the first one decides the order.
     """
     pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
-    from dps_infer.acceptance import resolve_thresholds
-    from dps_infer.files import check_output
-    from dps_infer.folder_scores import score_folder
+    from dps_infer.bulk.folder import score_folder
+    from dps_infer.bulk.thresholds import resolve_thresholds
+    from dps_infer.files.write import check_output
     from dps_infer.progress import shown
 
     if output is not None:
@@ -144,15 +144,15 @@ def folder(
     # Of a reference that cannot be read, every pair would tell.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
     for error in errors[:TOLD]:
-        command.say(NAME, f"not compared: {error}")
+        run.say(NAME, f"not compared: {error}")
     if len(errors) > TOLD:
-        command.say(NAME, f"not compared: {len(errors) - TOLD} more")
+        run.say(NAME, f"not compared: {len(errors) - TOLD} more")
     if as_json:
         record = _record(scores, contexts, thresholds)
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:
         for line in _words(scores, contexts, thresholds, within):
-            typer.echo(command.printable(line))
+            typer.echo(run.printable(line))
     if scores.failed:
         raise typer.Exit(SOME_FAILED)
     if scores.above:
@@ -167,7 +167,7 @@ def _pairs(
     reference: Path | None, candidate: Path | None, every_two: Path | None, any_suffix: bool
 ) -> tuple[Iterable[FolderPair], int, Within]:
     """Return the pairs that are asked for, how many they are, and in which folders they lie."""
-    from dps_infer.folders import all_pairs, find_images, matching_pairs
+    from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
 
     if every_two is not None:
         if reference is not None or any_suffix:
@@ -186,13 +186,13 @@ def _pairs(
 
 def _tell_left_out(count: int) -> None:
     if count:
-        command.say(NAME, f"note: files left out, as hidden or not named as images: {count}")
+        run.say(NAME, f"note: files left out, as hidden or not named as images: {count}")
 
 
 def _words(
     scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds, within: Within
 ) -> list[str]:
-    from dps_infer.listing import legend, summary, table
+    from dps_infer.show.table import legend, summary, table
 
     rows = [(_names(scored.pair, within), scored.comparisons) for scored in scores.worst]
     titles = ["file"] if isinstance(within, tuple) else ["reference", "candidate"]
@@ -210,15 +210,15 @@ def _words(
 def _names(pair: FolderPair, within: Within) -> list[str]:
     """Say which files a row is about."""
     if isinstance(within, tuple):
-        return [command.one_line(os.path.relpath(pair.candidate, within[1]))]
+        return [run.one_line(os.path.relpath(pair.candidate, within[1]))]
     files = (pair.reference, pair.candidate)
-    return [command.one_line(os.path.relpath(file, within)) for file in files]
+    return [run.one_line(os.path.relpath(file, within)) for file in files]
 
 
 def _record(
     scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds
 ) -> dict[str, object]:
-    from dps_infer.listing import contexts_record, pair_record
+    from dps_infer.show.table import contexts_record, pair_record
 
     def names(pair: FolderPair) -> dict[str, str]:
         return {"reference": str(pair.reference), "candidate": str(pair.candidate)}

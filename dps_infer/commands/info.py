@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.run import DebugOption
 
 
 def info(
@@ -26,14 +26,14 @@ def info(
     debug: DebugOption = False,
 ) -> None:
     """Describe a context file: what matters in it, what made it, how good it is."""
-    from dps_infer import embedded
-    from dps_infer.contextfile import read_context_file
-    from dps_infer.manifest import encode_manifest
-    from dps_infer.reading import describe_manifest
+    from dps_infer.model import embedded
+    from dps_infer.model.context_file import read_context_file
+    from dps_infer.model.manifest import encode_manifest
+    from dps_infer.show.words import describe_manifest
 
     file = read_context_file(embedded.UNIVERSAL if context is None else context)
     if as_json:
         typer.echo(encode_manifest(file.manifest))
         return
     for line in describe_manifest(file.manifest, name=file.path, sha256=file.sha256):
-        typer.echo(command.printable(line))
+        typer.echo(run.printable(line))

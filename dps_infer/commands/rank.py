@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
     DeviceOption,
@@ -20,9 +20,9 @@ from dps_infer.commands.options import (
     ThreadsOption,
     ViewOption,
 )
-from dps_infer.commands.remarks import tell
-from dps_infer.devices import Device
-from dps_infer.opening import open_contexts
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
+from dps_infer.runtime.device import Device
 
 
 def rank(
@@ -55,8 +55,8 @@ def rank(
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads
     )
-    from dps_infer.candidates import rank_candidates
-    from dps_infer.listing import contexts_record, pair_record, table
+    from dps_infer.compare.candidates import rank_candidates
+    from dps_infer.show.table import contexts_record, pair_record, table
 
     ranked = rank_candidates(reference, candidates, contexts, view=view, resize=resize)
     tell(contexts, (place.comparisons for place in ranked))
@@ -76,8 +76,8 @@ def rank(
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
         return
     rows = [
-        ([str(place.rank), command.one_line(str(candidates[place.index]))], place.comparisons)
+        ([str(place.rank), run.one_line(str(candidates[place.index]))], place.comparisons)
         for place in ranked
     ]
     for line in table(["rank", "candidate"], rows, contexts):
-        typer.echo(command.printable(line))
+        typer.echo(run.printable(line))

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
     DeviceOption,
@@ -20,8 +19,9 @@ from dps_infer.commands.options import (
     ViewOption,
     check_threshold,
 )
-from dps_infer.devices import Device
-from dps_infer.opening import open_contexts
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
+from dps_infer.runtime.device import Device
 
 NAME = "dps-infer"
 
@@ -99,7 +99,7 @@ def report(
     --context, --ranking, --importance or --context-name that the results were made with, and
     the same --view.
     """
-    from dps_infer.files import atomic_file, check_output
+    from dps_infer.files.write import atomic_file, check_output
     from dps_infer.progress import shown
     from dps_infer.report import build_report
 
@@ -126,6 +126,6 @@ def report(
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(made.page)
     for note in made.notes:
-        command.say(NAME, f"note: {note}")
+        run.say(NAME, f"note: {note}")
     size = len(made.page) / 1e6
-    command.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")
+    run.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")

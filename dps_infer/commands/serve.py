@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
     DeviceOption,
@@ -17,9 +16,10 @@ from dps_infer.commands.options import (
     RankingsOption,
     ThreadsOption,
 )
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
 from dps_infer.errors import UsageError
-from dps_infer.opening import open_contexts
+from dps_infer.runtime.device import Device
 
 
 def serve(
@@ -53,7 +53,7 @@ def serve(
     """
     if not stdio:
         raise UsageError("say how to serve: --stdio")
-    from dps_infer.inputs import MEBIBYTE
+    from dps_infer.files.read import MEBIBYTE
     from dps_infer.serve import Server
     from dps_infer.serve import serve as serve_lines
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer import command
-from dps_infer.command import DebugOption
-from dps_infer.commands.options import (
+from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.options import (
     ABOVE,
     SOME_FAILED,
     ContextNamesOption,
@@ -25,14 +25,14 @@ from dps_infer.commands.options import (
     ThresholdOption,
     ViewOption,
 )
-from dps_infer.commands.remarks import tell
-from dps_infer.devices import Device
-from dps_infer.opening import open_contexts
+from dps_infer.commands.shared.run import DebugOption
+from dps_infer.compare.open import open_contexts
+from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
-    from dps_infer.context import Context
-    from dps_infer.listing import Thresholds
-    from dps_infer.video import VideoScores
+    from dps_infer.compare.metric import Context
+    from dps_infer.show.table import Thresholds
+    from dps_infer.video.compare import VideoScores
 
 NAME = "dps-infer"
 EPILOG = (
@@ -119,12 +119,12 @@ def video(
     contexts = open_contexts(
         context, ranking, importance, context_name, device=device, threads=threads
     )
-    from dps_infer.acceptance import resolve_thresholds
-    from dps_infer.clips import ClipPair, Sampling
-    from dps_infer.files import atomic_folder, check_output
+    from dps_infer.bulk.thresholds import resolve_thresholds
+    from dps_infer.files.write import atomic_folder, check_output
     from dps_infer.progress import shown
-    from dps_infer.video import compare_videos
-    from dps_infer.video_pictures import can_plot, check_plot, save_plot, save_worst
+    from dps_infer.video.compare import compare_videos
+    from dps_infer.video.frames import ClipPair, Sampling
+    from dps_infer.video.pictures import can_plot, check_plot, save_plot, save_worst
 
     thresholds = resolve_thresholds(threshold, contexts, view=view)
     check_output(output, force=force, folder=True)
@@ -150,9 +150,9 @@ def video(
         pictures = save_worst(scores.worst, contexts, folder / WORST, view=view, resize=resize)
     tell(contexts, (scored.comparisons for scored in scores.worst))
     if plot is None and not plotted:
-        command.say(NAME, 'note: no plot without matplotlib: pip install "dps-toolkit[plot]"')
+        run.say(NAME, 'note: no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:
-        command.say(NAME, f"note: {scores.remark}")
+        run.say(NAME, f"note: {scores.remark}")
     if as_json:
         record = {
             "reference": str(reference),
@@ -166,7 +166,7 @@ def video(
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:
         for line in [*_words(scores, contexts, thresholds), f"written to {output}"]:
-            typer.echo(command.printable(line))
+            typer.echo(run.printable(line))
     if scores.remark is not None:
         raise typer.Exit(SOME_FAILED)
     if any(spread.above for spread in scores.spreads.values()):
@@ -174,7 +174,7 @@ def video(
 
 
 def _words(scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds) -> list[str]:
-    from dps_infer.listing import legend, summary, table
+    from dps_infer.show.table import legend, summary, table
 
     rows = [
         ([str(scored.pair.frame), f"{scored.pair.time:.3f} s"], scored.comparisons)
@@ -189,7 +189,7 @@ def _words(scores: VideoScores, contexts: dict[str, Context], thresholds: Thresh
 def _record(
     scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds
 ) -> dict[str, object]:
-    from dps_infer.listing import contexts_record, pair_record
+    from dps_infer.show.table import contexts_record, pair_record
 
     return {
         "contexts": contexts_record(contexts),

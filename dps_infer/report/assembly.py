@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 import dps_infer
-from dps_infer.context import Context
-from dps_infer.heatmap import DENSEST, LEGEND_END, TICKS
+from dps_infer.compare.metric import Context
 from dps_infer.report.examples import Example
 from dps_infer.report.maps import HeatMap, along, colour_table
 from dps_infer.report.pictures import Embedded, data_url, shrink
 from dps_infer.report.rows import Measured, Results
+from dps_infer.show.heatmap import DENSEST, LEGEND_END, TICKS
 
 PAGE = Path(__file__).with_name("page")
 SCRIPTS = ("base.js", "model.js", "overview.js", "table.js", "viewer.js", "main.js")

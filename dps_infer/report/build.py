@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from dps_infer.acceptance import number_of, resolve_threshold
-from dps_infer.context import Context
+from dps_infer.bulk.thresholds import number_of, resolve_threshold
+from dps_infer.compare.metric import Context
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.images import DEFAULT_POLICY, composite, load_picture
-from dps_infer.providers import available_threads
+from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
+from dps_infer.model.view import View
 from dps_infer.report.assembly import Content, assemble
 from dps_infer.report.examples import Example, examples
 from dps_infer.report.maps import HeatMap, heat_map
 from dps_infer.report.pictures import Embedded, embed, find
 from dps_infer.report.rows import Pair, Results, read, worst
-from dps_infer.views import View
+from dps_infer.runtime.engine import available_threads
 
 THUMBNAIL, PREVIEW, WORST = 96, 512, 200
 TITLE = "Image comparison"
@@ -62,14 +62,14 @@ def build_report(
     """Make the report of a file of results.
 
     Args:
-        results: CSV, JSON lines or Parquet, as `dps_infer.results` writes it.
+        results: CSV, JSON lines or Parquet, as `dps_infer.bulk.results` writes it.
         contexts: those that the results were measured in, by their labels: with them the
             page has heat maps, and explains the contexts in pictures.
         images: the folder of the images that the results name by relative paths; None looks
             beside the file of results, then in the current folder.
         title: of the page.
         threshold: distances above are marked: a number for all contexts; or, with `contexts`,
-            ``auto`` or a file's path (`dps_infer.acceptance.resolve_threshold`).
+            ``auto`` or a file's path (`dps_infer.bulk.thresholds.resolve_threshold`).
         thumbnail: longest side of the small pictures, in pixels.
         preview: longest side of the larger pictures of the worst pairs.
         worst_pairs: how many pairs get larger pictures and, with contexts, heat maps.

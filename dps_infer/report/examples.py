@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dps_infer.context import Context
-from dps_infer.images import Pixels
+from dps_infer.compare.metric import Context
+from dps_infer.images.decode import Pixels
+from dps_infer.model.view import View
 from dps_infer.report.pictures import shrink
-from dps_infer.views import View
 
 SIDE = 256
 """Longest side in pixels of the image that is distorted."""

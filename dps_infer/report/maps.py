@@ -1,6 +1,6 @@
 """Heat maps for a page: where the distance of a pair comes from.
 
-Their scale and colours are those of `dps_infer.heatmap`, the same in all pairs.
+Their scale and colours are those of `dps_infer.show.heatmap`, the same in all pairs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dps_infer.context import Context
+from dps_infer.compare.metric import Context
 from dps_infer.errors import ImageError
-from dps_infer.heatmap import MIDDLE, Floats, local_values, paint
-from dps_infer.views import View
+from dps_infer.model.view import View
+from dps_infer.show.heatmap import MIDDLE, Floats, local_values, paint
 
 LONGEST = 64
 """Cells at most along a side. Maps are smooth: finer ones are averaged."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from dps_infer.errors import ImageError
-from dps_infer.images import DEFAULT_POLICY, Pixels, composite, load_picture
+from dps_infer.images.decode import DEFAULT_POLICY, Pixels, composite, load_picture
 
 QUALITY = 80
 """Of WebP, 0 to 100: thumbnails are to be recognised, not measured."""
@@ -54,7 +54,7 @@ def embed(path: Path, *, thumbnail: int, preview: int | None = None) -> Embedded
     """Decode an image once and make its small pictures.
 
     Args:
-        path: the image, decoded by the policy of `dps_infer.images`, over white. The reason
+        path: the image, decoded by the policy of `dps_infer.images.decode`, over white. The reason
             why it cannot be shown leaves out the path, which may be nobody else's business.
         thumbnail: longest side in pixels.
         preview: longest side of the larger one; None makes none.

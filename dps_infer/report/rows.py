@@ -9,8 +9,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from dps_infer.errors import TableError
-from dps_infer.results import (
+from dps_infer.bulk.results import (
     CANDIDATE,
     CONTEXT,
     ERROR,
@@ -21,6 +20,7 @@ from dps_infer.results import (
     read_results,
     result_columns,
 )
+from dps_infer.errors import TableError
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.command import DebugOption, one_line, printable, say
+from dps_infer.commands.shared.run import DebugOption, one_line, printable, say
 from dps_infer.errors import OutputError, UsageError
 from dps_train.commands.options import NAME, ForceOption
 
 if TYPE_CHECKING:
-    from dps_infer.context_folders import Found
-    from dps_infer.saved_contexts import SavedContext
+    from dps_infer.contexts.folders import Found
+    from dps_infer.contexts.saved import SavedContext
 
 contexts = typer.Typer(
     name="contexts",
@@ -44,8 +44,8 @@ DIGITS = 3
 @contexts.command("list")
 def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the contexts that can be named, and whose they are: project, user or gallery."""
-    from dps_infer.aligned import aligned
-    from dps_infer.context_folders import find_all
+    from dps_infer.contexts.folders import find_all
+    from dps_infer.show.columns import aligned
 
     found, problems = find_all()
     for problem in problems:
@@ -63,7 +63,7 @@ def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
 @contexts.command()
 def show(name: NameArgument, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Show a context: its reasons, its importances, its figures, and where it came from."""
-    from dps_infer.aligned import aligned
+    from dps_infer.show.columns import aligned
 
     found = _find(name)
     if as_json:
@@ -102,7 +102,7 @@ def compare(
     The importances of each are scaled so that the largest is 1. Two distortions are ordered
     alike if the same one counts more in both contexts, or if they count the same in both.
     """
-    from dps_infer.aligned import aligned
+    from dps_infer.show.columns import aligned
     from dps_train import saved_contexts
 
     found = [_find(name) for name in (first, second)]
@@ -189,13 +189,13 @@ def save(
     if run is not None:
         if origin is not None:
             raise UsageError("--run says itself where it came from: leave out --from")
-        from dps_train.runs import read_manifest
+        from dps_train.fit.run_folder import read_manifest
         from dps_train.saved_contexts import of_run
 
         _write(of_run(read_manifest(run), run.resolve().name, name=name, why=why), here, force)
         return
-    from dps_infer.ranking import parse_importances, parse_ranking
-    from dps_infer.saved_contexts import DISTORTIONS, SavedContext
+    from dps_infer.contexts.ranking import parse_importances, parse_ranking
+    from dps_infer.contexts.saved import DISTORTIONS, SavedContext
     from dps_train.saved_contexts import package_figures
 
     groups = None if ranking is None else parse_ranking(ranking, DISTORTIONS)
@@ -214,7 +214,7 @@ def save(
 @contexts.command()
 def delete(name: NameArgument, debug: DebugOption = False) -> None:
     """Delete a context of yours; the gallery's stay."""
-    from dps_infer.context_folders import Place, locate
+    from dps_infer.contexts.folders import Place, locate
 
     (place, path), *others = locate(name)
     if place is Place.gallery:
@@ -232,7 +232,7 @@ def delete(name: NameArgument, debug: DebugOption = False) -> None:
 
 
 def _find(name: str) -> Found:
-    from dps_infer.context_folders import find
+    from dps_infer.contexts.folders import find
 
     found = find(name)
     if found.note is not None:
@@ -241,8 +241,8 @@ def _find(name: str) -> Found:
 
 
 def _write(saved: SavedContext, here: bool, force: bool) -> None:
-    from dps_infer.context_folders import PROJECT, locate, user_folder
-    from dps_infer.saved_contexts import write_saved
+    from dps_infer.contexts.folders import PROJECT, locate, user_folder
+    from dps_infer.contexts.saved import write_saved
 
     path = write_saved(saved, PROJECT if here else user_folder(), force=force)
     say(NAME, f"written to {path}: {_words(saved)}")
@@ -254,7 +254,7 @@ def _write(saved: SavedContext, here: bool, force: bool) -> None:
 
 
 def _words(saved: SavedContext) -> str:
-    from dps_infer.choice import Choice, describe
+    from dps_infer.contexts.choice import Choice, describe
 
     return describe(Choice(saved.importances_of(saved.distortions), saved.ranking))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.command import DebugOption, say
+from dps_infer.commands.shared.run import DebugOption, say
 from dps_train.commands.options import NAME, ForceOption, OwnOption
 
 
@@ -32,16 +32,16 @@ def distortions(
 
     Without --sheet an IMAGE gives distortions.png in the current folder.
     """
-    from dps_train.own.find import all_distortions, find_own
-    from dps_train.tables import print_distortions
+    from dps_train.custom.find import all_distortions, find_own
+    from dps_train.evaluate.printing import print_distortions
 
     if sheet is None and image is not None:
         sheet = Path("distortions.png")
     own = find_own(distortions or (), with_installed=True)
     if sheet is not None:
+        from dps_train.custom.split import own_sheet
+        from dps_train.data.contact_sheet import check_sheet, save_sheet
         from dps_train.data.sources import photograph, read_pixels
-        from dps_train.own.showing import own_sheet
-        from dps_train.sheet import check_sheet, save_sheet
 
         check_sheet(sheet, force=force)
         pixels = photograph("chelsea") if image is None else read_pixels(image)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.command import DebugOption, say
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import DebugOption, say
 from dps_infer.errors import UsageError
-from dps_infer.files import atomic_file, check_output
-from dps_infer.views import View
+from dps_infer.files.write import atomic_file, check_output
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
     NAME,
     SOURCES,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dps_train.contexts import Context
-    from dps_train.distortions import Distortion
-    from dps_train.evaluate import Measures
-    from dps_train.people import People
-    from dps_train.subject import Subject
+    from dps_train.distortions.paper import Distortion
+    from dps_train.evaluate.target import Subject
+    from dps_train.judgements.agreement import People
+    from dps_train.measure.evaluation import Measures
 
 UNIVERSAL_RANKINGS = "20"
 
@@ -120,9 +120,9 @@ def evaluate(
         check_output(json_file, force=force)
     import torch
 
-    from dps_train.own.find import all_distortions, find_own
-    from dps_train.own.showing import with_scenes
-    from dps_train.subject import load_subject
+    from dps_train.custom.find import all_distortions, find_own
+    from dps_train.custom.split import with_scenes
+    from dps_train.evaluate.target import load_subject
 
     own = find_own(distortions or ())
     names = tuple(distortion.name for distortion in all_distortions(own))
@@ -179,9 +179,9 @@ def _contexts(
 
 def _heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
     """Return the heads to measure, each once, in the order they were named."""
-    from dps_train.compared import UNIFORM
-    from dps_train.metric import Metric
-    from dps_train.settings import LIN
+    from dps_train.evaluate.heads import UNIFORM
+    from dps_train.fit.settings import LIN
+    from dps_train.model.metric import Metric
 
     if text is None:
         return (subject.head,)
@@ -220,9 +220,9 @@ def _people(
     if bapps is None and triplets is None:
         return None
     from dps_train.devices import pick_device
-    from dps_train.metric import Metric
-    from dps_train.people import measure_people
-    from dps_train.pixel_distance import metric_distance
+    from dps_train.judgements.agreement import measure_people
+    from dps_train.judgements.image_distance import metric_distance
+    from dps_train.model.metric import Metric
 
     if isinstance(subject.metric, Metric):
         distance = metric_distance(subject.metric, pick_device(device.value))
@@ -245,12 +245,12 @@ def _measure(
     device: Device,
 ) -> dict[str, Measures]:
     """Measure the heads that are asked for, and the metric's own in any case."""
-    from dps_train.compared import measure_file, measure_heads
     from dps_train.data.sources import load_training
     from dps_train.devices import pick_device
-    from dps_train.metric import Metric
+    from dps_train.evaluate.heads import measure_file, measure_heads
+    from dps_train.fit.settings import LIN
+    from dps_train.model.metric import Metric
     from dps_train.seeds import generator_for
-    from dps_train.settings import LIN
 
     if not isinstance(subject.metric, Metric):
         return {subject.head: measure_file(subject.metric, images, contexts, seed, distortions)}
@@ -288,8 +288,8 @@ def _report(
 
 
 def _print(measures: Mapping[str, Measures], subject: Subject, people: People | None) -> None:
-    from dps_train.metric import Metric
-    from dps_train.tables import print_heads, print_measures, print_people
+    from dps_train.evaluate.printing import print_heads, print_measures, print_people
+    from dps_train.model.metric import Metric
 
     if not isinstance(subject.metric, Metric):
         say(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer.command import DebugOption, say
+from dps_infer.commands.shared.run import DebugOption, say
 from dps_infer.errors import UsageError
 from dps_train.commands.options import NAME, SOURCES, OwnOption, SeedOption
 
 if TYPE_CHECKING:
-    from dps_train.metric import Metric
-    from dps_train.own.find import Own
+    from dps_train.custom.find import Own
+    from dps_train.model.metric import Metric
 
 
 def judge(
@@ -55,11 +55,11 @@ def judge(
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")
     if not out.parent.is_dir():
         raise UsageError(f"--out is {out}: there is no folder {out.parent}")
+    from dps_train.custom.find import all_distortions, find_own
     from dps_train.judge.answers import AnswerFile
     from dps_train.judge.pool import draw_pool
     from dps_train.judge.server import Server
     from dps_train.judge.session import Session
-    from dps_train.own.find import all_distortions, find_own
     from dps_train.seeds import generator_for
 
     shown = all_distortions(_functions(find_own(distortions or ())))
@@ -99,11 +99,11 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
         UsageError: it knows others, or tells none apart.
         DpsError: it is missing, or damaged.
     """
-    from dps_train.distortions import NAMES
-    from dps_train.file_metric import check_known
-    from dps_train.heads import AdditiveHead
-    from dps_train.runs import load_run
-    from dps_train.universal import load_universal
+    from dps_train.distortions.paper import NAMES
+    from dps_train.evaluate.context_file import check_known
+    from dps_train.fit.run_folder import load_run
+    from dps_train.model.embedded.embedded_metric import load_universal
+    from dps_train.model.heads import AdditiveHead
 
     if run is None:
         if names != NAMES:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.devices import Device
 from dps_infer.errors import UsageError
+from dps_infer.runtime.device import Device
 
 NAME = "dps-train"
 
@@ -99,7 +99,7 @@ def check_comparison(text: str | None) -> None:
     Raises:
         UsageError: a part of it is none.
     """
-    from dps_train.comparisons import COMPARISONS
+    from dps_train.model.comparisons import COMPARISONS
 
     unknown = [part for part in (text or "spatial").split("+") if part not in COMPARISONS]
     if unknown:

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.command import DebugOption, say
-from dps_infer.devices import Device
+from dps_infer.commands.shared.run import DebugOption, say
 from dps_infer.errors import DpsError, UsageError
+from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
     NAME,
     SOURCES,
@@ -144,7 +144,7 @@ def study(
     count = parse_rankings(rankings)
     if count is None:
         raise UsageError("--rankings is 'own': expected a number from 1 to 720, or all")
-    from dps_train.settings import END_TO_END, Settings
+    from dps_train.fit.settings import END_TO_END, Settings
     from dps_train.study.plan import Study
     from dps_train.study.report import write_report
     from dps_train.study.runner import run_study

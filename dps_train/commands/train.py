@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer.command import DebugOption, say
-from dps_infer.devices import Device
-from dps_infer.errors import UsageError
-from dps_infer.files import check_output
-from dps_infer.ranking import (
+from dps_infer.commands.shared.run import DebugOption, say
+from dps_infer.contexts.ranking import (
     describe_ranking,
     format_importances,
     format_ranking,
     parse_importances,
     parse_ranking,
 )
+from dps_infer.errors import UsageError
+from dps_infer.files.write import check_output
+from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
     NAME,
     ChannelNormOption,
@@ -40,11 +40,11 @@ from dps_train.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from dps_infer.saved_contexts import SavedContext
+    from dps_infer.contexts.saved import SavedContext
     from dps_train.contexts import Context
-    from dps_train.own.find import Own
-    from dps_train.settings import Settings
-    from dps_train.training import Trained
+    from dps_train.custom.find import Own
+    from dps_train.fit.settings import Settings
+    from dps_train.fit.training import Trained
 
 EMBEDDED_PARTS = ("embedded", None, None, 64, None, True, "imagenet")
 """What --backbone, --layers, --weights, --size, --comparison, --channel-norm and --normalize are
@@ -255,10 +255,10 @@ def train(
             "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
             "in different ways: give one"
         )
-    from dps_train.backbones import resolve_layers
-    from dps_train.own.find import find_own
-    from dps_train.runs import DEFAULT_FOLDER, free_name, save_run
-    from dps_train.settings import END_TO_END, LIN, Settings
+    from dps_train.custom.find import find_own
+    from dps_train.fit.run_folder import DEFAULT_FOLDER, free_name, save_run
+    from dps_train.fit.settings import END_TO_END, LIN, Settings
+    from dps_train.model.backbones import resolve_layers
 
     saved = None if context_name is None else _saved(context_name)
     own = find_own(distortions or (), _mentioned(ranking, importance, saved))
@@ -334,8 +334,8 @@ def train(
 
 
 def _train(settings: Settings, name: str) -> Trained:
-    import dps_train.judged as judged
-    import dps_train.training as training
+    import dps_train.fit.from_judgements as judged
+    import dps_train.fit.training as training
 
     def note(text: str) -> None:
         say(NAME, text)
@@ -346,7 +346,7 @@ def _train(settings: Settings, name: str) -> Trained:
 
 
 def _print(trained: Trained, *, as_json: bool) -> None:
-    from dps_train.tables import print_agreement, print_heads, print_measures
+    from dps_train.evaluate.printing import print_agreement, print_heads, print_measures
 
     if as_json:
         report = asdict(trained.measures)
@@ -365,7 +365,7 @@ def _print(trained: Trained, *, as_json: bool) -> None:
 
 
 def _saved(name: str) -> SavedContext:
-    from dps_infer.context_folders import find
+    from dps_infer.contexts.folders import find
 
     found = find(name)
     if found.note is not None:
@@ -392,7 +392,7 @@ def _context(
         UsageError: none is, or it is about a distortion that nobody knows.
     """
     from dps_train.contexts import importance_context, ranking_context
-    from dps_train.own.find import all_distortions
+    from dps_train.custom.find import all_distortions
 
     names = tuple(distortion.name for distortion in all_distortions(own))
     if ranking is not None:
@@ -423,7 +423,7 @@ def _name(
     context: Context | None, variant: Variant, saved: str | None, judgements: Path | None
 ) -> str:
     """Return a name for a run that can be a folder's."""
-    from dps_infer.choice import Choice, name_of
+    from dps_infer.contexts.choice import Choice, name_of
 
     if context is None:
         assert judgements is not None
@@ -450,8 +450,8 @@ def _start(variant: Variant, asked: Start | None, *, own: bool) -> Start:
 
 def recorded(settings: Settings) -> dict[str, int | float | str]:
     """Return what a run keeps of its settings besides what its manifest says."""
-    from dps_train.description import ADDITIVE
-    from dps_train.settings import END_TO_END, LIN
+    from dps_train.fit.settings import END_TO_END, LIN
+    from dps_train.model.description import ADDITIVE
 
     kept: dict[str, int | float | str] = {"normalize": settings.normalize}
     if settings.variant == ADDITIVE:

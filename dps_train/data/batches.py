@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dps_train.data.sources import Image
-from dps_train.distortions import quantize
+from dps_train.distortions.paper import quantize
 
 TRAINING_SIZE = 64
 """Working size in pixels of training and evaluation where a metric keeps its images' own."""

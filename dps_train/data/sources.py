@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.images import DEFAULT_POLICY, composite, load_picture
+from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 
 from dps_infer.errors import DataError, OutputError
-from dps_infer.files import atomic_file
-from dps_train.data.triplets import COLUMNS, Triplets, read_triplets
+from dps_infer.files.write import atomic_file
 from dps_train.judge.pool import Picture
+from dps_train.judgements.triplets import COLUMNS, Triplets, read_triplets
 
 
 @dataclass(frozen=True)

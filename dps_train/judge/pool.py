@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dps_infer.errors import UsageError
-from dps_train.changes import TRAINED
 from dps_train.data.batches import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import Image, folder_images, load_training, read_pixels
-from dps_train.distortions import DISTORTIONS, Distortion
-from dps_train.draws import strengths_of_amounts
-from dps_train.importances import Numbers, scaled_differences
-from dps_train.metric import Metric, resize
+from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.random_changes import strengths_of_amounts
+from dps_train.distortions.unnamed import TRAINED
+from dps_train.judgements.importances import Numbers, scaled_differences
+from dps_train.model.metric import Metric, resize
 from dps_train.progress import track
 
 REFERENCES = 40
@@ -60,7 +60,8 @@ class Pool:
 
     Attributes:
         triplets: reference, p0 and p1 of each [T].
-        differences: of their amounts (`dps_train.importances.scaled_differences`) [T, A].
+        differences: of their amounts [T, A]
+            (`dps_train.judgements.importances.scaled_differences`).
         distortions: that the changes are drawn from, besides other kinds.
     """
 

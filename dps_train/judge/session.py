@@ -11,12 +11,12 @@ import numpy as np
 
 from dps_infer.errors import DpsError
 from dps_train.data.sources import read_pixels
-from dps_train.importances import Fitted, Numbers, fit_differences, scaled_differences
 from dps_train.judge.answers import AnswerFile
-from dps_train.judge.choice import information, sureness
+from dps_train.judge.next_question import information, sureness
 from dps_train.judge.pool import Picture, Pool, picture_amounts
 from dps_train.judge.words import describe, phrases
-from dps_train.metric import Metric
+from dps_train.judgements.importances import Fitted, Numbers, fit_differences, scaled_differences
+from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
 ENOUGH = 40
@@ -34,7 +34,7 @@ class Question:
 
     Attributes:
         pictures: reference, p0 and p1.
-        difference: see `dps_train.importances.scaled_differences` [A].
+        difference: see `dps_train.judgements.importances.scaled_differences` [A].
     """
 
     pictures: tuple[Picture, Picture, Picture]

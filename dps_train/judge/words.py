@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dps_infer.ranking import OTHER
+from dps_infer.contexts.ranking import OTHER
 from dps_train.data.batches import TRAINING_SIZE
-from dps_train.distortions import DISTORTIONS, Distortion
-from dps_train.importances import Fitted, Numbers
+from dps_train.distortions.paper import DISTORTIONS, Distortion
 from dps_train.judge.pool import in_pixels
+from dps_train.judgements.importances import Fitted, Numbers
 
 SURE = 0.9
 """Share of the possible importances that must agree before something is said."""

@@ -11,8 +11,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dps_train.description import ADDITIVE
-from dps_train.settings import BASELINE, LIN, SCRATCH, TUNE
+from dps_train.fit.settings import BASELINE, LIN, SCRATCH, TUNE
+from dps_train.model.description import ADDITIVE
 from dps_train.study.folder import Values
 from dps_train.study.summary import numbers
 

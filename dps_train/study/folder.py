@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 from dps_infer.errors import DpsError
-from dps_infer.files import atomic_file
-from dps_infer.manifest import DataInfo, WeightsInfo
-from dps_train.bank_file import differences
+from dps_infer.files.write import atomic_file
+from dps_infer.model.manifest import DataInfo, WeightsInfo
+from dps_train.bank.stored import differences
 
 FORMAT_VERSION = 1
 

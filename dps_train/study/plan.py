@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dps_train.contexts import Context, random_rankings
-from dps_train.description import ADDITIVE
-from dps_train.distortions import NAMES
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.settings import FROM_EMBEDDED, FROM_SCRATCH, Settings
+from dps_train.model.description import ADDITIVE
 from dps_train.seeds import generator_for
-from dps_train.settings import FROM_EMBEDDED, FROM_SCRATCH, Settings
 
 OWN_PARTS = ("backbone", "layers", "weights", "size", "comparison", "channel_norm", "normalize")
 """Settings with which ``additive`` adapts the embedded metric, where nobody changes them."""
@@ -29,8 +29,8 @@ class Study:
 
     Attributes:
         rankings: how many of the six distortions, drawn at random.
-        variants: some of `dps_train.settings.VARIANTS`.
-        comparisons: see `dps_train.comparisons`; None stands for each variant's own.
+        variants: some of `dps_train.fit.settings.VARIANTS`.
+        comparisons: see `dps_train.model.comparisons`; None stands for each variant's own.
         backbones: ``embedded`` or torchvision models.
         weights: a safetensors file by backbone, for those that do not take their own.
         repetitions: how often all of it is done, each time from another seed.
@@ -55,7 +55,7 @@ class Study:
 class Job:
     """One metric to train and measure.
 
-    `dps_train.training.train` gives the same metric for the same settings.
+    `dps_train.fit.training.train` gives the same metric for the same settings.
 
     Attributes:
         repetition: counted from 1.

@@ -10,8 +10,8 @@ from statistics import fmean
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dps_infer.files import atomic_file
-from dps_train.settings import BASELINE
+from dps_infer.files.write import atomic_file
+from dps_train.fit.settings import BASELINE
 from dps_train.study.charts import (
     COLOURS,
     by_variant,

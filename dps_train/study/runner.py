@@ -11,19 +11,19 @@ from pathlib import Path
 import msgspec
 import torch
 
-from dps_train.data.bapps import Bapps, read_bapps
 from dps_train.data.sources import Images
-from dps_train.description import TOOLS, data_info
 from dps_train.devices import pick_device
-from dps_train.end_to_end import DivergedError
+from dps_train.fit.end_to_end.train import DivergedError
+from dps_train.fit.initial_metric import starting_metric
+from dps_train.fit.settings import BASELINE, COMPARISON
+from dps_train.fit.training import load_images
+from dps_train.judgements.bapps import Bapps, read_bapps
+from dps_train.model.description import TOOLS, data_info
 from dps_train.progress import track
-from dps_train.settings import BASELINE, COMPARISON
-from dps_train.starting import starting_metric
-from dps_train.study.bench import Bench
+from dps_train.study.family import Bench
 from dps_train.study.folder import Result, StudyFolder, StudyManifest, Values, open_study
 from dps_train.study.plan import OWN, Job, Study, plan
 from dps_train.study.table import failed_row, row, write_tables
-from dps_train.training import load_images
 from dps_train.versions import installed_versions
 
 

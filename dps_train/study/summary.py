@@ -32,7 +32,7 @@ class Summary:
         baseline: of the unadapted metric.
         ceiling: of the true amounts.
         monotonicity: mean over the distortions.
-        composition: see `dps_train.evaluate`.
+        composition: see `dps_train.measure.evaluation`.
         stability: likewise.
         retention: mean over the kinds of change.
         named: mean over the distortions.

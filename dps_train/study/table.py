@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dps_infer.ranking import format_ranking
-from dps_infer.tables import Kind, open_table
-from dps_train.study.bench import Measured
+from dps_infer.contexts.ranking import format_ranking
+from dps_infer.files.tables import Kind, open_table
+from dps_train.study.family import Measured
 from dps_train.study.folder import Values
 from dps_train.study.plan import Job
 

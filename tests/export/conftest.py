@@ -20,18 +20,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from export_helpers import Exported, already_frozen
 from train_helpers import pair_metric, write_images, write_stand_ins
 
-from dps_export.exporting import export, export_run
+from dps_export.export import export, export_run
 from dps_export.freeze import freeze
-from dps_infer.manifest import Calibration, DataInfo, Draws, MetricInfo
-from dps_infer.ranking import parse_ranking
-from dps_train import embedded, universal
+from dps_infer.contexts.ranking import parse_ranking
+from dps_infer.model.manifest import Calibration, DataInfo, Draws, MetricInfo
 from dps_train.contexts import AMOUNTS, ranking_context
-from dps_train.description import metric_info
-from dps_train.distortions import NAMES
-from dps_train.metric import Metric
-from dps_train.runs import load_run, save_run
-from dps_train.settings import FROM_SCRATCH, Settings
-from dps_train.training import train
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.run_folder import load_run, save_run
+from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.training import train
+from dps_train.model.description import metric_info
+from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.metric import Metric
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def run_folder(stand_ins: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
     )
     folder = base / "runs" / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        for module, path in zip((embedded, universal), stand_ins, strict=True):
+        for module, path in zip((embedded_backbone, embedded_metric), stand_ins, strict=True):
             patch.setattr(module, "WEIGHTS", path)
         save_run(folder, train(settings, "tiny"), settings={"pairs": 1000, "epochs": 3})
     return folder

@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from dps_export import exporting
-from dps_train.metric import Metric
+from dps_export import export
+from dps_train.model.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,5 @@ def already_frozen(model: onnx.ModelProto) -> Iterator[None]:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "freeze", lambda _metric: copy)
+        patch.setattr(export, "freeze", lambda _metric: copy)
         yield

@@ -19,27 +19,27 @@ import pytest
 import torch
 from export_helpers import Exported, already_frozen
 
-from dps_export import exporting, verify
-from dps_export.exporting import export_run
+from dps_export import export, verify
+from dps_export.export import export_run
 from dps_export.freeze import SMALLEST_HALVED, freeze
 from dps_export.universal import export_universal
+from dps_export.views import DEFAULT, OUTPUTS, ViewedMetric, views_info
 from dps_infer import Context
-from dps_infer.calibration import scores
-from dps_infer.contract import IMPORTANCE
 from dps_infer.errors import DpsError, OutputError
-from dps_infer.manifest import METADATA_KEY, decode_manifest, encode_manifest
-from dps_infer.views import View
-from dps_train import embedded, universal
-from dps_train.bank import FeatureDistances
+from dps_infer.model.calibration import scores
+from dps_infer.model.contract import IMPORTANCE
+from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
+from dps_infer.model.view import View
+from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS, ranking_context
 from dps_train.data.batches import whole
 from dps_train.data.sources import Images, photograph
-from dps_train.evaluate import build_evaluation_bank, calibration_quantiles, evaluate
-from dps_train.heads import PairHead
-from dps_train.pair_encoder import IMAGE_SIZE
-from dps_train.runs import RunError, load_run
+from dps_train.fit.run_folder import RunError, load_run
+from dps_train.measure.evaluation import build_evaluation_bank, calibration_quantiles, evaluate
+from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.heads import PairHead
+from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.seeds import generator_for
-from dps_train.views import DEFAULT, OUTPUTS, ViewedMetric, views_info
 
 SIZES = ((17, 31), (64, 64), (130, 200))
 REFERENCES_AND_PAIRS = ((1, 1), (1, 3), (3, 3))
@@ -397,7 +397,7 @@ def no_work(monkeypatch):
     def work(*_arguments: object) -> None:
         raise AssertionError("there should have been a refusal before this")
 
-    monkeypatch.setattr(exporting, "freeze", work)
+    monkeypatch.setattr(export, "freeze", work)
 
 
 @pytest.fixture
@@ -466,7 +466,7 @@ def test_the_newest_run_is_taken_by_default(cli, run_folder, tmp_path, monkeypat
         taken.append(run)
         raise RunError("far enough")
 
-    monkeypatch.setattr(exporting, "export_run", record)
+    monkeypatch.setattr(export, "export_run", record)
     assert cli("-o", tmp_path / "ctx.onnx").code == 1
     assert taken == [Path("runs/tiny")]
 
@@ -506,8 +506,8 @@ def test_a_file_that_disagrees_with_the_metric_is_not_written(
     other = shifted(load_run(run_folder)[0], 1e-3)
     with pytest.raises(verify.ParityError, match=r"differ by"):
         verify.verify(copied.SerializeToString(), other, ONES)
-    monkeypatch.setattr(exporting, "load_run", lambda run: (other, load_run(run)[1]))
-    monkeypatch.setattr(exporting, "freeze", lambda _metric: copied)
+    monkeypatch.setattr(export, "load_run", lambda run: (other, load_run(run)[1]))
+    monkeypatch.setattr(export, "freeze", lambda _metric: copied)
     with pytest.raises(DpsError, match="no file was written"):
         export_run(run_folder, tmp_path / "ctx.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -574,17 +574,17 @@ def test_large_importances_are_no_reason_to_refuse(models, metrics):
 def test_the_universal_file_states_what_its_metric_said_of_known_draws(
     stand_ins, models, tmp_path, monkeypatch
 ):
-    for module, path in zip((embedded, universal), stand_ins, strict=True):
+    for module, path in zip((embedded_backbone, embedded_metric), stand_ins, strict=True):
         monkeypatch.setattr(module, "WEIGHTS", path)
     held_out = Images("sample", tuple(photographs(3, 90, 110)))
     monkeypatch.setattr("dps_export.universal.load_held_out", lambda *_arguments: held_out)
     with already_frozen(models["pair"]):
         manifest = export_universal(tmp_path / "universal.onnx", seed=4)
-    assert manifest.metric.training_data == universal.recipe().data
+    assert manifest.metric.training_data == embedded_metric.recipe().data
     assert manifest.metric.held_out_data.images == manifest.draws.images == 3
     context = Context.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
     # The same draws, measured in this context.
-    metric = universal.load_universal()
+    metric = embedded_metric.load_universal()
     distances = FeatureDistances(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )

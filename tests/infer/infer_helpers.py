@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dps_infer import manifest as contract
+from dps_infer.model import manifest as contract
 
 DISTORTIONS = ["rotate", "translate", "darken", "color", "blur", "zoom"]
 IMPORTANCES = {

@@ -13,8 +13,8 @@ import numpy as np
 from infer_helpers import encode
 
 from dps_infer import Context
+from dps_infer.bulk.results import PAIR_COLUMNS, open_results, row
 from dps_infer.errors import DpsError
-from dps_infer.results import PAIR_COLUMNS, open_results, row
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 

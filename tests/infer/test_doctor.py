@@ -8,8 +8,10 @@ from importlib import metadata
 
 import pytest
 
-from dps_infer import doctor, embedded, providers
+from dps_infer import doctor
 from dps_infer.doctor import examine
+from dps_infer.model import embedded
+from dps_infer.runtime import engine
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def problems(diagnosis: doctor.Diagnosis) -> str:
 
 def test_a_sound_installation_is_healthy(healthy):
     assert healthy.problems == []
-    assert healthy.providers[providers.CPU] is None
+    assert healthy.providers[engine.CPU] is None
     assert healthy.self_test["cpu"].identical == 0
     assert healthy.self_test["cpu"].changed > 0
     assert healthy.threads.used <= healthy.threads.affinity
@@ -81,7 +83,7 @@ def test_a_gpu_wheel_without_cuda_is_a_problem(monkeypatch):
 
 
 def test_cuda_that_does_not_load_is_a_problem(monkeypatch):
-    found = {providers.CUDA: "libcublas.so.12 is missing", providers.CPU: None}
+    found = {engine.CUDA: "libcublas.so.12 is missing", engine.CPU: None}
     monkeypatch.setattr(doctor, "probe_providers", lambda model: found)
     diagnosis = examine()
     assert "libcublas.so.12" in problems(diagnosis)
@@ -89,7 +91,7 @@ def test_cuda_that_does_not_load_is_a_problem(monkeypatch):
 
 
 def test_a_provider_that_is_not_used_here_is_only_noted(monkeypatch):
-    found = {"TensorrtExecutionProvider": "libnvinfer is missing", providers.CPU: None}
+    found = {"TensorrtExecutionProvider": "libnvinfer is missing", engine.CPU: None}
     monkeypatch.setattr(doctor, "probe_providers", lambda model: found)
     diagnosis = examine()
     assert diagnosis.healthy
@@ -116,8 +118,8 @@ def test_a_metric_that_sees_a_difference_where_there_is_none_is_a_problem(monkey
 def test_a_provider_that_is_offered_and_missing_does_not_load(monkeypatch):
     import onnxruntime
 
-    offered = ["NoSuchExecutionProvider", providers.CPU]
+    offered = ["NoSuchExecutionProvider", engine.CPU]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
-    found = providers.probe_providers(embedded.UNIVERSAL.read_bytes())
-    assert found[providers.CPU] is None
+    found = engine.probe_providers(embedded.UNIVERSAL.read_bytes())
+    assert found[engine.CPU] is None
     assert found["NoSuchExecutionProvider"]

@@ -11,7 +11,7 @@ import pytest
 from infer_helpers import encode
 
 import dps_infer
-from dps_infer import embedded
+from dps_infer.model import embedded
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 

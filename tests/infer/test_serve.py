@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import encode
 
-from dps_infer import Context, embedded
+from dps_infer import Context
+from dps_infer.model import embedded
 from dps_infer.serve import Server, serve
 
 SERVE_DOC = Path(__file__).parents[2] / "docs" / "serve.md"

@@ -11,7 +11,7 @@ import pytest
 from infer_helpers import encode
 
 from dps_infer import Context
-from dps_infer.acceptance import make_threshold, write_threshold
+from dps_infer.bulk.thresholds import make_threshold, write_threshold
 from dps_infer.errors import DpsError, ThresholdError, UsageError
 from dps_infer.testing import UPDATE, assert_similar
 

@@ -14,15 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from train_helpers import Outcome, instead_of_the_real, write_images, write_stand_ins
 
-from dps_infer.ranking import parse_ranking
-from dps_train import embedded, universal
+from dps_infer.contexts.ranking import parse_ranking
 from dps_train.contexts import ranking_context
-from dps_train.distortions import NAMES
-from dps_train.runs import save_run
-from dps_train.settings import FROM_SCRATCH, Settings
-from dps_train.training import Trained, train
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.run_folder import save_run
+from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.training import Trained, train
+from dps_train.model.embedded import embedded_backbone, embedded_metric
 
-REAL_WEIGHTS = (embedded.WEIGHTS, universal.WEIGHTS)
+REAL_WEIGHTS = (embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from dps_train.settings import Settings
+from dps_train.fit.settings import Settings
 from dps_train.study.plan import Study
 
 TINY = Study(
@@ -46,11 +46,11 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: int) -> None:
     """Run a study in one go, and another with kills at random moments; print how it went."""
-    from dps_train import embedded, universal
+    from dps_train.model.embedded import embedded_backbone, embedded_metric
     from dps_train.study import bench
     from dps_train.study.runner import run_study
 
-    embedded.WEIGHTS, universal.WEIGHTS = weights
+    embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = weights
     bench.draw_lin_bank = with_few_draws(bench)
     study = tiny_study(data)
 

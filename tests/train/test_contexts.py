@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from train_helpers import seeded
 
-from dps_infer.ranking import parse_importances, parse_ranking, ranked_pairs
+from dps_infer.contexts.ranking import parse_importances, parse_ranking, ranked_pairs
 from dps_train.contexts import (
     AMOUNTS,
     all_rankings,
@@ -19,7 +19,7 @@ from dps_train.contexts import (
     random_rankings,
     ranking_context,
 )
-from dps_train.distortions import NAMES
+from dps_train.distortions.paper import NAMES
 
 
 def judged(context) -> set[tuple[str, str]]:

@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_infer.manifest import DataInfo
-from dps_train import embedded, universal
-from dps_train.backbones import Backbone
-from dps_train.comparisons import Comparison
+from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
-from dps_train.heads import ChannelHead, PairHead
-from dps_train.metric import Metric, Preprocess
-from dps_train.pair_encoder import CODE, PairEncoder
-from dps_train.pretrain import Pretraining, fold, stored
+from dps_train.model.backbones import Backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.heads import ChannelHead, PairHead
+from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.pair_encoder import CODE, PairEncoder
+from dps_train.pretrain.train import Pretraining, fold, stored
 
 COUNT = 6
 TINY = ("--pairs", "200", "--epochs", "3")
@@ -64,9 +64,9 @@ def random_pretraining(seed: int = 4) -> Pretraining:
 def write_stand_ins(folder: Path) -> tuple[Path, Path]:
     """Write weights of the embedded metric that are random, under the names of the real ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = (folder / embedded.WEIGHTS.name, folder / universal.WEIGHTS.name)
+    paths = (folder / embedded_backbone.WEIGHTS.name, folder / embedded_metric.WEIGHTS.name)
     data = DataInfo(source="none", images=1, sha256="0" * 64)
-    recipe = universal.Recipe(data, steps=0, seed=0).metadata()
+    recipe = embedded_metric.Recipe(data, steps=0, seed=0).metadata()
     for path, weights in zip(paths, stored(fold(random_pretraining())), strict=True):
         safetensors.torch.save_file(weights, path, metadata=recipe)
     return paths
@@ -170,6 +170,6 @@ def strict_json(text: str) -> dict:
 def instead_of_the_real(stand_ins: tuple[Path, Path]) -> Iterator[None]:
     """Make the embedded metric of other files."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, path in zip((embedded, universal), stand_ins, strict=True):
+        for module, path in zip((embedded_backbone, embedded_metric), stand_ins, strict=True):
             patch.setattr(module, "WEIGHTS", path)
         yield

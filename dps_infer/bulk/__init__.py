@@ -1,0 +1,1 @@
+"""Many pairs at once: files of pairs, folders, thresholds, Ray."""

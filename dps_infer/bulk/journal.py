@@ -1,0 +1,190 @@
+"""What is done of a run that may be killed at any moment: a file beside its output.
+
+The journal of ``results.csv`` is ``results.csv.part``: text, one JSON object a line. The first
+line says what the run is (`Identity`); each line after it is the result of the next pair,
+without the columns of the input. A line counts once its end is written, and only whole batches
+are taken over, so that the batches of a resumed run are those of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from dps_infer.errors import OutputError
+from dps_infer.files.tables import Row
+
+FORMAT = 1
+SUFFIX = ".part"
+
+
+class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All that the results of a run follow from: it is resumed only where this is the same."""
+
+    format: int = FORMAT
+    pairs: str
+    """SHA-256 of the file of pairs."""
+    folder: str
+    """The one that its relative paths start from."""
+    rows: int
+    contexts: dict[str, dict[str, Any]]
+    """By label, the SHA-256 of the file, the importances, and the execution provider."""
+    view: str | None
+    resize: bool
+    batch_size: int
+
+
+_WORDS = {
+    "format": "the version of dps-infer",
+    "pairs": "the file of pairs",
+    "folder": "the folder of the file of pairs",
+    "rows": "the number of pairs",
+    "contexts": "the contexts, or what they are computed on",
+    "view": "--view",
+    "resize": "--resize",
+    "batch_size": "--batch-size",
+}
+
+
+class Journal:
+    """A journal that is open for writing, held by this process alone.
+
+    Attributes:
+        path: the file.
+        done: pairs whose results it holds.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, done: int) -> None:
+        """Take what `open_journal` has opened."""
+        self.path = path
+        self.done = done
+        self._stream = stream
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add the results of one batch.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._stream.write(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self.done += len(rows)
+
+    def rows(self) -> Iterator[Row]:
+        """Read all results from the first one on."""
+        with self.path.open("rb") as stream:
+            next(stream)
+            for line in stream:
+                yield msgspec.json.decode(line)
+
+
+def journal_path(output: Path) -> Path:
+    """Return where the journal of an output lies."""
+    return output.with_name(output.name + SUFFIX)
+
+
+@contextmanager
+def open_journal(
+    output: Path, identity: Identity, *, resume: bool = False, force: bool = False
+) -> Iterator[Journal]:
+    """Open the journal of an output, a new one or that of a run that did not finish.
+
+    Args:
+        output: what the run writes.
+        identity: what the run is.
+        resume: continue where the journal ends; without a journal, start.
+        force: start anew, whatever is there.
+
+    Raises:
+        OutputError: there is one and neither is asked for, it is of another run, another
+            process is writing it, or it cannot be written.
+    """
+    path = journal_path(output)
+    if path.exists() and not (resume or force):
+        raise OutputError(
+            f"{path} is of a run that did not finish: pass --resume to continue it, or --force "
+            "to start anew"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened for appending, as another process may be writing it: nothing is lost yet.
+        stream = path.open("ab+")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    with stream:
+        _lock(path, stream)
+        stream.seek(0)
+        header = stream.readline()
+        if resume and header.endswith(b"\n"):
+            _check(path, header, identity)
+            done, end = _whole_batches(stream, identity.batch_size)
+            stream.truncate(end)
+        else:
+            done = 0
+            stream.truncate(0)
+            stream.write(msgspec.json.encode(identity) + b"\n")
+            stream.flush()
+        yield Journal(path, stream, done)
+
+
+def _lock(path: Path, stream: BinaryIO) -> None:
+    """Keep other processes out, where the system can; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(f"another run is writing {path}: wait for it, or end it") from None
+    except OSError:
+        # Some network file systems know no locks.
+        return
+
+
+def _check(path: Path, header: bytes, identity: Identity) -> None:
+    """Refuse a journal of another run."""
+    found: Any = None
+    with suppress(ValueError):
+        found = msgspec.json.decode(header)
+    if not isinstance(found, dict) or "format" not in found:
+        raise OutputError(f"{path} is no journal of dps-infer: move it away, or pass --force")
+    expected = msgspec.to_builtins(identity)
+    changed = [words for name, words in _WORDS.items() if found.get(name) != expected[name]]
+    if changed:
+        raise OutputError(
+            f"{path} is of another run, the difference is: {', '.join(changed)}; repeat the "
+            "command of that run, or pass --force to start anew"
+        )
+
+
+def _whole_batches(stream: BinaryIO, batch_size: int) -> tuple[int, int]:
+    """Return how many results may be taken over, and where the last of them ends."""
+    done, end = 0, stream.tell()
+    position = end
+    for count, line in enumerate(stream, start=1):
+        # After a power failure the end of a file may be anything.
+        try:
+            msgspec.json.decode(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            break
+        position += len(line)
+        if count % batch_size == 0:
+            done, end = count, position
+    return done, end
+
+
+def discard(journal: Journal) -> None:
+    """Remove the journal of a run whose output is there."""
+    with suppress(OSError):
+        os.unlink(journal.path)

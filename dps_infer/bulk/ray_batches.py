@@ -1,0 +1,119 @@
+"""Score pairs on many machines with Ray Data: a class for its ``map_batches``.
+
+    pairs = ray.data.read_csv("/share/pairs.csv").repartition(1000)
+    how = {"ranking": "color,translate,blur", "folder": "/share"}
+    workers = {"compute": ray.data.ActorPoolStrategy(min_size=1, max_size=200), "num_cpus": 1}
+    scored = pairs.map_batches(
+        PairScorer, fn_constructor_kwargs=how, batch_format="pyarrow", **workers
+    )
+    scored.write_parquet("/share/results")
+
+Each worker opens the contexts once. Nothing here imports Ray; docs/batches.md tells more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from dps_infer.bulk.pairs import check_pairs, pair_source
+from dps_infer.bulk.results import CANDIDATE, REFERENCE, check_free, columns, row
+from dps_infer.compare.open import open_contexts
+from dps_infer.compare.stream import score
+from dps_infer.files.tables import arrow_schema
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
+
+WHERE = "the batch"
+
+
+class PairScorer:
+    """Adds the columns of results (`dps_infer.bulk.results`) to batches of pairs."""
+
+    def __init__(
+        self,
+        *,
+        context: str | Sequence[str] = (),
+        ranking: str | Sequence[str] = (),
+        importance: str | Sequence[str] = (),
+        context_name: str | Sequence[str] = (),
+        folder: str | os.PathLike[str] = ".",
+        view: View | str | None = None,
+        resize: bool = False,
+        device: Device | str = Device.auto,
+        threads: int = 1,
+    ) -> None:
+        """Open the contexts, as the options of ``dps-infer batch`` ask for them.
+
+        Args:
+            context: context files, which every machine must see under these names.
+            ranking: instead, or for a universal file: one or several rankings.
+            importance: instead of rankings.
+            context_name: instead of rankings, names of saved contexts.
+            folder: where relative paths in the batches begin, on every machine.
+            view: as in `Context.compare`.
+            resize: resize candidates to the size of their references.
+            device: where to compute.
+            threads: CPU threads that decode, and as many that compute; what Ray is told as
+                ``num_cpus``.
+
+        Raises:
+            DpsError: see `dps_infer.compare.open.open_contexts` and
+                `dps_infer.compare.stream.score`.
+        """
+        self._contexts = open_contexts(
+            [Path(file) for file in _listed(context)],
+            _listed(ranking),
+            _listed(importance),
+            _listed(context_name),
+            device=device,
+            threads=threads,
+        )
+        for opened in self._contexts.values():
+            opened.chosen_view(view)
+        self._folder = Path(folder)
+        self._view, self._resize, self._threads = view, resize, threads
+
+    def __call__(self, batch: pyarrow.Table | Mapping[str, Sequence[Any]]) -> pyarrow.Table:
+        """Score the pairs of a batch.
+
+        Args:
+            batch: a row a pair, with the columns ``reference`` and ``candidate``: a table, or
+                columns by name.
+
+        Returns:
+            All columns of the batch, then those of results. A pair that cannot be scored has
+            the reason in ``error`` and null numbers.
+
+        Raises:
+            TableError: a column is missing.
+            UsageError: the batch has a column of the results.
+            ContextError: as in `dps_infer.compare.stream.score`.
+        """
+        table = batch if isinstance(batch, pyarrow.Table) else pyarrow.table(dict(batch))
+        check_pairs(table.column_names, where=WHERE)
+        check_free(table.column_names, self._contexts, where=WHERE)
+        pairs = table.select([REFERENCE, CANDIDATE]).to_pylist()
+        scores = score(
+            (pair_source(pair, self._folder, row="the row") for pair in pairs),
+            self._contexts,
+            view=self._view,
+            resize=self._resize,
+            decoders=self._threads,
+        )
+        found = pyarrow.Table.from_pylist(
+            [row(scored.comparisons, self._contexts, error=scored.error) for scored in scores],
+            # Also where all pairs of a batch fail, numbers are a column of numbers.
+            schema=arrow_schema(columns(self._contexts)),
+        )
+        for name in found.column_names:
+            table = table.append_column(name, found[name])
+        return table
+
+
+def _listed(values: str | Sequence[str]) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)

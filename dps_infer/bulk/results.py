@@ -1,0 +1,202 @@
+"""Rows of results: the one table that every command over many pairs writes and reads.
+
+One flat row a pair, the same in CSV, JSON lines and Parquet (`dps_infer.files.tables`). First
+come the columns of the input, unchanged, or ``reference`` and ``candidate``. Then, for
+one context:
+
+- ``distance``, and ``part.<name>`` for each part of it, which add up to it;
+
+for several contexts, by their labels, ``distance.<label>`` for each, and then
+``part.<label>.<name>``. And always
+
+- ``identical``: whether no pixel differs;
+- ``notes``: what was done to the images, joined by "; ";
+- ``context``: "label: description", several joined by " | ";
+- ``error``: empty, or in one line why there are no numbers. They are null then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dps_infer.compare.metric import Comparison, Context
+from dps_infer.errors import TableError, UsageError
+from dps_infer.files.tables import Columns, Kind, Row, Write, open_table, read_columns, read_lines
+
+REFERENCE, CANDIDATE = "reference", "candidate"
+DISTANCE, PART = "distance", "part."
+IDENTICAL, NOTES, CONTEXT, ERROR = "identical", "notes", "context", "error"
+PAIR_COLUMNS: Columns = {REFERENCE: Kind.text, CANDIDATE: Kind.text}
+"""What comes first where the input has no columns of its own."""
+
+
+def columns(contexts: Mapping[str, Context]) -> dict[str, Kind]:
+    """Return the columns of results, without those of the input, and what they hold.
+
+    Args:
+        contexts: by their labels.
+    """
+    distances = [distance_column(label, contexts) for label in contexts]
+    parts = [
+        _part_column(label, name, contexts)
+        for label, context in contexts.items()
+        for name in context.part_names
+    ]
+    return {
+        **dict.fromkeys([*distances, *parts], Kind.number),
+        IDENTICAL: Kind.truth,
+        **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
+    }
+
+
+def check_free(inputs: Collection[str], contexts: Mapping[str, Context], *, where: str) -> None:
+    """Refuse columns of the input that results have as well.
+
+    Raises:
+        UsageError: there is one; it names the input as `where`.
+    """
+    taken = [name for name in columns(contexts) if name in inputs]
+    if taken:
+        raise UsageError(f"{where}: has a column {taken[0]!r}, as the results have: rename it")
+
+
+def row(
+    comparisons: Mapping[str, Comparison], contexts: Mapping[str, Context], *, error: str = ""
+) -> Row:
+    """Return the columns of one pair's results.
+
+    Args:
+        comparisons: one a context, by label; none if there is an error.
+        contexts: by their labels.
+        error: why there are no comparisons.
+
+    >>> row({}, {}, error="a.png: no such file")["error"]
+    'a.png: no such file'
+    """
+    values: Row = dict.fromkeys(columns(contexts))
+    for label, comparison in comparisons.items():
+        values[distance_column(label, contexts)] = comparison.distance
+        for name, part in comparison.parts.items():
+            values[_part_column(label, name, contexts)] = part
+        # What was done to the images, all contexts saw alike.
+        values[IDENTICAL] = comparison.identical
+        values[NOTES] = "; ".join(comparison.notes)
+    values[NOTES] = values[NOTES] or ""
+    values[CONTEXT] = " | ".join(f"{label}: {c.describe()}" for label, c in contexts.items())
+    values[ERROR] = " ".join(error.split())
+    return values
+
+
+def distance_column(label: str, contexts: Mapping[str, Context]) -> str:
+    """Return the name of the column with a context's distances."""
+    return DISTANCE if len(contexts) == 1 else f"{DISTANCE}.{label}"
+
+
+def _part_column(label: str, name: str, contexts: Mapping[str, Context]) -> str:
+    return f"{PART}{name}" if len(contexts) == 1 else f"{PART}{label}.{name}"
+
+
+def open_results(
+    path: Path,
+    contexts: Mapping[str, Context],
+    *,
+    input_columns: Columns = PAIR_COLUMNS,
+    force: bool = False,
+) -> AbstractContextManager[Write]:
+    """Open a file of results; see `dps_infer.files.tables.open_table`.
+
+    Args:
+        path: its suffix chooses the format.
+        contexts: by their labels.
+        input_columns: what comes first.
+        force: replace an existing file.
+    """
+    return open_table(path, {**input_columns, **columns(contexts)}, force=force)
+
+
+@dataclass(frozen=True)
+class ResultColumns:
+    """The columns of a file of results.
+
+    Attributes:
+        inputs: those that come first, with ``reference`` and ``candidate`` among them.
+        distances: the columns with distances, by the contexts' labels; the label of a
+            single context is empty.
+        parts: by label, the columns with parts by their names.
+    """
+
+    inputs: tuple[str, ...]
+    distances: dict[str, str]
+    parts: dict[str, dict[str, str]]
+
+
+def result_columns(path: Path) -> ResultColumns:
+    """Find out what a file of results holds.
+
+    Raises:
+        TableError: it cannot be read, or is no file of results.
+    """
+    names = list(read_columns(path))
+    missing = [n for n in (REFERENCE, CANDIDATE, IDENTICAL, CONTEXT, ERROR) if n not in names]
+    distances = {
+        name[len(DISTANCE) + 1 :]: name
+        for name in names
+        if name == DISTANCE or name.startswith(f"{DISTANCE}.")
+    }
+    if missing or not distances:
+        raise TableError(
+            f"{path}: is no file of results: it has no column {(missing or [DISTANCE])[0]!r}, "
+            "expected what dps-infer batch or folder writes"
+        )
+    parts: dict[str, dict[str, str]] = {}
+    for label in distances:
+        start = PART if label == "" else f"{PART}{label}."
+        parts[label] = {name[len(start) :]: name for name in names if name.startswith(start)}
+    first = names.index(next(iter(distances.values())))
+    return ResultColumns(tuple(names[:first]), distances, parts)
+
+
+def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
+    """Read a file of results row by row, in constant memory.
+
+    Yields:
+        Every column, as `row` gives it: distances and parts are numbers or None,
+        ``identical`` is True, False or None, ``notes``, ``context`` and ``error`` are text.
+
+    Raises:
+        TableError: it cannot be read, is no file of results, or a row of it is none.
+    """
+    path = Path(path)
+    found = result_columns(path)
+    numbers = [*found.distances.values()]
+    numbers += [name for parts in found.parts.values() for name in parts.values()]
+    for line in read_lines(path):
+        if line.fault:
+            raise TableError(f"{path}: {line.fault}")
+        try:
+            values = {**line.values, **{name: _number(line.values[name]) for name in numbers}}
+            values[IDENTICAL] = _truth(line.values[IDENTICAL])
+            values |= {name: line.values.get(name) or "" for name in (NOTES, CONTEXT, ERROR)}
+        except (KeyError, TypeError, ValueError):
+            raise TableError(f"{path}: row {line.number} is no row of results") from None
+        yield values
+
+
+def _number(value: object) -> float | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, (str, float, int)):
+        raise ValueError
+    return float(value)
+
+
+def _truth(value: object) -> bool | None:
+    if value in (None, ""):
+        return None
+    if value not in (True, False, "true", "false"):
+        raise ValueError
+    return value in (True, "true")

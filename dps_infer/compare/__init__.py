@@ -1,0 +1,1 @@
+"""Comparing images with a loaded context file."""

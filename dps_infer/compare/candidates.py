@@ -1,0 +1,109 @@
+"""One reference against many candidates, in one context or several."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.stream import BATCH_SIZE, score
+from dps_infer.errors import ImageError
+from dps_infer.images.decode import DEFAULT_POLICY, DecodePolicy, ImageSource
+from dps_infer.model.view import View
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A candidate in its place.
+
+    Attributes:
+        rank: 1 for the closest; candidates at the same distance share a rank.
+        index: the candidate's number as it was given, counted from 0.
+        comparisons: by the contexts' labels.
+    """
+
+    rank: int
+    index: int
+    comparisons: dict[str, Comparison]
+
+
+def compare_candidates(
+    reference: ImageSource,
+    candidates: Iterable[ImageSource],
+    contexts: Mapping[str, Context],
+    *,
+    view: View | str | None = None,
+    resize: bool = False,
+    with_map: bool = False,
+    batch_size: int = BATCH_SIZE,
+    policy: DecodePolicy = DEFAULT_POLICY,
+) -> list[dict[str, Comparison]]:
+    """Compare one reference, decoded once, with many candidates.
+
+    Args:
+        reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        candidates: likewise, of the same size.
+        contexts: by label.
+        view: as in `Context.compare`.
+        resize: as in `Context.compare`.
+        with_map: as in `Context.compare`.
+        batch_size: candidates that are held and run at a time, with the reference's features
+            computed once.
+        policy: as in `Context.compare`.
+
+    Returns:
+        The comparisons by the contexts' labels, one dictionary a candidate, in their order.
+
+    Raises:
+        ImageError: an image cannot be used, or the sizes differ.
+        ContextError: as in `Context.compare`.
+        UsageError: no context, an unknown view, or a batch size below 1.
+    """
+    results = []
+    for scored in score(
+        ((reference, candidate) for candidate in candidates),
+        contexts,
+        view=view,
+        resize=resize,
+        with_map=with_map,
+        batch_size=batch_size,
+        policy=policy,
+    ):
+        if scored.error:
+            raise ImageError(scored.error)
+        results.append(scored.comparisons)
+    return results
+
+
+def rank_candidates(
+    reference: ImageSource,
+    candidates: Iterable[ImageSource],
+    contexts: Mapping[str, Context],
+    *,
+    view: View | str | None = None,
+    resize: bool = False,
+    batch_size: int = BATCH_SIZE,
+    policy: DecodePolicy = DEFAULT_POLICY,
+) -> list[Ranked]:
+    """Order candidates by their distance from a reference in the first context.
+
+    See `compare_candidates` for the arguments and the errors.
+
+    Returns:
+        The closest first; at equal distances, in the order that they were given.
+    """
+    results = compare_candidates(
+        reference,
+        candidates,
+        contexts,
+        view=view,
+        resize=resize,
+        batch_size=batch_size,
+        policy=policy,
+    )
+    first = next(iter(contexts))
+    distances = [comparisons[first].distance for comparisons in results]
+    order = sorted(range(len(results)), key=distances.__getitem__)
+    ordered = sorted(distances)
+    return [Ranked(bisect_left(ordered, distances[i]) + 1, i, results[i]) for i in order]

@@ -1,0 +1,255 @@
+"""Score any number of pairs: decoded by several threads, run in batches, in constant memory.
+
+A pair that cannot be scored gives an error in its place, and the others go on. Results come in
+the order of the pairs. The pairs of a batch depend on nothing but their numbers, so that a run
+which is taken up again at the start of a batch computes what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+import numpy as np
+
+from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.pairs import compare_in_all
+from dps_infer.errors import ContextError, DpsError, UsageError
+from dps_infer.images.decode import (
+    DEFAULT_POLICY,
+    DecodePolicy,
+    ImageSource,
+    Pair,
+    Picture,
+    load_picture,
+    make_pair,
+)
+from dps_infer.model.view import View
+from dps_infer.runtime.engine import available_threads
+from dps_infer.runtime.reference_cache import References
+
+BATCH_SIZE = 16
+"""Pairs a batch: beyond, a run gains nothing; images of one batch are held at a time."""
+
+MAX_DECODERS = 8
+"""Threads by default, at the most: more of them decode faster than a session computes."""
+
+PIXELS_HELD = 1 << 25
+"""Of references that are decoded ahead, and again of those that are run at a time: each about
+200 MB with their candidates."""
+
+PairSource = tuple[ImageSource, ImageSource] | DpsError
+"""Reference and candidate; or why there is no pair, which becomes its error."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one pair.
+
+    Attributes:
+        index: the pair's number, counted from 0.
+        comparisons: one a context, by label; empty if there is an error.
+        error: why there are none, in one line; else empty.
+    """
+
+    index: int
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+    error: str = ""
+
+
+def score(
+    pairs: Iterable[PairSource],
+    contexts: Mapping[str, Context],
+    *,
+    view: View | str | None = None,
+    resize: bool = False,
+    policy: DecodePolicy = DEFAULT_POLICY,
+    batch_size: int = BATCH_SIZE,
+    decoders: int | None = None,
+    with_map: bool = False,
+) -> Iterator[Scored]:
+    """Compare any number of pairs in one or more contexts.
+
+    Contexts of one universal file (`Context.with_ranking`) share what takes time: ten of them
+    cost about as much as one, but for maps.
+
+    Args:
+        pairs: read only a little ahead of what is scored. Neighbours with the same reference
+            (the same path, or the same object) decode it once, and where it pays
+            (`dps_infer.runtime.reference_cache`) compute its features once.
+        contexts: by label.
+        view: as in `Context.compare`.
+        resize: resize candidates to the size of their references.
+        policy: what the decode policy (`dps_infer.images.decode`) leaves open.
+        batch_size: pairs that are run at a time; those of one size share a run.
+        decoders: threads that decode; None takes as many as this process has cores, up to
+            `MAX_DECODERS`.
+        with_map: compute the maps as well.
+
+    Yields:
+        One result a pair, in their order.
+
+    Raises:
+        UsageError: no context, an unknown view, or a number below 1. This and the next at
+            once, not at the first result.
+        ContextError: a context has no views and is asked for one; or, later, it no longer
+            works on any pair.
+    """
+    if not contexts:
+        raise UsageError("expected at least one context")
+    if batch_size < 1:
+        raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
+    threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
+    if threads < 1:
+        raise UsageError(f"expected at least 1 decoding thread, got {threads}")
+    for context in contexts.values():
+        context.chosen_view(view)
+    return _score(
+        pairs, _Comparer(contexts, view, with_map), _Loader(resize, policy, threads), batch_size
+    )
+
+
+def _score(
+    pairs: Iterable[PairSource], comparer: _Comparer, loader: _Loader, batch_size: int
+) -> Iterator[Scored]:
+    index = 0
+    for group in _groups(loader.load(pairs, ahead=2 * batch_size), batch_size):
+        sound = [pair for pair in group if isinstance(pair, Pair)]
+        outcomes = iter(comparer.compare(sound))
+        for pair in group:
+            outcome = next(outcomes) if isinstance(pair, Pair) else pair
+            if isinstance(outcome, DpsError):
+                yield Scored(index, error=" ".join(str(outcome).split()))
+            else:
+                yield Scored(index, outcome)
+            index += 1
+
+
+def _groups(decoded: Iterator[Pair | DpsError], batch_size: int) -> Iterator[list[Pair | DpsError]]:
+    """Yield what is run at a time: a batch, or of large images a part of it."""
+    for first in decoded:
+        group: list[Pair | DpsError] = []
+        pixels = 0
+        for pair in chain([first], islice(decoded, batch_size - 1)):
+            group.append(pair)
+            pixels += _pixels(pair)
+            if pixels >= PIXELS_HELD:
+                yield group
+                group, pixels = [], 0
+        if group:
+            yield group
+
+
+class _Loader:
+    """Decodes pairs ahead of their use, by several threads."""
+
+    def __init__(self, resize: bool, policy: DecodePolicy, threads: int) -> None:
+        self._resize = resize
+        self._policy = policy
+        self._threads = threads
+
+    def load(self, pairs: Iterable[PairSource], *, ahead: int) -> Iterator[Pair | DpsError]:
+        """Yield what the pairs are decoded to, or why they cannot be, in their order."""
+        waiting: deque[Future[Pair | DpsError]] = deque()
+        given: ImageSource | None = None
+        reference: Future[Picture] | None = None
+        pixels = 0
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dps-decode")
+        try:
+            for source in pairs:
+                if isinstance(source, DpsError):
+                    waiting.append(_done(source))
+                else:
+                    if reference is None or not _same(source[0], given):
+                        given = source[0]
+                        reference = pool.submit(self._picture, given, "reference")
+                    waiting.append(pool.submit(self._pair, reference, source[1]))
+                # What is not decoded yet is taken to be as large as what came last.
+                while len(waiting) > max(1, min(ahead, PIXELS_HELD // max(1, pixels))):
+                    result = waiting.popleft().result()
+                    pixels = _pixels(result)
+                    yield result
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _picture(self, source: ImageSource, label: str) -> Picture:
+        return load_picture(source, label=label, policy=self._policy)
+
+    def _pair(self, reference: Future[Picture], candidate: ImageSource) -> Pair | DpsError:
+        try:
+            # It was submitted before, so that a thread is at it or done with it.
+            first = reference.result()
+            second = self._picture(candidate, "candidate")
+            return make_pair(first, second, resize=self._resize, policy=self._policy)
+        except DpsError as error:
+            return error
+        except MemoryError:
+            return DpsError("not enough memory to decode it: use smaller images")
+
+
+class _Comparer:
+    """Compares decoded pairs in every context."""
+
+    def __init__(
+        self, contexts: Mapping[str, Context], view: View | str | None, with_map: bool
+    ) -> None:
+        self._contexts = contexts
+        self._view = view
+        self._with_map = with_map
+        self._references = References()
+
+    def compare(self, pairs: list[Pair]) -> list[dict[str, Comparison] | DpsError]:
+        """Return comparisons by label for each pair, or why there are none."""
+        try:
+            return [*self._compare(pairs)]
+        except (ContextError, MemoryError):
+            return [self._alone(pair) for pair in pairs]
+
+    def _alone(self, pair: Pair) -> dict[str, Comparison] | DpsError:
+        """Compare a pair of a batch that failed.
+
+        Raises:
+            ContextError: it is no fault of the pair: not even small black images work.
+        """
+        try:
+            return self._compare([pair])[0]
+        except MemoryError:
+            return DpsError("not enough memory to compare it: use smaller images")
+        except ContextError as error:
+            black = np.zeros((64, 64, 3), np.uint8)
+            self._compare([Pair(((black, black),), ())])
+            return error
+
+    def _compare(self, pairs: list[Pair]) -> list[dict[str, Comparison]]:
+        return compare_in_all(
+            pairs,
+            self._contexts,
+            view=self._view,
+            with_map=self._with_map,
+            references=self._references,
+        )
+
+
+def _done(error: DpsError) -> Future[Pair | DpsError]:
+    future: Future[Pair | DpsError] = Future()
+    future.set_result(error)
+    return future
+
+
+def _same(one: ImageSource, other: ImageSource | None) -> bool:
+    """Whether two sources are the same image for sure."""
+    if one is other:
+        return True
+    if isinstance(one, (str, os.PathLike)) and isinstance(other, (str, os.PathLike)):
+        return os.fspath(one) == os.fspath(other)
+    return False
+
+
+def _pixels(result: Pair | DpsError) -> int:
+    return 0 if isinstance(result, DpsError) else result.renderings[0][0].size // 3

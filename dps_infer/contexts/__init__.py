@@ -1,0 +1,1 @@
+"""Contexts: rankings and importances, their names, and where saved ones are kept."""

@@ -1,0 +1,134 @@
+"""Where saved contexts are found by their names.
+
+In this order, so that the file nearest to the images wins:
+
+- *project*: the folder ``contexts`` of the current folder.
+- *user*: ``$DPS_CONTEXTS``, or else ``contexts`` in the folder where the platform keeps the
+  settings of a program: ``~/.config/dps-toolkit`` on Linux.
+- *gallery*: what comes with the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dps_infer.contexts.saved import SUFFIX, SavedContext, check_name, read_saved
+from dps_infer.errors import ContextError, UsageError
+
+VARIABLE = "DPS_CONTEXTS"
+"""The environment variable that names the user's folder."""
+
+PROJECT = Path("contexts")
+GALLERY = Path(__file__).with_name("gallery")
+
+
+class Place(str, enum.Enum):
+    """Whose folder a context was found in."""
+
+    project = "project"
+    user = "user"
+    gallery = "gallery"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A saved context, and where it is.
+
+    Attributes:
+        saved: the context.
+        path: its file.
+        place: whose folder that is in.
+        hides: files of the same name that would have been found otherwise.
+    """
+
+    saved: SavedContext
+    path: Path
+    place: Place
+    hides: tuple[Path, ...]
+
+    @property
+    def note(self) -> str | None:
+        """What to tell people who may have meant another file of this name; None if none is."""
+        if not self.hides:
+            return None
+        others = " and ".join(map(str, self.hides))
+        return f"context {self.saved.name} is that of {self.path}, which hides {others}"
+
+
+def user_folder() -> Path:
+    """Return the user's own folder of contexts; it may not exist."""
+    own = os.environ.get(VARIABLE)
+    if own:
+        return Path(own)
+    import typer
+
+    return Path(typer.get_app_dir("dps-toolkit")) / "contexts"
+
+
+def folders() -> dict[Place, Path]:
+    """Return where contexts are looked for, in this order."""
+    return {Place.project: PROJECT, Place.user: user_folder(), Place.gallery: GALLERY}
+
+
+def locate(name: str) -> list[tuple[Place, Path]]:
+    """Return the files of a name, the one that wins first, without reading them.
+
+    Raises:
+        UsageError: there is none, or the name cannot be one.
+    """
+    check_name(name)
+    files = _files()
+    if name not in files:
+        known = sorted(files)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageError(f"no saved context {name!r}{hint}: expected one of {', '.join(known)}")
+    return files[name]
+
+
+def find(name: str) -> Found:
+    """Find a saved context by its name.
+
+    Raises:
+        UsageError: there is none, or the name cannot be one.
+        ContextError: its file is not valid; others of the name are not tried.
+    """
+    return _found(locate(name))
+
+
+def find_all() -> tuple[list[Found], list[str]]:
+    """Find every saved context, by name.
+
+    Returns:
+        The contexts, and a line for each file that is not valid.
+    """
+    found, problems = [], []
+    for _, files in sorted(_files().items()):
+        try:
+            found.append(_found(files))
+        except ContextError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _files() -> dict[str, list[tuple[Place, Path]]]:
+    """Return the files of each name, the one that wins first."""
+    files: dict[str, list[tuple[Place, Path]]] = {}
+    seen: set[Path] = set()
+    for place, folder in folders().items():
+        # The user's folder may well be the current project's.
+        if folder.resolve() in seen:
+            continue
+        seen.add(folder.resolve())
+        for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
+            files.setdefault(path.stem, []).append((place, path))
+    return files
+
+
+def _found(files: list[tuple[Place, Path]]) -> Found:
+    (place, path), *others = files
+    return Found(read_saved(path), path, place, tuple(other for _, other in others))

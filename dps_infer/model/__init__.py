@@ -1,0 +1,1 @@
+"""Context files: manifest, contract, calibration, and the embedded one."""

@@ -1,0 +1,166 @@
+"""What the graph in a context file takes and gives, and the checks that it does.
+
+Inputs: ``reference`` uint8 RGB [R, H, W, 3] with R = N or 1, and ``distorted`` uint8 RGB
+[N, H, W, 3], any N, H and W. A universal file takes its context as a third, ``importance``
+float32 [K+1].
+
+Outputs, float32: ``distance`` [N], and where the file has them ``amounts`` [N, K+1] and
+``map`` [N, H', W']. A file with views has all three, as its default view gives them, and
+again for each view under ``distance_whole``, ``amounts_whole``, ``map_whole``,
+``distance_tiles`` ... ``map_both``, and it has ``tiles`` [N, TH, TW, K+1], the amounts of
+each tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dps_infer.errors import ContextError
+from dps_infer.model.manifest import Manifest
+from dps_infer.model.view import View
+from dps_infer.runtime.engine import Port
+
+IMAGES = ("reference", "distorted")
+IMPORTANCE = "importance"
+TILES = "tiles"
+OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
+TILES_RANK = 4
+
+ADDS_UP_WITHIN = 1e-2
+"""Relative. Far above what half precision costs, far below what would mislead."""
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a context file says of N pairs.
+
+    Attributes:
+        distances: float32 [N].
+        amounts: float32 [N, K+1], or None if the file has none.
+        maps: float32 [N, H', W'], or None if they were not asked for.
+        tiles: float32 [N, TH, TW, K+1], the amounts of each tile, or None if they were not
+            asked for, or the view has no tiles.
+    """
+
+    distances: FloatArray
+    amounts: FloatArray | None
+    maps: FloatArray | None
+    tiles: FloatArray | None = None
+
+
+def output_name(kind: str, view: View | None) -> str:
+    """Return the name of the output that holds a ``distance``, ``amounts`` or ``map``.
+
+    >>> output_name("map", View.tiles)
+    'map_tiles'
+    """
+    return kind if view is None else f"{kind}_{view.value}"
+
+
+def check_ports(
+    inputs: Mapping[str, Port], outputs: Mapping[str, Port], manifest: Manifest
+) -> None:
+    """Refuse a graph whose inputs or outputs are not a context file's.
+
+    Raises:
+        ContextError: saying what is there and what was expected; it does not name the file.
+    """
+    columns = len(manifest.metric.amounts)
+    wanted = (*IMAGES, IMPORTANCE) if manifest.universal else IMAGES
+    if set(inputs) != set(wanted):
+        raise _wrong(f"inputs {_listed(inputs)}", " and ".join(wanted))
+    for name in IMAGES:
+        if not _takes_images(inputs[name]):
+            raise _wrong(f"input {inputs[name]}", "uint8 [N, H, W, 3] with any N, H and W")
+    if manifest.universal and not _takes_importances(inputs[IMPORTANCE], columns):
+        raise _wrong(f"input {inputs[IMPORTANCE]}", f"float [{columns}], one for each amount")
+    _check_outputs(outputs, manifest)
+
+
+def check_measurement(measurement: Measurement, count: int, importances: Sequence[float]) -> None:
+    """Refuse results for `count` pairs that cannot be true.
+
+    Raises:
+        ContextError: a wrong shape, a distance or amount that is no finite number >= 0, or
+            amounts that do not add up to the distance; it does not name the file.
+    """
+    distances, amounts, maps = measurement.distances, measurement.amounts, measurement.maps
+    if distances.shape != (count,):
+        raise _broken(f"distances of shape {list(distances.shape)} for {count} pairs")
+    if not _all_finite_and_positive(distances):
+        raise _broken("a distance that is no finite number >= 0")
+    if maps is not None and (maps.ndim != 3 or len(maps) != count):
+        raise _broken(f"a map of shape {list(maps.shape)} for {count} pairs")
+    tiles = measurement.tiles
+    if tiles is not None:
+        if (tiles.ndim, len(tiles), tiles.shape[-1]) != (TILES_RANK, count, len(importances)):
+            raise _broken(f"tiles of shape {list(tiles.shape)} for {count} pairs")
+        if not _all_finite_and_positive(tiles):
+            raise _broken("an amount of a tile that is no finite number >= 0")
+    if amounts is None:
+        return
+    if amounts.shape != (count, len(importances)):
+        raise _broken(f"amounts of shape {list(amounts.shape)} for {count} pairs")
+    if not _all_finite_and_positive(amounts):
+        raise _broken("an amount that is no finite number >= 0")
+    sums = amounts.astype(np.float64) @ np.asarray(importances)
+    if not np.allclose(sums, distances, rtol=ADDS_UP_WITHIN, atol=1e-5):
+        raise _broken("amounts that do not add up to the distance")
+
+
+def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
+    ranks = dict(OUTPUT_RANKS)
+    needed = {"distance"}
+    if manifest.views is not None:
+        ranks |= {output_name(k, view): rank for k, rank in OUTPUT_RANKS.items() for view in View}
+        ranks[TILES] = TILES_RANK
+        needed = set(ranks)
+    if not needed <= set(outputs) <= set(ranks):
+        expected = "distance, and maybe amounts and map"
+        raise _wrong(
+            f"outputs {_listed(outputs)}", expected if manifest.views is None else _listed(ranks)
+        )
+    columns = len(manifest.metric.amounts)
+    for name, port in outputs.items():
+        if port.type != "float" or len(port.shape) != ranks[name]:
+            raise _wrong(f"output {port}", f"float with {ranks[name]} dimensions")
+        holds_amounts = name == TILES or name.startswith("amounts")
+        if holds_amounts and port.shape[-1] not in (columns, None):
+            raise _wrong(
+                f"{port.shape[-1]} columns in its output {name}",
+                f"{columns} by its manifest ({', '.join(manifest.metric.amounts)})",
+            )
+
+
+def _takes_images(port: Port) -> bool:
+    if port.type != "uint8" or len(port.shape) != 4:
+        return False
+    *free, channels = port.shape
+    # A size that was baked in by tracing would fail on the first other image.
+    return not any(isinstance(size, int) for size in free) and channels in (3, None)
+
+
+def _takes_importances(port: Port, columns: int) -> bool:
+    return port.type == "float" and port.shape in ((columns,), (None,))
+
+
+def _all_finite_and_positive(values: FloatArray) -> bool:
+    return bool(np.isfinite(values).all() and (values >= 0).all())
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _wrong(got: str, expected: str) -> ContextError:
+    return ContextError(f"has the {got}, expected {expected}: export the context again")
+
+
+def _broken(got: str) -> ContextError:
+    return ContextError(f"gave {got}, which no context file may: export the context again")

@@ -1,0 +1,299 @@
+"""The manifest: the typed contract between training, export and every reader of a context file.
+
+It travels as JSON, in a context file under ``metadata_props["dps.manifest"]``.
+Numbers keep full precision, keys keep the order below, and equal manifests encode
+to equal bytes.
+
+A *plain* file has its context frozen in, and states its importances and the calibration
+that follows from them. A *universal* file is given its context at run time, and states
+the draws that a calibration is computed from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from dps_infer.contexts.ranking import OTHER, check_ranking
+from dps_infer.errors import ContextError, RankingError
+from dps_infer.model.view import View
+
+FORMAT_VERSION = 3
+"""The one manifest format that this version reads and writes."""
+
+METADATA_KEY = "dps.manifest"
+"""Where a context file keeps its manifest."""
+
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+"""JSON knows no infinity and no NaN, so what is read is finite as well."""
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class DistortionInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One kind of change that the metric names."""
+
+    name: str
+    parameter: str
+    """What is drawn, with its unit, for people."""
+    range: tuple[float, float]
+    """The range of the drawn parameter, that of the paper."""
+    strength: str
+    """How strength follows from the parameter, with its unit, for people."""
+    threshold: float
+    """A strength that is barely visible."""
+    reference: float
+    """The strength at which the amount is 1: the amount of a strength is
+    log(1 + strength / threshold) / log(1 + reference / threshold)."""
+
+
+class WeightsInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Where the backbone's weights came from."""
+
+    source: str
+    sha256: str
+    licence: str
+
+
+class DataInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Images that something was trained or measured on."""
+
+    source: str
+    images: int
+    sha256: str
+    """Hash over the decoded pixels, in order."""
+
+
+class JudgementsInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Triplets judged by people that a metric was adapted to."""
+
+    source: str
+    triplets: int
+    sha256: str
+
+
+class Scores(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """2AFC on held-out images, in [0, 1]: how often the closer of two distorted images is right."""
+
+    baseline: float
+    """The unadapted metric: the uniform head on the same features."""
+    adapted: float
+    ceiling: float
+    """What the true amounts of the draws would score."""
+
+
+class Calibration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Quantiles of the distance over held-out images, per distortion in its range."""
+
+    levels: list[Share]
+    """Quantile levels, rising from 0 to 1."""
+    distances: dict[str, list[NonNegative]]
+    """Per distortion, the distance at each level."""
+    images: int
+
+
+class Draws(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a universal metric reported for distorted held-out images.
+
+    Per distortion, in the order of the amounts, there are `images` * `per_image` draws in
+    the paper's range, image by image. Calibration and scores of any context follow from
+    them (`dps_infer.model.calibration`).
+    """
+
+    images: Count
+    per_image: Count
+    amounts: dict[str, list[list[NonNegative]]]
+    """Per distortion, the K + 1 amounts that the metric reported for each draw."""
+    true_amounts: dict[str, list[NonNegative]]
+    """Per distortion, the amount that each draw truly has of it."""
+    uniform: dict[str, list[NonNegative]]
+    """Per distortion, the unadapted metric's distance of each draw."""
+
+
+class Views(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How a file looks at images: as a whole, in tiles at their own resolution, or both."""
+
+    default: str
+    """The view of the outputs that name none: one of `dps_infer.model.view.View`."""
+    tile: Count
+    """Side of a tile in pixels of the image at its own resolution."""
+    layout: str
+    """How tiles lie on the image, in words."""
+    aggregation: str
+    """How the amounts per tile become the amounts of the view ``tiles``, in words."""
+    both: str
+    """How the views ``whole`` and ``tiles`` become ``both``, in words."""
+
+
+class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How far onnxruntime's distances were from PyTorch's when the file was made."""
+
+    max_abs_error: float
+    """Largest difference of an amount or a distance: as a share of the largest value where that is
+    above 1, and of distances also of the sum of the importances."""
+    pairs: int
+
+
+class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a trained metric is, whether in a run folder or in a context file."""
+
+    name: str
+    variant: str
+    ranking: list[list[str]] | None
+    """Tied groups from the least to the most disruptive; None where importances or judgements were
+    given, and for a universal metric."""
+    judgements: JudgementsInfo | None
+    """What the context follows from, where people judged triplets."""
+    amounts: list[str]
+    """The columns of amounts: the distortions in order, then ``other``; or ``other`` alone, where
+    the metric tells no kinds of change apart."""
+    importances: dict[str, NonNegative] | None
+    """One for each of `amounts`, in this order: distance = sum of importance * amount. None for a
+    universal metric, which is given them at run time."""
+    distortions: list[DistortionInfo]
+    backbone: str
+    layers: list[str]
+    comparison: str
+    channel_norm: bool
+    normalize_mean: tuple[float, float, float]
+    normalize_std: tuple[float, float, float]
+    working_size: int | None
+    """Side in pixels that both images are resized to; None keeps their own size."""
+    weights: WeightsInfo
+    training_data: DataInfo
+    held_out_data: DataInfo
+    seed: int
+    scores: Scores | None
+    """None where the context orders no two distortions, and for a universal metric."""
+    tools: dict[str, str]
+    """Versions of what trained and exported."""
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Everything a context file says about itself."""
+
+    format: int
+    metric: MetricInfo
+    calibration: Calibration | None
+    """None for a universal file, which has `draws` instead."""
+    draws: Draws | None
+    """None for a plain file."""
+    views: Views | None
+    """None for a file that looks at images in one way only."""
+    parity: Parity
+    precision: str
+    map: str
+    """How the mean of the ``map`` output relates to ``distance``."""
+
+    @property
+    def universal(self) -> bool:
+        """Whether the file is given its context at run time."""
+        return self.metric.importances is None
+
+
+def encode_manifest(manifest: Manifest) -> str:
+    """Return the manifest as JSON text, equal for equal manifests."""
+    return msgspec.json.encode(manifest).decode()
+
+
+def decode_manifest(text: str | bytes) -> Manifest:
+    """Read and validate a manifest.
+
+    Raises:
+        ContextError: no JSON, another format version, a missing or surplus field,
+            a wrong type, or parts that contradict each other.
+    """
+    try:
+        raw: Any = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ContextError(f"its manifest is no JSON ({error}): export the context again") from None
+    version = raw.get("format") if isinstance(raw, dict) else None
+    if type(version) is not int or version < 1:
+        raise ContextError("its manifest states no format version: export the context again")
+    # The version comes first: a newer format may well have fields that are unknown here.
+    if version > FORMAT_VERSION:
+        raise ContextError(
+            f"it has manifest format {version}, this version reads {FORMAT_VERSION}: "
+            "upgrade dps-toolkit"
+        )
+    if version < FORMAT_VERSION:
+        raise ContextError(
+            f"it has manifest format {version}, this version reads {FORMAT_VERSION}: "
+            "export the context again"
+        )
+    try:
+        manifest = msgspec.convert(raw, Manifest)
+    except msgspec.ValidationError as error:
+        raise ContextError(
+            f"its manifest is not valid ({error}): export the context again"
+        ) from None
+    _check_consistent(manifest)
+    return manifest
+
+
+def _check_consistent(manifest: Manifest) -> None:
+    metric = manifest.metric
+    names = [distortion.name for distortion in metric.distortions]
+    if metric.amounts not in ([*names, OTHER], [OTHER]) or len({*names, OTHER}) <= len(names):
+        raise _contradiction("its amounts are not its distortions and other, each once")
+    if metric.ranking is not None:
+        _check_ranking(metric.ranking, names)
+    if metric.importances is None:
+        if metric.ranking is not None:
+            raise _contradiction("it has a ranking and no importances")
+    elif list(metric.importances) != metric.amounts:
+        raise _contradiction(
+            f"its importances ({', '.join(metric.importances)}) do not fit its amounts "
+            f"({', '.join(metric.amounts)})"
+        )
+    universal = manifest.universal
+    if (manifest.calibration is None, manifest.draws is not None) != (universal, universal):
+        raise _contradiction(
+            "a universal file has draws and no calibration, a plain one the other way round"
+        )
+    if manifest.calibration is not None:
+        _check_calibration(manifest.calibration, names)
+    if manifest.draws is not None:
+        _check_draws(manifest.draws, names)
+    known = [view.value for view in View]
+    if manifest.views is not None and manifest.views.default not in known:
+        raise _contradiction(
+            f"its default view is {manifest.views.default!r}, which is none of {', '.join(known)}"
+        )
+
+
+def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:
+    try:
+        check_ranking(tuple(tuple(group) for group in ranking), names)
+    except RankingError as error:
+        raise _contradiction(str(error)) from None
+
+
+def _check_calibration(calibration: Calibration, names: list[str]) -> None:
+    levels = calibration.levels
+    if len(levels) < 2 or levels != sorted(set(levels)):
+        raise _contradiction("its calibration levels do not rise within 0 to 1")
+    for name, distances in calibration.distances.items():
+        if name not in names or len(distances) != len(levels) or distances != sorted(distances):
+            raise _contradiction(f"its calibration of {name!r} does not fit its levels")
+
+
+def _check_draws(draws: Draws, names: list[str]) -> None:
+    for kind in (draws.amounts, draws.true_amounts, draws.uniform):
+        if list(kind) != names:
+            raise _contradiction(f"its draws ({', '.join(kind)}) do not fit its distortions")
+    count, columns = draws.images * draws.per_image, len(names) + 1
+    for name in names:
+        amounts = draws.amounts[name]
+        lengths = {len(amounts), len(draws.true_amounts[name]), len(draws.uniform[name])}
+        if lengths != {count} or any(len(row) != columns for row in amounts):
+            raise _contradiction(
+                f"its draws of {name!r} are not {count}, as many as images times draws of each, "
+                f"with {columns} amounts each"
+            )
+
+
+def _contradiction(what: str) -> ContextError:
+    return ContextError(f"its manifest contradicts itself ({what}): export the context again")

@@ -1,0 +1,1 @@
+"""onnxruntime: devices, sessions, and what is kept between runs."""

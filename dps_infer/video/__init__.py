@@ -1,0 +1,1 @@
+"""Videos, compared frame by frame."""

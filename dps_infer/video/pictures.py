@@ -1,0 +1,131 @@
+"""Pictures of two videos' comparison: the series over time, and the worst frames."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dps_infer.compare.metric import Context
+from dps_infer.errors import OutputError
+from dps_infer.images.decode import Pair, Pixels, load_picture, make_pair
+from dps_infer.model.view import View
+from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.table import Thresholds
+from dps_infer.video.compare import FrameScore, VideoScores
+
+GAP = 8
+"""Pixels of white between pictures that stand side by side."""
+
+
+def can_plot() -> bool:
+    """Return whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def check_plot() -> None:
+    """Refuse early a plot that could not be drawn.
+
+    Raises:
+        OutputError: matplotlib is not installed.
+    """
+    if not can_plot():
+        raise OutputError(
+            'the plot needs matplotlib: run pip install "dps-toolkit[plot]", or pass --no-plot'
+        )
+
+
+def save_plot(
+    scores: VideoScores,
+    contexts: Mapping[str, Context],
+    path: Path,
+    *,
+    thresholds: Thresholds | None = None,
+) -> None:
+    """Plot distances over time, a line a context, its threshold dashed.
+
+    Args:
+        scores: what to plot.
+        contexts: by label.
+        path: ``.png``, ``.svg`` or ``.pdf``.
+        thresholds: by label.
+
+    Raises:
+        OutputError: matplotlib is not installed.
+    """
+    check_plot()
+    # Neither pyplot nor a window: nothing of the process's own state is touched.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for label, context in contexts.items():
+        # A dollar sign would begin a formula.
+        name = context.describe().replace("$", r"\$")
+        (line,) = axes.plot(scores.times, scores.distances[label], linewidth=1, label=name)
+        threshold = (thresholds or {}).get(label)
+        if threshold is not None:
+            axes.axhline(threshold, color=line.get_color(), linestyle="--", linewidth=1)
+    first = next(iter(contexts))
+    axes.scatter(
+        [scored.pair.time for scored in scores.worst],
+        [scored.comparisons[first].distance for scored in scores.worst],
+        color="black",
+        s=12,
+        zorder=3,
+        label="worst frames",
+    )
+    axes.set(xlabel="time in seconds", ylabel="distance", ylim=(0, None))
+    axes.legend(loc="upper left", fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def save_worst(
+    worst: tuple[FrameScore, ...],
+    contexts: Mapping[str, Context],
+    folder: Path,
+    *,
+    view: View | str | None = None,
+    resize: bool = False,
+) -> list[Path]:
+    """Write the worst frames: reference, candidate, and a heat map a context, side by side.
+
+    Args:
+        worst: the worst first.
+        contexts: by label.
+        folder: is made.
+        view: as the frames were compared.
+        resize: likewise.
+
+    Returns:
+        The pictures, ``<place>-frame-<number>.png``.
+    """
+    paths = []
+    for place, scored in enumerate(worst, start=1):
+        pair = make_pair(
+            load_picture(scored.pair.reference, label="reference"),
+            load_picture(scored.pair.candidate, label="candidate"),
+            resize=resize,
+        )
+        path = folder / f"{place:0{len(str(len(worst)))}}-frame-{scored.pair.frame:06}.png"
+        save_picture(_side_by_side(pair, contexts, view), path)
+        paths.append(path)
+    return paths
+
+
+def _side_by_side(pair: Pair, contexts: Mapping[str, Context], view: View | str | None) -> Pixels:
+    ((reference, candidate), *_) = pair.renderings
+    pictures = [reference, candidate]
+    for context in contexts.values():
+        (comparison,) = context.compare_pairs([pair], view=view, with_map=True)
+        pictures.append(draw_map(comparison, context, candidate, overlay=True))
+    gaps = [
+        cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        for picture in pictures
+    ]
+    return np.asarray(np.concatenate(gaps, axis=1)[:, :-GAP], np.uint8)

@@ -1,0 +1,1 @@
+"""The distance bank: channel distances of many pairs, computed once."""

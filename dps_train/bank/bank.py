@@ -1,0 +1,124 @@
+"""The distance bank: channel distances of many pairs, computed once for every context.
+
+With a frozen backbone the channel distances z of a pair depend neither on the context
+nor on the head. So the network runs once per image, and all training happens on z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dps_train.data.batches import random_crops
+from dps_train.data.sources import Image
+from dps_train.distortions.random_changes import FAMILY_SIZE, draw_family
+from dps_train.model.backbones import Backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.metric import Preprocess
+from dps_train.model.pair_encoder import PairEncoder
+from dps_train.progress import track
+
+BATCH = 64
+
+PURPOSE = "distance bank"
+"""Of the generator that draws it: a bank in memory and one on disk are drawn alike."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Channel distances of C crops to F changes of each, and what was done.
+
+    Attributes:
+        z: channel distances [C, F, D].
+        amounts: of each distortion [C, F, K].
+        other: share of other kinds of change [C, F]; see
+            `dps_train.distortions.random_changes.Draw`.
+    """
+
+    z: Tensor
+    amounts: Tensor
+    other: Tensor
+
+
+class FeatureDistances:
+    """Run a frozen backbone and compare its maps: images in, channel distances out.
+
+    Args:
+        preprocess: its normalisation is used; images come at the working size.
+        backbone: the loss network.
+        comparison: of its maps: fixed, or learned.
+        device: where the network runs; results come back to the CPU.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        backbone: Backbone,
+        comparison: Comparison | PairEncoder,
+        device: torch.device,
+    ) -> None:
+        self.preprocess = preprocess.to(device)
+        self.backbone = backbone.to(device)
+        self.comparison = comparison.to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of float RGB images [N, 3, size, size] in [0, 1], on the device."""
+        normalized = self.preprocess.normalize(images.to(self.device))
+        return self.comparison.normalized(self.backbone(normalized))
+
+    @torch.no_grad()
+    def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
+        """Return z [N, D] between references' maps and changed images, on the CPU."""
+        return self.comparison(reference, self.maps(changed)).cpu()
+
+
+def build_bank(
+    distances: FeatureDistances,
+    images: Sequence[Image],
+    *,
+    pairs: int,
+    size: int,
+    generator: torch.Generator,
+) -> Bank:
+    """Draw crops and families of changes until there are at least `pairs`, and compare them.
+
+    `dps_train.bank.stored` does the same on disk.
+    """
+    parts = list(
+        bank_parts(distances, images, crops=crop_count(pairs), size=size, generator=generator)
+    )
+    return Bank(
+        torch.cat([part.z for part in parts]),
+        torch.cat([part.amounts for part in parts]),
+        torch.cat([part.other for part in parts]),
+    )
+
+
+def crop_count(pairs: int) -> int:
+    """Return how many crops, with a family of changes each, give at least so many pairs."""
+    return -(-pairs // FAMILY_SIZE)
+
+
+def bank_parts(
+    distances: FeatureDistances,
+    images: Sequence[Image],
+    *,
+    crops: int,
+    size: int,
+    generator: torch.Generator,
+) -> Iterator[Bank]:
+    """Draw crops and families of changes, compare them, and yield them batch by batch."""
+    for start in track(range(0, crops, BATCH), "distance bank"):
+        batch = random_crops(images, min(BATCH, crops - start), size, generator)
+        reference = distances.maps(batch)
+        family = draw_family(batch, generator)
+        yield Bank(
+            torch.stack([distances.z(reference, draw.images) for draw in family], dim=1),
+            torch.stack([draw.amounts for draw in family], dim=1),
+            torch.stack([draw.other for draw in family], dim=1),
+        )

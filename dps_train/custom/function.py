@@ -1,0 +1,188 @@
+"""A distortion from a Python function that changes one image by a given strength."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dps_infer.contexts.ranking import OTHER
+from dps_infer.errors import UsageError
+from dps_train.distortions.paper import NAMES, Distortion
+
+Pixels = NDArray[np.uint8]
+
+ChangeImage = Callable[..., Pixels]
+"""function(pixels, strength) or function(pixels, strength, rng)."""
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+SEEDS = 2**24
+"""Different random numbers that a parameter in single precision can stand for."""
+
+
+class OwnDistortion(Distortion):
+    """A distortion whose parameters [N, 2] are a strength, and in [0, 1) what settles the rest.
+
+    `columns` counts the strength only.
+    """
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw strengths uniformly from the range: [count, 2]."""
+        low, high = self.range
+        drawn = torch.rand(count, 2, generator=generator)
+        drawn[:, 0] = low + (high - low) * drawn[:, 0]
+        return drawn
+
+
+def distortion(
+    *,
+    unit: str,
+    range: tuple[float, float],
+    threshold: float,
+    reference: float,
+    limit: float | None = None,
+    name: str | None = None,
+) -> Callable[[ChangeImage], Distortion]:
+    """Make a distortion of a function, as a decorator.
+
+    The function takes uint8 RGB pixels [H, W, 3] of any size, a strength, and optionally a
+    `numpy.random.Generator`, and returns changed pixels of the same shape and type. More
+    strength must change more; the same generator must give the same change. Strength 0
+    changes nothing, and is never asked for.
+
+    Args:
+        unit: what strength is, with its unit, for people.
+        range: the strengths that 2AFC scores are measured on, from one that is plainly
+            visible to the strongest that is met.
+        threshold: a strength that is barely visible at 64 pixels. It says where the amount turns
+            from linear to logarithmic: log(1 + strength / threshold), scaled.
+        reference: the strength at which the amount is 1.
+        limit: the largest strength that training and evaluation go to; None takes the end of
+            `range`.
+        name: the word that people rank it by; None takes the function's name.
+
+    Raises:
+        UsageError: numbers that contradict each other, or a name that cannot be ranked by.
+    """
+
+    def decorate(function: ChangeImage) -> Distortion:
+        called = function.__name__ if name is None else name
+        takes_rng = len(inspect.signature(function).parameters) > 2
+        return described(
+            called,
+            unit=unit,
+            range=range,
+            threshold=threshold,
+            reference=reference,
+            limit=range[1] if limit is None else limit,
+            apply=lambda images, parameters: _apply(
+                called, function, takes_rng, images, parameters
+            ),
+        )
+
+    return decorate
+
+
+def described(
+    name: str,
+    *,
+    unit: str,
+    range: tuple[float, float],
+    threshold: float,
+    reference: float,
+    limit: float,
+    apply: Callable[[Tensor, Tensor], Tensor],
+    needs_original: bool = False,
+) -> OwnDistortion:
+    """Return a distortion; see `distortion` for the arguments and errors.
+
+    `apply` is given float RGB images [N, 3, H, W] in [0, 1], and parameters [N, 2].
+    """
+    check_name(name)
+    low, high = range
+    numbers = {"threshold": threshold, "reference": reference, "range": low, "limit": limit}
+    for what, number in {**numbers, "end of the range": high}.items():
+        if not (math.isfinite(number) and (number > 0 or (what == "range" and number >= 0))):
+            raise UsageError(
+                f"distortion {name}: its {what} is {number:g}, expected a strength above 0"
+            )
+    if not (low < high <= limit and threshold <= reference):
+        raise UsageError(
+            f"distortion {name}: range {low:g} to {high:g}, limit {limit:g}, threshold "
+            f"{threshold:g}, reference {reference:g}; expected the range to rise up to the limit "
+            "at most, and the threshold not above the reference"
+        )
+    return OwnDistortion(
+        name=name,
+        parameter=f"strength: {unit}",
+        range=(float(low), float(high)),
+        unit=unit,
+        threshold=float(threshold),
+        reference=float(reference),
+        limit=float(limit),
+        columns=1,
+        needs_original=needs_original,
+        _apply=apply,
+        _strength=lambda parameters: parameters[:, 0],
+        _with_strength=lambda strength, direction: torch.stack([strength, direction], dim=1),
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot stand in a ranking beside the six.
+
+    Raises:
+        UsageError: it is taken, or no word.
+    """
+    if name in (*NAMES, OTHER):
+        raise UsageError(f"there is a distortion called {name} already: choose another name")
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name for a distortion: expected up to 32 small letters, digits, - "
+            "and _, a letter first"
+        )
+
+
+def _apply(
+    name: str, function: ChangeImage, takes_rng: bool, images: Tensor, parameters: Tensor
+) -> Tensor:
+    """Change float RGB images [N, 3, H, W] in [0, 1] one by one."""
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    changed = [
+        _changed(name, function, takes_rng, image, strength, seed) if strength > 0 else image
+        for image, (strength, seed) in zip(pixels, parameters.tolist(), strict=True)
+    ]
+    return (torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2).float() / 255).to(images)
+
+
+def _changed(
+    name: str,
+    function: ChangeImage,
+    takes_rng: bool,
+    image: Pixels,
+    strength: float,
+    seed: float,
+) -> Pixels:
+    rng: list[Any] = [np.random.default_rng(int(seed * SEEDS))] if takes_rng else []
+    try:
+        changed = np.asarray(function(image.copy(), strength, *rng))
+    # Whatever the user's function raises: it is no fault of ours, and they need to see which.
+    except Exception as error:
+        raise UsageError(
+            f"distortion {name} failed at strength {strength:g} on uint8 pixels "
+            f"{list(image.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    if changed.shape != image.shape or changed.dtype != np.uint8:
+        raise UsageError(
+            f"distortion {name} turned uint8 pixels {list(image.shape)} into {changed.dtype} "
+            f"{list(changed.shape)}: expected the same shape and type"
+        )
+    return np.ascontiguousarray(changed)

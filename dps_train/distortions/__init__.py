@@ -1,0 +1,1 @@
+"""Kinds of change: those that have names, and others."""

@@ -1,0 +1,1 @@
+"""What `dps-train evaluate` measures, and how it is shown."""

@@ -1,0 +1,216 @@
+"""Run folders: what a training leaves behind, complete and verifiable.
+
+``runs/<name>/`` holds ``metric.safetensors`` (every parameter and buffer),
+``metrics.json`` (the evaluation) and ``manifest.json`` (what the metric is, its
+calibration, and the hashes of the other two).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from dps_infer.errors import DpsError
+from dps_infer.files.write import atomic_folder, sha256_file
+from dps_infer.model.manifest import Calibration, Draws, MetricInfo
+from dps_train.contexts import AMOUNTS
+from dps_train.fit.training import Trained
+from dps_train.model import pair_encoder
+from dps_train.model.backbones import Backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.description import ADDITIVE
+from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.heads import AdditiveHead, ChannelHead, Head, PairHead, ScalarHead
+from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.weights import load_strictly, read_weights
+
+FORMAT_VERSION = 3
+
+MANIFEST = "manifest.json"
+METRIC = "metric.safetensors"
+METRICS = "metrics.json"
+
+DEFAULT_FOLDER = Path("runs")
+
+
+class RunError(DpsError):
+    """A run folder that is missing, incomplete or altered."""
+
+
+class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Everything a run says about itself."""
+
+    format: int
+    metric: MetricInfo
+    calibration: Calibration
+    draws: Draws | None
+    """From which calibration and scores of other contexts follow, where the head reports amounts
+    and there are images that show all distortions."""
+    hidden: int | None
+    """Width of the hidden layers of a `ChannelHead`; None for other heads."""
+    settings: dict[str, int | float | str]
+    """Of the training, for the record."""
+    files: dict[str, str]
+    """SHA-256 of the other files."""
+
+
+def save_run(
+    folder: Path,
+    trained: Trained,
+    *,
+    settings: Mapping[str, int | float | str],
+    force: bool = False,
+) -> None:
+    """Write a run folder whole, or not at all.
+
+    Args:
+        folder: to be written.
+        trained: the metric and what is known about it.
+        settings: of the training, for the record.
+        force: replace a folder that exists.
+
+    Raises:
+        OutputError: it exists (without `force`) or cannot be written.
+    """
+    head = trained.metric.head
+    with atomic_folder(folder, force=force) as temporary:
+        state = {
+            name: value.cpu().contiguous() for name, value in trained.metric.state_dict().items()
+        }
+        safetensors.torch.save_file(state, temporary / METRIC)
+        metrics = asdict(trained.measures)
+        if trained.agreement is not None:
+            metrics["agreement"] = asdict(trained.agreement)
+        (temporary / METRICS).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        manifest = RunManifest(
+            format=FORMAT_VERSION,
+            metric=trained.info,
+            calibration=trained.calibration,
+            draws=trained.draws,
+            hidden=_hidden(head),
+            settings=dict(settings),
+            files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},
+        )
+        (temporary / MANIFEST).write_bytes(
+            msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+        )
+
+
+def _hidden(head: Head) -> int | None:
+    if isinstance(head, ExtendedHead):
+        return _hidden(head.older)
+    return head.hidden if isinstance(head, ChannelHead) else None
+
+
+def load_run(folder: Path) -> tuple[Metric, RunManifest]:
+    """Read a run folder and verify it.
+
+    Returns:
+        The metric in evaluation mode, and the run's manifest.
+
+    Raises:
+        RunError: the folder or one of its files is missing, or a file is not what it was.
+    """
+    manifest = read_manifest(folder)
+    for name in (METRIC, METRICS):
+        if not (folder / name).is_file():
+            raise RunError(f"{folder} lacks {name}: it is not a complete run, train it again")
+        if sha256_file(folder / name) != manifest.files.get(name):
+            raise RunError(
+                f"{folder / name} is not the file that the training wrote (its hash differs): "
+                "restore it or train again"
+            )
+    weights = read_weights(folder / METRIC)
+    if "head.importances" not in weights:
+        raise RunError(f"{folder / METRIC} holds no head: train it again")
+    metric = _metric(manifest, weights)
+    info = manifest.metric
+    load_strictly(metric, weights, origin=str(folder / METRIC))
+    stated = torch.tensor(list((info.importances or {}).values()))
+    if not torch.equal(metric.head.importances, stated):
+        raise RunError(
+            f"{folder / MANIFEST} states other importances than {METRIC} holds: train it again"
+        )
+    return metric.eval(), manifest
+
+
+def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
+    """Return the modules that a run's weights belong to."""
+    info = manifest.metric
+    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
+    backbone = Backbone(info.backbone, info.layers)
+    known = tuple(name for name in info.amounts if name in AMOUNTS)
+    own = tuple(name for name in info.amounts if name not in AMOUNTS)
+    if info.comparison == pair_encoder.NAME:
+        return Metric(
+            preprocess,
+            backbone,
+            pair_encoder.PairEncoder(),
+            _extended(PairHead(pair_encoder.CODE, known), own),
+        )
+    comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
+    head: Head
+    # Weights that are missing are named when they are loaded.
+    if info.variant == ADDITIVE:
+        scale = weights.get("head.older.scale" if own else "head.scale", ())
+        head = _extended(ChannelHead(len(scale), known, manifest.hidden or 0), own)
+    else:
+        head = ScalarHead(len(weights.get("head.weights", ())))
+    return Metric(preprocess, backbone, comparison, head)
+
+
+def _extended(head: AdditiveHead, own: tuple[str, ...]) -> AdditiveHead:
+    return ExtendedHead(head, own) if own else head
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """Read a run's manifest; see `load_run` for the errors."""
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no run folder: expected one that dps-train wrote")
+    if not (folder / MANIFEST).is_file():
+        raise RunError(f"{folder} lacks {MANIFEST}: it is not a complete run, train it again")
+    try:
+        raw = json.loads((folder / MANIFEST).read_bytes())
+        version = raw.get("format") if isinstance(raw, dict) else None
+        if type(version) is int and version != FORMAT_VERSION:
+            newer = version > FORMAT_VERSION
+            raise RunError(
+                f"{folder} has run format {version}, this version reads {FORMAT_VERSION}: "
+                + ("upgrade dps-toolkit" if newer else "train it again")
+            )
+        return msgspec.convert(raw, RunManifest)
+    except (ValueError, RecursionError, OSError) as error:
+        raise RunError(
+            f"{folder / MANIFEST} is not a valid run manifest ({error}): train it again"
+        ) from None
+
+
+def newest_run(parent: Path = DEFAULT_FOLDER) -> Path:
+    """Return the run folder that was finished last.
+
+    Raises:
+        RunError: there is none.
+    """
+    manifests = list(parent.glob(f"*/{MANIFEST}")) if parent.is_dir() else []
+    # A folder that begins with a dot is one that somebody is still writing.
+    finished = [path for path in manifests if not path.parent.name.startswith(".")]
+    if not finished:
+        raise RunError(f"{parent} holds no run: train one with dps-train, or name its folder")
+    return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def free_name(parent: Path, name: str) -> Path:
+    """Return `parent`/`name`, or with -2, -3 ... appended if that is taken."""
+    folder = parent / name
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{name}-{number}"
+    return folder

@@ -1,0 +1,1 @@
+"""Judgements of people: files, scores, and importances that follow from them."""

@@ -1,0 +1,144 @@
+"""Agreement with people's judgements, scored as LPIPS scores it (Zhang et al. 2018).
+
+Any distance can be scored: a metric in torch, or a context file through onnxruntime
+(``lambda first, second: context.measure(first, second).distance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dps_infer.errors import DataError
+from dps_train.judgements.bapps import SamePairs, read_bapps
+from dps_train.judgements.triplets import Triplets, pixel_batches
+
+BATCH = 64
+
+DistanceFunction = Callable[[NDArray[np.uint8], NDArray[np.uint8]], ArrayLike]
+"""From two batches uint8 RGB [N, H, W, 3] to distances [N]; higher means more different."""
+
+
+@dataclass(frozen=True)
+class BappsScores:
+    """Scores in [0, 1] by split, of those that are there; higher is better.
+
+    Attributes:
+        two_afc: see `two_afc_agreement`.
+        two_afc_mean: over the splits, which count alike; None without any.
+        jnd: see `jnd_score`.
+        jnd_mean: likewise.
+    """
+
+    two_afc: dict[str, float]
+    two_afc_mean: float | None
+    jnd: dict[str, float]
+    jnd_mean: float | None
+
+    @classmethod
+    def of(cls, two_afc: dict[str, float], jnd: dict[str, float]) -> BappsScores:
+        """Return the scores of splits with their means."""
+        return cls(two_afc, _mean(two_afc), jnd, _mean(jnd))
+
+
+def two_afc_agreement(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> float:
+    """Return the mean share of people who chose as the distance does.
+
+    A triplet scores 1 - judge where p0 is closer by the distance and judge where p1 is. Equal
+    distances score 0.5, whatever people said, as in LPIPS's scorer.
+
+    Args:
+        d0: distances of p0 to the reference [N].
+        d1: likewise of p1.
+        judge: share of people who chose p1 [N].
+    """
+    first, second, share = _vectors(d0, d1, judge)
+    scores = (first < second) * (1 - share) + (second < first) * share + (first == second) * 0.5
+    return float(np.mean(scores))
+
+
+def jnd_score(distances: ArrayLike, same: ArrayLike) -> float:
+    """Return the area under the precision envelope of pairs, sorted by distance (mAP).
+
+    The pairs up to some distance are taken for the same. Precision and recall weigh a pair by
+    the share of people who said so; the envelope is the highest precision at any recall from
+    here on. Equal distances keep the order they come in, as in LPIPS's scorer.
+
+    Args:
+        distances: of the two images of each pair [N].
+        same: share of people who took them for the same [N].
+
+    Raises:
+        DataError: nobody took any pair for the same, which leaves recall without a meaning.
+    """
+    ranked, share = _vectors(distances, same)
+    share = share[np.argsort(ranked, kind="stable")]
+    if not share.any():
+        raise DataError(["nobody took any pair for the same: expected some, to score recall by"])
+    found = np.cumsum(share)
+    precision = found / (found + np.cumsum(1 - share))
+    recall = found / (found + (np.sum(share) - found))
+    envelope = np.maximum.accumulate(np.append(precision, 0.0)[::-1])[::-1]
+    steps = np.diff(np.concatenate([[0.0], recall, [1.0]]))
+    # Leaving the empty steps out changes nothing but rounding, which is then that of LPIPS.
+    risen = steps != 0
+    return float(np.sum(steps[risen] * envelope[risen]))
+
+
+def score_triplets(triplets: Triplets, distance: DistanceFunction, batch: int = BATCH) -> float:
+    """Return a distance's `two_afc_agreement` on triplets, each at its own size.
+
+    Raises:
+        ImageError: an image cannot be read, or the sizes in a triplet differ.
+    """
+    d0, d1 = [], []
+    for reference, p0, p1 in pixel_batches((triplets.reference, triplets.p0, triplets.p1), batch):
+        d0.append(np.asarray(distance(reference, p0)))
+        d1.append(np.asarray(distance(reference, p1)))
+    return two_afc_agreement(np.concatenate(d0), np.concatenate(d1), triplets.judge)
+
+
+def score_pairs(pairs: SamePairs, distance: DistanceFunction, batch: int = BATCH) -> float:
+    """Return a distance's `jnd_score` on pairs, each at its own size.
+
+    Raises:
+        ImageError: an image cannot be read, or the sizes in a pair differ.
+        DataError: as `jnd_score`.
+    """
+    distances = [
+        np.asarray(distance(p0, p1)) for p0, p1 in pixel_batches((pairs.p0, pairs.p1), batch)
+    ]
+    return jnd_score(np.concatenate(distances), pairs.same)
+
+
+def score_bapps(folder: Path, distance: DistanceFunction, batch: int = BATCH) -> BappsScores:
+    """Score a distance on BAPPS's validation part: 2AFC and JND, split by split.
+
+    Raises:
+        UsageError: as `read_bapps`.
+        DataError: as `read_bapps` and `jnd_score`.
+        ImageError: an image cannot be read, or sizes differ.
+    """
+    bapps = read_bapps(folder)
+    two_afc = {
+        name: score_triplets(split, distance, batch) for name, split in bapps.two_afc.items()
+    }
+    jnd = {name: score_pairs(split, distance, batch) for name, split in bapps.jnd.items()}
+    return BappsScores.of(two_afc, jnd)
+
+
+def _mean(scores: dict[str, float]) -> float | None:
+    return float(np.mean(list(scores.values()))) if scores else None
+
+
+def _vectors(*values: ArrayLike) -> list[NDArray[np.float64]]:
+    """Return vectors of one length: broadcasting would score something else without a word."""
+    vectors = [np.asarray(value, dtype=np.float64) for value in values]
+    shapes = {vector.shape for vector in vectors}
+    if len(shapes) > 1 or vectors[0].ndim != 1 or not vectors[0].size:
+        raise ValueError(f"expected vectors of one length, at least 1, got the shapes {shapes}")
+    return vectors

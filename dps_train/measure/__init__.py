@@ -1,0 +1,1 @@
+"""Measures of a metric on held-out images."""

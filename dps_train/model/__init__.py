@@ -1,0 +1,1 @@
+"""The metric in PyTorch: preprocess, backbone, comparison, head."""

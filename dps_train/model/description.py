@@ -1,0 +1,77 @@
+"""What a metric says of itself in a manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo, Scores
+from dps_train.data.sources import Images
+from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.model.metric import Metric
+from dps_train.versions import installed_versions
+
+ADDITIVE = "additive"
+"""The variant whose head tells kinds of change apart."""
+
+TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
+
+
+def metric_info(
+    metric: Metric,
+    *,
+    name: str,
+    variant: str = ADDITIVE,
+    ranking: list[list[str]] | None,
+    importances: dict[str, float] | None,
+    judgements: JudgementsInfo | None = None,
+    training_data: DataInfo,
+    held_out_data: DataInfo,
+    seed: int,
+    scores: Scores | None,
+    distortions: Sequence[Distortion] = DISTORTIONS,
+) -> MetricInfo:
+    """Describe a metric; see `MetricInfo` for the arguments."""
+    preprocess = metric.preprocess
+    return MetricInfo(
+        name=name,
+        variant=variant,
+        ranking=ranking,
+        amounts=list(metric.head.names),
+        importances=importances,
+        judgements=judgements,
+        distortions=distortion_infos(distortions),
+        backbone=metric.backbone.name,
+        layers=list(metric.backbone.layers),
+        comparison=metric.comparison.name,
+        channel_norm=metric.comparison.channel_norm,
+        normalize_mean=preprocess.normalize_mean,
+        normalize_std=preprocess.normalize_std,
+        working_size=preprocess.size,
+        weights=metric.backbone.weights,
+        training_data=training_data,
+        held_out_data=held_out_data,
+        seed=seed,
+        scores=scores,
+        tools={"python": platform.python_version(), **installed_versions(TOOLS)},
+    )
+
+
+def distortion_infos(distortions: Sequence[Distortion] = DISTORTIONS) -> list[DistortionInfo]:
+    """Describe distortions for a manifest."""
+    return [
+        DistortionInfo(
+            name=d.name,
+            parameter=d.parameter,
+            range=d.range,
+            strength=d.unit,
+            threshold=d.threshold,
+            reference=d.reference,
+        )
+        for d in distortions
+    ]
+
+
+def data_info(images: Images) -> DataInfo:
+    """Describe images for a manifest."""
+    return DataInfo(source=images.source, images=len(images.images), sha256=images.sha256())

@@ -1,0 +1,1 @@
+"""The embedded metric: its network and its weights."""

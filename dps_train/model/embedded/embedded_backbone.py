@@ -1,0 +1,62 @@
+"""The backbone that ships with the toolkit: small, and no download.
+
+Exchanging the embedded backbone means exchanging this file and its weights, which
+`dps_train.pretrain.train` makes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+from torch import Tensor, nn
+
+NAME = "embedded"
+LAYERS = ("stage1", "stage2", "stage3", "stage4")
+LICENCE = "Apache-2.0"
+SOURCE = "dps_train.pretrain"
+WEIGHTS = Path(__file__).with_name("embedded.safetensors")
+
+WIDTHS = (16, 32, 64, 96)
+CONVOLUTIONS = (1, 1, 2, 2)
+"""Per stage: the first halves the resolution. The early stages have one, as they are dearest."""
+
+
+class EmbeddedNetwork(nn.Module):
+    """Four stages of 3x3 convolutions, each halving the resolution.
+
+    Args:
+        batch_norm: with it the network trains faster; for use, it is folded into the
+            convolutions.
+    """
+
+    def __init__(self, *, batch_norm: bool = False) -> None:
+        super().__init__()
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        narrow = 3
+        for name, wide, convolutions in zip(LAYERS, WIDTHS, CONVOLUTIONS, strict=True):
+            blocks = [block(narrow, wide, stride=2, batch_norm=batch_norm)]
+            blocks += [block(wide, wide, batch_norm=batch_norm) for _ in range(convolutions - 1)]
+            stages[name] = nn.Sequential(*blocks)
+            narrow = wide
+        self.stages = nn.ModuleDict(stages)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the four stages' maps, by name; `images` [N, 3, H, W] are normalised."""
+        maps = {}
+        for name, stage in self.stages.items():
+            images = stage(images)
+            maps[name] = images
+        return maps
+
+
+def block(
+    narrow: int, wide: int, *, kernel: int = 3, stride: int = 1, batch_norm: bool = False
+) -> nn.Sequential:
+    """Return a convolution that keeps the size (but for the stride), and a ReLU."""
+    convolution = nn.Conv2d(
+        narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=not batch_norm
+    )
+    if batch_norm:
+        return nn.Sequential(convolution, nn.BatchNorm2d(wide), nn.ReLU())
+    return nn.Sequential(convolution, nn.ReLU())

@@ -1,0 +1,184 @@
+"""The metric: preprocess, backbone, comparison, head; uint8 images in, distances out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.heads import Head
+from dps_train.model.pair_encoder import PairEncoder
+
+MAP_CELLS = 16
+"""Cells along each side of the map that shows where a distance comes from."""
+
+FAINT = 0.1
+"""Difference that counts half in a map, as a share of the mean difference."""
+
+
+def resize(images: Tensor, size: int | None) -> Tensor:
+    """Resize float images [N, C, H, W] to `size` on both sides, bilinear and antialiased.
+
+    Equals ``F.interpolate(..., mode="bilinear", antialias=True)``, as two matrix products:
+    of a large image, onnxruntime's Resize takes ten times as long, and half a gigabyte.
+    """
+    if size is None:
+        return images
+    down, across = (_resizing(line, size) for line in (images[0, 0, :, 0], images[0, 0, 0]))
+    return down @ (images @ across.T)
+
+
+def _resizing(line: Tensor, size: int) -> Tensor:
+    """Return the weights [size, L] by which a line of L pixels becomes one of `size`."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    position = torch.arange(line.shape[0], device=line.device) + 0.5
+    scale = (position[-1:] + 0.5) / size
+    centre = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
+    weights = (1 - (position - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+class Preprocess(nn.Module):
+    """From uint8 RGB [N, H, W, 3] to normalised float [N, 3, size, size].
+
+    Args:
+        size: the working size in pixels; None keeps the images' own.
+        mean: per channel, of values in [0, 1].
+        std: per channel, of values in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        size: int | None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.normalize_mean = _three(mean)
+        self.normalize_std = _three(std)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalise float RGB [N, 3, H, W] in [0, 1]."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Convert, resize and normalise."""
+        planes = images.permute(0, 3, 1, 2).float() / 255
+        return self.normalize(resize(planes, self.size))
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def shares(places: Tensor) -> Tensor:
+    """Scale maps >= 0 [N, H, W] to a mean of 1; where nothing shows, all cells share alike."""
+    mean = places.mean(dim=(1, 2), keepdim=True)
+    return torch.where(mean > 0, places / torch.where(mean > 0, mean, 1), 1)
+
+
+def spread(places: Tensor) -> Tensor:
+    """Flatten maps >= 0 [N, H, W] to values in [0, 1): 0 stays 0, what is near the mean nears 1.
+
+    Squared differences peak at a few edges, and would show these instead of the part that
+    is different.
+    """
+    mean = places.mean(dim=(1, 2), keepdim=True)
+    return places / (places + FAINT * torch.where(mean > 0, mean, 1))
+
+
+class Metric(nn.Module):
+    """A perceptual distance that explains itself.
+
+    Args:
+        preprocess: uint8 images to normalised ones.
+        backbone: normalised images to feature maps.
+        comparison: two lists of feature maps to z.
+        head: z to amounts and distance.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        backbone: Backbone,
+        comparison: Comparison | PairEncoder,
+        head: Head,
+    ) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.backbone = backbone
+        self.comparison = comparison
+        self.head = head
+
+    def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare whole images of equal height and width in the context that is set.
+
+        Args:
+            reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
+            distorted: uint8 RGB [N, H, W, 3].
+
+        Returns:
+            distance [N], 0 = identical, higher = more different;
+            amounts [N, A], >= 0;
+            map [N, `MAP_CELLS`, `MAP_CELLS`], whose mean is the distance.
+        """
+        amounts, where = self.read(reference, distorted)
+        distance = amounts @ self.head.importances
+        return distance, amounts, distance[:, None, None] * where
+
+    def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return amounts [N, A], and where features differ, as a map of mean 1."""
+        first, second = self.features(reference, distorted)
+        amounts = self.head.amounts(self.comparison(first, second))
+        where = self.comparison.difference_map(first, second, MAP_CELLS)
+        return amounts, shares(spread(where))
+
+    def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return both images' feature maps, each [N, C, H', W'] per layer."""
+        planes = [
+            resize(images.permute(0, 3, 1, 2).float() / 255, self.preprocess.size)
+            for images in (reference, distorted)
+        ]
+        first, second = self.maps_of_both(*planes)
+        index = self.reference_index(reference, distorted)
+        return [layer.index_select(0, index) for layer in first], second
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return feature maps of float RGB [N, 3, H, W] in [0, 1] at the working size."""
+        return self.comparison.normalized(self.backbone(self.preprocess.normalize(images)))
+
+    def maps_of_both(
+        self, reference: Tensor, distorted: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return `maps` of references and of distorted images, which may be of another number.
+
+        In an exported graph they have no node in common, so that what follows from a reference
+        need not be computed again for its next candidates (`dps_infer.graph.split`). PyTorch
+        computes batches of different sizes differently: there both are one batch, and equal
+        images go through equal arithmetic.
+        """
+        if torch.compiler.is_exporting():
+            return self.maps(reference), self.maps(distorted)
+        maps = self.maps(torch.cat([reference, distorted]))
+        references = reference.shape[0]
+        return [layer[:references] for layer in maps], [layer[references:] for layer in maps]
+
+    @staticmethod
+    def reference_index(reference: Tensor, distorted: Tensor) -> Tensor:
+        """Return which reference each candidate is compared with: [N].
+
+        0, 1, 2 ... for as many references as candidates, 0, 0, 0 ... for one: both cases
+        are one graph.
+        """
+        last = torch.arange(reference.shape[0], device=reference.device)[-1:]
+        return torch.minimum(torch.arange(distorted.shape[0], device=reference.device), last)

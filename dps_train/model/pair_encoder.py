@@ -1,0 +1,242 @@
+"""A learned comparison: what changed between two images, from the embedded network's maps.
+
+Fixed comparisons sum each channel up over the image, and lose what tells a turn from a
+shift and an enlargement. The pair encoder looks at the maps side by side, in three ways:
+
+* statistics: per channel, the mean squared difference, the squared difference of the
+  means, and the level;
+* fusion: small convolutions over the difference and the mean of the maps, finest first;
+* motion: soft matching of places of one image to places of the other, and the affine
+  transformation that fits the matches best.
+
+All are the same whichever image comes first. It replaces `Comparison` in a `Metric`: its
+z is not channel distances, but their sum followed by a code that a `PairHead` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dps_train.model.comparisons import difference_map
+from dps_train.model.embedded.embedded_backbone import WIDTHS, block
+
+NAME = "pair-encoder"
+
+IMAGE_SIZE = 64
+"""Pixels along each side of the images that the maps come from."""
+
+GAIN = 1e3
+"""Of squared feature differences before their logarithm is taken: 1 / GAIN barely counts."""
+
+SOFT = 0.2
+"""Difference of features that counts half in the fusion."""
+
+STATISTICS, FUSION, MOTION = 128, 128, 64
+"""Lengths of the three parts of the code; motion comes twice, as sum and as difference."""
+
+CODE = STATISTICS + FUSION + 2 * MOTION
+
+FUSED = (48, 48, 32)
+KEY = 32
+QUERY_CELLS = 8
+KEY_CELLS = 16
+
+
+class PairEncoder(nn.Module):
+    """Turn the maps of two images into a code of what changed between them.
+
+    Args:
+        batch_norm: for training; for use, it is folded into the layers that it follows.
+    """
+
+    name = NAME
+    channel_norm = False
+
+    def __init__(self, *, batch_norm: bool = False) -> None:
+        super().__init__()
+        self.statistics = _Statistics(batch_norm=batch_norm)
+        self.fusion = _Fusion(batch_norm=batch_norm)
+        self.motion = _Motion()
+
+    def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return what `forward` takes: the maps as they are, and the image's keys after them.
+
+        So an image's keys are computed once, whatever number of others it is compared with.
+        """
+        return [*maps, self.motion.keys(maps)]
+
+    def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Return z [N, 1 + CODE]: the sum of all mean squared differences, then the code.
+
+        Args:
+            first: from `normalized`, of the embedded network's four maps of images of
+                `IMAGE_SIZE`.
+            second: likewise.
+        """
+        *maps, keys = first
+        *other_maps, other_keys = second
+        differences = [a - b for a, b in zip(maps, other_maps, strict=True)]
+        squares = [layer.square().mean(dim=(2, 3)).float() for layer in differences]
+        means = [0.5 * (a + b) for a, b in zip(maps[1:], other_maps[1:], strict=True)]
+        total = torch.stack([layer.mean(dim=1) for layer in squares], dim=1).sum(dim=1)
+        code = [
+            self.statistics(squares, differences, means),
+            self.fusion(differences[1:], means),
+            self.motion(keys, other_keys),
+        ]
+        return torch.cat([total[:, None], *(part.float() for part in code)], dim=1)
+
+    def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
+        """Return how much the maps differ in each cell of a grid: [N, cells, cells]."""
+        return difference_map(first[: len(WIDTHS)], second[: len(WIDTHS)], cells)
+
+
+class _Statistics(nn.Module):
+    """Differences per channel of all layers, and mean levels of all but the first."""
+
+    def __init__(self, *, batch_norm: bool) -> None:
+        super().__init__()
+        length = 2 * sum(WIDTHS) + sum(WIDTHS[1:])
+        self.normalize: nn.Module = nn.BatchNorm1d(length) if batch_norm else nn.Identity()
+        self.linear = nn.Linear(length, STATISTICS)
+
+    def forward(
+        self, squares: list[Tensor], differences: list[Tensor], means: list[Tensor]
+    ) -> Tensor:
+        shifts = [layer.mean(dim=(2, 3)).square().float() for layer in differences]
+        levels = [2 * layer.mean(dim=(2, 3)).float() for layer in means]
+        logs = [torch.log1p(GAIN * value) for value in (*squares, *shifts)]
+        statistics: Tensor = self.linear(self.normalize(torch.cat([*logs, *levels], dim=1)))
+        return statistics
+
+
+class _Fusion(nn.Module):
+    """Convolutions over how and where the maps differ, from the second stage on."""
+
+    def __init__(self, *, batch_norm: bool) -> None:
+        super().__init__()
+        _, fine, middle, coarse = WIDTHS
+        a, b, c = FUSED
+        self.fine = block(2 * fine, a, stride=2, batch_norm=batch_norm)
+        self.middle = block(a + 2 * middle, b, stride=2, batch_norm=batch_norm)
+        self.coarse = block(b + 2 * coarse, c, kernel=1, batch_norm=batch_norm)
+        cells = IMAGE_SIZE // 2 ** len(WIDTHS)
+        self.linear = nn.Linear(c * cells**2, FUSION)
+
+    def forward(self, differences: list[Tensor], means: list[Tensor]) -> Tensor:
+        fine, middle, coarse = (self._sides(a, b) for a, b in zip(differences, means, strict=True))
+        fused = self.fine(fine)
+        fused = self.middle(torch.cat([fused, middle], dim=1))
+        fused = self.coarse(torch.cat([fused, coarse], dim=1))
+        code: Tensor = self.linear(fused.flatten(1))
+        return code
+
+    @staticmethod
+    def _sides(difference: Tensor, mean: Tensor) -> Tensor:
+        """Return difference and mean side by side: the same whichever image comes first."""
+        size = difference.abs()
+        return torch.cat([size / (size + SOFT), mean], dim=1)
+
+
+class _Motion(nn.Module):
+    """Match places of one image softly to places of the other; fit a transformation.
+
+    A turn, a shift and an enlargement together are one affine transformation, from which
+    each can be read, where differences at the same position only say that much moved.
+    """
+
+    positions: Tensor
+    places: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        _, fine, middle, _ = WIDTHS
+        self.fine = nn.Conv2d(fine, KEY, 1, bias=False)
+        self.middle = nn.Conv2d(middle, KEY, 1, bias=False)
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.trust = nn.Linear(2, 1)
+        self.field = nn.Linear(4 * QUERY_CELLS**2, MOTION)
+        self.transformation = nn.Sequential(nn.Linear(13, MOTION), nn.GELU())
+        self.mix = nn.Linear(MOTION, MOTION)
+        self.register_buffer("positions", _grid(KEY_CELLS), persistent=False)
+        self.register_buffer("places", _grid(QUERY_CELLS), persistent=False)
+
+    def forward(self, one: Tensor, two: Tensor) -> Tensor:
+        there, back = self._moved(one, two), self._moved(two, one)
+        return torch.cat([there + back, (there - back).abs()], dim=1)
+
+    def keys(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return unit vectors to match by: [N, KEY, KEY_CELLS²]."""
+        context = F.interpolate(self.middle(maps[2]).float(), scale_factor=2.0, mode="nearest")
+        keys = (self.fine(maps[1]).float() + context).flatten(2)
+        return keys / (keys.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+
+    def _moved(self, source: Tensor, target: Tensor) -> Tensor:
+        """Say where each place of the source lies in the target: [N, MOTION]."""
+        cells = source.unflatten(2, (KEY_CELLS, KEY_CELLS))
+        queries = F.avg_pool2d(cells, KEY_CELLS // QUERY_CELLS).flatten(2)
+        sharpness = self.sharpness.exp()
+        scores = torch.bmm((sharpness * queries).transpose(1, 2), target)
+        match = F.softmax(scores, dim=-1)
+        found = torch.matmul(match, self.positions).float()
+        likeness = (match * scores).sum(dim=-1) / sharpness
+        evidence = torch.stack([match.square().sum(dim=-1), likeness], dim=-1).float()
+        trust = torch.sigmoid(self.trust(evidence).float())
+        field = torch.cat([found - self.places, evidence], dim=-1)
+        moved: Tensor = self.field(field.flatten(1)) + self.mix(
+            self.transformation(affine_fit(self.places, found, trust))
+        )
+        return moved.float()
+
+
+def affine_fit(places: Tensor, found: Tensor, trust: Tensor) -> Tensor:
+    """Fit the affine transformation that takes places to where they were found.
+
+    Args:
+        places: [P, 2].
+        found: [N, P, 2].
+        trust: weights [N, P, 1] > 0.
+
+    Returns:
+        [N, 13]: the matrix less the identity (4), the shift of the centre (2) and its
+        length, the determinant's logarithm, the spread of the trusted places (3), the
+        misfit, and the mean trust.
+    """
+    weight = trust.sum(dim=1, keepdim=True)
+    share = trust / weight
+    from_centre = places - (share * places).sum(dim=1, keepdim=True)
+    to_centre = found - (share * found).sum(dim=1, keepdim=True)
+    spread = (share * from_centre).transpose(1, 2) @ from_centre
+    across = (share * to_centre).transpose(1, 2) @ from_centre
+    # The little on the diagonal keeps the fit sound where all trust is on one line.
+    a, b, d = spread[:, 0, 0] + 1e-2, spread[:, 0, 1], spread[:, 1, 1] + 1e-2
+    determinant = a * d - b * b
+    inverse = torch.stack([d, -b, -b, a], dim=1).unflatten(1, (2, 2)) / determinant[:, None, None]
+    matrix = across @ inverse
+    centre = (share * places).sum(dim=1)
+    shift = (share * found).sum(dim=1) - (matrix @ centre[:, :, None])[:, :, 0]
+    fitted = from_centre @ matrix.transpose(1, 2)
+    misfit = (share * (to_centre - fitted).square()).sum(dim=(1, 2))
+    area = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
+    return torch.cat(
+        [
+            matrix.flatten(1) - torch.tensor([1.0, 0.0, 0.0, 1.0]).to(matrix),
+            shift,
+            (shift.square().sum(dim=1, keepdim=True) + 1e-6).sqrt(),
+            torch.log(area.abs() + 1e-2)[:, None],
+            torch.stack([a, b, d], dim=1),
+            misfit[:, None],
+            weight[:, 0] / places.shape[0],
+        ],
+        dim=1,
+    )
+
+
+def _grid(cells: int) -> Tensor:
+    """Return the centres of a grid's cells [cells², 2] as (down, across) from -1 to 1."""
+    line = (torch.arange(cells) + 0.5) * 2 / cells - 1
+    return torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).flatten(0, 1)

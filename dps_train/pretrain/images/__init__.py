@@ -1,0 +1,1 @@
+"""The images that the embedded metric is trained on."""

@@ -1,0 +1,89 @@
+"""The images that the embedded metric is pretrained on, from what every installation has.
+
+Photographs alone would be too few to generalise from, drawings alone too unlike what is
+compared: so about half is crops of photographs, and the rest covers pages, screens,
+collages and surfaces of many kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dps_train.data.sources import Image
+from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
+from dps_train.pretrain.images.drawings import line_drawing, street_map
+from dps_train.pretrain.images.pages import screenshot, text_page
+from dps_train.pretrain.images.photographs import (
+    Photographs,
+    load_photographs,
+    photograph_crop,
+    thumbnail,
+)
+from dps_train.pretrain.images.procedural import fractal_noise, gradient, sky
+from dps_train.progress import track
+
+Painter = Callable[[int, np.random.Generator], Image]
+"""From a side in pixels and a source of everything random to uint8 RGB [side, side, 3]."""
+
+KIND_SHARES = {
+    "photograph": 0.42,
+    "thumbnail": 0.10,
+    "collage": 0.18,
+    "leaves": 0.08,
+    "text": 0.09,
+    "screenshot": 0.03,
+    "mosaic": 0.02,
+    "sky": 0.02,
+    "gradient": 0.015,
+    "noise": 0.015,
+    "drawing": 0.015,
+    "map": 0.015,
+}
+"""The probability of each kind of image."""
+
+
+def pretraining_images(count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Draw images of every kind, in the order in which they were drawn.
+
+    Args:
+        count: how many.
+        side: width and height in pixels.
+        generator: source of everything random; equal seeds give equal bytes.
+
+    Returns:
+        uint8 RGB [count, 3, side, side].
+
+    Raises:
+        ImageError: scikit-image is missing or does not bundle one of the photographs.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**63 - 1, (1,), generator=generator)))
+    paint = painters(load_photographs())
+    kinds = rng.choice(list(KIND_SHARES), count, p=list(KIND_SHARES.values()))
+    images = torch.empty((count, 3, side, side), dtype=torch.uint8)
+    for index, kind in enumerate(track(kinds.tolist(), "Drawing images")):
+        painted = np.ascontiguousarray(paint[kind](side, rng))
+        images[index] = torch.from_numpy(painted).permute(2, 0, 1)
+    return images
+
+
+def painters(photographs: Photographs) -> dict[str, Painter]:
+    """Return what draws each kind of image."""
+    return {
+        "photograph": partial(photograph_crop, photographs),
+        "thumbnail": partial(thumbnail, photographs),
+        "collage": partial(photograph_collage, photographs),
+        "leaves": partial(textured_leaves, photographs),
+        "text": partial(text_page, photographs),
+        "screenshot": partial(screenshot, photographs),
+        "mosaic": partial(mosaic, photographs),
+        "sky": sky,
+        "gradient": gradient,
+        "noise": fractal_noise,
+        "drawing": line_drawing,
+        "map": street_map,
+    }

@@ -1,0 +1,92 @@
+"""LPIPS itself, as a metric of this toolkit: its layers, normalisation and linear weights.
+
+Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
+Metric*, CVPR 2018; the linear weights are files of their package, ``weights/v0.1/*.pth``
+(BSD-2-Clause).
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dps_infer.errors import UsageError
+from dps_train.model.backbones import NORMALIZATIONS, load_backbone
+from dps_train.model.comparisons import Comparison
+from dps_train.model.heads import ScalarHead
+from dps_train.model.layer_presets import LPIPS
+from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.weights import WeightsError
+
+NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+"""LPIPS's names of its networks."""
+
+PROBE_SIDE = 64
+
+
+def lpips_metric(net: str, *, trunk_weights: Path | None, linear_weights: Path) -> Metric:
+    """Build LPIPS v0.1 at the images' own size, in evaluation mode.
+
+    Args:
+        net: one of `NETWORKS`.
+        trunk_weights: see `dps_train.model.backbones.load_backbone`.
+        linear_weights: LPIPS's own file for this network, such as ``alex.pth``.
+
+    Raises:
+        UsageError: an unknown network.
+        WeightsError: a file that cannot be read or does not fit.
+    """
+    if net not in NETWORKS:
+        raise UsageError(f"unknown LPIPS network {net!r}: expected {', '.join(NETWORKS)}")
+    name = NETWORKS[net]
+    backbone = load_backbone(name, layers=LPIPS[name], weights=trunk_weights)
+    channels = [shape[1] for shape in backbone.shapes(PROBE_SIDE, PROBE_SIDE) or []]
+    head = ScalarHead(sum(channels))
+    with torch.no_grad():
+        head.weights.copy_(read_linear_weights(linear_weights, channels))
+    preprocess = Preprocess(None, *NORMALIZATIONS["lpips"])
+    return Metric(preprocess, backbone, Comparison("spatial"), head).eval()
+
+
+def read_linear_weights(path: Path, channels: list[int]) -> Tensor:
+    """Read LPIPS's linear weights, layer after layer: [sum of `channels`], >= 0.
+
+    The file is a pickle, of which nothing but tensors is read.
+
+    Args:
+        path: LPIPS's file.
+        channels: of each layer.
+
+    Raises:
+        WeightsError: it cannot be read, or holds other layers or numbers.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is no file: expected LPIPS's linear weights, such as alex.pth")
+    try:
+        with warnings.catch_warnings():
+            # Of pickles that torch did not write.
+            warnings.simplefilter("ignore", UserWarning)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
+        raise WeightsError(
+            f"{path} cannot be read as tensors: expected LPIPS's linear weights, such as alex.pth"
+        ) from None
+    expected = {
+        f"lin{number}.model.1.weight": (1, count, 1, 1) for number, count in enumerate(channels)
+    }
+    found = {}
+    if isinstance(state, dict):
+        found = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
+    if found != expected:
+        raise WeightsError(
+            f"{path} does not fit: expected {', '.join(expected)} for {channels} channels, "
+            f"got {', '.join(f'{key} {list(shape)}' for key, shape in found.items()) or 'none'}"
+        )
+    weights = torch.cat([state[key].flatten() for key in expected])
+    if not bool((weights >= 0).all()):
+        raise WeightsError(f"{path} holds numbers that are no weights >= 0: fetch it again")
+    return weights

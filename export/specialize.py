@@ -1,0 +1,139 @@
+"""From a universal context file to a plain one, whose context is frozen in.
+
+The importances become a constant of the graph, and calibration and scores follow from the
+draws in the manifest: nothing is traced or trained again, and PyTorch is not needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from dps_export.metadata import embed_importances, embed_manifest
+from dps_infer.contexts.choice import Choice, choose, name_of
+from dps_infer.errors import ContextError, DpsError
+from dps_infer.files.write import atomic_file, check_output
+from dps_infer.model import embedded
+from dps_infer.model.calibration import calibrate, scores
+from dps_infer.model.context_file import read_context_file
+from dps_infer.model.contract import IMPORTANCE, check_ports
+from dps_infer.model.manifest import Draws, Manifest
+from dps_infer.runtime.device import Device
+from dps_infer.runtime.engine import Engine, open_engine
+
+if TYPE_CHECKING:
+    from dps_infer.contexts.saved import SavedContext
+
+TOLERANCE = 1e-6
+"""Largest difference between the two files in an output, as a share of its largest value.
+
+Both compute the same in float32; only what onnxruntime makes of a constant may round
+differently."""
+
+SHAPES = ((2, 96, 80), (1, 40, 150))
+"""Batch, height and width of the pairs that both files are run on."""
+
+Feeds = dict[str, NDArray[np.uint8]]
+
+
+class SpecialiseError(DpsError):
+    """The frozen file does not compute what the universal one does."""
+
+
+def specialise(
+    output: Path,
+    *,
+    ranking: str | None = None,
+    importances: str | None = None,
+    saved: SavedContext | None = None,
+    source: Path | None = None,
+    force: bool = False,
+) -> Manifest:
+    """Freeze a context into a universal file.
+
+    Args:
+        output: the file to write; it appears whole, after onnxruntime has run it, or not
+            at all. Equal arguments give equal bytes.
+        ranking: as `dps_infer.contexts.ranking.parse_ranking` reads it.
+        importances: instead of a ranking, as `parse_importances` of the same module reads them.
+        saved: instead of either, a context that is kept under a name.
+        source: the universal file; None takes the one inside `dps_infer`.
+        force: replace an existing file.
+
+    Returns:
+        The manifest inside the new file.
+
+    Raises:
+        DpsError: `source` is no universal file, the context cannot be understood, the
+            output cannot be written, or the new file computes something else.
+    """
+    check_output(output, force=force)
+    file = read_context_file(embedded.UNIVERSAL if source is None else source)
+    choice = choose(file.manifest.metric, ranking=ranking, importances=importances, saved=saved)
+    universal = _open(file.model, file.manifest, file.path)
+    manifest = _manifest(file.manifest, choice)
+    model = onnx.load_model_from_string(file.model)
+    embed_importances(model, choice.importances.values())
+    data = embed_manifest(model, manifest)
+    _verify(_open(data, manifest, str(output)), universal, choice)
+    with atomic_file(output, force=force) as temporary:
+        temporary.write_bytes(data)
+    return manifest
+
+
+def _manifest(universal: Manifest, choice: Choice) -> Manifest:
+    # A valid manifest of a universal file has draws.
+    draws = cast(Draws, universal.draws)
+    metric = msgspec.structs.replace(
+        universal.metric,
+        name=choice.name or name_of(choice),
+        ranking=None if choice.ranking is None else [list(group) for group in choice.ranking],
+        importances=choice.importances,
+        scores=scores(draws, choice.importances if choice.ranking is None else choice.ranking),
+    )
+    calibration = calibrate(draws, choice.importances)
+    return msgspec.structs.replace(universal, metric=metric, calibration=calibration, draws=None)
+
+
+def _open(model: bytes, manifest: Manifest, label: str) -> Engine:
+    try:
+        engine = open_engine(model, device=Device.cpu)
+        check_ports(engine.inputs, engine.outputs, manifest)
+    except ContextError as error:
+        raise ContextError(f"{label}: {error}") from error
+    return engine
+
+
+def _verify(frozen: Engine, universal: Engine, choice: Choice) -> None:
+    """Refuse a file that does not compute what the universal one does in its context."""
+    importance = np.array(list(choice.importances.values()), np.float32)
+    names = list(universal.outputs)
+    for feeds in _pairs():
+        expected = universal.run(names, {**feeds, IMPORTANCE: importance})
+        got = frozen.run(names, feeds)
+        for name in names:
+            difference = float(np.max(np.abs(got[name] - expected[name])))
+            # A NaN is within no tolerance.
+            if not difference <= TOLERANCE * float(np.max(np.abs(expected[name]))):
+                raise SpecialiseError(
+                    f"the frozen file's {name} differs by {difference:.2g} from the universal "
+                    "one's: no file was written; please report it with your versions of onnx "
+                    "and onnxruntime"
+                )
+
+
+def _pairs() -> list[Feeds]:
+    """Draw pairs of images, far apart and near to each other."""
+    generator = np.random.default_rng(0)
+    pairs = []
+    for shape in SHAPES:
+        reference = generator.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        near = reference ^ generator.integers(0, 8, reference.shape, dtype=np.uint8)
+        far = generator.integers(0, 256, reference.shape, dtype=np.uint8)
+        pairs += [{"reference": reference, "distorted": distorted} for distorted in (near, far)]
+    return pairs

@@ -1,0 +1,210 @@
+"""Two views of a pair of images: the whole, shrunk, and tiles at the images' own resolution.
+
+A blur of two pixels is gone once a large image has been shrunk to the working size; a
+turn of the whole is best seen there. So a metric reads both, and every view's numbers
+leave a context file side by side (`OUTPUTS`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dps_infer.compare import motion
+from dps_infer.compare.bands import AGGREGATION, BOTH, LAYOUT
+from dps_infer.compare.motion import Motions
+from dps_infer.model.contract import TILES, output_name
+from dps_infer.model.manifest import Views
+from dps_infer.model.view import View
+from dps_train.model.description import distortion_infos
+from dps_train.model.metric import Metric, shares, spread
+
+DEFAULT = "both"
+TILE = 64
+"""Side of a tile in pixels where a metric has no working size of its own."""
+
+TILE_CELLS = 4
+"""Cells of the map along each side of a tile."""
+
+OUTPUTS = (
+    *(output_name(kind, view) for view in View for kind in ("distance", "amounts", "map")),
+    TILES,
+)
+"""What `ViewedMetric` returns, in order."""
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """What tiles show.
+
+    Attributes:
+        amounts: of each tile [N, rows, columns, A].
+        shares: where in each tile features differ, mean 1
+            [N, rows * TILE_CELLS, columns * TILE_CELLS].
+    """
+
+    amounts: Tensor
+    shares: Tensor
+
+
+def views_info(metric: Metric) -> Views:
+    """Describe the views for a manifest."""
+    return Views(
+        default=DEFAULT,
+        tile=tile_side(metric),
+        layout=LAYOUT,
+        aggregation=AGGREGATION,
+        both=BOTH,
+    )
+
+
+def tile_side(metric: Metric) -> int:
+    """Return the side of a metric's tiles in pixels: its working size."""
+    return metric.preprocess.size or TILE
+
+
+def aggregate(tiles: Tensor) -> Tensor:
+    """Return amounts [N, A] for those of tiles; see `dps_infer.compare.bands.aggregate`."""
+    return tiles.pow(3).mean(dim=(1, 2)).pow(1 / 3)
+
+
+def combine(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions | None) -> Tensor:
+    """Return amounts [N, A] for both views together; see `dps_infer.compare.bands.combine`."""
+    if among is not None:
+        tiles = without_motion(whole, tiles, across, among)
+    more = tiles[:, :-1] - whole[:, :-1]
+    other_whole = whole[:, -1:] - more.clamp(min=0).sum(dim=1, keepdim=True)
+    other_tiles = tiles[:, -1:] - (-more).clamp(min=0).sum(dim=1, keepdim=True)
+    other = torch.maximum(other_whole, other_tiles).clamp(min=0)
+    return torch.cat([torch.maximum(whole[:, :-1], tiles[:, :-1]), other], dim=1)
+
+
+def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions) -> Tensor:
+    """Free tiles [N, A] of motion; see `dps_infer.compare.motion.without_motion`."""
+    strengths = [
+        threshold
+        * torch.expm1(
+            amounts[:, column].clamp(max=motion.LARGEST) * math.log1p(reference / threshold)
+        )
+        for amounts in (whole, tiles)
+        for column, threshold, reference in zip(
+            among.columns, among.thresholds, among.references, strict=True
+        )
+    ]
+    turn, moved, enlarged, _, own, _ = strengths
+    moving = torch.maximum(
+        across * (moved + turn * (math.pi / 360) + enlarged / 4), motion.TRUST * own
+    )
+    fade = ((moving - motion.FAINT) / (motion.FULL - motion.FAINT)).clamp(0, 1)
+    turned, shifted, zoomed = (whole[:, column] for column in among.columns)
+    largest = torch.maximum(torch.maximum(turned, shifted), zoomed)
+    share = (shifted + motion.EVEN) / (largest + motion.EVEN)
+    _, threshold, _ = among.thresholds
+    _, reference, _ = among.references
+    shift = torch.log1p(own / across / threshold) / math.log1p(reference / threshold)
+    columns = list((tiles * (1 - fade)[:, None]).unbind(dim=1))
+    for column in among.columns:
+        columns[column] = torch.zeros_like(fade)
+    columns[among.columns[1]] = shift * (1 - fade * (1 - share))
+    return torch.stack(columns, dim=1)
+
+
+def tiles_across(images: Tensor, side: int) -> Tensor:
+    """Return `dps_infer.compare.bands.tiles_across` of images [N, H, W, 3], as a tensor."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    height, width = (
+        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
+        for line in (images[0, :, 0, 0], images[0, 0, :, 0])
+    )
+    return ((height * width).sqrt() / side).clamp(min=1)
+
+
+def cut_tiles(images: Tensor, side: int) -> Tensor:
+    """Cut images [N, H, W, 3] into tiles [N, rows, columns, 3, side, side]; see `LAYOUT`."""
+    across = _cover(images[0, 0, :, 0], side)
+    down = _cover(images[0, :, 0, 0], side)
+    # Taking one number at a time is slow in onnxruntime, and so is any exchange of dimensions
+    # but that of two neighbours. So columns are taken while they lie in one piece, then rows.
+    columns = images.permute(0, 2, 3, 1).index_select(1, across).unflatten(1, (-1, side))
+    planes = columns.flatten(3, 4).transpose(2, 3).unflatten(2, (3, -1))
+    rows = planes.index_select(3, down).unflatten(3, (-1, side))
+    return rows.permute(0, 3, 1, 2, 4, 5)
+
+
+def _cover(line: Tensor, side: int) -> Tensor:
+    """Return which pixels of a line [L] evenly spaced tiles take: [tiles * side]."""
+    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    last = torch.arange(line.shape[0], device=line.device)[-1:]
+    number = torch.arange(0, line.shape[0], side, device=line.device) // side
+    room = (last - (side - 1)).clamp(min=0)
+    start = number * room // number[-1:].clamp(min=1)
+    pixels = start[:, None] + torch.arange(side, device=line.device)
+    return torch.minimum(pixels, last).flatten()
+
+
+class ViewedMetric(nn.Module):
+    """A metric in all its views, with the context as an input.
+
+    Args:
+        metric: its own importances are not used.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self.metric = metric
+        self.side = tile_side(metric)
+        self.motions = motion.motions(metric.head.names, distortion_infos())
+
+    def forward(
+        self, reference: Tensor, distorted: Tensor, importance: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compare images of equal height and width.
+
+        Args:
+            reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
+            distorted: uint8 RGB [N, H, W, 3].
+            importance: float [A].
+
+        Returns:
+            `OUTPUTS`: per view distance [N], amounts [N, A] and map [N, H', W'], whose
+            mean is the distance; and the amounts of the tiles [N, rows, columns, A].
+        """
+        amounts, where = self.metric.read(reference, distorted)
+        tiled = self.tiled(reference, distorted)
+        from_tiles = aggregate(tiled.amounts)
+        across = tiles_across(distorted, self.side)
+        # Roots: a map is looked at, and weak places should be seen beside strong ones.
+        per_tile = (tiled.amounts @ importance).sqrt()
+        where_tiles = tiled.shares * per_tile.repeat_interleave(
+            TILE_CELLS, dim=1
+        ).repeat_interleave(TILE_CELLS, dim=2)
+        outputs: list[Tensor] = []
+        for view, places in (
+            (amounts, where),
+            (from_tiles, where_tiles),
+            (combine(amounts, from_tiles, across, self.motions), where_tiles),
+        ):
+            distance = view @ importance
+            outputs += [distance, view, distance[:, None, None] * shares(places)]
+        return (*outputs, tiled.amounts)
+
+    def tiled(self, reference: Tensor, distorted: Tensor) -> Tiled:
+        """Compare tile by tile; see `forward` for the arguments."""
+        cut = [cut_tiles(images, self.side) for images in (reference, distorted)]
+        count, rows, columns = cut[1].shape[:3]
+        planes = [tiles.flatten(0, 2).float() / 255 for tiles in cut]
+        one, second = self.metric.maps_of_both(*planes)
+        index = self.metric.reference_index(reference, distorted)
+        first = [
+            layer.unflatten(0, (-1, rows * columns)).index_select(0, index).flatten(0, 1)
+            for layer in one
+        ]
+        amounts = self.metric.head.amounts(self.metric.comparison(first, second))
+        local = shares(spread(self.metric.comparison.difference_map(first, second, TILE_CELLS)))
+        local = local.unflatten(0, (count, rows, columns)).transpose(2, 3)
+        return Tiled(
+            amounts.unflatten(0, (count, rows, columns)), local.flatten(3, 4).flatten(1, 2)
+        )

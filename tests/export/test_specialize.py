@@ -1,0 +1,297 @@
+"""Freezing a context into a universal file, with onnx alone."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+# The toy context files of the tests of `dps_infer`.
+sys.path.insert(0, str(Path(__file__).parents[1] / "infer"))
+
+from infer_helpers import make_manifest, make_model, write
+
+from dps_export import specialize as specialising
+from dps_export.specialize import SpecialiseError, specialise
+from dps_infer import Context
+from dps_infer.errors import ContextError, OutputError, RankingError, UsageError
+from dps_infer.graph.safety import inspect_model
+from dps_infer.model import embedded
+from dps_infer.model.calibration import calibrate, scores
+from dps_infer.model.manifest import Draws, decode_manifest
+
+RANKING = "3,1=5,0"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    model = make_model(universal=True, views=True)
+    return write(tmp_path_factory.mktemp("universal") / "universal.onnx", model)
+
+
+@pytest.fixture
+def images() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(1)
+    first, second = generator.integers(0, 256, (2, 2, 30, 21, 3), dtype=np.uint8)
+    return first, second
+
+
+# --- what the file is -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{"ranking": RANKING}, {"importances": "color=0.1,blur=5"}])
+def test_it_computes_what_the_universal_file_does(source, tmp_path, images, given):
+    output = tmp_path / "ctx.onnx"
+    specialise(output, source=source, **given)
+    plain = Context.load(output, device="cpu", threads=1)
+    universal = Context.load(source, device="cpu", threads=1, **given)
+    assert (plain.importances, plain.ranking) == (universal.importances, universal.ranking)
+    for view in (None, "whole", "tiles", "both"):
+        got = plain.measure(*images, view=view, with_map=True)
+        expected = universal.measure(*images, view=view, with_map=True)
+        np.testing.assert_allclose(got.distances, expected.distances, rtol=1e-6)
+        np.testing.assert_array_equal(got.amounts, expected.amounts)
+        np.testing.assert_allclose(got.maps, expected.maps, rtol=1e-5, atol=1e-7)
+        assert (got.tiles is None) == (expected.tiles is None)
+    one, other = (context.compare(images[0][0], images[1][0]) for context in (plain, universal))
+    assert one.parts == pytest.approx(other.parts, rel=1e-6)
+    assert one.percentiles == pytest.approx(other.percentiles, abs=1e-5)
+
+
+def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
+    manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
+    (text,) = inspect_model((tmp_path / "ctx.onnx").read_bytes()).values()
+    assert decode_manifest(text) == manifest
+    origin = make_manifest(universal=True, views=True)
+    metric = manifest.metric
+    assert not manifest.universal
+    assert metric.name == "color-translate~zoom-rotate"
+    assert metric.ranking == [["color"], ["translate", "zoom"], ["rotate"]]
+    assert metric.importances["rotate"] == 1
+    ranking = tuple(tuple(group) for group in metric.ranking)
+    assert metric.scores == scores(origin.draws, ranking)
+    assert manifest.calibration == calibrate(origin.draws, metric.importances)
+    assert manifest.draws is None
+    for kept in ("views", "parity", "precision", "map", "format"):
+        assert getattr(manifest, kept) == getattr(origin, kept)
+    for kept in ("amounts", "distortions", "weights", "tools", "variant", "seed"):
+        assert getattr(metric, kept) == getattr(origin.metric, kept)
+
+
+def test_importances_leave_no_ranking(source, tmp_path):
+    metric = specialise(tmp_path / "ctx.onnx", importances="blur=5,color=0.1", source=source).metric
+    assert metric.name == "color-0.1_blur-5"
+    assert metric.ranking is None
+    assert metric.importances["blur"] == 5
+    assert metric.scores is not None
+    even = ",".join(f"{name}=1" for name in metric.amounts)
+    assert specialise(tmp_path / "even.onnx", importances=even, source=source).metric.scores is None
+
+
+def test_the_importances_are_a_constant_of_the_graph(source, tmp_path):
+    specialise(tmp_path / "ctx.onnx", importances="blur=5", source=source)
+    model = onnx.load(tmp_path / "ctx.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [port.name for port in model.graph.input] == ["reference", "distorted"]
+    (constant,) = (one for one in model.graph.initializer if one.name == "importance")
+    assert onnx.numpy_helper.to_array(constant).tolist() == [0, 0, 0, 0, 5, 0, 0]
+    universal = onnx.load(source)
+    assert list(model.graph.node) == list(universal.graph.node)
+    assert list(model.graph.output) == list(universal.graph.output)
+
+
+def test_equal_contexts_give_equal_bytes(source, tmp_path):
+    for name, ranking in (("a", "3,1=5,0"), ("b", "color,translate=zoom,rotate")):
+        specialise(tmp_path / name, ranking=ranking, source=source)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    specialise(tmp_path / "b", ranking="0,3", source=source, force=True)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_calibration_is_that_of_an_evaluation(tmp_path):
+    """The same draws, the same quantiles and scores, as `dps_train` would compute."""
+    torch = pytest.importorskip("torch")
+    from dps_infer.contexts.ranking import parse_ranking
+    from dps_train.contexts import pair_table, ranking_context
+    from dps_train.distortions.paper import NAMES as DISTORTIONS
+    from dps_train.measure import evaluation
+
+    generator = torch.Generator().manual_seed(0)
+    kinds, images, each = len(DISTORTIONS), 5, 4
+    amounts = torch.rand(kinds, each, images, kinds + 1, generator=generator)
+    true = torch.rand(kinds, each, images, generator=generator)
+    uniform = torch.rand(kinds, each, images, generator=generator)
+    # The evaluation goes through draws first, a manifest through images.
+    rows = {
+        name: [
+            tensor.transpose(1, 2).flatten(1, 2)[number].tolist()
+            for tensor in (amounts, true, uniform)
+        ]
+        for number, name in enumerate(DISTORTIONS)
+    }
+    draws = Draws(
+        images=images,
+        per_image=each,
+        amounts={name: row[0] for name, row in rows.items()},
+        true_amounts={name: row[1] for name, row in rows.items()},
+        uniform={name: row[2] for name, row in rows.items()},
+    )
+    context = ranking_context(parse_ranking(RANKING, DISTORTIONS))
+    weights = torch.tensor(list(context.importances.values()))
+    distances = amounts @ weights
+
+    calibration = calibrate(draws, context.importances)
+    expected = np.quantile(distances.double().flatten(1).numpy(), calibration.levels, axis=1)
+    got = np.array(list(calibration.distances.values())).T
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+    judged = pair_table([context])
+    found = scores(draws, context.ranking)
+    for value, table in [
+        (found.adapted, distances),
+        (found.baseline, uniform),
+        (found.ceiling, true * weights[:kinds, None, None]),
+    ]:
+        shares = evaluation.two_afc(table[None], judged)
+        assert value == pytest.approx(float(shares[judged].mean()), abs=1e-6)
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def test_the_command_says_one_line(cli, source, tmp_path):
+    output = tmp_path / "ctx.onnx"
+    outcome = cli("--ranking", RANKING, "--from", source, "-o", output)
+    assert (outcome.code, outcome.out) == (0, "")
+    (line,) = outcome.err.splitlines()
+    assert re.fullmatch(
+        rf"dps-export: {output} written: [\d.]+ MB, context color < translate = zoom < rotate "
+        r"\(rotate matters most\)",
+        line,
+    )
+    assert Context.load(output).ranking == (("color",), ("translate", "zoom"), ("rotate",))
+    assert cli("--importance", "blur=2", "--from", source, "-o", output, "--force").code == 0
+    assert Context.load(output).importances["blur"] == 2
+
+
+def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("dps_infer.model.embedded.UNIVERSAL", source)
+    monkeypatch.chdir(tmp_path)
+    assert cli("--ranking", RANKING).code == 0
+    expected = tmp_path / "expected.onnx"
+    specialise(expected, ranking=RANKING, source=source)
+    assert (tmp_path / "ctx.onnx").read_bytes() == expected.read_bytes()
+
+
+def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
+    output = tmp_path / "ctx.onnx"
+    outcome = cli("--context-name", "map-rendering", "--from", source, "-o", output)
+    assert outcome.code == 0, outcome.err
+    frozen = Context.load(output, device="cpu", threads=1)
+    assert frozen.manifest.metric.name == frozen.label == "map-rendering"
+    named = Context.named("map-rendering", device="cpu", threads=1)
+    assert frozen.importances == named.importances
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs/mine", "--ranking", RANKING], "runs/mine has a context of its own"),
+        (["runs/mine", "--importance", "blur=1"], "runs/mine has a context of its own"),
+        (["runs/mine", "--from", "u.onnx"], "--from needs"),
+        (["--from", "u.onnx"], "--ranking color,"),
+        (["--ranking", RANKING, "--importance", "blur=1"], "give one"),
+        (["--ranking", RANKING, "--context-name", "map-rendering"], "give one"),
+        (["runs/mine", "--context-name", "map-rendering"], "runs/mine has a context of its own"),
+        (["--context-name", "no-such-context"], "no-such-context"),
+    ],
+)
+def test_wrong_usage(cli, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("dps-export: error: ")
+    assert said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_no_torch_and_no_training_code(source, tmp_path):
+    program = (
+        "import sys\ntry:\n    from dps_export.cli import main; main()\n"
+        "except SystemExit as leaving:\n    assert not leaving.code\n"
+        "print(*sys.modules)"
+    )
+    arguments = ["--ranking", RANKING, "--from", source, "-o", tmp_path / "ctx.onnx"]
+    result = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "ctx.onnx").is_file()
+    loaded = {name.split(".")[0] for name in result.stdout.split()}
+    assert {"onnx", "onnxruntime", "dps_infer"} <= loaded
+    assert not loaded & {"torch", "torchvision", "lightning", "onnxscript", "dps_train", "scipy"}
+
+
+@pytest.mark.skipif(
+    not embedded.UNIVERSAL.exists(), reason="the package holds no universal file yet"
+)
+def test_the_packages_own_file_can_be_frozen(tmp_path):
+    manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING)
+    assert manifest.views is not None
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    universal = Context.universal(ranking=RANKING, device="cpu")
+    got = Context.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])
+    assert got.distance == pytest.approx(universal.compare(image, image[::-1]).distance, rel=1e-6)
+
+
+# --- what is refused ------------------------------------------------------------------
+
+
+def test_files_and_contexts_that_cannot_be(source, tmp_path):
+    output = tmp_path / "ctx.onnx"
+    plain = write(tmp_path / "plain.onnx", make_model())
+    with pytest.raises(UsageError, match=r"frozen in \(color < rotate < blur"):
+        specialise(output, ranking=RANKING, source=plain)
+    with pytest.raises(ContextError, match="no such file"):
+        specialise(output, ranking=RANKING, source=tmp_path / "none.onnx")
+    with pytest.raises(RankingError, match="did you mean color"):
+        specialise(output, ranking="colour,blur", source=source)
+    with pytest.raises(UsageError, match="must be told what matters"):
+        specialise(output, source=source)
+    manifest = make_manifest(universal=True)
+    broken = write(tmp_path / "broken.onnx", make_model(manifest))
+    with pytest.raises(ContextError, match=r"broken.onnx: has the inputs"):
+        specialise(output, ranking=RANKING, source=broken)
+    assert not output.exists()
+
+
+def test_an_existing_output_is_refused_before_the_work(source, tmp_path, monkeypatch):
+    output = tmp_path / "ctx.onnx"
+    output.write_bytes(b"mine")
+    monkeypatch.setattr(specialising, "read_context_file", None)
+    with pytest.raises(OutputError, match="exists already"):
+        specialise(output, ranking=RANKING, source=source)
+    assert output.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("wrong", [1.01, float("nan")])
+def test_a_file_that_computes_something_else_is_not_written(source, tmp_path, monkeypatch, wrong):
+    right = specialising.embed_importances
+
+    def spoiled(model, importances):
+        right(model, [wrong * value for value in importances])
+
+    monkeypatch.setattr(specialising, "embed_importances", spoiled)
+    with pytest.raises(SpecialiseError, match="no file was written"):
+        specialise(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,249 @@
+"""Folders: pairs by relative path, what is missing, and every two images of one."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+from infer_helpers import encode
+
+from dps_infer.bulk.folder import score_folder
+from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
+from dps_infer.errors import ImageError, UsageError
+
+
+def grey(green: int = 0) -> bytes:
+    """Grey, with a green that is brighter by a step."""
+    pixels = np.full((12, 16, 3), 100, np.uint8) + np.array([0, green, 0], np.uint8)
+    return encode(".png", pixels)
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three pairs, one of them in a folder further down; the farthest is b.png."""
+    names = ["a.png", "b.png", "sub/c.PNG"]
+    reference = fill(tmp_path / "reference", dict.fromkeys(names, grey()))
+    candidate = fill(
+        tmp_path / "candidate", dict(zip(names, (grey(), grey(60), grey(10)), strict=True))
+    )
+    return reference, candidate
+
+
+# --- pairs ----------------------------------------------------------------------------
+
+
+def test_pairs_are_matched_by_relative_path(folders):
+    first, second = (find_images(folder) for folder in folders)
+    pairs = matching_pairs(first, second)
+    assert [pair.candidate.relative_to(folders[1]).as_posix() for pair in pairs] == [
+        "a.png",
+        "b.png",
+        "sub/c.PNG",
+    ]
+    assert not any(pair.missing for pair in pairs)
+
+
+def test_other_files_are_left_out_and_counted(tmp_path):
+    files = ["a.png", "notes.txt", ".hidden.png", ".cache/b.png", "c", "d/e.jpeg", "f.heic"]
+    found = find_images(fill(tmp_path / "mixed", dict.fromkeys(files, b"")))
+    # A format that is not read here is an error later on, and no absence.
+    assert found.files == tuple(PurePath(name) for name in ("a.png", "d/e.jpeg", "f.heic"))
+    assert found.left_out == 4
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    folder = fill(tmp_path / "folder", {"a.png": b"", "sub/b.png": b""})
+    (folder / "sub" / "back").symlink_to(folder, target_is_directory=True)
+    elsewhere = fill(tmp_path / "elsewhere", {"c.png": b""})
+    (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+    assert {file.as_posix() for file in find_images(folder).files} == {
+        "a.png",
+        "linked/c.png",
+        "sub/b.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("missing", "no such folder"), ("file", "is a file"), ("empty", "has no images")],
+)
+def test_folders_that_cannot_be(tmp_path, kind, expected):
+    folder = tmp_path / kind
+    if kind == "file":
+        folder.write_bytes(b"")
+    elif kind == "empty":
+        folder.mkdir()
+    with pytest.raises(ImageError, match=expected):
+        find_images(folder)
+
+
+def test_suffixes_can_be_left_out_of_it(tmp_path):
+    first = find_images(fill(tmp_path / "png", {"a.png": b"", "b.c.png": b""}))
+    second = find_images(fill(tmp_path / "jpg", {"a.jpg": b"", "b.c.jpg": b""}))
+    assert all(pair.missing for pair in matching_pairs(first, second))
+    pairs = matching_pairs(first, second, any_suffix=True)
+    assert [(pair.reference.name, pair.candidate.name) for pair in pairs] == [
+        ("a.png", "a.jpg"),
+        ("b.c.png", "b.c.jpg"),
+    ]
+    twice = find_images(fill(tmp_path / "jpg", {"a.png": b""}))
+    with pytest.raises(UsageError, match="a stands for 2 files"):
+        matching_pairs(first, twice, any_suffix=True)
+
+
+def test_every_two_files_once(tmp_path):
+    found = find_images(fill(tmp_path / "one", dict.fromkeys(["a.png", "b.png", "c.png"], b"")))
+    count, pairs = all_pairs(found)
+    assert count == 3
+    assert [(pair.reference.name, pair.candidate.name) for pair in pairs] == [
+        ("a.png", "b.png"),
+        ("a.png", "c.png"),
+        ("b.png", "c.png"),
+    ]
+
+
+def test_one_image_makes_no_pair(tmp_path):
+    with pytest.raises(UsageError, match="at least two"):
+        all_pairs(find_images(fill(tmp_path / "one", {"a.png": b""})))
+
+
+# --- scores ---------------------------------------------------------------------------
+
+
+def test_the_worst_are_kept(folders, context):
+    pairs = matching_pairs(*(find_images(folder) for folder in folders))
+    scores = score_folder(pairs, 3, {"x": context}, worst=2, thresholds={"x": 0.1}, batch_size=1)
+    assert [scored.pair.candidate.name for scored in scores.worst] == ["b.png", "c.PNG"]
+    assert (scores.pairs, scores.compared, scores.identical, scores.above) == (3, 3, 1, True)
+    spread = scores.spreads["x"]
+    assert spread.median == pytest.approx(10 / 255, rel=1e-5)
+    assert spread.largest == pytest.approx(60 / 255, rel=1e-5)
+    assert spread.above == 1
+
+
+def test_progress_ends_with_all(folders, context):
+    pairs = matching_pairs(*(find_images(folder) for folder in folders))
+    told = []
+    score_folder(pairs, 3, {"x": context}, batch_size=2, progress=lambda *now: told.append(now))
+    assert told == [(2, 3), (3, 3)]
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def test_a_table_with_the_worst_first(cli, folders, context_path):
+    outcome = cli("folder", *folders, "--context", context_path)
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        "file       distance",
+        "b.png      0.24 = blur 0.24",
+        "sub/c.PNG  0.039 = blur 0.039",
+        "a.png      0 (identical images)",
+        "context fake: color < rotate < blur (blur matters most)",
+        "3 pairs: 3 compared, 1 identical, 0 not compared",
+        "distance: median 0.0392, largest 0.235",
+    ]
+
+
+def test_only_some_are_shown(cli, folders, context_path):
+    outcome = cli("folder", *folders, "--context", context_path, "--worst", 1)
+    lines = outcome.out.splitlines()
+    assert lines[1].startswith("b.png")
+    assert lines[2] == "and 2 more, no farther (--worst)"
+    assert "3 compared" in outcome.out
+
+
+def test_contexts_are_columns(cli, folders, universal_path):
+    given = ("--context", universal_path, "--ranking", "color,blur", "--ranking", "blur,color")
+    lines = cli("folder", *folders, *given).out.splitlines()
+    assert lines[0].split() == ["file", "[1]", "[2]"]
+    assert lines[1].split() == ["b.png", "0.24", "(blur)", "0.094", "(blur)"]
+    assert lines[-1].startswith("[2] distance: ")
+
+
+@pytest.mark.parametrize(("threshold", "code"), [("0.1", 3), ("0.5", 0)])
+def test_threshold(cli, folders, context_path, threshold, code):
+    outcome = cli("folder", *folders, "--context", context_path, "--threshold", threshold)
+    assert outcome.code == code
+    above = 1 if code else 0
+    assert outcome.out.splitlines()[-1].endswith(f"{above} of 3 above the threshold {threshold}")
+
+
+def test_what_is_not_compared_is_told_everywhere(cli, folders, context_path, tmp_path):
+    reference, candidate = folders
+    fill(reference, {"only.png": grey(), "bad.png": b"hello"})
+    fill(candidate, {"extra.png": grey(), "bad.png": grey()})
+    file = tmp_path / "results.csv"
+    given = ("folder", *folders, "--context", context_path, "--threshold", "0.1", "-o", file)
+    outcome = cli(*given)
+    assert outcome.code == 4
+    told = [line for line in outcome.err.splitlines() if "not compared" in line]
+    assert len(told) == 3
+    assert f"{reference / 'bad.png'}: is no image" in told[0]
+    assert f"extra.png: is in {candidate}, but has no counterpart in {reference}" in told[1]
+    assert f"only.png: is in {reference}, but has no counterpart in {candidate}" in told[2]
+    assert "6 pairs: 3 compared, 1 identical, 3 not compared" in outcome.out
+    with file.open(newline="") as stream:
+        rows = {Path(row["candidate"]).name: row for row in csv.DictReader(stream)}
+    assert {name for name, row in rows.items() if row["error"]} == {
+        "bad.png",
+        "extra.png",
+        "only.png",
+    }
+    assert float(rows["b.png"]["distance"]) == pytest.approx(60 / 255, rel=1e-5)
+    record = cli(*given, "--force", "--json").record
+    assert [Path(pair["candidate"]).name for pair in record["not_compared"]] == [
+        "bad.png",
+        "extra.png",
+        "only.png",
+    ]
+
+
+def test_results_are_not_replaced_unasked(cli, folders, context_path, tmp_path):
+    file = tmp_path / "results.csv"
+    file.write_text("mine")
+    outcome = cli("folder", *folders, "--context", context_path, "-o", file)
+    assert "--force" in outcome.error_line
+    assert file.read_text() == "mine"
+
+
+def test_all_pairs(cli, folders, context_path):
+    outcome = cli("folder", "--all-pairs", folders[1], "--context", context_path)
+    assert outcome.code == 0
+    head, *rows = outcome.out.splitlines()
+    assert head.split() == ["reference", "candidate", "distance"]
+    assert [row.split()[:2] for row in rows[:3]] == [
+        ["a.png", "b.png"],
+        ["b.png", "sub/c.PNG"],
+        ["a.png", "sub/c.PNG"],
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["one"], ["one", "two", "--all-pairs", "three"]])
+def test_wrong_usage(cli, context_path, arguments):
+    outcome = cli("folder", *arguments, "--context", context_path)
+    assert outcome.code == 2
+    assert outcome.out == ""
+
+
+def test_any_name_is_told_and_written(cli, tmp_path, context_path):
+    names = [os.fsdecode(b"\xff.png"), "a\n\x1b[31m.png"]
+    reference, candidate = (
+        fill(tmp_path / folder, dict.fromkeys(names, grey())) for folder in ("one", "two")
+    )
+    file = tmp_path / "results.jsonl"
+    outcome = cli("folder", reference, candidate, "--context", context_path, "-o", file)
+    assert outcome.code == 0
+    assert "\x1b" not in outcome.out
+    assert len(file.read_text().splitlines()) == 2

@@ -1,0 +1,143 @@
+"""Several contexts of one file: the same numbers as one by one, for one run of the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from infer_helpers import IMPORTANCES, encode
+
+from dps_infer import Context
+from dps_infer.compare.pairs import compare_in_all, distances
+from dps_infer.compare.stream import score
+from dps_infer.errors import ContextError
+from dps_infer.images.decode import Pair, load_picture, make_pair
+from dps_infer.model import embedded
+from dps_infer.model.contract import Measurement
+
+RANKINGS = ("color,rotate,blur", "blur,color,rotate", "rotate=blur,color")
+VIEWS = ("whole", "tiles", "both")
+
+
+@pytest.fixture(scope="module")
+def contexts(universal) -> dict[str, Context]:
+    """Three rankings and importances of one file, by label."""
+    opened = [universal.with_ranking(ranking) for ranking in RANKINGS]
+    opened.append(universal.with_importances("color=0.3,other=0.7"))
+    return {context.label: context for context in opened}
+
+
+@pytest.fixture
+def runs(universal, monkeypatch) -> list[tuple[str, ...]]:
+    """What is fetched by each run of the universal file."""
+    seen = []
+    run = universal._engine.run
+
+    def counting(fetches, feeds, **options):
+        seen.append(tuple(fetches))
+        return run(fetches, feeds, **options)
+
+    monkeypatch.setattr(universal._engine, "run", counting)
+    return seen
+
+
+def pair_of(first, second):
+    return make_pair(load_picture(first, label="a"), load_picture(second, label="b"))
+
+
+def mixed_pairs(photo) -> list:
+    """Of two sizes, one of them twice the same image, one with transparency."""
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (3, *photo.shape), np.uint8)
+    alpha = encode(".png", np.dstack([noise[0], photo[..., 0]]))
+    return [
+        pair_of(photo, noise[0]),
+        pair_of(photo[:9], noise[1][:9]),
+        pair_of(noise[2], noise[2].copy()),
+        pair_of(photo, alpha),
+        pair_of(photo, noise[2]),
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_company_changes_no_digit(contexts, photo, view):
+    pairs = mixed_pairs(photo)
+    together = compare_in_all(pairs, contexts, view=view)
+    for label, context in contexts.items():
+        alone = context.compare_pairs(pairs, view=view)
+        assert [comparisons[label] for comparisons in together] == alone
+    assert [list(comparisons) for comparisons in together] == [list(contexts)] * len(pairs)
+    assert [c.distance for c in together[2].values()] == [0.0] * len(contexts)
+
+
+def test_the_network_runs_once_for_all_contexts(contexts, photo, runs):
+    found = list(score([(photo, 255 - photo)] * 3, contexts))
+    assert len(runs) == 1
+    assert all(set(one.comparisons) == set(contexts) for one in found)
+
+
+def test_maps_are_each_contexts_own(contexts, photo, runs):
+    pairs = mixed_pairs(photo)
+    together = compare_in_all(pairs, contexts, with_map=True)
+    for label, context in contexts.items():
+        alone = context.compare_pairs(pairs, with_map=True)
+        for comparisons, one in zip(together, alone, strict=True):
+            assert comparisons[label] == one
+            np.testing.assert_array_equal(comparisons[label].map, one.map)
+            np.testing.assert_array_equal(comparisons[label].tiles, one.tiles)
+    first, *others = (comparison.map for comparison in together[0].values())
+    assert not any(np.array_equal(first, other) for other in others)
+
+
+def test_each_context_takes_the_rendering_in_which_it_sees_more(universal):
+    black = np.zeros((8, 8, 3), np.uint8)
+    redder, greener = (black + np.array(colour, np.uint8) for colour in ((255, 0, 0), (0, 51, 0)))
+    pair = Pair(((black, redder), (black, greener)), ())
+    contexts = {name: universal.with_importances({name: 1}) for name in ("rotate", "blur")}
+    (found,) = compare_in_all([pair], contexts)
+    assert found["rotate"].distance == pytest.approx(1)
+    assert found["blur"].distance == pytest.approx(0.2)
+
+
+def test_other_files_are_measured_on_their_own(universal, context, photo, runs):
+    contexts = {"a": universal, "plain": context, "b": universal.with_ranking("blur,color")}
+    (found,) = compare_in_all([pair_of(photo, 255 - photo)], contexts)
+    assert list(found) == ["a", "plain", "b"]
+    assert found["plain"] == context.compare_pairs([pair_of(photo, 255 - photo)])[0]
+    assert len(runs) == 1
+
+
+amounts = arrays(
+    np.float32, st.tuples(st.integers(1, 40), st.just(7)), elements=st.floats(0, 8, width=32)
+)
+
+
+def test_amounts_too_large_for_a_context_are_refused(universal):
+    huge = np.full((1, len(IMPORTANCES)), 1e38, np.float32)
+    measurement = Measurement(np.zeros(1, np.float32), huge, None)
+    with pytest.raises(ContextError, match=r"universal\.onnx: gave a distance that is no finite"):
+        universal.with_importances({"blur": 1e6}).weighed(measurement)
+
+
+@given(amounts, st.lists(st.floats(0, 1e3), min_size=7, max_size=7))
+def test_a_distance_depends_on_its_own_row_alone(values, importances):
+    together = distances(values, importances)
+    alone = [distances(row[None], importances)[0] for row in values]
+    assert together.dtype == np.float32
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.skipif(
+    not embedded.UNIVERSAL.exists(), reason="the package holds no universal file yet"
+)
+@pytest.mark.parametrize("view", VIEWS)
+def test_it_agrees_with_the_graphs_own_distance(photo, view):
+    context = Context.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
+    images = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo, photo, photo])
+    importance = np.array(list(context.importances.values()), np.float32)
+    feeds = {"reference": images[0], "distorted": images[1], "importance": importance}
+    name = f"distance_{view}"
+    graphs = context._engine.run([name], feeds)[name]
+    np.testing.assert_allclose(context.measure(*images, view=view).distances, graphs, rtol=1e-6)

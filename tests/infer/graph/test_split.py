@@ -1,0 +1,132 @@
+"""Models in two: what follows from one input alone, and the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from dps_infer.graph.protobuf import Model
+from dps_infer.graph.prune import prune
+from dps_infer.graph.split import Split, split
+from dps_infer.model import embedded
+
+FLOAT = TensorProto.FLOAT
+
+
+def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> Model:
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(name, FLOAT, [None]) for name in inputs],
+        [helper.make_tensor_value_info(name, FLOAT, [None]) for name in outputs],
+        [helper.make_tensor(name, FLOAT, [1], [value]) for name, value in (("two", 2), ("one", 1))],
+        value_info=[helper.make_tensor_value_info(name, FLOAT, [None]) for name in told],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return Model(model.SerializeToString())
+
+
+TWICE = helper.make_node("Mul", ["a", "three"], ["twice"])
+NODES = [
+    # Follows from no input, and both halves take it.
+    helper.make_node("Add", ["two", "one"], ["three"]),
+    TWICE,
+    helper.make_node("Mul", ["b", "three"], ["other"]),
+    helper.make_node("Sub", ["twice", "other"], ["y"]),
+]
+
+
+def run(model: Model, feeds: dict, outputs=None) -> list[np.ndarray]:
+    onnx.checker.check_model(onnx.load_model_from_string(model.data), full_check=True)
+    session = onnxruntime.InferenceSession(model.data, providers=["CPUExecutionProvider"])
+    return session.run(outputs, feeds)
+
+
+def graph_of(model: Model) -> onnx.GraphProto:
+    return onnx.load_model_from_string(model.data).graph
+
+
+def operators(model: Model) -> list[str]:
+    return [node.op_type for node in graph_of(model).node]
+
+
+def names(values) -> list[str]:
+    return [value.name for value in values]
+
+
+def test_each_half_has_what_it_needs_and_no_more():
+    halves = split(model_of(NODES, ["y"]), "a")
+    assert halves is not None
+    assert (halves.between, halves.again) == (("twice",), False)
+    first, rest = graph_of(halves.first), graph_of(halves.rest)
+    assert [node.op_type for node in first.node] == ["Add", "Mul"]
+    assert [node.op_type for node in rest.node] == ["Add", "Mul", "Sub"]
+    assert (names(first.input), names(first.output)) == (["a"], ["twice"])
+    assert (names(rest.input), names(rest.output)) == (["b", "twice"], ["y"])
+    (twice,) = run(halves.first, {"a": np.float32([5])})
+    assert run(halves.rest, {"b": np.float32([1]), "twice": twice})[0].tolist() == [12]
+
+
+def test_the_rest_may_take_the_input_again():
+    nodes = [*NODES, helper.make_node("Add", ["y", "a"], ["z"])]
+    halves = split(model_of(nodes, ["z"]), "a")
+    assert halves is not None
+    assert halves.again
+    feeds = {"a": np.float32([5]), "b": np.float32([1]), "twice": np.float32([15])}
+    assert run(halves.rest, feeds)[0].tolist() == [17]
+
+
+def a_loop() -> Model:
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["twice"], ["inner"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("inner", FLOAT, [None])],
+    )
+    chosen = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    return model_of([NODES[0], TWICE, chosen], ["y"])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(
+            model_of([helper.make_node("Sub", ["a", "b"], ["y"])], ["y"], told=()), id="nothing"
+        ),
+        pytest.param(model_of(NODES, ["y", "twice"]), id="an output"),
+        pytest.param(model_of(NODES, ["y"], told=()), id="no type"),
+        pytest.param(a_loop(), id="a graph inside"),
+    ],
+)
+def test_what_cannot_be_cut_stays_whole(model):
+    assert split(model, "a") is None
+
+
+@pytest.mark.skipif(
+    not embedded.UNIVERSAL.is_file(), reason="the package has no universal file yet"
+)
+@pytest.mark.parametrize("view", ["whole", "tiles", "both"])
+def test_the_universal_file_in_two_gives_what_it_gives_whole(view):
+    generator = np.random.default_rng(5)
+    feeds = {
+        "reference": generator.integers(0, 256, (1, 70, 140, 3), dtype=np.uint8),
+        "distorted": generator.integers(0, 256, (2, 70, 140, 3), dtype=np.uint8),
+        "importance": generator.random(7, dtype=np.float32),
+    }
+    outputs = [f"distance_{view}", f"amounts_{view}", f"map_{view}"]
+    model = prune(Model(embedded.UNIVERSAL.read_bytes()), outputs)
+    halves = split(model, "reference")
+    assert isinstance(halves, Split)
+    assert not halves.again
+    # Of 19 convolutions a view, 8 each are of the reference and of the distorted image.
+    counts = [operators(part).count("Conv") for part in (model, halves.first, halves.rest)]
+    assert counts == ([38, 16, 22] if view == "both" else [19, 8, 11])
+    known = run(halves.first, {"reference": feeds["reference"]}, halves.between)
+    given = {**dict(zip(halves.between, known, strict=True)), "distorted": feeds["distorted"]}
+    given["importance"] = feeds["importance"]
+    expected = run(model, feeds, outputs)
+    for name, value, whole in zip(outputs, run(halves.rest, given, outputs), expected, strict=True):
+        np.testing.assert_array_equal(value, whole, err_msg=name)

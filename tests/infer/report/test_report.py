@@ -1,0 +1,345 @@
+"""The report: what gets onto the page, from where, and what happens when something is missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+
+import cv2
+import numpy as np
+import pytest
+from infer_helpers import encode, make_manifest, make_model, write
+from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
+
+from dps_infer import Context
+from dps_infer.bulk.thresholds import default_path, make_threshold, write_threshold
+from dps_infer.errors import TableError, ThresholdError, UsageError
+from dps_infer.report import build_report
+from dps_infer.report.examples import examples
+from dps_infer.report.maps import LONGEST, colour_table, quantised
+from dps_infer.report.rows import read, worst
+from dps_infer.show.heatmap import paint
+
+RANKINGS = ("blur,color,rotate", "rotate,color,blur")
+
+
+@pytest.fixture(scope="module")
+def contexts(universal):
+    opened = [universal.with_ranking(ranking) for ranking in RANKINGS]
+    return {context.label: context for context in opened}
+
+
+@pytest.fixture
+def results(tmp_path, context):
+    return write_results(
+        tmp_path / "results.csv", make_images(tmp_path, 6), {context.label: context}
+    )
+
+
+def picture_of(url: str) -> np.ndarray:
+    data = base64.b64decode(url.removeprefix("data:image/webp;base64,"))
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
+# --- rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_of_every_format(tmp_path, context, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    pairs = [*make_images(tmp_path, 3), ("reference.png", "gone.png")]
+    path = tmp_path / f"results{suffix}"
+    write_results(path, pairs, {context.label: context}, extra={"scene": "7"})
+    found = read(path)
+    assert [(pair.reference, pair.candidate) for pair in found.pairs] == pairs
+    assert [pair.identical for pair in found.pairs] == [True, False, False, False]
+    assert found.pairs[2].distances[0] > found.pairs[1].distances[0] > 0
+    assert found.pairs[3].distances == (None,)
+    assert "gone.png" in found.pairs[3].error
+    assert found.pairs[0].other == {"scene": "7"}
+    (measured,) = found.contexts
+    assert (measured.label, measured.words) == (context.label, context.describe())
+    assert dict(zip(measured.parts, found.pairs[2].parts[0], strict=True)) == pytest.approx(
+        context.compare(tmp_path / "reference.png", tmp_path / "candidate-2.png").parts
+    )
+
+
+def test_several_contexts_keep_their_labels_and_words(tmp_path, contexts):
+    found = read(write_results(tmp_path / "r.csv", make_images(tmp_path, 2), contexts))
+    assert [(m.label, m.words) for m in found.contexts] == [
+        (label, context.describe()) for label, context in contexts.items()
+    ]
+
+
+def test_the_worst_pairs_of_several_contexts_take_turns(tmp_path):
+    path = tmp_path / "r.jsonl"
+    lines = [
+        {"reference": "r", "candidate": str(n), "distance.a": a, "distance.b": b}
+        for n, (a, b) in enumerate([(1, 9), (3, 1), (2, 5), (None, None)])
+    ]
+    rest = {"identical": False, "notes": "", "context": "", "error": ""}
+    path.write_text("\n".join(json.dumps({**line, **rest}) for line in lines))
+    found = read(path)
+    assert worst(found, 2) == [1, 0]
+    assert worst(found, 100) == [1, 0, 2]
+    assert found.pairs[3].error != ""
+
+
+def test_distances_of_different_contexts_are_not_mixed(results):
+    text = results.read_text()
+    results.write_text(text + text.splitlines()[1].replace("matters most", "matters least") + "\n")
+    with pytest.raises(TableError, match="different contexts"):
+        read(results)
+
+
+# --- the page --------------------------------------------------------------------------
+
+
+def test_the_page_allows_nothing_but_itself(results):
+    page = build_report(results).page
+    policy = policy_of(page)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    text = page.decode()
+    assert not re.search(r"https?:|//[a-z]+\.[a-z]", text.replace("// ", ""))
+    for tag in ("style", "script"):
+        (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_names_and_titles_are_text(results):
+    page = build_report(results, title="</title><script>alert(1)</script>").page
+    assert HOSTILE.encode() not in page
+    assert b"<script>alert(1)" not in page
+    assert HOSTILE in data_of(page)["pairs"]["candidate"]
+
+
+def test_a_title_without_utf_8(results):
+    page = build_report(results, title=os.fsdecode(b"caf\xe9")).page
+    assert "<h1>caf&#56553;</h1>" in page.decode("utf-8")
+
+
+def test_equal_results_give_equal_pages(results, context):
+    options = {"contexts": {context.label: context}, "threshold": 0.1}
+    assert build_report(results, **options).page == build_report(results, **options).page
+
+
+def test_numbers_keep_every_digit(results, tmp_path, context):
+    data = data_of(build_report(results).page)
+    for candidate, distance in zip(data["pairs"]["candidate"], data["pairs"]["distance"][0]):  # noqa: B905
+        exact = context.compare(tmp_path / "reference.png", tmp_path / candidate).distance
+        assert distance == exact
+
+
+# --- pictures --------------------------------------------------------------------------
+
+
+def test_each_image_is_embedded_once(results):
+    data = data_of(build_report(results, thumbnail=16, preview=32, worst_pairs=2).page)
+    assert len(data["images"]) == 7
+    assert set(data["pairs"]["referenceImage"]) == {0}
+    assert picture_of(data["images"][0]["url"]).shape == (12, 16, 3)
+    assert (data["images"][0]["width"], data["images"][0]["height"]) == (40, 30)
+    # The worst two, and their reference.
+    assert len(data["previews"]) == 3
+    assert picture_of(data["previews"]["0"]).shape == (24, 32, 3)
+
+
+def test_a_missing_image_has_its_reason_and_no_path(results, tmp_path):
+    (tmp_path / "candidate-3.png").unlink()
+    report = build_report(results)
+    images = data_of(report.page)["images"]
+    (missing,) = [image for image in images if image["url"] is None]
+    assert "no such file" in missing["why"]
+    assert str(tmp_path).encode() not in report.page
+    (note,) = report.notes
+    assert note.startswith("1 of 7 images cannot be shown (candidate-3.png: no such file")
+    assert "--images" in note
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_images_somewhere_else(results, tmp_path, monkeypatch, given):
+    elsewhere = tmp_path / "elsewhere" / "results.csv"
+    elsewhere.parent.mkdir()
+    results.rename(elsewhere)
+    if not given:
+        monkeypatch.chdir(tmp_path)
+    report = build_report(elsewhere, images=tmp_path if given else None)
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("name", ["", ".", "x" * 5000, "a\\u0000b", "https://a.b/c.png"])
+def test_names_that_are_no_files(tmp_path, name):
+    values = {"distance": 1.0, "identical": False, "notes": "", "context": "", "error": ""}
+    line = json.dumps({"reference": "NAME", "candidate": "NAME", **values})
+    path = tmp_path / "r.jsonl"
+    path.write_text(line.replace("NAME", name) + "\n")
+    report = build_report(path)
+    assert data_of(report.page)["images"][0]["why"]
+    # A row that names no image has an error of its own.
+    told = bool(report.notes) and report.notes[0].startswith("1 of 1 images cannot be shown")
+    assert told == bool(name)
+
+
+# --- contexts --------------------------------------------------------------------------
+
+
+def test_heat_maps_of_the_worst_pairs_in_each_context(tmp_path, contexts):
+    path = write_results(tmp_path / "r.csv", make_images(tmp_path, 5), contexts)
+    report = build_report(path, contexts=contexts, worst_pairs=2)
+    data = data_of(report.page)
+    assert report.notes == ()
+    assert [sorted(maps) for maps in data["maps"]] == [["3", "4"], ["3", "4"]]
+    heat = data["maps"][0]["4"]
+    cells = np.frombuffer(base64.b64decode(heat["cells"]), np.uint8)
+    cells = cells.reshape(heat["height"], heat["width"])
+    assert cells.shape == (30, 40)
+    # The change is in the upper third.
+    assert cells[:6].min() > 0
+    assert not cells[20:].any()
+    assert data["contexts"][0]["importances"] == contexts["blur-color-rotate"].importances
+
+
+def test_without_a_context_there_are_no_maps(results):
+    data = data_of(build_report(results).page)
+    assert data["maps"] == [None]
+    assert data["contexts"][0]["importances"] is None
+
+
+def test_contexts_that_are_not_the_results_own(results, contexts):
+    with pytest.raises(UsageError, match="fake"):
+        build_report(results, contexts=contexts)
+
+
+def test_maps_of_other_images_are_told(results, tmp_path, context):
+    (tmp_path / "candidate-5.png").write_bytes((tmp_path / "candidate-2.png").read_bytes())
+    report = build_report(results, contexts={context.label: context})
+    assert any(
+        note.startswith("1 of the heat maps belong to other distances") for note in report.notes
+    )
+
+
+def test_a_map_that_cannot_be_made_says_why(results, tmp_path, context):
+    (tmp_path / "candidate-5.png").write_bytes(encode(".png", np.zeros((8, 9, 3), np.uint8)))
+    data = data_of(build_report(results, contexts={context.label: context}).page)
+    assert "sizes differ" in data["maps"][0]["5"]["why"]
+    assert str(tmp_path) not in data["maps"][0]["5"]["why"]
+
+
+def test_maps_are_on_the_fixed_scale():
+    local = np.array([[0.0, 0.5], [1.5, 1e9]], np.float32)
+    heat = quantised(local)
+    assert list(base64.b64decode(heat.cells)) == [0, 128, 191, 255]
+    colours = np.frombuffer(base64.b64decode(colour_table()), np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(
+        colours[[0, 128, 191]], paint(np.array([[0.0, 0.5, 1.5]], np.float32))[0]
+    )
+
+
+def test_large_maps_are_averaged():
+    heat = quantised(np.full((100, 1000), 0.5, np.float32))
+    assert (heat.height, heat.width) == (6, LONGEST)
+    assert set(base64.b64decode(heat.cells)) == {128}
+
+
+def test_examples_show_the_reference_strengths(context):
+    """The fake context takes 1 as every reference strength."""
+    picture = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    found = examples(context, picture)
+    by_name = {example.name: example for example in found}
+    assert next(iter(by_name)) == ""
+    assert [e.distance for e in found] == sorted(e.distance for e in found)
+    np.testing.assert_array_equal(by_name[""].pixels, picture)
+    assert not by_name["darken"].pixels.any()
+    assert not by_name["translate"].pixels.any()
+    assert by_name["zoom"].strength == "2 times"
+    for example in found[1:]:
+        assert example.distance == context.compare(picture, example.pixels).distance
+    assert picture.max() > 0
+
+
+# --- the command -----------------------------------------------------------------------
+
+
+def test_the_command_writes_a_page(cli, results, tmp_path, context_path):
+    output = tmp_path / "out" / "report.html"
+    arguments = ("report", results, "-o", output, "--context", context_path, "--threshold", "0.1")
+    outcome = cli(*arguments)
+    assert outcome.code == 0
+    assert outcome.out == ""
+    assert outcome.err.splitlines()[-1].startswith(f"dps-infer: wrote {output}: 6 pairs, ")
+    assert data_of(output.read_bytes())["thresholds"] == [0.1]
+    again = cli(*arguments)
+    assert again.code == 1
+    assert "--force" in again.error_line
+    assert cli(*arguments, "--force").code == 0
+
+
+def test_a_threshold_of_its_own_for_each_context(tmp_path):
+    """Two context files, each with its threshold beside it, in another order than the results'."""
+    opened = {}
+    for number, name in enumerate(("one", "two"), start=1):
+        manifest = make_manifest()
+        manifest.metric.name = name
+        context = Context.load(write(tmp_path / f"{name}.onnx", make_model(manifest)))
+        threshold = make_threshold([number / 10] * 300, context, references=1)
+        write_threshold(threshold, default_path(context))
+        opened[name] = context
+    results = write_results(tmp_path / "r.csv", make_images(tmp_path, 3), opened)
+    swapped = dict(reversed(opened.items()))
+    options = {"contexts": swapped, "worst_pairs": 0}
+    data = data_of(build_report(results, threshold="auto", **options).page)
+    assert [context["label"] for context in data["contexts"]] == ["one", "two"]
+    assert data["thresholds"] == pytest.approx([0.1, 0.2], rel=1e-3)
+    with pytest.raises(ThresholdError, match="another context file"):
+        build_report(results, threshold=str(tmp_path / "one.threshold.json"), **options)
+    assert data_of(build_report(results, threshold=0.3).page)["thresholds"] == [0.3, 0.3]
+    assert data_of(build_report(results).page)["thresholds"] == [None, None]
+
+
+def test_a_threshold_file_for_the_command(cli, results, tmp_path, context, context_path):
+    file = tmp_path / "acceptable.json"
+    threshold = make_threshold([0.25] * 300, context, references=1)
+    write_threshold(threshold, file)
+    output = tmp_path / "report.html"
+    arguments = ("report", results, "-o", output, "--threshold", file)
+    refused = cli(*arguments)
+    assert refused.code == 2
+    assert "give the --context" in refused.error_line
+    for wrong in ("nan", "-1", "much"):
+        told = cli("report", results, "-o", output, "--threshold", wrong)
+        assert (told.code, output.exists()) == (2, False)
+        assert "expected a" in told.err
+    with pytest.raises(UsageError, match="finite number >= 0"):
+        build_report(results, threshold=-1)
+    assert cli(*arguments, "--context", context_path).code == 0
+    assert data_of(output.read_bytes())["thresholds"] == [threshold.threshold]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "code", "expected"),
+    [
+        (None, (), 1, "no such file"),
+        ("reference,candidate\na.png,b.png\n", (), 1, "no file of results"),
+        ("reference,candidate,distance,identical,notes,context,error\n", (), 1, "has no rows"),
+        ("same", ("--threshold", "auto"), 2, "give the --context"),
+        ("same", ("--ranking", "blur,color", "--importance", "blur=1"), 2, "give one"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_no_page(
+    cli, results, tmp_path, content, options, code, expected
+):
+    if content is None:
+        results.unlink()
+    elif content != "same":
+        results.write_text(content)
+    before = sorted(tmp_path.iterdir())
+    outcome = cli("report", results, "-o", tmp_path / "report.html", *options)
+    assert outcome.code == code
+    assert expected in outcome.error_line
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,331 @@
+"""Distortions of the user's own: functions, files before and after, and where they are found."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from train_helpers import photos, seeded
+
+from dps_infer.errors import DataError, UsageError
+from dps_train.contexts import pair_table, random_rankings, ranking_context
+from dps_train.custom import distortion
+from dps_train.custom.families import OWN_FAMILY_SIZE, draw_own_family
+from dps_train.custom.find import all_distortions, find_own
+from dps_train.custom.recorded import read_recorded, shown_distortion
+from dps_train.custom.split import own_sheet, split_own, with_scenes
+from dps_train.data.batches import whole
+from dps_train.distortions.paper import NAMES
+from dps_train.measure.evaluation import spearman, two_afc
+from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.extended_head import ExtendedHead
+
+MODULE = """
+import numpy as np
+from dps_train.custom import distortion
+
+@distortion(unit="levels", range=(4, 32), threshold=1, reference=16)
+def grain(pixels, strength, rng):
+    noise = rng.normal(0, strength, pixels.shape)
+    return (pixels + noise).clip(0, 255).astype(np.uint8)
+"""
+
+
+@distortion(unit="levels", range=(4, 32), threshold=1, reference=16)
+def lighten(pixels, strength):
+    return np.minimum(pixels.astype(int) + round(strength), 255).astype(np.uint8)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return whole([image.numpy() for image in photos(6, 70, 80)], 64)
+
+
+# --- functions ------------------------------------------------------------------------
+
+
+def test_a_function_becomes_a_distortion(images):
+    parameters = lighten.sample(len(images), seeded())
+    assert ((parameters[:, 0] >= 4) & (parameters[:, 0] <= 32)).all()
+    assert torch.equal(parameters, lighten.sample(len(images), seeded()))
+    changed = lighten.apply(images, parameters)
+    expected = (images * 255).round() + parameters[:, 0].round()[:, None, None, None]
+    torch.testing.assert_close(changed * 255, expected.clamp(max=255))
+    amounts = lighten.amount(torch.tensor([[0.0, 0.5], [16.0, 0.5]]))
+    assert amounts.tolist() == [0, 1]
+
+
+def test_strength_0_changes_nothing_and_a_generator_repeats_itself(images):
+    @distortion(unit="levels", range=(4, 32), threshold=1, reference=16)
+    def grain(pixels, strength, rng):
+        assert strength > 0
+        return np.where(rng.random(pixels.shape) < 0.5, pixels, 255 - pixels).astype(np.uint8)
+
+    parameters = torch.tensor([[0.0, 0.3], [8.0, 0.3], [8.0, 0.3], [8.0, 0.4]])
+    same = images[:1].expand(4, -1, -1, -1)
+    none, one, two, other = grain.apply(same, parameters)
+    torch.testing.assert_close(none, images[0])
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"name": "blur"}, "there is a distortion called blur already"),
+        ({"name": "other"}, "there is a distortion called other"),
+        ({"name": "My Own"}, "is no name"),
+        ({"threshold": 0}, "its threshold is 0"),
+        ({"reference": 0.5}, "threshold not above the reference"),
+        ({"range": (8, 4)}, "expected the range to rise"),
+        ({"limit": 20}, "limit 20"),
+        ({"range": (4, float("nan"))}, "is nan"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changed, said):
+    about = {"name": "mine", "unit": "", "range": (4, 32), "threshold": 1, "reference": 16}
+    about |= changed
+    with pytest.raises(UsageError, match=said):
+        distortion(**about)(lambda pixels, strength: pixels)
+
+
+def raising(pixels, strength):
+    raise ZeroDivisionError("oh dear")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (raising, "ZeroDivisionError: oh dear"),
+        (lambda pixels, strength: pixels[:-1], "expected the same shape and type"),
+        (lambda pixels, strength: pixels / 255, "float64"),
+        (lambda pixels, strength: None, "object"),
+    ],
+)
+def test_a_function_that_fails_is_named_in_one_line(images, function, said):
+    own = distortion(unit="", range=(1, 2), threshold=1, reference=1, name="mine")(function)
+    with pytest.raises(UsageError, match=f"distortion mine .*{said}") as caught:
+        own.apply(images, torch.full((len(images), 2), 0.5))
+    assert "\n" not in str(caught.value)
+
+
+# --- where they are found -------------------------------------------------------------
+
+
+def test_a_module_a_file_and_an_installed_name_are_found(tmp_path, monkeypatch):
+    (tmp_path / "grainy_module.py").write_text(MODULE)
+    package = tmp_path / "grainy-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: grainy\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(
+        "[dps_train.distortions.paper]\ngrain = grainy_module:grain\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for spec in ("grainy_module", str(tmp_path / "grainy_module.py"), "grain"):
+        (own,) = find_own([spec])
+        assert own.about.name == "grain"
+    assert [one.about.name for one in find_own([], "grain,blur")] == ["grain"]
+    assert find_own([], "color,blur") == ()
+    assert [one.about.name for one in find_own([], with_installed=True)] == ["grain"]
+    with pytest.raises(UsageError, match="2 distortions are called grain"):
+        find_own(["grainy_module", "grain"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1", "holds no distortion"),
+        ("def (", "SyntaxError"),
+        ("import not_there_at_all", "No module named 'not_there_at_all'"),
+        (MODULE.replace("noise = ", "noise = 0 * "), "grain changes nothing at strength 32"),
+        (MODULE.replace("rng.normal", "np.random.normal"), "another image each time"),
+        ("raise SystemExit(0)", "SystemExit"),
+    ],
+)
+def test_a_module_that_does_not_do_is_refused_in_one_line(tmp_path, text, said):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=said) as caught:
+        find_own([str(path)])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_is_said():
+    with pytest.raises(UsageError, match="there is no module, file or installed distortion"):
+        find_own(["no_such_module_at_all"])
+    with pytest.raises(UsageError, match=r"there is no file no/such\.py"):
+        find_own(["no/such.py"])
+
+
+# --- files before and after -----------------------------------------------------------
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    rows = ["after,strength,before"]
+    for number, photo in enumerate(photos(6, 90, 100)):
+        image = photo.numpy()
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+        for strength in (16, 4, 32):
+            after = lighten.apply(whole([image], 64) * 0 + 0.2, torch.tensor([[strength, 0.0]]))
+            assert after.shape == (1, 3, 64, 64)
+            changed = np.minimum(image.astype(int) + strength, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / f"{number}-{strength}.png"), changed)
+            rows.append(f"{number}-{strength}.png,{strength},{number}.png")
+    path = tmp_path / "lighter.csv"
+    path.write_text("\ufeff" + "\r\n".join(rows) + "\r\n", encoding="utf-8")
+    return path
+
+
+def test_pairs_are_read_with_what_the_file_beside_them_says(pairs):
+    recorded = read_recorded(pairs)
+    assert recorded.about.name == "lighter"
+    assert (recorded.about.threshold, recorded.about.reference) == (2, 16)
+    assert [scene.strengths for scene in recorded.scenes] == [(4, 16, 32)] * 6
+    pairs.with_suffix(".toml").write_text(
+        'name = "glow"\nunit = "levels"\nrange = [5, 30]\nthreshold = 3\nreference = 15\n'
+    )
+    about = read_recorded(pairs).about
+    assert (about.name, about.unit, about.range) == ("glow", "levels", (5, 30))
+    assert (about.threshold, about.reference, about.limit) == (3, 15, 32)
+    for text in ("colour = 1", 'range = "wide"', "threshold = true", "not toml", 'name = "blur"'):
+        pairs.with_suffix(".toml").write_text(text)
+        with pytest.raises(UsageError):
+            read_recorded(pairs)
+
+
+def test_every_problem_of_a_file_is_told_with_its_row(pairs):
+    folder = pairs.parent
+    cv2.imwrite(str(folder / "small.png"), np.zeros((5, 5, 3), np.uint8))
+    (folder / "broken.png").write_bytes(b"no image")
+    lines = [
+        "before,after,strength",
+        "0.png,none.png,1",
+        "0.png,small.png,1",
+        "0.png,broken.png,1",
+        "0.png,0-4.png,-1",
+        "0.png,0-4.png,nan",
+        "0.png,0-4.png,much",
+        "0.png,,1",
+        "0.png,0-4.png,1,2",
+    ]
+    pairs.write_text("\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        read_recorded(pairs)
+    assert [line.split("row ")[1].split(":")[0] for line in caught.value.lines] == [
+        *map(str, range(2, 10))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("before,after\n", "has the columns before,after"),
+        ("before,after,strength\n", "0 different images before"),
+        ("before,after,strength\n0.png,0-4.png,1\n", "1 different images before"),
+    ],
+)
+def test_a_file_with_too_little_is_refused(pairs, text, said):
+    pairs.write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_recorded(pairs)
+
+
+def test_a_shown_distortion_takes_what_there_is(pairs, images):
+    (own,) = find_own([str(pairs)])
+    training, held_out = split_own([own], seed=0)
+    assert len(training[0].recorded.scenes) == 5
+    assert len(held_out[0].recorded.scenes) == 1
+    shown, distortions = with_scenes(images, held_out)
+    assert len(shown) == len(images) + 1
+    last = distortions[-1]
+    parameters = last.with_strength(torch.full((len(shown),), 14.0), torch.zeros(len(shown)))
+    assert parameters[:-1].isnan().all()
+    assert parameters[-1, 0] == 16
+    changed = last.apply(shown, parameters)
+    torch.testing.assert_close(changed[:-1], images)
+    assert ((changed[-1] - shown[-1]) * 255).round().median() == 16
+    assert last.amount(parameters)[-1] == 1
+
+
+def test_before_and_after_are_cut_alike_and_families_hold_both(pairs):
+    (own,) = find_own([str(pairs)])
+    crops = own.recorded.crops(8, 64, seeded())
+    bound = shown_distortion(own.about, crops)
+    for before, after in zip(crops.before, crops.after, strict=True):
+        differences = ((after - before) * 255).round()
+        assert differences.flatten(1).median(dim=1).values.tolist() == [4, 16, 32]
+    family = draw_own_family(crops.before, bound, seeded())
+    assert len(family) == OWN_FAMILY_SIZE
+    weak, strong = family[0][1], family[1][1]
+    assert (weak <= strong).all()
+    alone, of_six, both, _ = family[6:]
+    assert torch.equal(alone[1], both[1])
+    assert not of_six[1].any()
+    assert torch.equal(of_six[0].amounts > 0, both[0].amounts > 0)
+
+
+def test_a_sheet_shows_functions_and_files(pairs):
+    own = find_own([str(pairs)])
+    sheet = own_sheet(np.zeros((70, 80, 3), np.uint8), own)
+    assert len(all_distortions(own)) == 7
+    assert sheet.shape[0] > own_sheet(np.zeros((70, 80, 3), np.uint8), ()).shape[0]
+
+
+# --- the head -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extended(real_weights) -> ExtendedHead:
+    torch.manual_seed(0)
+    return ExtendedHead(load_universal().head, ["jpeg", "grain"]).eval()
+
+
+def test_where_nothing_own_is_read_the_rest_is_as_it_was(extended):
+    z = torch.cat([torch.rand(50, 1), torch.randn(50, extended.inputs)], dim=1)
+    with torch.no_grad():
+        older, newer = extended.older.amounts(z), extended.amounts(z)
+        silent = (newer[:, 6:8] == 0).all(dim=1)
+        assert silent.any()
+        assert not silent.all()
+        kept = [0, 1, 2, 3, 4, 5, 8]
+        assert torch.equal(newer[silent][:, kept], older[silent])
+        assert (newer[:, kept] <= older).all()
+        assert (newer[~silent][:, kept] < older[~silent]).any()
+        nothing = torch.cat([torch.zeros(50, 1), z[:, 1:]], dim=1)
+        assert not extended.amounts(nothing).any()
+    assert extended.names == (*NAMES, "jpeg", "grain", "other")
+
+
+# --- measures -------------------------------------------------------------------------
+
+
+def test_rankings_of_more_than_six():
+    seven = random_rankings(5040, seeded(), (*NAMES, "jpeg"))
+    assert len({context.ranking for context in seven}) == 5040
+    assert tuple(seven[0].importances) == (*NAMES, "jpeg", "other")
+    names = (*NAMES, "a", "b", "c", "d")
+    many = random_rankings(50, seeded(), names)
+    assert len({context.ranking for context in many}) == 50
+    assert many == random_rankings(50, seeded(), names)
+    judged = pair_table([ranking_context((("d",), ("rotate",)), names)])[0]
+    assert judged.nonzero().tolist() == [[9, 0]]
+
+
+def test_images_that_cannot_show_a_distortion_do_not_count():
+    distances = torch.rand(1, 3, 4, 5, generator=seeded())
+    some = distances.clone()
+    some[:, 2, :, 2:] = torch.nan
+    judged = torch.ones(1, 3, 3, dtype=torch.bool).triu(1)
+    table, whole_table = two_afc(some, judged), two_afc(distances, judged)
+    assert table[0, 0, 1] == whole_table[0, 0, 1]
+    assert table[0, 0, 2] == two_afc(distances[..., :2], judged)[0, 0, 2]
+    some[:, 2] = torch.nan
+    assert two_afc(some, judged)[0, 0, 2].isnan()
+    series = torch.tensor([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]]).T
+    strengths = torch.tensor([[1.0, 1.0, 2.0], [5.0, 5.0, 5.0]]).T
+    correlation = spearman(series, 0, strengths)
+    assert correlation[0] == pytest.approx(3**0.5 / 2)
+    assert correlation[1].isnan()

@@ -1,0 +1,67 @@
+"""What trained metrics are worth: measured, on images that training has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dps_infer.contexts.ranking import parse_ranking
+from dps_train.bank.bank import FeatureDistances
+from dps_train.contexts import random_rankings, ranking_context
+from dps_train.data.batches import whole
+from dps_train.data.sources import load_held_out
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.training import Trained, train
+from dps_train.measure.evaluation import build_evaluation_bank, evaluate
+
+SHARED = Path(__file__).parents[4] / "shared"
+SQUEEZENET = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"
+PHOTOGRAPHS = SHARED / "images" / "bsds500"
+
+pytestmark = pytest.mark.usefixtures("real_weights")
+
+PAPERS_EXAMPLE = ranking_context(parse_ranking("3,1,5,0,2,4", NAMES))
+
+
+def measures_in(trained: Trained, data: str, contexts, seed: int):
+    """Measure one head in several contexts on one bank: one list of measures."""
+    generator = torch.Generator().manual_seed(seed)
+    metric = trained.metric
+    distances = FeatureDistances(
+        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
+    )
+    images = whole(load_held_out(data, generator).images, 64)
+    bank = build_evaluation_bank(distances, images, generator)
+    return [evaluate(metric.head, bank, [context]) for context in contexts]
+
+
+def test_adapting_helps_in_every_context():
+    trained = train(Settings(context=PAPERS_EXAMPLE, pairs=12_000, epochs=8), "quick")
+    generator = torch.Generator().manual_seed(17)
+    contexts = [PAPERS_EXAMPLE, *random_rankings(4, generator)]
+    for measures in measures_in(trained, "sample", contexts, seed=17):
+        assert measures.score.mean > measures.baseline.mean
+        assert measures.score.mean <= measures.ceiling.mean
+
+
+@pytest.mark.skipif(not SQUEEZENET.exists() or not PHOTOGRAPHS.exists(), reason="no shared data")
+def test_a_pretrained_network_reaches_what_was_promised():
+    settings = Settings(
+        context=PAPERS_EXAMPLE,
+        data=str(PHOTOGRAPHS / "train"),
+        test_data=str(PHOTOGRAPHS / "val"),
+        start=FROM_SCRATCH,
+        backbone="squeezenet1_1",
+        weights=SQUEEZENET,
+    )
+    trained = train(settings, "squeezenet")
+    contexts = random_rankings(10, torch.Generator().manual_seed(18))
+    measured = measures_in(trained, str(PHOTOGRAPHS / "val"), contexts, seed=18)
+    assert sum(measures.score.mean for measures in measured) / len(measured) >= 0.96
+    assert all(measures.score.mean > measures.baseline.mean for measures in measured)
+    for name in NAMES:
+        mean = sum(measures.monotonicity[name] for measures in measured) / len(measured)
+        assert mean >= 0.9, name

@@ -1,0 +1,114 @@
+"""The embedded metric: loaded strictly, and of the promised worth."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+import safetensors.torch
+import torch
+from train_helpers import photos
+
+from dps_infer.model.manifest import DataInfo
+from dps_train.bank.bank import FeatureDistances
+from dps_train.contexts import AMOUNTS, random_rankings
+from dps_train.data.batches import whole
+from dps_train.data.sources import load_held_out
+from dps_train.distortions.paper import NAMES
+from dps_train.measure.evaluation import Measures, build_evaluation_bank, evaluate
+from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD
+from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
+from dps_train.model.pair_encoder import IMAGE_SIZE
+from dps_train.model.weights import WeightsError
+
+
+def test_what_is_loaded(stand_ins):
+    metric = load_universal()
+    assert not any(module.training for module in metric.modules())
+    assert metric.head.names == AMOUNTS
+    assert metric.head.importances.tolist() == [1.0] * len(AMOUNTS)
+    assert metric.preprocess.size == IMAGE_SIZE
+    assert metric.preprocess.normalize_mean == IMAGENET_MEAN
+    assert metric.preprocess.normalize_std == IMAGENET_STD
+    backbone, rest = (safetensors.torch.load_file(path) for path in stand_ins)
+    state = metric.state_dict()
+    for prefix, weights in (("backbone.network.", backbone), ("", rest)):
+        for name, value in weights.items():
+            assert torch.equal(state[prefix + name], value.float()), name
+    assert len(backbone) + len(rest) + 2 == len(state)
+
+
+@torch.no_grad()
+def test_it_measures_without_any_context():
+    distance, amounts, _ = load_universal()(photos(3, 50, 70), photos(3, 50, 70, 1))
+    assert torch.all(distance > 0)
+    torch.testing.assert_close(distance, amounts.sum(dim=1))
+
+
+def test_it_is_loaded_anew_each_time():
+    first, second = load_universal(), load_universal()
+    first.head.importances.zero_()
+    assert second.head.importances.tolist() == [1.0] * len(AMOUNTS)
+
+
+@pytest.mark.parametrize("name", ["comparison.motion.sharpness", "head.layers.1.bias"])
+def test_a_file_that_lacks_something_is_refused(stand_ins, tmp_path, monkeypatch, name):
+    weights = safetensors.torch.load_file(stand_ins[1])
+    del weights[name]
+    path = tmp_path / "universal.safetensors"
+    safetensors.torch.save_file(weights, path)
+    monkeypatch.setattr(embedded_metric, "WEIGHTS", path)
+    with pytest.raises(WeightsError, match="missing: " + name.partition(".")[2]) as caught:
+        load_universal()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("module", [embedded_backbone, embedded_metric], ids=["backbone", "rest"])
+def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, module):
+    monkeypatch.setattr(module, "WEIGHTS", tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match=r"none\.safetensors"):
+        load_universal()
+
+
+def test_the_recipe_is_what_the_file_says(tmp_path, monkeypatch):
+    made = Recipe(DataInfo(source="somewhere", images=12, sha256="ab" * 32), steps=34, seed=5)
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, metadata=made.metadata())
+    monkeypatch.setattr(embedded_metric, "WEIGHTS", path)
+    assert recipe() == made
+
+
+# --- the real one ---------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("real_weights")
+def test_it_is_small():
+    # The issue's own bound for what ships in the package.
+    assert embedded_backbone.WEIGHTS.stat().st_size < 1_000_000
+    assert embedded_metric.WEIGHTS.stat().st_size < 1_000_000
+
+
+@pytest.fixture
+def measures(real_weights) -> Measures:
+    """Of the embedded metric in 20 rankings, on photographs that it was not trained on."""
+    metric = load_universal()
+    generator = torch.Generator().manual_seed(11)
+    distances = FeatureDistances(
+        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
+    )
+    images = whole(load_held_out("sample", generator).images, IMAGE_SIZE)
+    bank = build_evaluation_bank(distances, images, generator)
+    return evaluate(metric.head, bank, random_rankings(20, generator))
+
+
+def test_it_is_worth_what_was_measured(measures):
+    """Well below the figures of the docs, which are of photographs: half of the sample is drawn."""
+    assert measures.score.mean >= 0.94
+    assert measures.improved == 1
+    assert measures.stability <= 0.01
+    assert measures.composition >= 0.8
+    for name in NAMES:
+        assert measures.monotonicity[name] >= 0.9, name
+        assert measures.named[name] >= 0.9, name
+    assert statistics.fmean(measures.retention.values()) >= 0.55
