@@ -7,7 +7,6 @@ in a spreadsheet: the columns' names are row 1.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from torch import Tensor
 from dps_infer.errors import DataError, ImageError, UsageError
 from dps_train.data.batches import to_tensor
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, Image, read_pixels
+from dps_train.judgements.records import Problem, csv_records
 from dps_train.model.metric import resize
 from dps_train.progress import track
 
@@ -30,9 +30,6 @@ JUDGE = "judge"
 FEWEST_JUDGEMENTS = 5
 """Fewer say too little to train on."""
 COLUMNS = (*IMAGES, JUDGE)
-
-Problem = tuple[int, str]
-"""The row that it is in, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +233,8 @@ class _Row:
 
 def _read_rows(path: Path) -> tuple[list[_Row], list[Problem]]:
     problems: list[Problem] = []
-    records = _records(path, problems)
+    expected = f"a CSV file with the columns {','.join(COLUMNS)}"
+    records = csv_records(path, problems, expected=expected)
     number, header = next(records, (1, []))
     if problems:
         # Without the columns' names no row means anything: what is wrong with them will do.
@@ -264,30 +262,6 @@ def _read_rows(path: Path) -> tuple[list[_Row], list[Problem]]:
         images = {name: path.parent / cells[name] for name in IMAGES if name in cells}
         rows.append(_Row(number, images, judge))
     return rows, problems
-
-
-def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and values of the rows that hold any; add those that are no text to problems."""
-    number = 0
-    try:
-        # What is not UTF-8 becomes surrogates, so that it costs its row and not the file.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            for number, values in enumerate(csv.reader(stream), start=1):
-                if not all(_is_text(value) for value in values):
-                    problems.append((number, "is not UTF-8 text: save the file as CSV in UTF-8"))
-                elif values:
-                    yield number, [value.strip() for value in values]
-    except csv.Error as error:
-        problems.append((number + 1, f"cannot be read as CSV in UTF-8 ({error})"))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}): expected a CSV file with the columns "
-            f"{','.join(COLUMNS)}"
-        ) from None
-
-
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" or character == "\0" for character in value)
 
 
 def _judge(text: str) -> float | None:
