@@ -37,9 +37,9 @@ def table_rows(
     records = csv_records(
         path, broken, expected=f"a table with the columns {wanted}", delimiter=delimiter
     )
-    number, header, any_row = 1, [""], False
-    for number, header in records:
-        any_row = True
+    number, header = 1, [""]
+    for record in records:
+        number, header = record
         if not header_anywhere or set(columns) <= set(header):
             break
     named = [name for name in header if name]
@@ -48,7 +48,7 @@ def table_rows(
     missing = [name for name in columns if name not in named]
     twice = len(set(named)) < len(named)
     if missing or surplus or twice or (not header_anywhere and len(named) < len(header)):
-        came = f"the columns are {','.join(header)}" if any_row else "the file is empty"
+        came = f"the columns are {','.join(header)}" if any(header) else "the file is empty"
         problems.append(RowProblem(path, number, f"{came}: expected {wanted}"))
     else:
         count = 0
@@ -64,7 +64,9 @@ def table_rows(
     problems += [RowProblem(path, row, text) for row, text in broken]
 
 
-def number_of(text: str, column: str, at: tuple[Path, int], problems: list[RowProblem]) -> float | None:
+def number_of(
+    text: str, column: str, at: tuple[Path, int], problems: list[RowProblem]
+) -> float | None:
     """Return a cell's finite number; None, and a problem more, where it holds none."""
     try:
         value = float(text)

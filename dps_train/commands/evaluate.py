@@ -122,6 +122,7 @@ def evaluate(
 
     from dps_train.custom.find import all_distortions, find_own
     from dps_train.custom.split import with_scenes
+    from dps_train.evaluate.heads import chosen_heads
     from dps_train.evaluate.target import load_subject
 
     own = find_own(distortions or ())
@@ -132,7 +133,7 @@ def evaluate(
     if measured.own is None and rankings is None:
         asked_rankings = int(UNIVERSAL_RANKINGS)
     contexts = _contexts(measured, asked_rankings, generator, names)
-    asked_heads = _heads(heads, measured, train_data)
+    asked_heads = chosen_heads(heads, measured, train_data)
     if measured.own is None and (bapps is not None or triplets is not None):
         raise UsageError(
             f"--bapps and --triplets measure in one context, and {measured.name} has none of its "
@@ -175,26 +176,6 @@ def _contexts(
             f"{subject.tied}: leave --rankings out"
         )
     return random_rankings(count, generator, names)
-
-
-def _heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
-    """Return the heads to measure, each once, in the order they were named."""
-    from dps_train.evaluate.heads import UNIFORM
-    from dps_train.fit.settings import LIN
-    from dps_train.model.metric import Metric
-
-    if text is None:
-        return (subject.head,)
-    if not isinstance(subject.metric, Metric):
-        raise UsageError(f"--heads is for runs: the head of {subject.name} is frozen into it")
-    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    known = tuple(dict.fromkeys((UNIFORM, LIN, subject.head)))
-    for head in asked:
-        if head not in known:
-            raise UsageError(f"--heads names {head!r}: expected some of {','.join(known)}")
-    if LIN in asked and subject.head != LIN and train_data is None:
-        raise UsageError("--heads lin trains a head: say on what, --train-data FOLDER or sample")
-    return asked
 
 
 def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.image_distance import in_parts
-from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_agreement
+from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_scores
 from dps_train.judgements.triplets import pixel_batches
 from dps_train.model.metric import Metric
 from dps_train.progress import track
@@ -53,17 +53,24 @@ class JudgedDistances:
         Raises:
             DataError: as `dps_train.judgements.scoring.jnd_score`.
         """
-        two_afc = {
-            name: two_afc_agreement(
-                distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge
-            )
-            for name, judge in self.judge.items()
-        }
+        two_afc = {name: float(each.mean()) for name, each in self.two_afc_each(distance).items()}
         jnd = {
             name: jnd_score(distance(self.pairs[name]).numpy(), same)
             for name, same in self.same.items()
         }
         return BappsScores.of(two_afc, jnd)
+
+    @torch.no_grad()
+    def two_afc_each(
+        self, distance: Callable[[Tensor], Tensor]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the 2AFC score of each triplet, by split; their mean is that of the split."""
+        return {
+            name: two_afc_scores(
+                distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge
+            )
+            for name, judge in self.judge.items()
+        }
 
 
 def compare_bapps(metric: Metric, bapps: Bapps, device: torch.device) -> JudgedDistances:
