@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dps_infer.compare.metric import Context as LoadedFile
 from dps_infer.compare.pairs import compare_pairs, distances
 from dps_infer.errors import ContextError, UsageError
-from dps_infer.images.decode import load_picture, make_pair
+from dps_infer.images.decode import Picture, load_picture, make_pair
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.manifest import MetricInfo
@@ -97,7 +97,8 @@ class PairTarget(ABC):
     ) -> list[PairMeasures]:
         """Compare one reference with candidates of its size.
 
-        The candidates of one call share what is computed of the reference.
+        Candidates share what is computed of the reference, as do following calls with the same
+        array, which must not change meanwhile.
 
         Args:
             reference: uint8 RGB [H, W, 3].
@@ -152,9 +153,13 @@ class FileTarget(PairTarget):
         self.view = metric.chosen_view(view)
         self._metric = metric
         self._references = References()
+        self._reference: tuple[Pixels, Picture] | None = None
 
     def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
-        first = load_picture(reference, label="reference")
+        # Features are kept for the next call as long as the reference is the same object.
+        if self._reference is None or self._reference[0] is not reference:
+            self._reference = (reference, load_picture(reference, label="reference"))
+        first = self._reference[1]
         found = []
         for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
             pairs = [
