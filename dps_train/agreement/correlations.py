@@ -138,7 +138,7 @@ class Kendall:
             sums.append(
                 [np.add.reduceat(one.sum(axis=0, dtype=np.float64), starts) for one in both]
             )
-        self._sums = np.array(sums).transpose(1, 0, 2)
+        self._sums: Floats = np.array(sums).transpose(1, 0, 2)
 
     def overall(self, counts: Floats) -> Floats:
         """See `Correlation`."""

@@ -43,8 +43,11 @@ def feature_measure(
     comparison = lin_comparison()
     preprocess, backbone = metric.preprocess.to(device), metric.backbone.to(device)
     weights = list(lin.values())
-    whole, own = preprocess.size, None
-    sizes = {None: [whole], View.whole: [whole], View.tiles: [own], View.both: [whole, own]}[view]
+    sizes: list[int | None] = []
+    if view is not View.tiles:
+        sizes.append(preprocess.size)
+    if view in (View.tiles, View.both):
+        sizes.append(None)
 
     def maps(planes: Tensor, size: int | None) -> list[Tensor]:
         return comparison.normalized(backbone(preprocess.normalize(resize(planes, size))))

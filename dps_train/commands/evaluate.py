@@ -16,6 +16,7 @@ from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.evaluate_ladders import evaluate_ladders
+from dps_train.commands.evaluate_scores import Direction, evaluate_scores
 from dps_train.commands.options import (
     NAME,
     SOURCES,
@@ -101,7 +102,40 @@ def evaluate(
         typer.Option(
             help="How a context file looks at images: as a whole at its working size, in tiles "
             "at their own resolution, or both. Tiles are measured on images of twice its working "
-            "size.  [default: whole; with --ladders the file's own]"
+            "size.  [default: whole; with --ladders and --scores the file's own]"
+        ),
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Instead of all that: agreement with scores that people gave to pairs at their "
+            "own size; see docs/agreement.md. A CSV file with the columns "
+            "reference,candidate,score[,kind,level], paths relative to it, or the folder of "
+            "TID2013, KADID-10k, CSIQ, CID22 or PIPAL. May be given several times. With --rankings "
+            "20 --heads uniform,lin,additive it prints what adapting costs.",
+        ),
+    ] = None,
+    higher: Annotated[
+        list[Direction] | None,
+        typer.Option(
+            help="With --scores: whether a higher score in the CSV files means better or worse; "
+            "once for all of them, or once for each, in their order.  [default: better]"
+        ),
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="With --scores: other metrics on the same pairs, joined by commas, or `all`: "
+            "psnr,ssim,lpips,haarpsi,mdsi,vsi,fsim.",
+        ),
+    ] = None,
+    lpips_trunk: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --peers lpips: weights of its SqueezeNet (safetensors, torchvision's names) "
+            "instead of torchvision's own download."
         ),
     ] = None,
     ladders: Annotated[
@@ -116,16 +150,17 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="WORD,...",
-            help="With --ladders: the contexts to measure in, joined by commas: `general` (every "
-            "kind counts alike), a number of random rankings, `own`, or names of saved contexts. "
-            "It takes the place of --rankings.  [default: the metric's own; else general,20]",
+            help="With --ladders and --scores: the contexts to measure in, joined by commas: "
+            "`general` (every kind counts alike), a number of random rankings, `own`, or names of "
+            "saved contexts. It takes the place of --rankings.  [default: the metric's own; else "
+            "general,20; with --scores general]",
         ),
     ] = None,
     ranking: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --ladders: a ranking of your own to measure in. May be given several times, "
-            "and beside --contexts.",
+            help="With --ladders and --scores: a ranking of your own to measure in. May be given "
+            "several times, and beside --contexts.",
         ),
     ] = None,
     photographs: Annotated[
@@ -156,10 +191,40 @@ def evaluate(
 ) -> None:
     """Measure a metric on other images, in its own context or in many.
 
-    docs/measures.md says what each measure means, docs/ladders.md those of --ladders.
+    docs/measures.md says what each measure means, docs/ladders.md those of --ladders,
+    docs/agreement.md those of --scores.
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
+    if scores:
+        _refuse(
+            {"--ladders": ladders, "--triplets": triplets, "--plots": plots},
+            "does not go with --scores: leave it out",
+        )
+        evaluate_scores(
+            subject,
+            scores=scores,
+            higher=higher or (),
+            contexts=contexts,
+            ranking=ranking or (),
+            rankings=rankings,
+            heads=heads,
+            train_data=train_data,
+            bapps=bapps,
+            peers=peers,
+            trunk=lpips_trunk,
+            distortions=distortions or (),
+            view=view,
+            device=device,
+            seed=seed,
+            json_file=json_file,
+            force=force,
+        )
+        return
+    _refuse(
+        {"--higher": higher, "--peers": peers, "--lpips-trunk": lpips_trunk},
+        "is for --scores: give that as well",
+    )
     if ladders:
         _refuse(
             {"--rankings": rankings},
@@ -192,7 +257,7 @@ def evaluate(
         return
     _refuse(
         {"--contexts": contexts, "--ranking": ranking, "--plots": plots},
-        "is for --ladders: give that as well",
+        "is for --ladders or --scores: give one of them as well",
     )
     if json_file is not None:
         check_output(json_file, force=force)

@@ -61,9 +61,7 @@ class JudgedDistances:
         return BappsScores.of(two_afc, jnd)
 
     @torch.no_grad()
-    def two_afc_each(
-        self, distance: Callable[[Tensor], Tensor]
-    ) -> dict[str, NDArray[np.float64]]:
+    def two_afc_each(self, distance: Callable[[Tensor], Tensor]) -> dict[str, NDArray[np.float64]]:
         """Return the 2AFC score of each triplet, by split; their mean is that of the split."""
         return {
             name: two_afc_scores(
