@@ -189,7 +189,11 @@ def fitted_curve(people: Floats, distances: Floats) -> Floats:
 
     # The width is exp of the parameter, which keeps it above 0.
     start = np.array([*ends, float(np.median(x)), np.log(0.5)])
-    fit = least_squares(lambda p: curve(p) - people, start, max_nfev=CURVE_EVALUATIONS)
+    fit = least_squares(
+        lambda parameters: curve(parameters) - people,
+        start,
+        max_nfev=CURVE_EVALUATIONS,
+    )
     low, high, *_ = fit.x
     return curve(fit.x) * (1.0 if high >= low else -1.0)
 

@@ -171,7 +171,9 @@ def _measure(name: str, trunk: Path | None) -> Measure:
 def _downsampled(image: Floats, factor: int) -> Floats:
     if factor == 1:
         return image
-    averaged = cv2.blur(image, (factor, factor), borderType=cv2.BORDER_REFLECT)
+    # As MATLAB's imfilter places an even window: on a pixel and those after it.
+    anchor = ((factor - 1) // 2,) * 2
+    averaged = cv2.blur(image, (factor, factor), anchor=anchor, borderType=cv2.BORDER_REFLECT)
     return np.asarray(averaged[::factor, ::factor], np.float64)
 
 
