@@ -88,7 +88,7 @@ def agreement(pairs: ScoredPairs, distances: Floats, counts: Floats) -> Agreemen
     predicted = fitted_curve(people, distances)
     whole = _correlations(people, distances, predicted, groups)
     kinds = {}
-    for kind in dict.fromkeys(kind for kind in pairs.kinds if kind):
+    for kind in sorted(set(pairs.kinds) - {""}):
         rows = np.flatnonzero([one == kind for one in pairs.kinds])
         present, some = np.unique(groups[rows], return_inverse=True)
         parts = _correlations(people[rows], distances[rows], predicted[rows], some)
