@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich import box
 from rich.table import Table
 
-from dps_train.evaluate.ladders.records import GroupSummary, SizeFigures
+from dps_train.evaluate.ladders.records import GroupSummary, LadderReport, SizeFigures
 from dps_train.evaluate.pair_contexts import Group
 from dps_train.evaluate.printing import wide_console
 
@@ -25,13 +23,13 @@ GROSS_CAPTION = (
 )
 
 
-def print_ladders(sizes: Sequence[SizeFigures], title: str) -> None:
+def print_ladders(report: LadderReport) -> None:
     """Print the ladders and the gross changes at each size, over the contexts of each group."""
-    for figures in sizes:
-        size = "" if figures.megapixels is None else f", {figures.megapixels:g} megapixels"
-        heading = f"{title}: {len(figures.photographs)} photographs{size}"
-        wide_console().print(_ladders(figures, heading))
-        wide_console().print(_gross(figures))
+    for figures in report.sizes:
+        # A group of contexts has four columns; names of ladders must not break.
+        console = wide_console(24 + 36 * len(figures.groups))
+        console.print(_ladders(figures, f"{report.title}: {figures.title}"))
+        console.print(_gross(figures))
 
 
 def group_title(name: str, group: GroupSummary) -> str:
@@ -61,7 +59,7 @@ def share_text(value: float | None) -> str:
 
 def _ladders(figures: SizeFigures, title: str) -> Table:
     table = Table(title=title, caption=CAPTION, box=box.SIMPLE)
-    table.add_column("ladder")
+    table.add_column("ladder", no_wrap=True)
     tells_direction = any(kind.direction is not None for kind in figures.kinds.values())
     tells_strength = any(kind.strength_error is not None for kind in figures.kinds.values())
     for name, group in figures.groups.items():
