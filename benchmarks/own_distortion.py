@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dps_infer.contexts.context import ranking_context
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import all_rankings, random_rankings, ranking_context
+from dps_train.contexts import all_rankings, random_rankings
 from dps_train.custom.find import Own, find_own
 from dps_train.custom.split import split_own, with_scenes
 from dps_train.data.batches import TRAINING_SIZE, whole

@@ -18,9 +18,9 @@ from infer_helpers import make_manifest, make_model, write
 
 from dps_export import specialize as specialising
 from dps_export.specialize import SpecialiseError, specialise
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.errors import ContextError, OutputError, RankingError, UsageError
-from dps_infer.graph.safety import inspect_model
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.model.calibration import calibrate, scores
 from dps_infer.model.manifest import Draws, decode_manifest
@@ -48,8 +48,8 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 def test_it_computes_what_the_universal_file_does(source, tmp_path, images, given):
     output = tmp_path / "ctx.onnx"
     specialise(output, source=source, **given)
-    plain = Context.load(output, device="cpu", threads=1)
-    universal = Context.load(source, device="cpu", threads=1, **given)
+    plain = Metric.load(output, device="cpu", threads=1)
+    universal = Metric.load(source, device="cpu", threads=1, **given)
     assert (plain.importances, plain.ranking) == (universal.importances, universal.ranking)
     for view in (None, "whole", "tiles", "both"):
         got = plain.measure(*images, view=view, with_map=True)
@@ -65,7 +65,7 @@ def test_it_computes_what_the_universal_file_does(source, tmp_path, images, give
 
 def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
     manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
-    (text,) = inspect_model((tmp_path / "ctx.onnx").read_bytes()).values()
+    (text,) = read_model((tmp_path / "ctx.onnx").read_bytes()).values()
     assert decode_manifest(text) == manifest
     origin = make_manifest(universal=True, views=True)
     metric = manifest.metric
@@ -117,8 +117,9 @@ def test_equal_contexts_give_equal_bytes(source, tmp_path):
 def test_calibration_is_that_of_an_evaluation(tmp_path):
     """The same draws, the same quantiles and scores, as `dps_train` would compute."""
     torch = pytest.importorskip("torch")
+    from dps_infer.contexts.context import ranking_context
     from dps_infer.contexts.ranking import parse_ranking
-    from dps_train.contexts import pair_table, ranking_context
+    from dps_train.contexts import pair_table
     from dps_train.distortions.paper import NAMES as DISTORTIONS
     from dps_train.measure import evaluation
 
@@ -175,9 +176,9 @@ def test_the_command_says_one_line(cli, source, tmp_path):
         r"\(rotate matters most\)",
         line,
     )
-    assert Context.load(output).ranking == (("color",), ("translate", "zoom"), ("rotate",))
+    assert Metric.load(output).ranking == (("color",), ("translate", "zoom"), ("rotate",))
     assert cli("--importance", "blur=2", "--from", source, "-o", output, "--force").code == 0
-    assert Context.load(output).importances["blur"] == 2
+    assert Metric.load(output).importances["blur"] == 2
 
 
 def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
@@ -193,9 +194,9 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
     output = tmp_path / "ctx.onnx"
     outcome = cli("--context-name", "map-rendering", "--from", source, "-o", output)
     assert outcome.code == 0, outcome.err
-    frozen = Context.load(output, device="cpu", threads=1)
+    frozen = Metric.load(output, device="cpu", threads=1)
     assert frozen.manifest.metric.name == frozen.label == "map-rendering"
-    named = Context.named("map-rendering", device="cpu", threads=1)
+    named = Metric.named("map-rendering", device="cpu", threads=1)
     assert frozen.importances == named.importances
 
 
@@ -249,8 +250,8 @@ def test_the_packages_own_file_can_be_frozen(tmp_path):
     manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING)
     assert manifest.views is not None
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
-    universal = Context.universal(ranking=RANKING, device="cpu")
-    got = Context.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])
+    universal = Metric.universal(ranking=RANKING, device="cpu")
+    got = Metric.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])
     assert got.distance == pytest.approx(universal.compare(image, image[::-1]).distance, rel=1e-6)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from infer_helpers import encode
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.bulk.thresholds import make_threshold, write_threshold
 from dps_infer.errors import DpsError, ThresholdError, UsageError
 from dps_infer.testing import UPDATE, assert_similar
@@ -76,8 +76,8 @@ def test_failures_are_kept_apart_by_test_and_baseline(tmp_path, context, photo, 
     ],
 )
 def test_the_context_may_be_told(universal_path, photo, changed, wish):
-    expected = Context.load(universal_path, device="cpu", **wish).compare(photo, changed).distance
-    for context in (universal_path, Context.load(universal_path, ranking="blur,zoom")):
+    expected = Metric.load(universal_path, device="cpu", **wish).compare(photo, changed).distance
+    for context in (universal_path, Metric.load(universal_path, ranking="blur,zoom")):
         comparison = assert_similar(changed, photo, context=context, threshold=9, **wish)
         assert comparison.distance == expected
     assert assert_similar(photo, photo, threshold=0, **wish).distance == 0

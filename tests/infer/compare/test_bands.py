@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.compare import bands
 from dps_infer.compare.motion import motions, without_motion
 from dps_infer.model import embedded
@@ -106,8 +106,8 @@ def row_of(value: float) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def context() -> Context:
-    return Context.universal(ranking="color,blur", threads=1)
+def context() -> Metric:
+    return Metric.universal(ranking="color,blur", threads=1)
 
 
 @needs_embedded

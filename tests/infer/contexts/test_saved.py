@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import DISTORTIONS, encode, make_manifest
 
-from dps_infer import Context, ContextError
+from dps_infer import Metric, ContextError
 from dps_infer.contexts import choice, folders
 from dps_infer.contexts.saved import DISTORTIONS as SIX
 from dps_infer.contexts.saved import SavedContext, read_saved, write_saved
@@ -228,8 +228,8 @@ def test_the_known_distortions_are_those_of_the_packages_metric():
 def test_a_named_context_measures_as_its_ranking_does(universal_path, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "UNIVERSAL", universal_path)
     write_saved(ranked("mine", "color", "rotate", "blur"), tmp_path / "user")
-    named = Context.named("mine", device="cpu", threads=1)
-    same = Context.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
+    named = Metric.named("mine", device="cpu", threads=1)
+    same = Metric.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
     assert named.importances == same.importances
     assert named.ranking == same.ranking
     assert (named.label, named.name) == ("mine", "mine")
@@ -301,5 +301,5 @@ def test_an_assertion_takes_a_name(universal_path, universal, photo):
     asked = {"threshold": 9.0, "context_name": "map-rendering"}
     by_path = assert_similar(changed, photo, context=universal_path, **asked)
     loaded = assert_similar(changed, photo, context=universal, **asked)
-    expected = universal.with_ranking("darken=color,blur,zoom,rotate,translate")
+    expected = universal.in_context(ranking="darken=color,blur,zoom,rotate,translate")
     assert by_path.distance == loaded.distance == expected.compare(photo, changed).distance

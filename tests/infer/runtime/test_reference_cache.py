@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.compare import bands, runs
 from dps_infer.compare.stream import score
 from dps_infer.model import embedded
@@ -23,8 +23,8 @@ CANDIDATES = 5
 
 
 @pytest.fixture(scope="module")
-def context() -> Context:
-    return Context.universal(ranking="color,blur", device="cpu", threads=1)
+def context() -> Metric:
+    return Metric.universal(ranking="color,blur", device="cpu", threads=1)
 
 
 @pytest.fixture(autouse=True)
