@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from infer_helpers import IMPORTANCES, encode
 
 from dps_infer import Metric
-from dps_infer.compare.pairs import compare_in_all, distances
-from dps_infer.compare.stream import score
+from dps_infer.compare.runner import distances
+from dps_infer.compare.stream import compare_in_all, score
 from dps_infer.errors import ContextError
 from dps_infer.images.decode import Pair, load_picture, make_pair
 from dps_infer.model import embedded
@@ -33,13 +33,13 @@ def contexts(universal) -> dict[str, Metric]:
 def runs(universal, monkeypatch) -> list[tuple[str, ...]]:
     """What is fetched by each run of the universal file."""
     seen = []
-    run = universal._engine.run
+    run = universal.runner._engine.run
 
     def counting(fetches, feeds, **options):
         seen.append(tuple(fetches))
         return run(fetches, feeds, **options)
 
-    monkeypatch.setattr(universal._engine, "run", counting)
+    monkeypatch.setattr(universal.runner._engine, "run", counting)
     return seen
 
 

@@ -87,7 +87,7 @@ PLACES = [
 
 def test_a_sound_model_gives_its_metadata():
     model = make_model("{}")
-    assert read_model(model.SerializeToString()) == {METADATA_KEY: "{}"}
+    assert read_model(model.SerializeToString()).metadata == {METADATA_KEY: "{}"}
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -28,7 +28,9 @@ MAPS = 5
 def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Metric) -> Path:
     """The report of 300 pairs, 0 identical and 299 the worst, and of one broken one."""
     folder = tmp_path_factory.mktemp("report")
-    opened = [universal.in_context(ranking=text) for text in ("blur,color,rotate", "rotate,color,blur")]
+    opened = [
+        universal.in_context(ranking=text) for text in ("blur,color,rotate", "rotate,color,blur")
+    ]
     contexts = {context.label: context for context in opened}
     distinct = make_images(folder, 100)
     pairs = [distinct[number // 3] for number in range(PAIRS)]
