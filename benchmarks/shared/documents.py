@@ -8,10 +8,9 @@ between the two lines is replaced by the table and a line on where its figures c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.shared.record import ROOT, Record, read_record, record_path
+from benchmarks.shared.record import RECORDS, ROOT, Record, read_record, record_path
 from benchmarks.shared.suite import modules, record_tables
 from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file
@@ -39,12 +38,13 @@ def block_names(text: str) -> list[str]:
     return [match["name"] for match in BLOCK.finditer(text)]
 
 
-def update(paths: list[Path], *, check: bool) -> list[str]:
+def update(paths: list[Path], *, check: bool, records: Path = RECORDS) -> list[str]:
     """Fill the blocks of documents.
 
     Args:
         paths: of the documents.
         check: change no file.
+        records: folder of the records.
 
     Returns:
         The names of the documents that were changed, or with `check` would be.
@@ -56,7 +56,7 @@ def update(paths: list[Path], *, check: bool) -> list[str]:
     changed = []
     for path in paths:
         text = path.read_text(encoding="utf-8")
-        filled = fill(text, path.name, render)
+        filled = fill(text, path.name, records)
         if filled == text:
             continue
         changed.append(path.name)
@@ -66,13 +66,13 @@ def update(paths: list[Path], *, check: bool) -> list[str]:
     return changed
 
 
-def fill(text: str, document: str, rendered: Callable[[str], str]) -> str:
+def fill(text: str, document: str, records: Path) -> str:
     """Return a document's text with every block filled.
 
     Args:
         text: the document.
         document: its name, for messages.
-        rendered: returns the content of the block of this name.
+        records: folder of the records.
 
     Raises:
         DocumentError: a block names no table, or does not end.
@@ -82,17 +82,17 @@ def fill(text: str, document: str, rendered: Callable[[str], str]) -> str:
             f"{document}: a `<!-- table: NAME -->` without its `<!-- end -->`, or the reverse"
         )
     try:
-        return BLOCK.sub(lambda match: _block(match["name"], rendered(match["name"])), text)
+        return BLOCK.sub(lambda match: _block(match["name"], render(match["name"], records)), text)
     except DocumentError as error:
         raise DocumentError(f"{document}: {error}") from None
 
 
-def render(name: str, path_of: Callable[[str], Path] = record_path) -> str:
+def render(name: str, records: Path) -> str:
     """Return the content of a block: a table and its source, or what to run where there is none.
 
     Args:
         name: of the table.
-        path_of: where the record of a benchmark is.
+        records: folder of the records.
 
     Raises:
         DocumentError: there is no such table.
@@ -100,7 +100,7 @@ def render(name: str, path_of: Callable[[str], Path] = record_path) -> str:
     benchmark = name.partition(".")[0]
     if benchmark not in modules():
         raise DocumentError(f"no benchmark {benchmark!r}: expected {', '.join(modules())}")
-    path = path_of(benchmark)
+    path = record_path(benchmark, records)
     if not path.is_file():
         return f"Not measured yet: `python -m benchmarks {benchmark}`"
     record = read_record(path)

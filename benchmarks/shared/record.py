@@ -159,9 +159,9 @@ class Run:
         )
 
 
-def record_path(name: str) -> Path:
-    """Return where the record of a benchmark is kept."""
-    return RECORDS / f"{name}.json"
+def record_path(name: str, folder: Path = RECORDS) -> Path:
+    """Return the path of a benchmark's record."""
+    return folder / f"{name}.json"
 
 
 def write_record(record: Record, path: Path) -> None:
