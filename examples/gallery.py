@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from skimage import data
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.contexts.folders import GALLERY
+from dps_infer.contexts.saved import read_saved
 from dps_infer.model.view import View
 from dps_infer.report.examples import examples
 from dps_infer.show.heatmap import draw_map
@@ -43,9 +44,10 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     save(np.concatenate(pair, axis=1), output / "pair.png")
     for file in sorted(GALLERY.glob("*.toml")):
-        context = Context.named(file.stem)
-        save(sheet(context, reference, candidate), output / f"{file.stem}.png")
-        print(f"{context.name}: {context.describe()}")
+        # By file: a context of the user's own would hide one of the gallery's name.
+        metric = Metric.universal(context=read_saved(file))
+        save(sheet(metric, reference, candidate), output / f"{file.stem}.png")
+        print(f"{metric.name}: {metric.describe()}")
     print(f"Pictures written to {output}")
 
 
@@ -62,13 +64,13 @@ def changed(reference: Image) -> Image:
     return candidate
 
 
-def sheet(context: Context, reference: Image, candidate: Image) -> Image:
+def sheet(metric: Metric, reference: Image, candidate: Image) -> Image:
     """Return the reference, its six distortions sorted by distance, and the pair's heat map."""
     # Strengths of amount 1 are defined on whole images.
-    found = examples(context, reference, view=View.whole)
+    found = examples(metric, reference, view=View.whole)
     cells = [cell(e.pixels, caption(e.name, e.strength, e.distance)) for e in found]
-    comparison = context.compare(reference, candidate, with_map=True)
-    picture = draw_map(comparison, context, candidate)
+    comparison = metric.compare(reference, candidate, with_map=True)
+    picture = draw_map(comparison, metric, candidate)
     total, _, parts = formula(comparison).partition(" = ")
     largest = " + ".join(parts.split(" + ")[:SHOWN_PARTS])
     cells.append(cell(picture, [f"the pair: {total}", largest]))

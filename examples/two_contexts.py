@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.words import formula
 
@@ -39,13 +39,13 @@ def main() -> None:
         column(reference, ["reference", ""]),
         column(candidate, ["candidate", "blurred above, recolored below"]),
     ]
-    context = Context.universal(ranking=RANKINGS[0])
+    universal = Metric.universal(ranking=RANKINGS[0])
     for ranking in RANKINGS:
-        context = context.with_ranking(ranking)
-        comparison = context.compare(reference, candidate, with_map=True)
-        picture = draw_map(comparison, context, candidate, overlay=True, legend=True)
+        metric = universal.in_context(ranking=ranking)
+        comparison = metric.compare(reference, candidate, with_map=True)
+        picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
         reading = formula(comparison)
-        print(f"{context.describe()}: {reading}")
+        print(f"{metric.describe()}: {reading}")
         columns.append(column(picture, [f"{ranking.split(',')[-1]} matters most:", reading]))
     sheet = beside(columns)
     size = (WIDTH, round(sheet.shape[0] * WIDTH / sheet.shape[1]))

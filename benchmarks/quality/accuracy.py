@@ -28,7 +28,8 @@ from benchmarks.shared.record import file_input, image_input, shown
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.contexts import Context, random_rankings
+from dps_infer.contexts.context import Context
+from dps_train.contexts import random_rankings
 from dps_train.data.sources import Images, load_held_out
 from dps_train.fit.settings import FROM_SCRATCH, Settings
 from dps_train.fit.training import train

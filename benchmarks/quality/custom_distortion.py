@@ -20,8 +20,9 @@ from benchmarks.shared.record import ROOT, Input, file_input, image_input, shown
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
+from dps_infer.contexts.context import Context, ranking_context
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import Context, all_rankings, random_rankings, ranking_context
+from dps_train.contexts import all_rankings, random_rankings
 from dps_train.custom.find import Own, find_own
 from dps_train.custom.split import split_own, with_scenes
 from dps_train.data.batches import TRAINING_SIZE, whole
@@ -192,7 +193,7 @@ def _six(taught: Taught) -> tuple[Score, Score, float]:
 
     In their rankings the new distortion counts in between.
     """
-    contexts = [ranking_context(c.ranking, taught.bank.names) for c in all_rankings()]
+    contexts = [ranking_context(c.order, taught.bank.names) for c in all_rankings()]
     after, before = (_score(head, taught.bank, contexts) for head in (taught.after, taught.before))
     six = slice(0, len(NAMES))
     with torch.no_grad():

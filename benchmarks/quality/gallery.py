@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.contexts.folders import GALLERY
 from dps_infer.contexts.saved import read_saved
 from dps_infer.model import embedded
@@ -45,10 +45,10 @@ def measure() -> Measured:
     entries = []
     for file in sorted(GALLERY.glob("*.toml")):
         # By file: a context of the user's own would hide one of the gallery's name.
-        metric = Context.load(embedded.UNIVERSAL, saved=read_saved(file), device="cpu", threads=1)
+        metric = Metric.universal(context=read_saved(file), device="cpu", threads=1)
         draws = metric.manifest.draws
         assert draws is not None, "the packaged file is universal"
-        found = scores(draws, metric.ranking or metric.importances)
+        found = scores(draws, metric.context)
         assert found is not None, "every context of the gallery orders distortions"
         entries.append(
             Entry(

@@ -26,10 +26,10 @@ from benchmarks.shared.options import DataOption, SeedOption, ThreadsOption
 from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
-from dps_infer import Context
+from dps_infer import Metric
+from dps_infer.contexts.context import Context
 from dps_infer.model import embedded
 from dps_infer.model.view import View
-from dps_train import contexts as train
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.data.batches import whole
 from dps_train.data.sources import Images, load_held_out
@@ -163,7 +163,7 @@ def measure(
     contexts = random_rankings(rankings, generator)
     weights = importance_table(contexts)
     path = embedded.UNIVERSAL if context is None else context
-    metric = Context.load(
+    metric = Metric.load(
         path, importances=dict.fromkeys(AMOUNTS, 1.0), device="cpu", threads=threads
     )
     figures = Figures(
@@ -243,7 +243,7 @@ def _large(image: Pixels) -> Pixels:
 
 
 def _monotonicity(
-    metric: Context, photographs: list[Pixels], name: str, weights: torch.Tensor
+    metric: Metric, photographs: list[Pixels], name: str, weights: torch.Tensor
 ) -> dict[str, float]:
     change, grades = GRADES[name]
     values: dict[str, list[float]] = {view.value: [] for view in View}
@@ -266,7 +266,7 @@ def _monotonicity(
     return {view: fmean(each) for view, each in values.items()}
 
 
-def _placed(metric: Context, photographs: list[Pixels], name: str, seed: int) -> Local:
+def _placed(metric: Metric, photographs: list[Pixels], name: str, seed: int) -> Local:
     change, strength, wanted = LOCAL[name]
     generator = np.random.default_rng(seed + REGION_SEED)
     named, half, tenth = [], [], []
@@ -293,9 +293,9 @@ def _placed(metric: Context, photographs: list[Pixels], name: str, seed: int) ->
 
 
 def _ordered(
-    metric: Context,
+    metric: Metric,
     photographs: list[Pixels],
-    contexts: list[train.Context],
+    contexts: list[Context],
     view: View,
     seed: int,
 ) -> Ordinary:

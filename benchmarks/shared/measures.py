@@ -8,7 +8,7 @@ from statistics import fmean
 import msgspec
 import torch
 
-from dps_train.contexts import Context
+from dps_infer.contexts.context import Context
 from dps_train.data.batches import TRAINING_SIZE, whole
 from dps_train.data.sources import Images
 from dps_train.evaluate.heads import measure_heads

@@ -16,7 +16,7 @@ import msgspec
 
 from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file, sha256_file
-from dps_infer.runtime.engine import available_threads
+from dps_infer.runtime.threads import available_threads
 from dps_train.versions import installed_versions
 
 if TYPE_CHECKING:

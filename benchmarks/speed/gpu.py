@@ -35,7 +35,7 @@ from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from benchmarks.speed.throughput import MOST_FILES, Paths, pairs_in, write_pairs
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.commands.shared.run import say
 from dps_infer.compare.stream import score
 from dps_infer.doctor import AGREEMENT
@@ -130,8 +130,8 @@ def measure(
     """Compare both devices, and time them."""
     path = embedded.UNIVERSAL if context is None else context
     before = _memory_used()
-    tested = Context.load(path, ranking=RANKING, device=TESTED)
-    cpu = Context.load(path, ranking=RANKING, device=Device.cpu, threads=threads)
+    tested = Metric.load(path, ranking=RANKING, device=TESTED)
+    cpu = Metric.load(path, ranking=RANKING, device=Device.cpu, threads=threads)
     say(NAME, f"comparing {tested.provider} with {cpu.provider}")
     agreement, identical = compare_devices(cpu, tested, seed)
     say(NAME, "timing")
@@ -192,7 +192,7 @@ def tables(figures: Figures) -> dict[str, Table]:
     }
 
 
-def compare_devices(cpu: Context, tested: Context, seed: int) -> tuple[list[Agreement], float]:
+def compare_devices(cpu: Metric, tested: Metric, seed: int) -> tuple[list[Agreement], float]:
     """Compare all outputs in all views.
 
     Returns:
@@ -269,8 +269,8 @@ def time_devices(path: Path, pairs: int, threads: int | None, seed: int) -> list
 
 def time_files(path: Path, pairs: int, threads: int | None, seed: int) -> list[float]:
     """Return pairs a second from PNG files, decoding included, of the CPU and of CUDA."""
-    cpu = Context.load(path, ranking=RANKING, device=Device.cpu, threads=threads)
-    cuda = Context.load(path, ranking=RANKING, device=TESTED)
+    cpu = Metric.load(path, ranking=RANKING, device=Device.cpu, threads=threads)
+    cuda = Metric.load(path, ranking=RANKING, device=TESTED)
     with tempfile.TemporaryDirectory() as folder:
         write_pairs(Path(folder), min(pairs, MOST_FILES), seed)
         paths = list(islice(pairs_in(Path(folder)), pairs))
@@ -357,7 +357,7 @@ def _run_all(engine: Engine, side: Rates, batches: list[Feeds]) -> None:
         engine.run(FETCHES, feeds, alone=True)
 
 
-def _score_all(metric: Context, paths: Paths) -> None:
+def _score_all(metric: Metric, paths: Paths) -> None:
     for scored in score(paths, {"": metric}):
         if scored.error:
             raise DeviceError(scored.error)

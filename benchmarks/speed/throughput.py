@@ -181,13 +181,13 @@ def sharing(paths: Paths, context: Path) -> list[Sharing]:
 
 def our_side(context: Path | None, view: str | None) -> Side:
     """Return a function that scores pairs with a context file; None takes the embedded metric."""
-    from dps_infer import Context
+    from dps_infer import Metric
     from dps_infer.compare.stream import score
 
     if context is None:
-        loaded = Context.universal(ranking=RANKING, device="cpu", threads=1)
+        loaded = Metric.universal(ranking=RANKING, device="cpu", threads=1)
     else:
-        loaded = Context.load(context, device="cpu", threads=1)
+        loaded = Metric.load(context, device="cpu", threads=1)
 
     def run(paths: Paths) -> None:
         for scored in score(paths, {"": loaded}, view=view, decoders=1):

@@ -1,9 +1,9 @@
-"""What motion does to tiles, taken out of what they show: the rule in numbers.
+"""The weight of tiles under motion of the whole image.
 
-Where the whole image has moved, its tiles show different things, and name everything at
-once: a turn of the whole would be another image to them. How far it has moved, the whole
-shows best. So the farther, the less the tiles count beside it; and what is left of a
-shift in tiles, which see one of a pixel, is told as a fraction of the image, not of a tile.
+When the whole image has moved, corresponding tiles show different content, and every amount of
+a tile rises. The whole view estimates the motion best. So tiles are weighted down as the
+estimated motion grows, and the shift that remains in them, as small as a pixel, is converted
+from a fraction of a tile to a fraction of the image.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dps_infer.arrays import Floats
 from dps_infer.model.manifest import DistortionInfo
 
 NAMES = ("rotate", "translate", "zoom")
 
 FAINT, FULL = 0.02, 0.1
-"""Motion, as a fraction of a tile's side, up to which tiles count fully; from which they do not."""
+"""Motion as a fraction of a tile's side: tiles count fully up to the first, not at all from the
+second."""
 
 TRUST = 2.0
-"""How many times the shift that tiles show themselves counts: it tells of motion too small for the
-whole to show."""
+"""Factor on the shift that tiles report: they see motion that is too small for the whole view."""
 
 EVEN = 0.05
 """Added to amounts of motion before they are compared."""
 
 LARGEST = 4.0
-"""Amount that is turned into a strength at most."""
+"""Amounts are clipped to this before they are converted to strengths."""
 
 RULE = (
     "t is freed of motion first. S(a) is the strength that an amount a stands for (a = log(1 + "
@@ -41,17 +41,15 @@ RULE = (
     "multiplied by 1 - s"
 )
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Motions:
     """The amounts of motion among all amounts; in the order of `NAMES`.
 
     Attributes:
-        columns: which they are.
+        columns: their indices.
         thresholds: see `dps_infer.model.manifest.DistortionInfo`.
-        references: likewise.
+        references: see `dps_infer.model.manifest.DistortionInfo`.
     """
 
     columns: tuple[int, ...]
@@ -72,13 +70,13 @@ def motions(amounts: Sequence[str], distortions: Sequence[DistortionInfo]) -> Mo
 
 
 def without_motion(whole: Floats, tiles: Floats, across: float, among: Motions | None) -> Floats:
-    """Return the amounts of tiles [N, K + 1] freed of what motion does to them; see `RULE`.
+    """Return the amounts of tiles [N, K + 1], corrected for motion by `RULE`.
 
     Args:
         whole: amounts of the whole image [N, K + 1].
-        tiles: those of its tiles, put together [N, K + 1].
-        across: tiles along a side of the image, as the root of how many cover it; >= 1.
-        among: which amounts are of motion; None leaves `tiles` as they are.
+        tiles: aggregated amounts of its tiles [N, K + 1].
+        across: number of tiles along a side: the root of the number that cover the image, >= 1.
+        among: the amounts that are of motion; None leaves `tiles` unchanged.
     """
     if among is None:
         return tiles

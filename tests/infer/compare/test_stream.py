@@ -30,7 +30,7 @@ def images() -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("batch_size", "decoders"), [(1, 1), (3, 4), (16, 2), (100, 8)])
 def test_scores_are_those_of_single_pairs_in_order(universal, images, batch_size, decoders):
-    contexts = {"a": universal, "b": universal.with_ranking("blur,color")}
+    contexts = {"a": universal, "b": universal.in_context(ranking="blur,color")}
     pairs = [(image, 255 - image) for image in images]
     found = list(score(iter(pairs), contexts, batch_size=batch_size, decoders=decoders))
     assert [one.index for one in found] == list(range(len(images)))
