@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from train_helpers import seeded
 
+from dps_infer.arrays import Pixels
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.evaluate.ladders.photographs import Photograph
 from dps_train.evaluate.pair_target import PairTarget, _Seen
-from dps_train.judgements.image_distance import Pixels
 
 
 def leaves(height: int, width: int, seed: int = 0) -> Pixels:
