@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import DpsError, UsageError
@@ -15,9 +14,6 @@ from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.options import NAME
-
-if TYPE_CHECKING:
-    from dps_train.evaluate.ladders.records import SizeFigures
 
 OWN_SIZE = "own"
 LARGEST_MEGAPIXELS = 50.0
@@ -65,7 +61,7 @@ def evaluate_ladders(
     sizes = _sizes(megapixels)
     from dps_train.evaluate.ladders.measuring import climb, kinds_here
     from dps_train.evaluate.ladders.photographs import load_photographs
-    from dps_train.evaluate.ladders.records import SizeFigures
+    from dps_train.evaluate.ladders.records import LadderReport, SizeFigures
     from dps_train.evaluate.ladders.summary import context_figures, group_summaries, kind_figures
     from dps_train.evaluate.ladders.table import print_ladders
     from dps_train.evaluate.pair_contexts import pair_contexts
@@ -76,12 +72,19 @@ def evaluate_ladders(
     kinds, left_out = kinds_here()
     for name, why in left_out.items():
         say(NAME, f"note: no ladder {name}: {why}")
-    found: list[SizeFigures] = []
+    report = LadderReport(
+        target=target.name,
+        view=None if target.view is None else target.view.value,
+        data=data,
+        seed=seed,
+        left_out=left_out,
+        sizes=[],
+    )
     for size in sizes:
         pictures = load_photographs(data, photographs, seed=seed, megapixels=size)
         climbed, far = climb(target, asked, pictures, kinds)
         figures = context_figures(target, asked, climbed, far)
-        found.append(
+        report.sizes.append(
             SizeFigures(
                 megapixels=size,
                 photographs={one.name: [*one.pixels.shape[1::-1]] for one in pictures},
@@ -90,24 +93,15 @@ def evaluate_ladders(
                 contexts=figures,
             )
         )
-    chosen = None if target.view is None else target.view.value
-    about = {"target": target.name, "view": chosen, "data": data, "seed": seed}
     if json_file is not None:
-        report: dict[str, Any] = {
-            **about,
-            "left_out": left_out,
-            "sizes": [asdict(size) for size in found],
-        }
         with atomic_file(json_file, force=force) as temporary:
-            temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    title = target.name if chosen is None else f"{target.name}, view {chosen}"
+            temporary.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n")
     if plots is not None:
         from dps_train.evaluate.ladders.page import render
 
-        page = render(found, title=title, data=data, seed=seed)
         with atomic_file(plots, force=force) as temporary:
-            temporary.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-    print_ladders(found, title)
+            temporary.write_text(render(report), encoding="utf-8", errors="xmlcharrefreplace")
+    print_ladders(report)
 
 
 def _sizes(text: str) -> list[float | None]:

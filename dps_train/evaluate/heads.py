@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import Context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.paper import DISTORTIONS, Distortion

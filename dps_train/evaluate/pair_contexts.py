@@ -6,8 +6,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dps_infer.contexts.context import Context, ranking_context
 from dps_infer.contexts.folders import find
-from dps_infer.contexts.ranking import format_ranking, parse_ranking, ranking_importances
 from dps_infer.errors import UsageError
 from dps_train.contexts import random_rankings
 from dps_train.evaluate.pair_target import PairTarget
@@ -79,10 +79,7 @@ def pair_contexts(
         for context in _asked(target, word, seed):
             contexts.setdefault(context.label, context)
     for ranking in rankings:
-        groups = parse_ranking(ranking, target.kinds)
-        context = PairContext(
-            format_ranking(groups), Group.named, ranking_importances(groups, target.kinds)
-        )
+        context = _labeled(ranking_context(ranking, target.kinds), Group.named)
         contexts.setdefault(context.label, context)
     return list(contexts.values())
 
@@ -104,13 +101,14 @@ def _asked(target: PairTarget, word: str, seed: int) -> list[PairContext]:
             raise UsageError(
                 f"--contexts asks for {count} random rankings: expected 1 to {len(drawn)}"
             )
-        return [
-            PairContext(format_ranking(one.ranking), Group.rankings, one.importances)
-            for one in drawn
-        ]
+        return [_labeled(one, Group.rankings) for one in drawn]
     if not word:
         raise UsageError(
             f"--contexts: expected {GENERAL}, {OWN}, a number of random rankings, or names of "
             "saved contexts, joined by commas"
         )
-    return [PairContext(word, Group.named, find(word).saved.importances_of(target.kinds))]
+    return [_labeled(find(word).context.for_distortions(target.kinds), Group.named)]
+
+
+def _labeled(context: Context, group: Group) -> PairContext:
+    return PairContext(context.name or context.mentions(), group, context.importances)

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dps_infer.compare.metric import Context as LoadedFile
-from dps_infer.compare.pairs import compare_pairs, distances
+from dps_infer.arrays import Pixels
+from dps_infer.compare.metric import Metric as LoadedFile
+from dps_infer.compare.pairs import new_cache
+from dps_infer.compare.runner import distances
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.images.decode import Picture, load_picture, make_pair
 from dps_infer.model import embedded
@@ -26,15 +28,14 @@ from dps_infer.model.context_file import read_context_file
 from dps_infer.model.manifest import MetricInfo
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_infer.runtime.reference_cache import References
 from dps_train.devices import pick_device
 from dps_train.evaluate.target import EMBEDDED, names_file
 from dps_train.fit.run_folder import load_run, newest_run
-from dps_train.judgements.image_distance import PIXELS_AT_ONCE, Pixels
+from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 
-Floats: TypeAlias = NDArray[np.float64]
+Doubles: TypeAlias = NDArray[np.float64]
 
 CANDIDATES_AT_ONCE = 64
 """Candidates handed to onnxruntime at a time; they share the features of their reference."""
@@ -55,19 +56,19 @@ class PairMeasures:
         directions: [N, K+1], in [-1, 1]. No metric gives them yet.
     """
 
-    distances: Floats
-    amounts: Floats | None = None
-    parts: Floats | None = None
-    sizes: Floats | None = None
-    strengths: Floats | None = None
-    directions: Floats | None = None
+    distances: Doubles
+    amounts: Doubles | None = None
+    parts: Doubles | None = None
+    sizes: Doubles | None = None
+    strengths: Doubles | None = None
+    directions: Doubles | None = None
 
 
 class _Seen(NamedTuple):
     """What does not depend on the context: distances [N] in the own one, amounts [N, K+1]."""
 
-    distances: Floats
-    amounts: Floats | None
+    distances: Doubles
+    amounts: Doubles | None
 
 
 class PairTarget(ABC):
@@ -121,12 +122,12 @@ class PairTarget(ABC):
             raise ValueError(f"{self.name} has no context of its own: expected importances")
         if seen.amounts is None:
             return PairMeasures(seen.distances)
-        row = [given[name] for name in self.part_names]
+        row = {name: given[name] for name in self.part_names}
         # In its own context a metric's distances are taken as it rounds them.
         weighed = seen.distances
         if importances is not None:
             weighed = distances(seen.amounts.astype(np.float32), row).astype(np.float64)
-        return PairMeasures(weighed, seen.amounts, seen.amounts * np.array(row))
+        return PairMeasures(weighed, seen.amounts, seen.amounts * np.array([*row.values()]))
 
 
 class FileTarget(PairTarget):
@@ -146,13 +147,13 @@ class FileTarget(PairTarget):
         if universal and not metric.part_names:
             raise ContextError(f"{name}: is universal, and gives no amounts")
         self.name = name
-        self.kinds = _kinds(metric.manifest.metric)
+        self.kinds = metric.manifest.metric.distortion_names
         self.part_names = metric.part_names
         self.own = None if universal else metric.importances
         self.tied = None if universal else "the context of this file is frozen into it"
-        self.view = metric.chosen_view(view)
+        self.view = metric.runner.choose_view(view)
         self._metric = metric
-        self._references = References()
+        self._cache = new_cache()
         self._reference: tuple[Pixels, Picture] | None = None
 
     def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
@@ -166,10 +167,7 @@ class FileTarget(PairTarget):
                 make_pair(first, load_picture(candidate, label="candidate"))
                 for candidate in candidates[start : start + CANDIDATES_AT_ONCE]
             ]
-            (some,) = compare_pairs(
-                pairs, [self._metric], view=self.view, references=self._references
-            )
-            found += some
+            found += self._metric.compare_pairs(pairs, view=self.view, cache=self._cache)
         amounts = [[one.amounts[name] for name in self.part_names] for one in found]
         return _Seen(
             np.array([one.distance for one in found]),
@@ -193,7 +191,7 @@ class RunTarget(PairTarget):
         additive = isinstance(metric.head, AdditiveHead)
         importances = metric.head.importances.tolist()
         self.name = name
-        self.kinds = _kinds(info)
+        self.kinds = info.distortion_names
         self.part_names = metric.head.names if additive else ()
         self.own = dict(zip(metric.head.names, importances, strict=True))
         self.tied = (
@@ -239,7 +237,7 @@ def load_pair_target(
         file = embedded.UNIVERSAL if path == EMBEDDED else path
         info = read_context_file(file).manifest
         # A universal file is opened in some context; its amounts are the same in any.
-        ranking = ",".join(_kinds(info.metric)) if info.universal else None
+        ranking = ",".join(info.metric.distortion_names) if info.universal else None
         metric = LoadedFile.load(file, ranking=ranking, device=device, threads=threads)
         return FileTarget(metric, str(path), view)
     if view is not None:
@@ -247,7 +245,3 @@ def load_pair_target(
     folder = newest_run() if path is None else path
     trained, manifest = load_run(folder)
     return RunTarget(trained, manifest.metric, str(folder), pick_device(device.value))
-
-
-def _kinds(info: MetricInfo) -> tuple[str, ...]:
-    return tuple(distortion.name for distortion in info.distortions)

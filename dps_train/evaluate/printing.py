@@ -130,10 +130,14 @@ def print_distortions(distortions: Sequence[Distortion]) -> None:
     wide_console().print(table)
 
 
-def wide_console() -> Console:
-    """Return a console on standard output, wide enough for the tables where it is no terminal."""
+def wide_console(least: int = 120) -> Console:
+    """Return a console on standard output, wide enough for a table where it is no terminal.
+
+    Args:
+        least: columns, where standard output is no terminal.
+    """
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    return console if console.is_terminal else Console(highlight=False, width=max(least, 120))
 
 
 Row = tuple[str, str, float | None, str]

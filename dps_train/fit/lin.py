@@ -22,8 +22,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import Context, pair_table
+from dps_train.contexts import pair_table
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.distortions.paper import DISTORTIONS, Distortion, quantize

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_train.contexts import Context, check_ordered, pair_table
+from dps_infer.contexts.context import Context
+from dps_train.contexts import check_ordered, pair_table
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.distortions.paper import DISTORTIONS, quantize

@@ -36,7 +36,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_train.contexts import Context, importance_table, pair_table
+from dps_infer.contexts.context import Context
+from dps_train.contexts import importance_table, pair_table
 from dps_train.distortions.paper import DISTORTIONS, NAMES, Distortion, quantize
 from dps_train.distortions.random_changes import strengths_of_amounts
 from dps_train.distortions.unnamed import HELD_OUT

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.changes import codecs, detail, geometry, tone
 from dps_train.evaluate.ladders.photographs import Photograph
-from dps_train.judgements.image_distance import Pixels
 
 MILD = 1
 """The second step: what gross changes are compared with."""

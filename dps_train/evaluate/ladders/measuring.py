@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.changes.codecs import missing_encoder
 from dps_train.evaluate.ladders.changes.geometry import middle
 from dps_train.evaluate.ladders.kinds import GROSS, KINDS, MEDIUM, Gross, Kind
 from dps_train.evaluate.ladders.photographs import Photograph
 from dps_train.evaluate.pair_contexts import PairContext
-from dps_train.evaluate.pair_target import Floats, PairMeasures, PairTarget
-from dps_train.judgements.image_distance import Pixels
+from dps_train.evaluate.pair_target import Doubles, PairMeasures, PairTarget
 from dps_train.progress import track
 
 PIXELS_AT_ONCE = 1 << 26
@@ -33,10 +33,10 @@ class Climbed:
     """
 
     kind: Kind
-    distances: Floats
-    parts: Floats | None
-    strengths: Floats | None
-    directions: Floats | None
+    distances: Doubles
+    parts: Doubles | None
+    strengths: Doubles | None
+    directions: Doubles | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Far:
     """
 
     gross: Gross
-    whole: Floats
-    middle: Floats
+    whole: Doubles
+    middle: Doubles
 
 
 def kinds_here(kinds: Sequence[Kind] = KINDS) -> tuple[list[Kind], dict[str, str]]:
@@ -104,10 +104,10 @@ def climb(
 class _One:
     """One ladder on one photograph: `Climbed` without its photographs."""
 
-    distances: Floats
-    parts: Floats | None
-    strengths: Floats | None
-    directions: Floats | None
+    distances: Doubles
+    parts: Doubles | None
+    strengths: Doubles | None
+    directions: Doubles | None
 
 
 def _climb_one(
@@ -115,7 +115,7 @@ def _climb_one(
     contexts: Sequence[PairContext],
     photograph: Photograph,
     kinds: Sequence[Kind],
-) -> tuple[list[_One], tuple[Floats, Floats]]:
+) -> tuple[list[_One], tuple[Doubles, Doubles]]:
     """Return the ladders of one photograph, and the gross changes of the whole and the middle.
 
     Gross changes are [G, C].
@@ -170,11 +170,11 @@ def _one(measures: Sequence[PairMeasures], rows: slice) -> _One:
     )
 
 
-def _stacked(values: Sequence[Floats]) -> Floats:
+def _stacked(values: Sequence[Doubles]) -> Doubles:
     """Stack arrays [C, ...] of each photograph: [C, P, ...]; gross ones [C] likewise."""
     return np.stack(values, axis=1)
 
 
-def _stacked_or_none(values: Sequence[Floats | None], axis: int) -> Floats | None:
+def _stacked_or_none(values: Sequence[Doubles | None], axis: int) -> Doubles | None:
     present = [value for value in values if value is not None]
     return np.stack(present, axis=axis) if present else None

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import torch
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
 from dps_train.data.datasets import DATASETS
 from dps_train.data.sources import folder_images, load_held_out, read_pixels
-from dps_train.judgements.image_distance import Pixels
 from dps_train.seeds import generator_for
 
 SMALLEST_SIDE = 128

@@ -162,3 +162,35 @@ class SizeFigures:
     kinds: dict[str, KindFigures]
     groups: dict[str, GroupSummary]
     contexts: list[ContextFigures]
+
+    @property
+    def title(self) -> str:
+        """How many photographs of which size, for people."""
+        size = "their own size" if self.megapixels is None else f"{self.megapixels:g} megapixels"
+        return f"{len(self.photographs)} photographs at {size}"
+
+
+@dataclass(frozen=True)
+class LadderReport:
+    """Everything that was measured; `docs/json/ladders.schema.json` describes it as JSON.
+
+    Attributes:
+        target: the metric.
+        view: how it looked at images; None where it has no views.
+        data: where the photographs come from.
+        seed: of everything random.
+        left_out: why there is no ladder of a kind, by its name.
+        sizes: the figures at each size of the photographs.
+    """
+
+    target: str
+    view: str | None
+    data: str
+    seed: int
+    left_out: dict[str, str]
+    sizes: list[SizeFigures]
+
+    @property
+    def title(self) -> str:
+        """What was measured, for people."""
+        return self.target if self.view is None else f"{self.target}, view {self.view}"

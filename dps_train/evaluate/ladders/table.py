@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich import box
 from rich.table import Table
 
-from dps_train.evaluate.ladders.records import GroupSummary, SizeFigures
+from dps_train.evaluate.ladders.records import GroupSummary, LadderReport, SizeFigures
 from dps_train.evaluate.pair_contexts import Group
 from dps_train.evaluate.printing import wide_console
 
-CAPTION = (
-    "order: rank correlation of distance with strength, mean; worst: the photograph where it is "
-    "lowest\n"
-    "even: p90 / p10 over the photographs at one step, worst step and context; named: largest part "
-    "is the kind's own\n"
-    "docs/ladders.md says more"
-)
-GROSS_CAPTION = (
-    "mild: how many times as far it is as the second step, lowest ladder and context that do not "
-    "rank above it\n"
-    "third: share of photographs in which it is farther than the third step, all ladders"
-)
+CAPTION = """\
+order: rank correlation of distance with strength, mean; worst: of the photograph where it is lowest
+even: p90 / p10 over the photographs at one step, worst step and context
+named: share of photographs whose largest part at the medium step is the kind's own
+"""
+GROSS_CAPTION = """\
+mild: times as far as the second step, on the lowest ladder that a context does not rank above it
+third: share of photographs, over all ladders, where it is farther than the third step
+docs/ladders.md says more
+"""
 
 
-def print_ladders(sizes: Sequence[SizeFigures], title: str) -> None:
+def print_ladders(report: LadderReport) -> None:
     """Print the ladders and the gross changes at each size, over the contexts of each group."""
-    for figures in sizes:
-        size = "" if figures.megapixels is None else f", {figures.megapixels:g} megapixels"
-        heading = f"{title}: {len(figures.photographs)} photographs{size}"
-        wide_console().print(_ladders(figures, heading))
-        wide_console().print(_gross(figures))
+    for figures in report.sizes:
+        # A group of contexts has four columns; names of ladders must not break.
+        console = wide_console(24 + 36 * len(figures.groups))
+        # Not the tables' own titles and captions, which break where a table is narrow.
+        console.print(f"{report.title}: {figures.title}", markup=False, soft_wrap=True)
+        console.print(_ladders(figures))
+        console.print(CAPTION, _gross(figures), GROSS_CAPTION, sep="\n")
 
 
 def group_title(name: str, group: GroupSummary) -> str:
@@ -59,9 +57,9 @@ def share_text(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _ladders(figures: SizeFigures, title: str) -> Table:
-    table = Table(title=title, caption=CAPTION, box=box.SIMPLE)
-    table.add_column("ladder")
+def _ladders(figures: SizeFigures) -> Table:
+    table = Table(box=box.SIMPLE)
+    table.add_column("ladder", no_wrap=True)
     tells_direction = any(kind.direction is not None for kind in figures.kinds.values())
     tells_strength = any(kind.strength_error is not None for kind in figures.kinds.values())
     for name, group in figures.groups.items():
@@ -93,7 +91,7 @@ def _ladders(figures: SizeFigures, title: str) -> Table:
 
 
 def _gross(figures: SizeFigures) -> Table:
-    table = Table("gross change", caption=GROSS_CAPTION, box=box.SIMPLE)
+    table = Table("gross change", box=box.SIMPLE)
     for name, group in figures.groups.items():
         table.add_column(f"{group_title(name, group)}\nmild", justify="right")
         table.add_column("\nagainst")

@@ -15,7 +15,7 @@ from dps_infer.contexts.ranking import OTHER
 from dps_infer.model.embedded import UNIVERSAL
 from dps_infer.model.manifest import JudgementsInfo
 from dps_train.commands import evaluate as command
-from dps_train.contexts import AMOUNTS, pair_table, saved_context
+from dps_train.contexts import AMOUNTS, pair_table
 from dps_train.data.sources import read_pixels
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.printing import print_heads

@@ -10,7 +10,7 @@ import pytest
 import torch
 from train_helpers import photos
 
-from dps_infer.compare.metric import Context as LoadedFile
+from dps_infer.compare.metric import Metric as LoadedFile
 from dps_infer.contexts.ranking import parse_ranking, ranking_importances
 from dps_infer.errors import RankingError, UsageError
 from dps_infer.model.view import View

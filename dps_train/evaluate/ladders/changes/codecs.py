@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.photographs import Photograph
-from dps_train.judgements.image_distance import Pixels
 
 AVIF_QUALITY = getattr(cv2, "IMWRITE_AVIF_QUALITY", 0)
 """Older builds of OpenCV lack it, and have no AVIF encoder either."""

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import torch
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.changes.levels import rounded
 from dps_train.evaluate.ladders.photographs import Photograph
-from dps_train.judgements.image_distance import Pixels
 
 SHARPENED_SIGMA = 1.0
 """Pixels. The blur whose difference from the photograph is added to sharpen it."""

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.photographs import Photograph
-from dps_train.judgements.image_distance import Pixels
 
 LARGEST_TURN = 10.0
 """Degrees, of the steps that `crop` has room for."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_train.judgements.image_distance import Pixels
+from dps_infer.arrays import Pixels
 
 
 def rounded(values: NDArray[Any]) -> Pixels:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_train.evaluate.ladders.changes.levels import rounded
 from dps_train.evaluate.ladders.photographs import Photograph
-from dps_train.judgements.image_distance import Pixels
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of R, G and B, ITU-R BT.601."""
