@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_infer.contexts.ranking import parse_ranking
+from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import UsageError
 from dps_train.agreement.adapting_cost import Judged
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.feature_heads import feature_measure
 from dps_train.agreement.scored_pairs import Floats
-from dps_train.contexts import ranking_context
 from dps_train.data.sources import Images
 from dps_train.distortions.paper import DISTORTIONS, Distortion
 from dps_train.evaluate.heads import UNIFORM, lin_comparison, lin_weights
@@ -91,7 +90,7 @@ class Heads:
         self._lin: dict[NamedHead, Tensor] = {}
         if metric is not None and training is not None and rankings:
             names = [distortion.name for distortion in distortions]
-            adapted = [ranking_context(parse_ranking(text, names), names) for text in rankings]
+            adapted = [ranking_context(text, names) for text in rankings]
             weights = lin_weights(metric, adapted, training, seed, device, distortions)
             self._lin = {
                 NamedHead(LIN, label, ranking=True): row
