@@ -15,7 +15,7 @@ import numpy as np
 
 from dps_train.agreement.agreement import Estimate, estimate, mean_within
 from dps_train.agreement.correlations import Spearman
-from dps_train.agreement.scored_pairs import Floats, ScoredPairs
+from dps_train.agreement.scores.scored_pairs import Floats, ScoredPairs
 from dps_train.judgements.scoring import BappsScores
 
 STANDARD_ERRORS = 1.96

@@ -15,7 +15,7 @@ from dps_train.agreement.correlations import (
     Spearman,
     fitted_curve,
 )
-from dps_train.agreement.scored_pairs import Floats, ScoredPairs
+from dps_train.agreement.scores.scored_pairs import Floats, ScoredPairs
 from dps_train.seeds import generator_for
 
 RESAMPLES = 2000

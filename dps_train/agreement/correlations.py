@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from dps_train.agreement.scored_pairs import Floats
+from dps_train.agreement.scores.scored_pairs import Floats
 
 FEWEST_WITHIN = 3
 """Pairs of a reference for a correlation within it: two can only agree or not."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dps_infer.model.view import View
 from dps_train.agreement.distances import Measure, Pixels
-from dps_train.agreement.scored_pairs import Floats
+from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.evaluate.heads import UNIFORM, lin_comparison
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import uniform_distance

@@ -18,7 +18,7 @@ from dps_infer.errors import UsageError
 from dps_train.agreement.adapting_cost import Judged
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.feature_heads import feature_measure
-from dps_train.agreement.scored_pairs import Floats
+from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.data.sources import Images
 from dps_train.distortions.paper import DISTORTIONS, Distortion
 from dps_train.evaluate.heads import UNIFORM, lin_comparison, lin_weights

@@ -15,7 +15,7 @@ from dps_train.agreement.adapting_cost import (
 from dps_train.agreement.agreement import Agreement, agreement, resampled_references
 from dps_train.agreement.distances import Measure, measure_pairs
 from dps_train.agreement.heads import NamedHead
-from dps_train.agreement.scored_pairs import ScoredPairs
+from dps_train.agreement.scores.scored_pairs import ScoredPairs
 from dps_train.evaluate.heads import UNIFORM
 from dps_train.judgements.scoring import BappsScores
 

@@ -16,11 +16,12 @@ from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.evaluate_ladders import evaluate_ladders
-from dps_train.commands.evaluate_scores import Direction, evaluate_scores
+from dps_train.commands.evaluate_scores import evaluate_scores
 from dps_train.commands.options import (
     NAME,
     SOURCES,
     DeviceOption,
+    Direction,
     ForceOption,
     OwnOption,
     SeedOption,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,22 +13,15 @@ from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.commands.options import NAME, parse_rankings
+from dps_train.commands.options import NAME, Direction, parse_rankings
 
 if TYPE_CHECKING:
     from dps_train.agreement.report import BappsFigures, SetFigures
-    from dps_train.agreement.scored_pairs import ScoredPairs
+    from dps_train.agreement.scores.scored_pairs import ScoredPairs
 
 
 CONTRADICTED = -0.2
 """Where every metric agrees less than this, the direction of the scores is likely wrong."""
-
-
-class Direction(str, enum.Enum):
-    """What a higher score means."""
-
-    better = "better"
-    worse = "worse"
 
 
 def evaluate_scores(
@@ -84,8 +76,8 @@ def evaluate_scores(
     from dps_train.agreement.heads import Heads
     from dps_train.agreement.peers import peer_measures
     from dps_train.agreement.printing import print_agreement
-    from dps_train.agreement.read import own_file
     from dps_train.agreement.report import bapps_figures, set_figures
+    from dps_train.agreement.scores.read import own_file
     from dps_train.custom.find import all_distortions, find_own
     from dps_train.data.sources import load_training
     from dps_train.devices import pick_device
@@ -160,7 +152,7 @@ def read_all(scores: Sequence[Path], higher: Sequence[Direction]) -> list[Scored
         UsageError: as many directions as neither one nor the files; or scores that are not found.
         DataError: with every problem of a set.
     """
-    from dps_train.agreement.read import own_file, read_scores
+    from dps_train.agreement.scores.read import own_file, read_scores
 
     files = [path for path in scores if own_file(path)]
     if len(higher) > 1 and len(higher) != len(files):

@@ -29,6 +29,13 @@ class Logger(str, enum.Enum):
     wandb = "wandb"
 
 
+class Direction(str, enum.Enum):
+    """What a higher score of people means."""
+
+    better = "better"
+    worse = "worse"
+
+
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated ones), `stl10`, `svhn` "
     "(downloaded on first use), or a folder of images"

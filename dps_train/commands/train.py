@@ -25,6 +25,7 @@ from dps_train.commands.options import (
     ChannelNormOption,
     DataOption,
     DeviceOption,
+    Direction,
     ForceOption,
     Logger,
     Objective,
@@ -116,6 +117,18 @@ def train(
             help="Instead of a ranking, the training part of BAPPS: the folder that holds 2afc."
         ),
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Instead of a ranking, scores that people gave to pairs: a CSV file with the "
+            "columns reference,candidate,score, or the folder of a published set; see "
+            "docs/agreement.md. Fits how much each amount counts.",
+        ),
+    ] = None,
+    higher: Annotated[
+        Direction, typer.Option(help="With --scores: what a higher score in a CSV file means.")
+    ] = Direction.better,
     distortions: OwnOption = None,
     variant: Annotated[
         Variant,
@@ -239,18 +252,18 @@ def train(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    given = [ranking, importance, context_name, triplets, bapps]
+    given = [ranking, importance, context_name, triplets, bapps, scores]
     if context.invoked_subcommand is not None:
         if any(value is not None for value in given):
             raise UsageError(
-                "--ranking, --importance, --context-name, --triplets and --bapps train a metric: "
-                f"{context.invoked_subcommand} takes its own options after its name"
+                "--ranking, --importance, --context-name, --triplets, --bapps and --scores train a "
+                f"metric: {context.invoked_subcommand} takes its own options after its name"
             )
         return
     if sum(value is not None for value in given) > 1:
         raise UsageError(
-            "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
-            "in different ways: give one"
+            "--ranking, --importance, --context-name, --triplets, --bapps and --scores say the "
+            "same thing in different ways: give one"
         )
     from dps_train.custom.find import find_own
     from dps_train.fit.run_folder import DEFAULT_FOLDER, free_name, save_run
@@ -259,8 +272,11 @@ def train(
 
     saved = None if context_name is None else _saved(context_name)
     own = find_own(distortions or (), ranking or importance or (saved.mentions() if saved else ""))
-    wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
-    say(NAME, _echo(wanted, triplets, bapps))
+    judgements = triplets or bapps or scores
+    wanted = None if judgements else _context(ranking, importance, saved, own)
+    say(NAME, _echo(wanted, judgements))
+    if scores and variant is not Variant.additive:
+        raise UsageError(f"--scores fits importances: leave --variant {variant.value} out")
     working_size = parse_size(size)
     parts = (backbone, layers, weights, working_size, comparison, channel_norm, normalize.value)
     chosen = _start(variant, start, own=parts != EMBEDDED_PARTS)
@@ -282,7 +298,7 @@ def train(
         )
     if resume and out is None:
         raise UsageError("--resume goes on with a run: name its folder with --out")
-    name = _name(wanted, variant, triplets or bapps) if out is None else out.name
+    name = _name(wanted, variant, judgements) if out is None else out.name
     folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
     check_output(folder, force=force, folder=True)
     if bank is not None and bank.resolve() == folder.resolve():
@@ -293,6 +309,8 @@ def train(
     settings = Settings(
         context=wanted,
         triplets=triplets or bapps,
+        scores=scores,
+        higher_is_better=higher is Direction.better,
         own=own,
         variant=variant.value,
         data=data,
@@ -331,6 +349,7 @@ def train(
 
 
 def _train(settings: Settings, name: str) -> Trained:
+    import dps_train.agreement.from_scores as scored
     import dps_train.fit.from_judgements as judged
     import dps_train.fit.training as training
 
@@ -339,6 +358,8 @@ def _train(settings: Settings, name: str) -> Trained:
 
     if settings.triplets is not None:
         return judged.train_on_judgements(settings, name, note)
+    if settings.scores is not None:
+        return scored.train_on_scores(settings, name, note)
     return training.train(settings, name, note)
 
 
@@ -388,9 +409,9 @@ def _context(
     return choose_context(names, ranking=ranking, importances=importance, context=saved)
 
 
-def _echo(context: Context | None, triplets: Path | None, bapps: Path | None) -> str:
+def _echo(context: Context | None, judgements: Path | None) -> str:
     if context is None:
-        return f"judgements in {triplets or bapps}"
+        return f"judgements in {judgements}"
     if context.ranking is None:
         return f"importances {format_importances(context.importances)}"
     return f"ranking {format_ranking(context.ranking)}: {describe_ranking(context.ranking)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
+from dps_train.custom.find import Own
 from dps_train.custom.split import split_own, with_scenes
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
@@ -95,9 +96,50 @@ def train_on_judgements(
         after = _agreement(metric, held_out, size, device)
         agreement = Agreement(before, after, _ceiling(held_out), len(held_out))
 
-    references = list(dict.fromkeys(held_out.reference))[:MOST_HELD_OUT]
-    images = Images(held_out.source, tuple(read_pixels(path) for path in references))
-    shown, distortions = with_scenes(evaluation_images(metric, images), own_held_out)
+    judgements = JudgementsInfo(
+        source=triplets.source, triplets=len(training), sha256=training.sha256()
+    )
+    return finished(
+        metric,
+        settings,
+        name,
+        agreement,
+        judgements,
+        _data_info(training),
+        _data_info(held_out),
+        list(dict.fromkeys(held_out.reference)),
+        own_held_out,
+    )
+
+
+def finished(
+    metric: Metric,
+    settings: Settings,
+    name: str,
+    agreement: Agreement,
+    judgements: JudgementsInfo,
+    training_data: DataInfo,
+    held_out_data: DataInfo,
+    references: Sequence[Path],
+    own: Sequence[Own],
+) -> Trained:
+    """Measure the marks of a metric that was fitted to judgements, and describe it.
+
+    Args:
+        metric: with its head fitted.
+        settings: of the training.
+        name: of the metric, for its manifest.
+        agreement: with the judgements.
+        judgements: what it was fitted to.
+        training_data: their images.
+        held_out_data: the images that the agreement is measured on.
+        references: originals to measure the marks on, of which at most `MOST_HELD_OUT` are taken.
+        own: held-out parts of the user's own distortions.
+    """
+    device = pick_device(settings.device)
+    originals = tuple(read_pixels(path) for path in references[:MOST_HELD_OUT])
+    images = Images(held_out_data.source, originals)
+    shown, distortions = with_scenes(evaluation_images(metric, images), own)
     evaluation = evaluation_bank(metric, shown, settings.seed, device, distortions)
     info = metric_info(
         metric,
@@ -105,11 +147,9 @@ def train_on_judgements(
         variant=settings.variant,
         ranking=None,
         importances=head_importances(metric.head),
-        judgements=JudgementsInfo(
-            source=triplets.source, triplets=len(training), sha256=training.sha256()
-        ),
-        training_data=_data_info(training),
-        held_out_data=_data_info(held_out),
+        judgements=judgements,
+        training_data=training_data,
+        held_out_data=held_out_data,
         seed=settings.seed,
         scores=Scores(
             baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling

@@ -30,8 +30,10 @@ class Settings:
     """What to train.
 
     Attributes:
-        context: what counts as disruptive; None where `triplets` say it.
+        context: what counts as disruptive; None where `triplets` or `scores` say it.
         triplets: a CSV file of judgements, instead of a context.
+        scores: people's scores of pairs, instead of a context: a CSV file or a published set.
+        higher_is_better: of a CSV file of scores, whether a higher one means more alike.
         own: distortions of the user's own, besides the six.
         variant: one of `VARIANTS`.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
@@ -67,6 +69,8 @@ class Settings:
 
     context: Context | None = None
     triplets: Path | None = None
+    scores: Path | None = None
+    higher_is_better: bool = True
     own: tuple[Own, ...] = ()
     variant: str = ADDITIVE
     data: str = "sample"

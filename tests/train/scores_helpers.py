@@ -9,7 +9,7 @@ import numpy as np
 from train_helpers import photos
 from triplet_helpers import write_csv, write_png
 
-from dps_train.agreement.scored_pairs import ScoredPairs
+from dps_train.agreement.scores.scored_pairs import ScoredPairs
 
 COLUMNS = ("reference", "candidate", "score", "kind", "level")
 

@@ -11,7 +11,7 @@ import pytest
 from train_helpers import photos
 
 from dps_infer.errors import DataError, UsageError
-from dps_train.agreement.read import own_file, read_scores
+from dps_train.agreement.scores.read import own_file, read_scores
 
 
 def image(path: Path, seed: int = 0) -> None:

@@ -11,8 +11,8 @@ from train_helpers import photos
 from triplet_helpers import write_csv, write_png
 
 from dps_infer.errors import DataError, UsageError
-from dps_train.agreement.read import read_scores
-from dps_train.agreement.scores_file import read_scores_file
+from dps_train.agreement.scores.read import read_scores
+from dps_train.agreement.scores.scores_file import read_scores_file
 
 
 @pytest.fixture

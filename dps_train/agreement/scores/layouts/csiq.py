@@ -11,9 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from dps_infer.errors import UsageError
-from dps_train.agreement.layouts.folders import check_parts, images_by_stem, named_image
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of, table_rows
+from dps_train.agreement.scores.layouts.folders import check_parts, images_by_stem, named_image
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of, table_rows
 
 NAME = "CSIQ"
 MARKS = ("csiq.DMOS.csv", "csiq.DMOS.txt", "csiq.DMOS.xlsx")
@@ -32,7 +37,7 @@ KINDS = {
 
 
 def read(folder: Path) -> ScoredPairs:
-    """Read the set; see `dps_train.agreement.scored_pairs.checked_pairs` for the errors.
+    """Read the set; see `dps_train.agreement.scores.scored_pairs.checked_pairs` for the errors.
 
     Raises:
         UsageError: there is only the workbook.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dps_train.agreement.scored_pairs import RowProblem
+from dps_train.agreement.scores.scored_pairs import RowProblem
 from dps_train.judgements.records import Problem, csv_records
 
 

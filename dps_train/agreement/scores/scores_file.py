@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of, table_rows
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of, table_rows
 
 COLUMNS = ("reference", "candidate", "score")
 OPTIONAL = ("kind", "level")

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of, table_rows
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of, table_rows
 
 NAME = "CID22"
 MARK = "CID22_validation_set.csv"
@@ -20,7 +25,7 @@ ORIGINAL = "Reference"
 
 
 def read(folder: Path) -> ScoredPairs:
-    """Read the set; see `dps_train.agreement.scored_pairs.checked_pairs` for the errors."""
+    """Read the set; see `dps_train.agreement.scores.scored_pairs.checked_pairs` for the errors."""
     path = folder / MARK
     problems: list[RowProblem] = []
     rows = [

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dps_train.agreement.layouts.folders import check_parts, images_by_stem, named_image
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of, table_rows
+from dps_train.agreement.scores.layouts.folders import check_parts, images_by_stem, named_image
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of, table_rows
 
 NAME = "KADID-10k"
 MARK = "dmos.csv"
@@ -20,7 +25,7 @@ COLUMNS = ("dist_img", "ref_img", "dmos")
 
 
 def read(folder: Path) -> ScoredPairs:
-    """Read the set; see `dps_train.agreement.scored_pairs.checked_pairs` for the errors."""
+    """Read the set; see `dps_train.agreement.scores.scored_pairs.checked_pairs` for the errors."""
     check_parts(folder, NAME, MARK, (IMAGES,))
     images = images_by_stem([folder / IMAGES])
     path = folder / MARK

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dps_train.agreement.layouts.folders import check_parts, images_by_stem, named_image
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of
+from dps_train.agreement.scores.layouts.folders import check_parts, images_by_stem, named_image
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of
 from dps_train.judgements.records import Problem, csv_records
 
 NAME = "TID2013"
@@ -20,7 +25,7 @@ REFERENCES, CANDIDATES = "reference_images", "distorted_images"
 
 
 def read(folder: Path) -> ScoredPairs:
-    """Read the set; see `dps_train.agreement.scored_pairs.checked_pairs` for the errors."""
+    """Read the set; see `dps_train.agreement.scores.scored_pairs.checked_pairs` for the errors."""
     check_parts(folder, NAME, MARK, (REFERENCES, CANDIDATES))
     references = images_by_stem([folder / REFERENCES])
     candidates = images_by_stem([folder / CANDIDATES])

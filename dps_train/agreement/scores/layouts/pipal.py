@@ -11,9 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from dps_infer.errors import UsageError
-from dps_train.agreement.layouts.folders import check_parts, images_by_stem, named_image
-from dps_train.agreement.scored_pairs import RowProblem, ScoredPairs, ScoredRow, checked_pairs
-from dps_train.agreement.tables import number_of
+from dps_train.agreement.scores.layouts.folders import check_parts, images_by_stem, named_image
+from dps_train.agreement.scores.scored_pairs import (
+    RowProblem,
+    ScoredPairs,
+    ScoredRow,
+    checked_pairs,
+)
+from dps_train.agreement.scores.tables import number_of
 from dps_train.judgements.records import Problem, csv_records
 
 NAME = "PIPAL"
@@ -22,7 +27,7 @@ REFERENCES, CANDIDATES = "Train_Ref", "Distortion*"
 
 
 def read(folder: Path) -> ScoredPairs:
-    """Read the set; see `dps_train.agreement.scored_pairs.checked_pairs` for the errors."""
+    """Read the set; see `dps_train.agreement.scores.scored_pairs.checked_pairs` for the errors."""
     check_parts(folder, NAME, MARK, (REFERENCES,))
     distorted = sorted(path for path in folder.glob(CANDIDATES) if path.is_dir())
     labels = sorted((folder / MARK).glob("*.txt"))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dps_infer.errors import UsageError
-from dps_train.agreement.layouts import cid22, csiq, kadid10k, pipal, tid2013
-from dps_train.agreement.scored_pairs import ScoredPairs
-from dps_train.agreement.scores_file import COLUMNS, OPTIONAL, read_scores_file
-from dps_train.agreement.scores_file import NAME as SCORES
+from dps_train.agreement.scores.layouts import cid22, csiq, kadid10k, pipal, tid2013
+from dps_train.agreement.scores.scored_pairs import ScoredPairs
+from dps_train.agreement.scores.scores_file import COLUMNS, OPTIONAL, read_scores_file
+from dps_train.agreement.scores.scores_file import NAME as SCORES
 
 LAYOUTS: dict[str, tuple[str, Callable[[Path], ScoredPairs]]] = {
     **{layout.MARK: (layout.NAME, layout.read) for layout in (tid2013, kadid10k, cid22, pipal)},
@@ -37,7 +37,7 @@ def read_scores(path: Path, *, higher_is_better: bool = True) -> ScoredPairs:
     Raises:
         UsageError: it is none of these.
         DataError: with every problem of every row; see
-            `dps_train.agreement.scored_pairs.checked_pairs`.
+            `dps_train.agreement.scores.scored_pairs.checked_pairs`.
     """
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder, expected scores")
