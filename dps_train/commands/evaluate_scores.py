@@ -17,7 +17,6 @@ from dps_train.commands.options import NAME, Direction, parse_rankings
 
 if TYPE_CHECKING:
     from dps_train.agreement.report import BappsFigures, SetFigures
-    from dps_train.agreement.scores.scored_pairs import ScoredPairs
 
 
 CONTRADICTED = -0.2
@@ -49,7 +48,7 @@ def evaluate_scores(
     Args:
         subject: a run, ``embedded`` or a context file; None takes the newest run.
         scores: CSV files, or folders of published sets.
-        higher: direction of the CSV files; see `read_all`.
+        higher: directions of the CSV files; see `dps_train.agreement.scores.read.read_all`.
         contexts: as `dps_train.evaluate.pair_contexts.pair_contexts` reads them; None takes the
             metric's own, for a universal one the general context.
         ranking: more contexts.
@@ -77,7 +76,7 @@ def evaluate_scores(
     from dps_train.agreement.peers import peer_measures
     from dps_train.agreement.printing import print_agreement
     from dps_train.agreement.report import bapps_figures, set_figures
-    from dps_train.agreement.scores.read import own_file
+    from dps_train.agreement.scores.read import own_file, read_all
     from dps_train.custom.find import all_distortions, find_own
     from dps_train.data.sources import load_training
     from dps_train.devices import pick_device
@@ -93,7 +92,7 @@ def evaluate_scores(
     known = all_distortions(find_own(distortions))
     names = tuple(distortion.name for distortion in known)
     count = None if rankings is None else parse_rankings(rankings, len(names))
-    sets = read_all(scores, higher)
+    sets = read_all(scores, [one is Direction.better for one in higher])
     judgements = None if bapps is None else read_bapps(bapps)
     others = [] if peers is None else peer_measures(peers, trunk=trunk)
     measured = load_subject(subject, view=None, device=device, names=names)
@@ -138,37 +137,6 @@ def evaluate_scores(
                 f"note: every metric contradicts {path}: if a higher score means "
                 f"{'worse' if figures.higher_is_better else 'better'} there, say so with --higher",
             )
-
-
-def read_all(scores: Sequence[Path], higher: Sequence[Direction]) -> list[ScoredPairs]:
-    """Read sets of scores, and give each a name of its own.
-
-    Args:
-        scores: CSV files, or folders of published sets.
-        higher: what a higher score means in each of the CSV files, in their order; one value
-            counts for all of them, none means better.
-
-    Raises:
-        UsageError: as many directions as neither one nor the files; or scores that are not found.
-        DataError: with every problem of a set.
-    """
-    from dps_train.agreement.scores.read import own_file, read_scores
-
-    files = [path for path in scores if own_file(path)]
-    if len(higher) > 1 and len(higher) != len(files):
-        raise UsageError(
-            f"--higher is given {len(higher)} times for {len(files)} CSV files of scores: give it "
-            "once for all of them, or once for each, in the order of --scores"
-        )
-    if higher and not files:
-        raise UsageError("--higher is for CSV files: a published set has its own direction")
-    directions = list(higher) * (len(files) if len(higher) == 1 else 1)
-    by_file = dict(zip(files, directions or [Direction.better] * len(files), strict=True))
-    found = []
-    for path in scores:
-        better = by_file.get(path, Direction.better) is Direction.better
-        found.append(read_scores(path, higher_is_better=better))
-    return found
 
 
 def _report(

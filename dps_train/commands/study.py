@@ -19,6 +19,7 @@ from dps_train.commands.options import (
     SOURCES,
     ChannelNormOption,
     DeviceOption,
+    Direction,
     Logger,
     Objective,
     ObjectiveOption,
@@ -116,6 +117,32 @@ def study(
             "2afc and jnd."
         ),
     ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Measure the agreement of every metric with people's scores too, as "
+            "`dps-train evaluate --scores` reads them. May be given several times.",
+        ),
+    ] = None,
+    higher: Annotated[
+        list[Direction] | None,
+        typer.Option(
+            help="With --scores: whether a higher score in the CSV files means better or worse; "
+            "once for all of them, or once for each, in their order.  [default: better]"
+        ),
+    ] = None,
+    ladders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Climb ladders of real changes with every metric too, on photographs in this "
+            "folder; see docs/ladders.md.",
+        ),
+    ] = None,
+    photographs: Annotated[
+        int, typer.Option(min=2, help="With --ladders: photographs to draw, at most.")
+    ] = 10,
     logger: Annotated[
         Logger | None,
         typer.Option(help="Log the course of tune and scratch.  [default: nowhere]"),
@@ -144,12 +171,19 @@ def study(
     count = parse_rankings(rankings)
     if count is None:
         raise UsageError("--rankings is 'own': expected a number from 1 to 720, or all")
+    from dps_train.agreement.scores.read import read_all
+    from dps_train.evaluate.ladders.photographs import load_photographs
     from dps_train.fit.settings import END_TO_END, Settings
+    from dps_train.study.others import Others
     from dps_train.study.plan import Study
     from dps_train.study.report import write_report
     from dps_train.study.runner import run_study
     from dps_train.study.summary import print_summaries, summarise
 
+    others = Others(
+        scores=read_all(scores or (), [one is Direction.better for one in higher or ()]),
+        photographs=load_photographs(ladders, photographs, seed=seed) if ladders else (),
+    )
     if logger is not None and not set(names) & set(END_TO_END):
         raise UsageError(f"--logger is for --variants {' and '.join(END_TO_END)}: name one of them")
     planned = Study(
@@ -161,6 +195,7 @@ def study(
         repetitions=repetitions,
         pairs={start.value: number if pairs is None else pairs for start, number in PAIRS.items()},
         bapps=bapps,
+        others=others,
         common=Settings(
             data=data,
             test_data=test_data,

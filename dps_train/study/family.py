@@ -38,6 +38,7 @@ from dps_train.model.metric import Metric
 from dps_train.model.weights import load_strictly, read_weights
 from dps_train.seeds import generator_for
 from dps_train.study.folder import StudyFolder
+from dps_train.study.others import ComparedOthers, Others
 from dps_train.study.plan import Job
 
 
@@ -52,6 +53,7 @@ class Measured:
             count alike.
         people: agreement with human judgements, where there are some.
         baseline_people: of the unadapted metric.
+        others: more columns; see `dps_train.study.others.ComparedOthers.columns`.
     """
 
     comparison: str
@@ -59,6 +61,7 @@ class Measured:
     baseline: float
     people: BappsScores | None
     baseline_people: BappsScores | None
+    others: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,19 @@ class _Compared:
         comparison: its name.
         held_out: changes of held-out images.
         judged: images of human judgements, where there are some.
+        others: scored pairs and ladders.
     """
 
     comparison: str
     held_out: EvaluationBank
     judged: JudgedDistances | None
+    others: ComparedOthers
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> _Compared:
         """Return the same with every tensor [..., D] replaced by what `function` makes of it."""
         judged = None if self.judged is None else self.judged.mapped(function)
-        return _Compared(self.comparison, self.held_out.mapped(function), judged)
+        others = self.others.mapped(function)
+        return _Compared(self.comparison, self.held_out.mapped(function), judged, others)
 
     def people(self, distance: Callable[[Tensor], Tensor]) -> BappsScores | None:
         """Score a distance of channel distances on human judgements, where there are some."""
@@ -93,6 +99,7 @@ class Bench:
         training: images to train on.
         held_out: images to measure on.
         bapps: human judgements to score on.
+        others: what else to measure on.
         folder: for heads that several metrics share, and checkpoints.
         device: where networks run.
     """
@@ -103,6 +110,7 @@ class Bench:
         training: Images,
         held_out: Images,
         bapps: Bapps | None,
+        others: Others,
         folder: StudyFolder,
         device: torch.device,
     ) -> None:
@@ -110,6 +118,7 @@ class Bench:
         self._training = training
         self._held_out = held_out
         self._bapps = bapps
+        self._others = others
         self._folder = folder
         self._device = device
         self._shared: tuple[Head, _Compared] | None = None
@@ -128,12 +137,20 @@ class Bench:
             before = evaluate_adapted(uniform, unadapted.held_out, [job.context])
         assert before.baseline is not None, "rankings of a study order distortions"
         assert uniform.total is not None, "every head of a study has an unadapted distance"
+
+        def distance(z: Tensor) -> Tensor:
+            return adapted.columns(z) @ adapted.weights[0]
+
         return Measured(
             compared.comparison,
             measures,
             before.baseline.mean,
-            compared.people(lambda z: adapted.columns(z) @ adapted.weights[0]),
+            compared.people(distance),
             unadapted.people(uniform.total),
+            {
+                **compared.others.columns(distance),
+                **unadapted.others.columns(uniform.total, "baseline."),
+            },
         )
 
     def _trained(self, job: Job) -> tuple[Adapted, _Compared]:
@@ -224,7 +241,8 @@ class Bench:
         images = evaluation_images(metric, self._held_out)
         held_out = evaluation_bank(metric, images, self._settings.seed, self._device)
         judged = None if self._bapps is None else compare_bapps(metric, self._bapps, self._device)
-        return _Compared(metric.comparison.name, held_out, judged)
+        others = self._others.compared(metric, self._device)
+        return _Compared(metric.comparison.name, held_out, judged, others)
 
 
 def _ignore(_text: str) -> None:

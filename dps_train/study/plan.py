@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dps_infer.contexts.context import Context
@@ -13,6 +13,7 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import FROM_EMBEDDED, FROM_SCRATCH, Settings
 from dps_train.model.description import ADDITIVE
 from dps_train.seeds import generator_for
+from dps_train.study.others import Others
 
 OWN_PARTS = ("backbone", "layers", "weights", "size", "comparison", "channel_norm", "normalize")
 """Settings with which ``additive`` adapts the embedded metric, where nobody changes them."""
@@ -39,6 +40,7 @@ class Study:
         bapps: folder of human judgements to score every metric on; None scores none.
         common: settings that all metrics share. Its seed draws the rankings, and is that of
             the first repetition; the next one is that of the second, and so on.
+        others: what else every metric is measured on.
     """
 
     rankings: int
@@ -50,6 +52,7 @@ class Study:
     pairs: Mapping[str, int]
     bapps: Path | None
     common: Settings
+    others: Others = field(default_factory=Others)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,10 @@ def run_study(study: Study, path: Path) -> list[Values]:
         if job.repetition != images_of:
             images, images_of = load_images(job.settings), job.repetition
         if bench is None or job.family != family:
-            bench, family = Bench(job.settings, *images, bapps, folder, device), job.family
+            bench, family = (
+                Bench(job.settings, *images, bapps, study.others, folder, device),
+                job.family,
+            )
         _do(job, bench, folder)
     rows = [folder.values(job.id) for job in jobs]
     write_tables(path, rows)
@@ -83,6 +86,7 @@ def _manifest(
     """Describe a study; finds out early what could not be trained."""
     common = study.common
     training, held_out = images
+    scores, photographs = study.others.sha256()
     # A network has to take its weights, the size, and every comparison.
     networks = {(job.settings.backbone, job.settings.comparison): job.settings for job in jobs}
     unadapted = [
@@ -107,6 +111,8 @@ def _manifest(
             **{f"pairs from {start}": pairs for start, pairs in study.pairs.items()},
         },
         bapps=None if bapps is None else _judgements_sha256(bapps),
+        scores=scores,
+        photographs=photographs,
         device=device.type,
         tools=installed_versions(TOOLS),
     )

@@ -13,6 +13,9 @@ from rich.table import Table
 from dps_train.study.folder import Values
 from dps_train.study.table import MARKS
 
+OTHERS = ("scores.", "ladders.")
+"""How the columns of `dps_train.study.others` begin."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -40,6 +43,7 @@ class Summary:
         baseline_two_afc: of the unadapted metric.
         jnd: likewise.
         baseline_jnd: likewise.
+        others: means of the columns of `dps_train.study.others`, by column.
     """
 
     backbone: str
@@ -61,6 +65,7 @@ class Summary:
     baseline_two_afc: float | None
     jnd: float | None
     baseline_jnd: float | None
+    others: dict[str, float]
 
 
 def summarise(rows: Sequence[Values]) -> list[Summary]:
@@ -101,6 +106,22 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
     console.print(table)
+    if any(one.others for one in summaries):
+        console.print(_others_table(summaries))
+
+
+def _others_table(summaries: Sequence[Summary]) -> Table:
+    """Measures one below the other, variants side by side: there may be many sets of scores."""
+    table = Table(
+        "measure",
+        *(f"{one.variant}\n{one.backbone}\n{one.comparison}" for one in summaries),
+        title="agreement with scores (spearman) and ladders, means over the metrics",
+        box=box.SIMPLE,
+    )
+    for name in dict.fromkeys(name for one in summaries for name in one.others):
+        found = (one.others.get(name) for one in summaries)
+        table.add_row(name, *("none" if value is None else f"{value:.4f}" for value in found))
+    return table
 
 
 def numbers(rows: Iterable[Values], column: str) -> list[float]:
@@ -143,4 +164,10 @@ def _summary(backbone: str, comparison: str, variant: str, rows: Sequence[Values
         baseline_two_afc=mean("bapps.baseline.2afc"),
         jnd=mean("bapps.jnd"),
         baseline_jnd=mean("bapps.baseline.jnd"),
+        others={name: fmean(numbers(rows, name)) for name in _other_columns(rows)},
     )
+
+
+def _other_columns(rows: Sequence[Values]) -> list[str]:
+    names = dict.fromkeys(name for values in rows for name in values)
+    return [name for name in names if name.startswith(OTHERS)]

@@ -63,7 +63,7 @@ def row(job: Job, measured: Measured) -> Values:
             values[f"{prefix}.jnd"] = people.jnd_mean
             values |= {f"{prefix}.2afc.{split}": one for split, one in people.two_afc.items()}
             values |= {f"{prefix}.jnd.{split}": one for split, one in people.jnd.items()}
-    return values
+    return values | measured.others
 
 
 def failed_row(job: Job, comparison: str, error: str) -> Values:

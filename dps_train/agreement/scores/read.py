@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dps_infer.errors import UsageError
@@ -53,3 +54,34 @@ def read_scores(path: Path, *, higher_is_better: bool = True) -> ScoredPairs:
         f"{path} holds no scores in a known layout: looked for {SCORES} (with the columns "
         f"{','.join(COLUMNS)}[,{','.join(OPTIONAL)}]), {known}"
     )
+
+
+def read_all(paths: Sequence[Path], higher_is_better: Sequence[bool] = ()) -> list[ScoredPairs]:
+    """Read several sets of scores.
+
+    Args:
+        paths: see `read_scores`.
+        higher_is_better: of the CSV files among them, in their order; one value counts for all of
+            them, none means that higher is better.
+
+    Raises:
+        UsageError: as many directions as neither one nor the files; see `read_scores`.
+        DataError: with every problem of a set.
+    """
+    files = [path for path in paths if own_file(path)]
+    given = len(higher_is_better)
+    if given > 1 and given != len(files):
+        raise UsageError(
+            f"--higher is given {given} times for {len(files)} CSV file{'s' * (len(files) != 1)} "
+            "of scores: give it once for all of them, or once for each, in the order of --scores"
+        )
+    if given and not files:
+        raise UsageError("--higher is for CSV files: a published set has its own direction")
+    directions = list(higher_is_better) if given > 1 else [*higher_is_better, True][:1] * len(files)
+    better = iter(directions)
+    found: list[ScoredPairs] = []
+    for path in paths:
+        pairs = read_scores(path, higher_is_better=next(better) if own_file(path) else True)
+        alike = sum(pairs.source == other.source.partition("#")[0] for other in found)
+        found.append(replace(pairs, source=f"{pairs.source}#{alike + 1}") if alike else pairs)
+    return found
