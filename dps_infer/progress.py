@@ -7,9 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+Progress = Callable[[int, int], None]
+"""Called with the number of items that are done, and the total."""
+
+
+def ignore(_done: int, _total: int) -> None:
+    """Show no progress."""
+
 
 @contextmanager
-def shown(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def shown(description: str, unit: str) -> Iterator[Progress]:
     """Give a function that is told how many are done, and of how many.
 
     Args:
@@ -17,18 +24,18 @@ def shown(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         unit: of what, in the plural: the rate is told in it.
     """
     if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield ignore
         return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as Bar
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -37,9 +44,9 @@ def shown(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
     # A descriptor of its own: decoding turns the process's stderr aside (`dps_infer.images.codec`).
     with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
-        bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(
-            *bar, Rate(), TimeRemainingColumn(), console=Console(file=stream), transient=True
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Bar(
+            *columns, Rate(), TimeRemainingColumn(), console=Console(file=stream), transient=True
         ) as progress:
             task = progress.add_task(description, total=None)
             first: list[int] = []

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import csv
 import enum
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ Row = dict[str, Any]
 """Values by column; None where there is none."""
 
 Write = Callable[[Row], None]
+
+OnBytes = Callable[[bytes], object]
+"""Called with the bytes of a file in their order, as they are read."""
 
 
 class Format(str, enum.Enum):
@@ -53,6 +57,21 @@ class Kind(str, enum.Enum):
 Columns = Mapping[str, "Kind | Any"]
 """What each column holds, in their order: a `Kind`, or a type of pyarrow, in which a Parquet file
 keeps what it held."""
+
+
+@dataclass(frozen=True)
+class TableScan:
+    """What one pass over a table found.
+
+    Attributes:
+        columns: the columns and their kinds, in order; see `Columns`.
+        rows: number of rows.
+        sha256: of the file's bytes, in hexadecimal.
+    """
+
+    columns: dict[str, Kind | Any]
+    rows: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -112,21 +131,41 @@ def read_columns(path: Path) -> dict[str, Kind | Any]:
             return _checked(path, schema.names, schema.types)
         if chosen is Format.csv:
             with path.open("rb") as stream:
-                header = next(_csv_rows(path, stream), None)
-            if not isinstance(header, list):
-                raise TableError(f"{path}: is empty, expected a header line with the columns")
-            return _checked(path, header, [Kind.text] * len(header))
-        found: dict[str, Kind | None] = {}
-        for line in _json_lines(path):
-            for name, value in line.values.items():
-                found[name] = _wider(found.get(name), value) if name in found else _kind(value)
-            if len(found) > MAX_COLUMNS:
-                break
-        return _checked(path, list(found), [kind or Kind.text for kind in found.values()])
+                return _csv_columns(path, next(_csv_rows(path, stream), None))
+        return _json_columns(path, _json_lines(path))[0]
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def scan_table(path: Path) -> TableScan:
+    """Read a table once for its columns, its number of rows and its hash.
+
+    Raises:
+        TableError: the file cannot be read or is no such table, or names a column twice.
+    """
+    chosen = format_of(path)
+    digest = hashlib.sha256()
+    with _told(path):
+        if chosen is Format.parquet:
+            with _parquet_file(path) as file:
+                schema, rows = file.schema_arrow, file.metadata.num_rows
+            columns = _checked(path, schema.names, schema.types)
+            _read_blocks(path, digest.update)
+        elif chosen is Format.csv:
+            with path.open("rb") as stream:
+                lines = _csv_rows(path, stream, digest.update)
+                columns = _csv_columns(path, next(lines, None))
+                rows = sum(1 for _ in lines)
+        else:
+            columns, rows = _json_columns(path, _json_lines(path, digest.update))
+        return TableScan(columns, rows, digest.hexdigest())
+
+
+def read_lines(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[Line]:
     """Read a table row by row, in constant memory.
+
+    Args:
+        path: the table.
+        on_bytes: gets the whole file by the time that the last row has been read. A Parquet
+            file, which is not read from front to back, is read a second time for it.
 
     Raises:
         TableError: the file cannot be read or is no such table.
@@ -134,11 +173,13 @@ def read_lines(path: Path) -> Iterator[Line]:
     chosen = format_of(path)
     with _told(path):
         if chosen is Format.csv:
-            yield from _csv_lines(path)
+            yield from _csv_lines(path, on_bytes)
         elif chosen is Format.jsonl:
-            yield from _json_lines(path)
+            yield from _json_lines(path, on_bytes)
         else:
             yield from _parquet_lines(path)
+            if on_bytes is not None:
+                _read_blocks(path, on_bytes)
 
 
 @contextmanager
@@ -205,12 +246,17 @@ def _cell(value: object) -> str:
 # --- CSV ------------------------------------------------------------------------------
 
 
-def _csv_lines(path: Path) -> Iterator[Line]:
+def _csv_columns(path: Path, header: list[str] | csv.Error | None) -> dict[str, Kind]:
+    """Return the columns that a header line names."""
+    if not isinstance(header, list):
+        raise TableError(f"{path}: is empty, expected a header line with the columns")
+    return _checked(path, header, [Kind.text] * len(header))
+
+
+def _csv_lines(path: Path, on_bytes: OnBytes | None) -> Iterator[Line]:
     with path.open("rb") as stream:
-        rows = _csv_rows(path, stream)
-        header = next(rows, None)
-        if not isinstance(header, list):
-            raise TableError(f"{path}: is empty, expected a header line with the columns")
+        rows = _csv_rows(path, stream, on_bytes)
+        header = list(_csv_columns(path, next(rows, None)))
         for number, row in enumerate(rows, start=1):
             if isinstance(row, csv.Error):
                 yield Line(number, {}, f"row {number} is no CSV ({row})")
@@ -228,9 +274,12 @@ def _csv_lines(path: Path) -> Iterator[Line]:
             yield Line(number, dict(zip(header, row, strict=False)), "; ".join(faults))
 
 
-def _csv_rows(path: Path, stream: BinaryIO) -> Iterator[list[str] | csv.Error]:
+def _csv_rows(
+    path: Path, stream: BinaryIO, on_bytes: OnBytes | None = None
+) -> Iterator[list[str] | csv.Error]:
     """Yield the rows that are not blank, the header first, or what is wrong with one."""
-    text = (line.decode(errors="surrogateescape") for line in _bounded_lines(path, stream))
+    lines = _bounded_lines(path, stream, on_bytes)
+    text = (line.decode(errors="surrogateescape") for line in lines)
     rows = csv.reader(text, strict=True)
     while True:
         try:
@@ -251,10 +300,23 @@ def _has_surrogates(text: str) -> bool:
 # --- JSON lines -----------------------------------------------------------------------
 
 
-def _json_lines(path: Path) -> Iterator[Line]:
+def _json_columns(path: Path, lines: Iterable[Line]) -> tuple[dict[str, Kind], int]:
+    """Return every column that any row has, and the number of rows."""
+    found: dict[str, Kind | None] = {}
+    rows = 0
+    for line in lines:
+        rows += 1
+        for name, value in line.values.items():
+            found[name] = _wider(found.get(name), value) if name in found else _kind(value)
+        if len(found) > MAX_COLUMNS:
+            break
+    return _checked(path, list(found), [kind or Kind.text for kind in found.values()]), rows
+
+
+def _json_lines(path: Path, on_bytes: OnBytes | None = None) -> Iterator[Line]:
     number = 0
     with path.open("rb") as stream:
-        for line in _bounded_lines(path, stream):
+        for line in _bounded_lines(path, stream, on_bytes):
             if not line.strip():
                 continue
             number += 1
@@ -349,10 +411,20 @@ def _pyarrow() -> Any:
 # --- all ------------------------------------------------------------------------------
 
 
-def _bounded_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+def _read_blocks(path: Path, on_bytes: OnBytes) -> None:
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            on_bytes(block)
+
+
+def _bounded_lines(
+    path: Path, stream: BinaryIO, on_bytes: OnBytes | None = None
+) -> Iterator[bytes]:
     """Yield lines, without the byte order mark that some programs put before the first."""
     first = True
     while line := stream.readline(MAX_LINE_BYTES + 1):
+        if on_bytes is not None:
+            on_bytes(line)
         if len(line) > MAX_LINE_BYTES:
             raise TableError(f"{path}: has a line of more than {MAX_LINE_BYTES} bytes: is no table")
         if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
