@@ -15,12 +15,13 @@ from infer_helpers import encode, make_manifest, make_model, write
 from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
 
 from dps_infer import Metric
-from dps_infer.bulk.thresholds import default_path, make_threshold, write_threshold
+from dps_infer.bulk.threshold_estimate import make_threshold
+from dps_infer.bulk.thresholds import default_path, write_threshold
 from dps_infer.errors import TableError, ThresholdError, UsageError
-from dps_infer.report import build_report
+from dps_infer.report.build import build_report
 from dps_infer.report.examples import examples
-from dps_infer.report.maps import LONGEST, colour_table, quantised
-from dps_infer.report.rows import read, worst
+from dps_infer.report.maps import LONGEST, color_table, quantize
+from dps_infer.report.rows import load_results
 from dps_infer.show.heatmap import paint
 
 RANKINGS = ("blur,color,rotate", "rotate,color,blur")
@@ -54,7 +55,7 @@ def test_rows_of_every_format(tmp_path, context, suffix):
     pairs = [*make_images(tmp_path, 3), ("reference.png", "gone.png")]
     path = tmp_path / f"results{suffix}"
     write_results(path, pairs, {context.label: context}, extra={"scene": "7"})
-    found = read(path)
+    found = load_results(path)
     assert [(pair.reference, pair.candidate) for pair in found.pairs] == pairs
     assert [pair.identical for pair in found.pairs] == [True, False, False, False]
     assert found.pairs[2].distances[0] > found.pairs[1].distances[0] > 0
@@ -69,7 +70,7 @@ def test_rows_of_every_format(tmp_path, context, suffix):
 
 
 def test_several_contexts_keep_their_labels_and_words(tmp_path, contexts):
-    found = read(write_results(tmp_path / "r.csv", make_images(tmp_path, 2), contexts))
+    found = load_results(write_results(tmp_path / "r.csv", make_images(tmp_path, 2), contexts))
     assert [(m.label, m.words) for m in found.contexts] == [
         (label, context.describe()) for label, context in contexts.items()
     ]
@@ -83,9 +84,9 @@ def test_the_worst_pairs_of_several_contexts_take_turns(tmp_path):
     ]
     rest = {"identical": False, "notes": "", "context": "", "error": ""}
     path.write_text("\n".join(json.dumps({**line, **rest}) for line in lines))
-    found = read(path)
-    assert worst(found, 2) == [1, 0]
-    assert worst(found, 100) == [1, 0, 2]
+    found = load_results(path)
+    assert found.worst(2) == [1, 0]
+    assert found.worst(100) == [1, 0, 2]
     assert found.pairs[3].error != ""
 
 
@@ -93,7 +94,7 @@ def test_distances_of_different_contexts_are_not_mixed(results):
     text = results.read_text()
     results.write_text(text + text.splitlines()[1].replace("matters most", "matters least") + "\n")
     with pytest.raises(TableError, match="different contexts"):
-        read(results)
+        load_results(results)
 
 
 # --- the page --------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def test_a_title_without_utf_8(results):
 
 
 def test_equal_results_give_equal_pages(results, context):
-    options = {"contexts": {context.label: context}, "threshold": 0.1}
+    options = {"metrics": {context.label: context}, "threshold": 0.1}
     assert build_report(results, **options).page == build_report(results, **options).page
 
 
@@ -191,7 +192,7 @@ def test_names_that_are_no_files(tmp_path, name):
 
 def test_heat_maps_of_the_worst_pairs_in_each_context(tmp_path, contexts):
     path = write_results(tmp_path / "r.csv", make_images(tmp_path, 5), contexts)
-    report = build_report(path, contexts=contexts, worst_pairs=2)
+    report = build_report(path, metrics=contexts, worst_pairs=2)
     data = data_of(report.page)
     assert report.notes == ()
     assert [sorted(maps) for maps in data["maps"]] == [["3", "4"], ["3", "4"]]
@@ -213,12 +214,12 @@ def test_without_a_context_there_are_no_maps(results):
 
 def test_contexts_that_are_not_the_results_own(results, contexts):
     with pytest.raises(UsageError, match="fake"):
-        build_report(results, contexts=contexts)
+        build_report(results, metrics=contexts)
 
 
 def test_maps_of_other_images_are_told(results, tmp_path, context):
     (tmp_path / "candidate-5.png").write_bytes((tmp_path / "candidate-2.png").read_bytes())
-    report = build_report(results, contexts={context.label: context})
+    report = build_report(results, metrics={context.label: context})
     assert any(
         note.startswith("1 of the heat maps belong to other distances") for note in report.notes
     )
@@ -226,23 +227,23 @@ def test_maps_of_other_images_are_told(results, tmp_path, context):
 
 def test_a_map_that_cannot_be_made_says_why(results, tmp_path, context):
     (tmp_path / "candidate-5.png").write_bytes(encode(".png", np.zeros((8, 9, 3), np.uint8)))
-    data = data_of(build_report(results, contexts={context.label: context}).page)
+    data = data_of(build_report(results, metrics={context.label: context}).page)
     assert "sizes differ" in data["maps"][0]["5"]["why"]
     assert str(tmp_path) not in data["maps"][0]["5"]["why"]
 
 
 def test_maps_are_on_the_fixed_scale():
     local = np.array([[0.0, 0.5], [1.5, 1e9]], np.float32)
-    heat = quantised(local)
+    heat = quantize(local)
     assert list(base64.b64decode(heat.cells)) == [0, 128, 191, 255]
-    colours = np.frombuffer(base64.b64decode(colour_table()), np.uint8).reshape(256, 3)
+    colors = np.frombuffer(base64.b64decode(color_table()), np.uint8).reshape(256, 3)
     np.testing.assert_array_equal(
-        colours[[0, 128, 191]], paint(np.array([[0.0, 0.5, 1.5]], np.float32))[0]
+        colors[[0, 128, 191]], paint(np.array([[0.0, 0.5, 1.5]], np.float32))[0]
     )
 
 
 def test_large_maps_are_averaged():
-    heat = quantised(np.full((100, 1000), 0.5, np.float32))
+    heat = quantize(np.full((100, 1000), 0.5, np.float32))
     assert (heat.height, heat.width) == (6, LONGEST)
     assert set(base64.b64decode(heat.cells)) == {128}
 
@@ -292,7 +293,7 @@ def test_a_threshold_of_its_own_for_each_context(tmp_path):
         opened[name] = context
     results = write_results(tmp_path / "r.csv", make_images(tmp_path, 3), opened)
     swapped = dict(reversed(opened.items()))
-    options = {"contexts": swapped, "worst_pairs": 0}
+    options = {"metrics": swapped, "worst_pairs": 0}
     data = data_of(build_report(results, threshold="auto", **options).page)
     assert [context["label"] for context in data["contexts"]] == ["one", "two"]
     assert data["thresholds"] == pytest.approx([0.1, 0.2], rel=1e-3)
@@ -325,7 +326,7 @@ def test_a_threshold_file_for_the_command(cli, results, tmp_path, context, conte
     ("content", "options", "code", "expected"),
     [
         (None, (), 1, "no such file"),
-        ("reference,candidate\na.png,b.png\n", (), 1, "no file of results"),
+        ("reference,candidate\na.png,b.png\n", (), 1, "is not a file of results"),
         ("reference,candidate,distance,identical,notes,context,error\n", (), 1, "has no rows"),
         ("same", ("--threshold", "auto"), 2, "give the --context"),
         ("same", ("--ranking", "blur,color", "--importance", "blur=1"), 2, "give one"),
