@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
-from dps_infer.images.decode import Pixels
 from dps_infer.model.view import View
 from dps_infer.report.pictures import shrink
 

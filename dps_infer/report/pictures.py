@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError
-from dps_infer.images.decode import DEFAULT_POLICY, Pixels, composite, load_picture
+from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 
 QUALITY = 80
 """Of WebP, 0 to 100: thumbnails are to be recognised, not measured."""

@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dps_infer.arrays import Pixels
 from dps_infer.compare import bands
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.images.decode import Pixels
 from dps_infer.model.view import View
 
 Floats = NDArray[np.float32]
