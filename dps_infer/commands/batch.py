@@ -93,7 +93,7 @@ def batch(
     """
     from dps_infer.bulk.batch import score_file
     from dps_infer.bulk.journal import journal_path
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
 
     metrics = open_metrics(
         context,
@@ -105,7 +105,7 @@ def batch(
         note=note,
     )
     try:
-        with shown("scoring", "pairs") as progress:
+        with show_progress("scoring", "pairs") as progress:
             summary = score_file(
                 pairs,
                 output,

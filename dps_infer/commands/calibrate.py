@@ -100,14 +100,14 @@ def calibrate(
 
     from dps_infer.bulk.thresholds import calibrate_file, default_path, describe, write_threshold
     from dps_infer.files.write import check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
 
     (loaded,) = metrics.values()
     path = default_path(loaded) if output is None else output
     if path.suffix.lower() != ".json":
         raise UsageError(f"{path}: expected a name that ends in .json")
     check_output(path, force=force)
-    with shown("measuring", "pairs") as progress:
+    with show_progress("measuring", "pairs") as progress:
         threshold = calibrate_file(
             pairs,
             loaded,

@@ -119,7 +119,7 @@ def folder(
     from dps_infer.bulk.folder import score_folder
     from dps_infer.bulk.thresholds import resolve_thresholds
     from dps_infer.files.write import check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
 
     if output is not None:
         check_output(output, force=force)
@@ -133,7 +133,7 @@ def folder(
         note=note,
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
-    with shown("comparing", "pairs") as progress:
+    with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,

@@ -101,7 +101,7 @@ def report(
     the same --view.
     """
     from dps_infer.files.write import atomic_file, check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.report import build_report
 
     check_output(output, force=force)
@@ -116,7 +116,7 @@ def report(
             threads=threads,
             note=note,
         )
-    with shown("report", "pictures") as progress:
+    with show_progress("report", "pictures") as progress:
         made = build_report(
             results,
             metrics=metrics,
