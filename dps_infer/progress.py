@@ -14,19 +14,23 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Display
 
 Item = TypeVar("Item")
 
-Report = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with the number of items done and their total, 0 if it is unknown."""
 
 FIRST_LINE_AFTER = 5.0
 """Seconds until the first line in a log. Each later pause is twice as long, up to a minute."""
 LONGEST_PAUSE = 60.0
 
-_displays: list[Progress] = []
+_displays: list[Display] = []
 """The display on the terminal, if there is one: nested work adds a line to it."""
+
+
+def ignore(_done: int, _total: int) -> None:
+    """Show no progress."""
 
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
@@ -44,7 +48,7 @@ def track(items: Sequence[Item], description: str) -> Iterator[Item]:
 
 
 @contextmanager
-def show_progress(description: str, unit: str = "") -> Iterator[Report]:
+def show_progress(description: str, unit: str = "") -> Iterator[Progress]:
     """Give a function that reports progress.
 
     Args:
@@ -52,7 +56,7 @@ def show_progress(description: str, unit: str = "") -> Iterator[Report]:
         unit: name of the items in the plural, for the rate.
     """
     if sys.stderr is None or sys.stderr.closed:
-        yield lambda done, total: None
+        yield ignore
     elif sys.stderr.isatty():
         with _line_of_display(sys.stderr, description, unit) as report:
             yield report
@@ -61,7 +65,7 @@ def show_progress(description: str, unit: str = "") -> Iterator[Report]:
 
 
 @contextmanager
-def _line_of_display(stream: TextIO, description: str, unit: str) -> Iterator[Report]:
+def _line_of_display(stream: TextIO, description: str, unit: str) -> Iterator[Progress]:
     with ExitStack() as stack:
         if not _displays:
             _displays.append(stack.enter_context(_display(stream)))
@@ -83,17 +87,17 @@ def _line_of_display(stream: TextIO, description: str, unit: str) -> Iterator[Re
 
 
 @contextmanager
-def _display(stream: TextIO) -> Iterator[Progress]:
+def _display(stream: TextIO) -> Iterator[Display]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as Display
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
@@ -105,7 +109,7 @@ def _display(stream: TextIO) -> Iterator[Progress]:
     # Its own file descriptor: decoding diverts the process's (`dps_infer.images.codec`).
     with (
         os.fdopen(os.dup(stream.fileno()), "w") as own,
-        Progress(*columns, console=Console(file=own), transient=True) as display,
+        Display(*columns, console=Console(file=own), transient=True) as display,
     ):
         yield display
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import enum
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ import msgspec
 
 from dps_infer.errors import DpsError, TableError, UsageError
 from dps_infer.files.read import open_input
-from dps_infer.files.text_rows import Parsed, csv_header, csv_rows, json_rows
+from dps_infer.files.text_rows import OnBytes as OnBytes
+from dps_infer.files.text_rows import Parsed, bounded_lines, csv_table, json_rows
 from dps_infer.files.write import atomic_file
 
 MAX_COLUMNS = 1000
@@ -53,6 +55,21 @@ class Kind(str, enum.Enum):
 
 Columns = Mapping[str, "Kind | Any"]
 """The types of the columns in order: a `Kind`, or a type of pyarrow, which Parquet files keep."""
+
+
+@dataclass(frozen=True)
+class TableScan:
+    """The properties of a table found in one pass.
+
+    Attributes:
+        columns: the types of the columns, in order.
+        rows: number of rows.
+        sha256: hash of the file's bytes, in hexadecimal.
+    """
+
+    columns: dict[str, Kind | Any]
+    rows: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -107,32 +124,56 @@ def read_columns(path: Path) -> dict[str, Kind | Any]:
     chosen = format_of(path)
     with _open(path) as stream:
         if chosen is Format.parquet:
-            with _parquet_file(path, stream) as file:
-                schema = file.schema_arrow
-            return _checked(path, schema.names, schema.types)
+            return _parquet_summary(path, stream)[0]
         if chosen is Format.csv:
-            header = csv_header(path, stream)
-            return _checked(path, header, [Kind.text] * len(header))
-        found: dict[str, Kind | None] = {}
-        for values, _ in json_rows(path, stream):
-            for name, value in values.items():
-                found[name] = _wider(found.get(name), value)
-            if len(found) > MAX_COLUMNS:
-                break
-        return _checked(path, list(found), [kind or Kind.text for kind in found.values()])
+            return _csv(path, stream)[0]
+        return _json_summary(path, json_rows(bounded_lines(path, stream)))[0]
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def scan_table(path: Path) -> TableScan:
+    """Read a table once for its columns, its number of rows and its hash.
+
+    Raises:
+        TableError: the file cannot be read, is not such a table, or names a column twice.
+    """
+    chosen = format_of(path)
+    digest = hashlib.sha256()
+    with _open(path) as stream:
+        if chosen is Format.parquet:
+            columns, count = _parquet_summary(path, stream)
+            _read_all(stream, digest.update)
+        elif chosen is Format.csv:
+            columns, rows = _csv(path, stream, digest.update)
+            count = sum(1 for _ in rows)
+        else:
+            lines = bounded_lines(path, stream, digest.update)
+            columns, count = _json_summary(path, json_rows(lines))
+    return TableScan(columns, count, digest.hexdigest())
+
+
+def read_lines(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[Line]:
     """Read a table row by row, in constant memory.
+
+    Args:
+        path: the table.
+        on_bytes: has received the whole file when the iterator ends. A Parquet file, which is
+            not read from front to back, is read a second time for it.
 
     Raises:
         TableError: the file cannot be read or is not such a table.
     """
-    read = {Format.csv: csv_rows, Format.jsonl: json_rows, Format.parquet: _parquet_rows}
-    chosen = read[format_of(path)]
+    chosen = format_of(path)
     with _open(path) as stream:
-        for number, (values, fault) in enumerate(chosen(path, stream), start=1):
+        if chosen is Format.parquet:
+            rows = _parquet_rows(path, stream)
+        elif chosen is Format.csv:
+            _, rows = _csv(path, stream, on_bytes)
+        else:
+            rows = json_rows(bounded_lines(path, stream, on_bytes))
+        for number, (values, fault) in enumerate(rows, start=1):
             yield Line(number, values, fault)
+        if chosen is Format.parquet and on_bytes is not None:
+            _read_all(stream, on_bytes)
 
 
 @contextmanager
@@ -190,6 +231,33 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
     return open_input(path, expected="a table", error=TableError)
 
 
+def _read_all(stream: BinaryIO, on_bytes: OnBytes) -> None:
+    stream.seek(0)
+    while block := stream.read(1 << 20):
+        on_bytes(block)
+
+
+def _csv(
+    path: Path, stream: BinaryIO, on_bytes: OnBytes | None = None
+) -> tuple[dict[str, Kind], Iterator[Parsed]]:
+    """Return the columns and the rows."""
+    header, rows = csv_table(path, bounded_lines(path, stream, on_bytes))
+    return _checked(path, header, [Kind.text] * len(header)), rows
+
+
+def _json_summary(path: Path, rows: Iterator[Parsed]) -> tuple[dict[str, Kind], int]:
+    """Return every column that any row has, and the number of rows."""
+    found: dict[str, Kind | None] = {}
+    count = 0
+    for values, _ in rows:
+        count += 1
+        for name, value in values.items():
+            found[name] = _wider(found.get(name), value)
+        if len(found) > MAX_COLUMNS:
+            break
+    return _checked(path, list(found), [kind or Kind.text for kind in found.values()]), count
+
+
 def _cell(value: object) -> str:
     """Return a value as text; numbers keep every digit."""
     if value is None:
@@ -226,6 +294,13 @@ def _checked(path: Path, names: list[str], kinds: list[Any]) -> dict[str, Any]:
 
 
 # --- Parquet --------------------------------------------------------------------------
+
+
+def _parquet_summary(path: Path, stream: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Return the columns and the number of rows."""
+    with _parquet_file(path, stream) as file:
+        schema = file.schema_arrow
+        return _checked(path, schema.names, schema.types), file.metadata.num_rows
 
 
 def _parquet_rows(path: Path, stream: BinaryIO) -> Iterator[Parsed]:
