@@ -30,12 +30,12 @@ from dps_infer import Metric
 from dps_infer.contexts.context import Context
 from dps_infer.model import embedded
 from dps_infer.model.view import View
+from dps_infer.progress import track
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.data.batches import whole
 from dps_train.data.sources import Images, load_held_out
 from dps_train.distortions.paper import DISTORTIONS, color, quantize
 from dps_train.measure.evaluation import named_share, spearman, two_afc
-from dps_train.progress import track
 
 Pixels = NDArray[np.uint8]
 SIDE, FARTHEST = 1024, 64

@@ -49,7 +49,7 @@ def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
     ]
     return {
         **dict.fromkeys([*distances, *parts], Kind.number),
-        IDENTICAL: Kind.truth,
+        IDENTICAL: Kind.boolean,
         **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
     }
 

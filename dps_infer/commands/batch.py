@@ -93,14 +93,14 @@ def batch(
     from dps_infer.bulk.batch import score_file
     from dps_infer.bulk.journal import journal_path
     from dps_infer.compare.open import open_metrics
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=note
     )
     try:
-        with shown("scoring", "pairs") as progress:
+        with show_progress("scoring", "pairs") as progress:
             summary = score_file(
                 pairs,
                 output,

@@ -92,7 +92,7 @@ def calibrate(
     from dps_infer.bulk.thresholds import default_path, describe, write_threshold
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
@@ -105,7 +105,7 @@ def calibrate(
     if path.suffix.lower() != ".json":
         raise UsageError(f"{path}: expected a name that ends in .json")
     check_output(path, force=force)
-    with shown("measuring", "pairs") as progress:
+    with show_progress("measuring", "pairs") as progress:
         threshold = calibrate_file(
             pairs,
             metric,

@@ -122,7 +122,7 @@ def folder(
     from dps_infer.bulk.thresholds import resolve_thresholds
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
 
     pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
@@ -132,7 +132,7 @@ def folder(
         context, ranking, importance, context_name, device=device, threads=threads, note=note
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
-    with shown("comparing", "pairs") as progress:
+    with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,

@@ -98,7 +98,7 @@ def report(
     """
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.report.build import build_report
 
     check_output(output, force=force)
@@ -107,7 +107,7 @@ def report(
         metrics = open_metrics(
             context, ranking, importance, context_name, device=device, threads=threads, note=note
         )
-    with shown("report", "pictures") as progress:
+    with show_progress("report", "pictures") as progress:
         made = build_report(
             results,
             metrics=metrics,

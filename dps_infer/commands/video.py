@@ -115,7 +115,7 @@ def video(
     from dps_infer.bulk.thresholds import resolve_thresholds
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_folder, check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
     from dps_infer.video.compare import compare_videos
     from dps_infer.video.frames import ClipPair, Sampling
@@ -131,7 +131,7 @@ def video(
     sampling = Sampling(every=every, fps=fps, start=start, duration=duration)
     clips = ClipPair(reference, candidate, sampling, resize=resize)
     with atomic_folder(output, force=force) as folder:
-        with shown("comparing", "frames") as progress:
+        with show_progress("comparing", "frames") as progress:
             scores = compare_videos(
                 clips,
                 metrics,

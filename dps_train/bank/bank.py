@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.data.batches import random_crops
 from dps_train.data.sources import Image
 from dps_train.distortions.random_changes import FAMILY_SIZE, draw_family
@@ -19,7 +20,6 @@ from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.metric import Preprocess
 from dps_train.model.pair_encoder import PairEncoder
-from dps_train.progress import track
 
 BATCH = 64
 

@@ -38,10 +38,10 @@ import torch
 from torch import Tensor
 
 from dps_infer.errors import DataError, DpsError, UsageError
+from dps_infer.progress import track
 from dps_train.custom.function import OwnDistortion, described
 from dps_train.data.batches import Window, cut, draw_window
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, Image, read_pixels
-from dps_train.progress import track
 
 if sys.version_info >= (3, 11):
     import tomllib

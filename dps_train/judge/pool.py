@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dps_infer.errors import UsageError
+from dps_infer.progress import track
 from dps_train.data.batches import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import Image, folder_images, load_training, read_pixels
 from dps_train.distortions.paper import DISTORTIONS, Distortion
@@ -28,7 +29,6 @@ from dps_train.distortions.random_changes import strengths_of_amounts
 from dps_train.distortions.unnamed import TRAINED
 from dps_train.judgements.importances import Numbers, scaled_differences
 from dps_train.model.metric import Metric, resize
-from dps_train.progress import track
 
 REFERENCES = 40
 CHANGES = 8

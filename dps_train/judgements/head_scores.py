@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.image_distance import in_parts
 from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_agreement
 from dps_train.judgements.triplets import pixel_batches
 from dps_train.model.metric import Metric
-from dps_train.progress import track
 
 
 @dataclass(frozen=True)

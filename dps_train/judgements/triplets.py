@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dps_infer.errors import DataError, ImageError, UsageError
+from dps_infer.progress import track
 from dps_train.data.batches import to_tensor
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, Image, read_pixels
 from dps_train.model.metric import resize
-from dps_train.progress import track
 
 IMAGES = ("reference", "p0", "p1")
 JUDGE = "judge"

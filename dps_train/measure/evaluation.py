@@ -37,13 +37,13 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.progress import track
 from dps_train.contexts import importance_table, pair_table
 from dps_train.distortions.paper import DISTORTIONS, NAMES, Distortion, quantize
 from dps_train.distortions.random_changes import strengths_of_amounts
 from dps_train.distortions.unnamed import HELD_OUT
 from dps_train.model.context_heads import Adapted, context_distances, head_in
 from dps_train.model.heads import Head
-from dps_train.progress import track
 
 DRAWS = 4
 GRADES = 10

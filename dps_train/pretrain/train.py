@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from dps_infer.commands.shared.run import run, say
 from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.manifest import DataInfo
+from dps_infer.progress import track
 from dps_train.contexts import AMOUNTS, all_rankings, importance_table
 from dps_train.distortions.paper import quantize
 from dps_train.distortions.random_changes import (
@@ -49,7 +50,6 @@ from dps_train.model.metric import Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
 from dps_train.pretrain.fold_batch_norm import fold_convolutions, fold_inputs, half_state
 from dps_train.pretrain.images.mixture import pretraining_images
-from dps_train.progress import track
 from dps_train.seeds import generator_for
 
 NAME = "dps-pretrain"

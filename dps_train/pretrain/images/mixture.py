@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.data.sources import Image
 from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
 from dps_train.pretrain.images.drawings import line_drawing, street_map
@@ -25,7 +26,6 @@ from dps_train.pretrain.images.photographs import (
     thumbnail,
 )
 from dps_train.pretrain.images.procedural import fractal_noise, gradient, sky
-from dps_train.progress import track
 
 Painter = Callable[[int, np.random.Generator], Image]
 """From a side in pixels and a source of everything random to uint8 RGB [side, side, 3]."""
