@@ -96,7 +96,7 @@ function makeRow(pair, place) {
 }
 
 function thumbnail(image) {
-  const { url, why } = report.images[image];
+  const { thumbnail: url, why } = report.images[image];
   if (url === null) return make("span", { class: "thumbnail missing", title: why }, "no image");
   return make("img", { class: "thumbnail", src: url, alt: "" });
 }

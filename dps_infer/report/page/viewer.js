@@ -79,10 +79,9 @@ function showStage() {
 
 /** Describe an image, with its larger preview if there is one. */
 function picture(number) {
-  const { url, width, height, why } = report.images[number];
-  const preview = report.previews[number];
+  const { thumbnail, preview, width, height, why } = report.images[number];
   const embedded = Math.max(width, height) <= (preview ? report.previewSize : report.thumbnailSize);
-  return { url: preview ?? url, width, height, why, reduced: !embedded, large: Boolean(preview) };
+  return { url: preview ?? thumbnail, width, height, why, reduced: !embedded, large: Boolean(preview) };
 }
 
 /** The largest scale at which a size fits the stage `across` and `down` times. */
@@ -296,8 +295,8 @@ const fact = (name, value, more = "") => make("div", { class: "fact" },
   make("h3", {}, name), make("bdi", {}, value), make("span", { class: "quiet" }, more));
 
 function sizeOf(image) {
-  const { width, height, url } = report.images[image];
-  return url === null ? "" : `${width} × ${height} pixels`;
+  const { width, height, thumbnail } = report.images[image];
+  return thumbnail === null ? "" : `${width} × ${height} pixels`;
 }
 
 byId("back").addEventListener("click", () => viewer.close());

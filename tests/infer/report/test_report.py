@@ -56,15 +56,17 @@ def test_rows_of_every_format(tmp_path, context, suffix):
     path = tmp_path / f"results{suffix}"
     write_results(path, pairs, {context.label: context}, extra={"scene": "7"})
     found = load_results(path)
-    assert [(pair.reference, pair.candidate) for pair in found.pairs] == pairs
-    assert [pair.identical for pair in found.pairs] == [True, False, False, False]
-    assert found.pairs[2].distances[0] > found.pairs[1].distances[0] > 0
-    assert found.pairs[3].distances == (None,)
-    assert "gone.png" in found.pairs[3].error
-    assert found.pairs[0].other == {"scene": "7"}
+    assert list(zip(found.pairs.reference, found.pairs.candidate, strict=True)) == pairs
+    assert found.pairs.identical == [True, False, False, False]
+    (distances,) = found.pairs.distance
+    assert distances[2] > distances[1] > 0
+    assert distances[3] is None
+    assert "gone.png" in found.pairs.error[3]
+    assert found.pairs.other == {"scene": ["7"] * 4}
     (measured,) = found.contexts
     assert (measured.label, measured.words) == (context.label, context.describe())
-    assert dict(zip(measured.parts, found.pairs[2].parts[0], strict=True)) == pytest.approx(
+    parts = [values[2] for values in found.pairs.parts[0]]
+    assert dict(zip(measured.parts, parts, strict=True)) == pytest.approx(
         context.compare(tmp_path / "reference.png", tmp_path / "candidate-2.png").parts
     )
 
@@ -87,7 +89,7 @@ def test_the_worst_pairs_of_several_contexts_take_turns(tmp_path):
     found = load_results(path)
     assert found.worst(2) == [1, 0]
     assert found.worst(100) == [1, 0, 2]
-    assert found.pairs[3].error != ""
+    assert found.pairs.error[3] != ""
 
 
 def test_distances_of_different_contexts_are_not_mixed(results):
@@ -144,18 +146,18 @@ def test_each_image_is_embedded_once(results):
     data = data_of(build_report(results, thumbnail=16, preview=32, worst_pairs=2).page)
     assert len(data["images"]) == 7
     assert set(data["pairs"]["referenceImage"]) == {0}
-    assert picture_of(data["images"][0]["url"]).shape == (12, 16, 3)
+    assert picture_of(data["images"][0]["thumbnail"]).shape == (12, 16, 3)
     assert (data["images"][0]["width"], data["images"][0]["height"]) == (40, 30)
     # The worst two, and their reference.
-    assert len(data["previews"]) == 3
-    assert picture_of(data["previews"]["0"]).shape == (24, 32, 3)
+    assert sum(image["preview"] is not None for image in data["images"]) == 3
+    assert picture_of(data["images"][0]["preview"]).shape == (24, 32, 3)
 
 
 def test_a_missing_image_has_its_reason_and_no_path(results, tmp_path):
     (tmp_path / "candidate-3.png").unlink()
     report = build_report(results)
     images = data_of(report.page)["images"]
-    (missing,) = [image for image in images if image["url"] is None]
+    (missing,) = [image for image in images if image["thumbnail"] is None]
     assert "no such file" in missing["why"]
     assert str(tmp_path).encode() not in report.page
     (note,) = report.notes
