@@ -1,7 +1,7 @@
 """Examine an installation: its parts, its problems, and a remedy for each.
 
-A broken installation can be examined as well: a part that is missing or does not load
-becomes a problem in the diagnosis, never an error.
+A broken installation can be examined as well: a part that is missing or does not load becomes a
+problem in the diagnosis, never an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 
 from dps_infer.errors import DpsError
@@ -88,9 +88,9 @@ class SelfTest:
     changed: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Diagnosis:
-    """The state of an installation.
+    """The state of an installation, filled in by one check after the other.
 
     Attributes:
         python: version of the interpreter.
@@ -111,10 +111,10 @@ class Diagnosis:
     wheels: dict[str, str]
     providers: dict[str, str | None]
     threads: Threads
-    universal: str | None
-    self_test: dict[str, SelfTest]
-    problems: list[Finding]
-    notes: list[Finding]
+    universal: str | None = None
+    self_test: dict[str, SelfTest] = field(default_factory=dict)
+    problems: Findings = field(default_factory=Findings)
+    notes: Findings = field(default_factory=Findings)
 
     @property
     def healthy(self) -> bool:
@@ -124,38 +124,30 @@ class Diagnosis:
 
 def examine() -> Diagnosis:
     """Examine the installation of this interpreter, in a second or two."""
-    problems, notes = Findings(), Findings()
-    versions: dict[str, str | None] = {PACKAGE: __version__}
-    for name, module in MODULES.items():
-        versions[name] = _module_version(module, problems)
     packages = metadata.packages_distributions()
-    wheels = _versions_of(packages.get("onnxruntime", []))
-    providers: dict[str, str | None] = {}
-    self_test: dict[str, SelfTest] = {}
-    digest = _check_universal(problems)
-    if digest is not None:
-        providers = _check_providers(problems, notes, wheels)
-        if None not in versions.values():
-            self_test = _run_self_tests(problems, cuda=providers.get(CUDA, "") is None)
-    _check_wheels(problems, notes, wheels, providers)
+    found = Diagnosis(
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        versions={PACKAGE: __version__},
+        wheels=_versions_of(packages.get("onnxruntime", [])),
+        providers={},
+        threads=Threads(available_threads(), affinity_cores(), cgroup_cores()),
+    )
+    for name, module in MODULES.items():
+        found.versions[name] = _module_version(module, found.problems)
+    _check_universal(found)
+    if found.universal is not None:
+        _check_providers(found)
+        if None not in found.versions.values():
+            _run_self_tests(found)
+    _check_wheels(found)
     opencvs = _versions_of(packages.get("cv2", []))
     if len(opencvs) > 1:
-        problems.add(
+        found.problems.add(
             f"{_listed(opencvs)} overwrite each other's files",
             f"pip uninstall {' '.join(opencvs)}, then pip install opencv-python-headless",
         )
-    return Diagnosis(
-        python=platform.python_version(),
-        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        versions=versions,
-        wheels=wheels,
-        providers=providers,
-        threads=Threads(available_threads(), affinity_cores(), cgroup_cores()),
-        universal=digest,
-        self_test=self_test,
-        problems=problems,
-        notes=notes,
-    )
+    return found
 
 
 def describe(diagnosis: Diagnosis) -> list[str]:
@@ -216,20 +208,20 @@ def _versions_of(distributions: list[str]) -> dict[str, str]:
     return {name: metadata.version(name) for name in sorted(set(distributions))}
 
 
-def _check_universal(problems: Findings) -> str | None:
+def _check_universal(found: Diagnosis) -> None:
     """Hash the embedded file and compare it with the installer's record, if there is one."""
     repair = f"pip install --force-reinstall --no-deps {PACKAGE}"
     try:
         data = embedded.UNIVERSAL.read_bytes()
     except OSError as error:
-        problems.add(f"the embedded metric cannot be read ({error.strerror})", repair)
-        return None
+        found.problems.add(f"the embedded metric cannot be read ({error.strerror})", repair)
+        return
     digest = hashlib.sha256(data).digest()
     recorded = _recorded_hash()
     # An editable installation has no record of its files.
     if recorded is not None and recorded != base64.urlsafe_b64encode(digest).decode().rstrip("="):
-        problems.add("the embedded metric is not the one that was installed", repair)
-    return digest.hex()
+        found.problems.add("the embedded metric is not the one that was installed", repair)
+    found.universal = digest.hex()
 
 
 def _recorded_hash() -> str | None:
@@ -243,85 +235,72 @@ def _recorded_hash() -> str | None:
     return None
 
 
-def _check_providers(
-    problems: Findings, notes: Findings, wheels: dict[str, str]
-) -> dict[str, str | None]:
+def _check_providers(found: Diagnosis) -> None:
     try:
         providers = probe_providers(read_model(embedded.UNIVERSAL.read_bytes()))
     except DpsError:
         # onnxruntime does not load, which is a problem of the modules already.
-        return {}
+        return
+    found.providers = providers
     if providers.get(CPU, "not offered") is not None:
-        problems.add(
+        found.problems.add(
             f"{CPU} does not load ({providers.get(CPU, 'not offered')})",
-            f"pip install --force-reinstall {' '.join(wheels) or 'onnxruntime'}",
+            f"pip install --force-reinstall {' '.join(found.wheels) or 'onnxruntime'}",
         )
     if providers.get(CUDA) is not None:
-        problems.add(
+        found.problems.add(
             f"{CUDA} is offered and does not load ({providers[CUDA]})",
             "check the driver with nvidia-smi, and install the CUDA libraries with "
             f'pip install "{PACKAGE}[gpu]"; --device cpu works meanwhile',
         )
     for name, reason in providers.items():
         if reason is not None and name not in (CPU, CUDA):
-            notes.add(f"{name} does not load", "nothing to do: dps-infer does not use it")
-    return providers
+            found.notes.add(f"{name} does not load", "nothing to do: dps-infer does not use it")
 
 
-def _check_wheels(
-    problems: Findings,
-    notes: Findings,
-    wheels: dict[str, str],
-    providers: dict[str, str | None],
-) -> None:
+def _check_wheels(found: Diagnosis) -> None:
+    wheels, cuda = found.wheels, CUDA in found.providers
     if len(wheels) > 1:
-        problems.add(
+        found.problems.add(
             f"{_listed(wheels)} are both installed and overwrite each other's files, so that "
             "CUDA is lost",
             f'pip uninstall {" ".join(wheels)}, then pip install "{PACKAGE}[gpu]" for an '
             f'NVIDIA GPU, or "{PACKAGE}[cpu]"',
         )
-    elif "onnxruntime-gpu" in wheels and providers and CUDA not in providers:
-        problems.add(
+    elif "onnxruntime-gpu" in wheels and found.providers and not cuda:
+        found.problems.add(
             f"onnxruntime-gpu does not offer {CUDA}: its files were overwritten",
             "pip install --force-reinstall onnxruntime-gpu",
         )
-    if shutil.which("nvidia-smi") is not None and CUDA not in providers:
-        notes.add(
+    if shutil.which("nvidia-smi") is not None and not cuda:
+        found.notes.add(
             "there is an NVIDIA driver, but this onnxruntime cannot use it",
             f'for the GPU, pip uninstall onnxruntime, then pip install "{PACKAGE}[gpu]"',
         )
 
 
-def _run_self_tests(problems: Findings, *, cuda: bool) -> dict[str, SelfTest]:
+def _run_self_tests(found: Diagnosis) -> None:
     """Compare images by the embedded metric on each device that loads."""
+    problem, results = found.problems.add, found.self_test
     repair = f"pip install --force-reinstall {PACKAGE}, and report it if that does not help"
-    results: dict[str, SelfTest] = {}
+    cuda = found.providers.get(CUDA, "") is None
     for device in (Device.cpu, Device.cuda) if cuda else (Device.cpu,):
         name = device.value
         try:
             result = results[name] = _measure(device)
         # A diagnosis must survive every failure of a measurement.
         except Exception as error:
-            problems.add(f"the self-test on {name} fails ({_first_line(error)})", repair)
+            problem(f"the self-test on {name} fails ({_first_line(error)})", repair)
             continue
         if result.identical != 0:
-            problems.add(
-                f"identical images are {result.identical:g} apart on {name}, expected 0", repair
-            )
+            problem(f"identical images are {result.identical:g} apart on {name}", repair)
         if not result.changed > 0:
-            problems.add(
-                f"an image and its negative are {result.changed:g} apart on {name}, expected more",
-                repair,
-            )
+            problem(f"an image and its negative are {result.changed:g} apart on {name}", repair)
     if len(results) == 2:
         cpu, gpu = results["cpu"].changed, results["cuda"].changed
         if abs(gpu - cpu) > AGREEMENT * cpu:
-            problems.add(
-                f"CUDA computes {gpu:g} where the CPU computes {cpu:g}",
-                "use --device cpu, and report it",
-            )
-    return results
+            advice = "use --device cpu, and report it"
+            problem(f"CUDA computes {gpu:g} where the CPU computes {cpu:g}", advice)
 
 
 def _measure(device: Device) -> SelfTest:

@@ -1,8 +1,8 @@
 """The errors that a user's input or machine can cause, with their exit codes.
 
-The three commands print a `DpsError` in one line (a `DataError` in one line per problem) and
-exit with its `exit_code`. Any other exception is a defect of the toolkit and is also printed
-in one line. With ``--debug`` both show their traceback (`dps_infer.commands.shared.run`).
+The three commands print a `DpsError` in one line (a `DataError` in one line per problem) and exit
+with its `exit_code`. Any other exception is a defect of the toolkit and is also printed in one
+line. With ``--debug`` both show their traceback (`dps_infer.commands.shared.run`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read the frames of one video with OpenCV.
 
-Frames are decoded from the first one on. Seeking is avoided, because it lands on wrong
-frames in some files. Skipped frames are not converted.
+Frames are decoded from the first one on. Seeking is avoided, because it lands on wrong frames in
+some files. Skipped frames are not converted.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class ClipPair:
     Attributes:
         reference: the first video.
         candidate: the second video.
-        remark: set after the last pair: one line that says which video ends before the other,
-            or before its stated end; None if neither does.
+        remark: set after the last pair: one line that says which video ends before the other, or
+            before its stated end; None if neither does.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class ClipPair:
                 "its rest was not compared"
             )
         first, second = (clip.frames_read / clip.rate for clip in self._clips)
-        # One may end before the other between two compared frames. At different rates, equal
-        # times are seldom whole numbers of frames.
+        # One may end before the other between two compared frames. At different rates, equal times
+        # are seldom whole numbers of frames.
         tolerance = 0.5 if self._same_rate() else 1.0
         if abs(first - second) > tolerance / min(clip.rate for clip in self._clips):
             lengths = (f"{clip.path} has {clip.frames_read} frames" for clip in self._clips)
