@@ -16,11 +16,12 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
+from PIL import Pixels as Pillow
 
 from dps_infer.files.write import atomic_folder
-from dps_train.data.sources import Image, load_folder
+from dps_infer.images.decode import Pixels
+from dps_train.data.sources import load_folder
 
 THUMBNAIL, PAGE = 32, 256
 TEXT = (
@@ -45,7 +46,7 @@ def main(
             _save(folder / "pages" / f"{number:03}.png", _page(generator))
 
 
-def _page(generator: np.random.Generator) -> Image:
+def _page(generator: np.random.Generator) -> Pixels:
     """Draw a heading, maybe a coloured box, and lines of text."""
     words = TEXT.split()
     light = tuple(int(value) for value in 255 - generator.integers(0, 25, 3))
@@ -71,7 +72,7 @@ def _page(generator: np.random.Generator) -> Image:
     return np.asarray(page)
 
 
-def _save(path: Path, image: Image) -> None:
+def _save(path: Path, image: Pixels) -> None:
     path.parent.mkdir(exist_ok=True)
     Pillow.fromarray(image).save(path)
 

@@ -29,10 +29,11 @@ from dps_infer import Context
 from dps_infer.model.view import View
 from dps_train import contexts as train
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
-from dps_train.distortions.paper import DISTORTIONS, color, quantize
-from dps_train.measure.evaluation import named_share, spearman, two_afc
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS, color
+from dps_train.measure.statistics import named_share, spearman, two_afc
 from dps_train.progress import track
 
 Pixels = NDArray[np.uint8]
@@ -203,7 +204,7 @@ def _ordered(
 ) -> dict[str, float]:
     """Score distortions of photographs of `ORDINARY` pixels in one view."""
     generator = torch.Generator().manual_seed(3)
-    images = whole([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
+    images = resize_images([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
     # The range of a blur is meant for the working size.
     scale = torch.tensor([ORDINARY / 64 if d.name == "blur" else 1.0 for d in DISTORTIONS])
     drawn = []

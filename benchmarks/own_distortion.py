@@ -20,15 +20,16 @@ from rich.table import Table
 
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import all_rankings, random_rankings, ranking_context
-from dps_train.custom.find import Own, find_own
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
+from dps_train.custom.find import find_custom
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import Settings
 from dps_train.fit.training import load_images
 from dps_train.fit.variants import teach_own
-from dps_train.measure.evaluation import EvaluationBank, Measures, build_evaluation_bank, evaluate
+from dps_train.measure.evaluation import Measures, evaluate
+from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import Head
 from dps_train.seeds import generator_for
@@ -58,9 +59,9 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Teach the embedded metric a distortion, and measure it with it and without."""
-    own = find_own([distortion])
+    own = find_custom([distortion])
     taught = teach(own, data, test_data, pairs, seed)
-    name = own[-1].about.name
+    name = own[-1].name
     report = {
         "distortion": name,
         "images": taught.bank.noise.shape[0],
@@ -83,16 +84,18 @@ def main(
     Console(width=100).print(table)
 
 
-def teach(own: tuple[Own, ...], data: str, test_data: str, pairs: int, seed: int) -> Taught:
+def teach(
+    own: tuple[CustomDistortion, ...], data: str, test_data: str, pairs: int, seed: int
+) -> Taught:
     """Teach the embedded metric distortions, and draw changes of held-out images."""
-    training, held_out = split_own(own, seed)
+    training, held_out = split_custom(own, seed)
     settings = Settings(own=training, data=data, pairs=pairs, seed=seed)
     metric = load_universal()
     before = metric.head
     images, _ = load_images(settings)
     teach_own(metric, settings, images, CPU, lambda _: None)
     test_images = load_held_out(test_data, generator_for("images", seed)).images
-    shown, distortions = with_scenes(whole(test_images, TRAINING_SIZE), held_out)
+    shown, distortions = with_scenes(resize_images(test_images, TRAINING_SIZE), held_out)
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)
     generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(distances, shown, generator, distortions=distortions)

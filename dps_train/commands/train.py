@@ -42,7 +42,7 @@ from dps_train.commands.options import (
 if TYPE_CHECKING:
     from dps_infer.contexts.saved import SavedContext
     from dps_train.contexts import Context
-    from dps_train.custom.find import Own
+    from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.fit.settings import Settings
     from dps_train.fit.training import Trained
 
@@ -255,13 +255,13 @@ def train(
             "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
             "in different ways: give one"
         )
-    from dps_train.custom.find import find_own
+    from dps_train.custom.find import find_custom
     from dps_train.fit.run_folder import DEFAULT_FOLDER, free_name, save_run
     from dps_train.fit.settings import END_TO_END, LIN, Settings
-    from dps_train.model.backbones import resolve_layers
+    from dps_train.model.layer_presets import resolve_layers
 
     saved = None if context_name is None else _saved(context_name)
-    own = find_own(distortions or (), _mentioned(ranking, importance, saved))
+    own = find_custom(distortions or (), _mentioned(ranking, importance, saved))
     wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
     say(NAME, _echo(wanted, triplets, bapps))
     working_size = parse_size(size)
@@ -277,10 +277,10 @@ def train(
     for option, value in (("--resume", resume), ("--logger", logger)):
         if value and not learns_network:
             raise UsageError(f"{option} is for --variant tune and scratch, not {variant.value}")
-    if own and (learns_network or (any(one.recorded for one in own) and variant.value == LIN)):
+    if own and (learns_network or (any(one.recording for one in own) and variant.value == LIN)):
         raise UsageError(
             f"--distortions: --variant {variant.value} cannot learn "
-            f"{', '.join(one.about.name for one in own)}: take --variant additive, or for "
+            f"{', '.join(one.name for one in own)}: take --variant additive, or for "
             "distortions that are functions lin"
         )
     if resume and out is None:
@@ -384,7 +384,10 @@ def _mentioned(ranking: str | None, importance: str | None, saved: SavedContext 
 
 
 def _context(
-    ranking: str | None, importance: str | None, saved: SavedContext | None, own: tuple[Own, ...]
+    ranking: str | None,
+    importance: str | None,
+    saved: SavedContext | None,
+    own: tuple[CustomDistortion, ...],
 ) -> Context:
     """Return the context that is given.
 
@@ -392,7 +395,7 @@ def _context(
         UsageError: none is, or it is about a distortion that nobody knows.
     """
     from dps_train.contexts import importance_context, ranking_context
-    from dps_train.custom.find import all_distortions
+    from dps_train.custom.custom_distortion import all_distortions
 
     names = tuple(distortion.name for distortion in all_distortions(own))
     if ranking is not None:

@@ -10,7 +10,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 from train_helpers import levels, seeded
 
-from dps_train.distortions.paper import DISTORTIONS, NAMES, Distortion, by_name, quantize
+from dps_train.distortions.distortion import Distortion, quantize
+from dps_train.distortions.paper import DISTORTIONS, NAMES, by_name
 
 NEAREST = InterpolationMode.NEAREST
 

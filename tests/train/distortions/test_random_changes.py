@@ -9,25 +9,28 @@ import pytest
 import torch
 from train_helpers import levels, seeded
 
-from dps_train.distortions.paper import DISTORTIONS, NAMES, quantize
-from dps_train.distortions.random_changes import (
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.families import (
     COMPOSED,
     FAINT_NOISE,
     FAMILY,
     FAMILY_SIZE,
     GRADED,
-    INVISIBLE,
-    MOVING,
     UNRELATED,
-    Draw,
     composed_pairs,
     draw_family,
-    draw_moved_windows,
     graded_pairs,
+)
+from dps_train.distortions.other.kinds import HELD_OUT, TRAINED
+from dps_train.distortions.paper import DISTORTIONS, NAMES
+from dps_train.distortions.random_changes import (
+    INVISIBLE,
+    MOVING,
+    Draw,
+    draw_moved_windows,
     middle,
     strengths_of_amounts,
 )
-from dps_train.distortions.unnamed import HELD_OUT, TRAINED
 
 COUNT = 40
 CHANGES = {**TRAINED, **HELD_OUT}

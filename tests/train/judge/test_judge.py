@@ -20,9 +20,9 @@ from dps_train.judge.answers import AnswerFile
 from dps_train.judge.pool import draw_pool
 from dps_train.judge.server import Server
 from dps_train.judge.session import Session
-from dps_train.judge.words import Said, describe, phrases
-from dps_train.judgements.importances import Fitted, fit_differences
-from dps_train.judgements.triplets import read_triplets
+from dps_train.judge.words import Explanation, amount_phrases, explain_importances
+from dps_train.judgements.importances import FittedImportances, fit_differences
+from dps_train.judgements.read_triplets import read_triplets
 from dps_train.model.embedded.embedded_metric import load_universal
 
 NOWHERE = Path("none")
@@ -170,8 +170,8 @@ def test_a_judge_is_understood_in_few_answers(session, made):
 
 
 def test_words():
-    known = Fitted(np.array([0.12, 0.25, 0.5, 0.3, 3.0, 0.05, 2.9]), 0.02 * np.eye(7))
-    said = describe(phrases(AMOUNTS), known, known.sample(2000, seeded()))
+    known = FittedImportances(np.array([0.12, 0.25, 0.5, 0.3, 3.0, 0.05, 2.9]), 0.02 * np.eye(7))
+    said = explain_importances(amount_phrases(AMOUNTS), known, known.sample(2000, seeded()))
     assert said.most == "A blur by a sixteenth of the side counts"
     assert said.times == (
         "about 6 times as much as losing half of the brightness",
@@ -182,8 +182,8 @@ def test_words():
     )
     assert said.unclear == "Whether it counts more than another kind of change is not clear yet."
     unknown = fit_differences(np.zeros((0, 7)), np.zeros(0))
-    nothing = describe(phrases(AMOUNTS), unknown, unknown.sample(200, seeded()))
-    assert nothing == Said("Nothing is clear yet.")
+    nothing = explain_importances(amount_phrases(AMOUNTS), unknown, unknown.sample(200, seeded()))
+    assert nothing == Explanation("Nothing is clear yet.")
 
 
 def test_a_distortion_of_the_users_own_is_said_in_its_own_words():
@@ -191,7 +191,7 @@ def test_a_distortion_of_the_users_own_is_said_in_its_own_words():
     def grain(pixels, strength):
         return pixels
 
-    said = phrases(["grain", "blur", "unheard-of"], [*DISTORTIONS, grain])
+    said = amount_phrases(["grain", "blur", "unheard-of"], [*DISTORTIONS, grain])
     assert said == [
         "grain of strength 16 (grain, in grey levels)",
         "a blur by a sixteenth of the side",

@@ -13,14 +13,15 @@ from train_helpers import levels, photos, random_pretraining, seeded
 
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS
-from dps_train.distortions.paper import quantize
+from dps_train.distortions.distortion import quantize
 from dps_train.model.backbones import Backbone
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain.train import MEMBERS, Pretraining, fold, stored, train, vary
+from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weights
+from dps_train.pretrain.train import FAMILY_SIZE, augment, train
 
 STEPS = 2
 
@@ -36,7 +37,7 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def made(small) -> tuple[Pretraining, Recipe]:
+def made(small) -> tuple[EmbeddedParts, Recipe]:
     return train.pretrain(STEPS, seed=3)
 
 
@@ -78,7 +79,7 @@ def test_initial_weights_follow_the_generator():
 def test_every_part_learns(small, monkeypatch):
     initial = []
 
-    def remembered(generator: torch.Generator) -> Pretraining:
+    def remembered(generator: torch.Generator) -> EmbeddedParts:
         model = drawn(generator)
         initial.append(state_of(fold(model)))
         return model
@@ -119,15 +120,15 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
     train.pretrain(1, seed=0)
     # One step of the second half, and one of the head alone.
     (z, targets, contexts, graded, composed), _ = seen
-    assert z == (3, MEMBERS, 1 + CODE)
-    assert targets.shape == (3, MEMBERS, len(AMOUNTS))
+    assert z == (3, FAMILY_SIZE, 1 + CODE)
+    assert targets.shape == (3, FAMILY_SIZE, len(AMOUNTS))
     assert contexts.shape[1] == len(AMOUNTS)
     assert torch.all(targets >= 0)
     # The last two are moved windows: one amount each, and more of it in the second.
     weaker, stronger = targets[:, -2], targets[:, -1]
     assert torch.all((stronger > 0).sum(dim=1) == 1)
     assert torch.all(weaker <= stronger)
-    assert (MEMBERS - 2, MEMBERS - 1) in graded
+    assert (FAMILY_SIZE - 2, FAMILY_SIZE - 1) in graded
     # Of two in turn, each is there alone as well.
     shown = (targets[:, :, :-1] > 0).sum(dim=2)
     for alone, both in composed:
@@ -142,14 +143,14 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
 def test_varied_images_have_the_levels_of_files_and_follow_their_generator():
     images = levels(40, 24, 24)
     before = images.clone()
-    varied = vary(images, seeded(2))
+    varied = augment(images, seeded(2))
     assert torch.equal(images, before)
     assert varied.shape == images.shape
     assert torch.isfinite(varied).all()
     assert torch.equal(quantize(varied), varied)
     torch.rand(3)
-    assert torch.equal(vary(images, seeded(2)), varied)
-    assert not torch.equal(vary(images, seeded(3)), varied)
+    assert torch.equal(augment(images, seeded(2)), varied)
+    assert not torch.equal(augment(images, seeded(3)), varied)
     changed = (varied != images).flatten(1).any(dim=1)
     assert changed.float().mean() > 0.8
 
@@ -158,7 +159,7 @@ def test_images_are_mirrored_and_turned_each_by_itself():
     # A bright place off every axis: where it goes tells how its image was mirrored.
     images = torch.full((400, 3, 8, 8), 0.2)
     images[:, :, 2, 1] = 0.9
-    brightest = vary(images, seeded(1)).mean(dim=1).flatten(1).argmax(dim=1)
+    brightest = augment(images, seeded(1)).mean(dim=1).flatten(1).argmax(dim=1)
     places, counts = brightest.unique(return_counts=True)
     inner, outer = (2, 5), (1, 6)
     expected = {*itertools.product(inner, outer), *itertools.product(outer, inner)}
@@ -176,7 +177,7 @@ def test_images_are_mirrored_and_turned_each_by_itself():
 def test_folded_files_are_the_trained_metric():
     model = random_pretraining()
     before = state_of(model)
-    backbone_weights, rest = stored(fold(model))
+    backbone_weights, rest = stored_weights(fold(model))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     metric = Metric(Preprocess(IMAGE_SIZE), Backbone("embedded"), PairEncoder(), model.head)
     metric.backbone.network.load_state_dict(backbone_weights)
@@ -198,7 +199,7 @@ def test_folded_files_are_the_trained_metric():
 
 
 def test_files_hold_half_parameters_and_no_statistics():
-    for weights in stored(fold(random_pretraining())):
+    for weights in stored_weights(fold(random_pretraining())):
         assert weights
         for name, value in weights.items():
             assert not any(word in name for word in ("running", "tracked", "normalize")), name
@@ -211,7 +212,7 @@ def untrained(monkeypatch) -> list[tuple[int, int]]:
     """Let the command train nothing; gives what it was asked for."""
     asked = []
 
-    def made(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
+    def made(steps: int, seed: int) -> tuple[EmbeddedParts, Recipe]:
         asked.append((steps, seed))
         return fold(random_pretraining()), Recipe(
             DataInfo(source="x", images=3, sha256="ab"), steps, seed
