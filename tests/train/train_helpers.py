@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
+from dps_train.distortions.distortion import quantize
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone, embedded_metric
@@ -33,6 +34,13 @@ TINY = ("--pairs", "200", "--epochs", "3")
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def natural(count: int, height: int = 64, width: int = 64) -> torch.Tensor:
+    """Smooth colors with some grain, in 256 levels."""
+    coarse = torch.rand(count, 3, 6, 6, generator=seeded(3))
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return quantize(smooth + 0.03 * torch.randn(smooth.shape, generator=seeded(4)))
 
 
 def random_backbone(name: str = "embedded", layers: tuple[str, ...] | None = None) -> Backbone:

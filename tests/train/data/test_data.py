@@ -93,7 +93,7 @@ def test_a_missing_folder_and_a_file(tmp_path):
     for name in ("none", "file.png"):
         for function in (load_split, load_held_out):
             message = refusal(UsageError, function, str(tmp_path / name), seeded())
-            assert f"{tmp_path / name} is no folder" in message
+            assert f"{tmp_path / name} is not a folder" in message
             assert "sample" in message
 
 

@@ -303,7 +303,7 @@ def test_a_truncated_file(tmp_path, squeezenet_state):
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
         message = refusal(WeightsError, load_backbone, "embedded", weights=path)
-        assert f"{path} is no file" in message
+        assert f"{path} is not a file" in message
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_what_a_user_may_call_layers(name, text, layers):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("vit_b_16", None, "no layers are known for vit_b_16"),
+        ("vit_b_16", None, "vit_b_16 has no default layers"),
         ("vit_b_16", "paper", "only for alexnet, squeezenet1_1"),
         ("resnet18", "lpips", "only for alexnet, squeezenet1_1, vgg16"),
         ("embedded", "lpips", "--layers lpips has none for embedded"),

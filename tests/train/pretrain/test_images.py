@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dps_train.data import photographs as photographs_module
 from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, TRAINING_PHOTOGRAPHS, photograph
+from dps_train.pretrain.images import photographs as photographs_module
 from dps_train.pretrain.images.mixture import KIND_SHARES, painters, pretraining_images
 from dps_train.pretrain.images.photographs import (
     Photographs,

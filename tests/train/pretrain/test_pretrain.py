@@ -20,8 +20,15 @@ from dps_train.model.embedded.embedded_metric import Recipe, load_universal, rec
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weights
-from dps_train.pretrain.train import FAMILY_SIZE, augment, train
+from dps_train.pretrain import cli, train
+from dps_train.pretrain.embedded_parts import (
+    EmbeddedParts,
+    fold,
+    initial_parts,
+    normalize,
+    stored_weights,
+)
+from dps_train.pretrain.train import FAMILY_SIZE, augment
 
 STEPS = 2
 
@@ -69,7 +76,7 @@ def test_a_training_follows_its_seed_and_touches_no_global_state(made):
 
 
 def test_initial_weights_follow_the_generator():
-    first, second, other = (dict(train._seeded(seeded(n)).named_parameters()) for n in (3, 3, 4))
+    first, second, other = (dict(initial_parts(seeded(n)).named_parameters()) for n in (3, 3, 4))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
         # What has one dimension begins at 0 or 1 in places.
@@ -84,8 +91,8 @@ def test_every_part_learns(small, monkeypatch):
         initial.append(state_of(fold(model)))
         return model
 
-    drawn = train._seeded
-    monkeypatch.setattr(train, "_seeded", remembered)
+    drawn = train.initial_parts
+    monkeypatch.setattr(train, "initial_parts", remembered)
     learnt, _ = train.pretrain(1, seed=5)
     for name, parameter in learnt.named_parameters():
         assert not torch.equal(parameter, initial[0][name]), name
@@ -192,7 +199,7 @@ def test_folded_files_are_the_trained_metric():
     images = [each.permute(0, 3, 1, 2).float() / 255 for each in (first, second)]
     with torch.no_grad():
         z = metric.comparison(*metric.features(first, second))
-        maps = [list(model.backbone(train._normalize(each)).values()) for each in images]
+        maps = [list(model.backbone(normalize(each)).values()) for each in images]
         expected = model.comparison(*(model.comparison.normalized(each) for each in maps))
     # Parameters have eleven bits, and nine layers follow each other.
     torch.testing.assert_close(z, expected, rtol=0, atol=0.01 * float(expected.abs().max()))
@@ -212,21 +219,19 @@ def untrained(monkeypatch) -> list[tuple[int, int]]:
     """Let the command train nothing; gives what it was asked for."""
     asked = []
 
-    def made(steps: int, seed: int) -> tuple[EmbeddedParts, Recipe]:
+    def made(steps: int, seed: int, note: object) -> tuple[EmbeddedParts, Recipe]:
         asked.append((steps, seed))
         return fold(random_pretraining()), Recipe(
             DataInfo(source="x", images=3, sha256="ab"), steps, seed
         )
 
-    monkeypatch.setattr(train, "pretrain", made)
-    # A bare call of the command's function would not read the command line.
-    monkeypatch.setattr(train, "main", lambda: train.run(train.app, train.NAME))
+    monkeypatch.setattr(cli, "pretrain", made)
     return asked
 
 
 def test_the_command_writes_both_files(run_main, untrained, tmp_path, monkeypatch):
     arguments = ("--steps", 20, "--seed", 7, "--out", tmp_path)
-    code, out, err = run_main("dps_train.pretrain.train", *arguments)
+    code, out, err = run_main("dps_train.pretrain.cli", *arguments)
     assert (code, out) == (0, "")
     assert untrained == [(20, 7)]
     files = [tmp_path / module.WEIGHTS.name for module in (embedded_backbone, embedded_metric)]
@@ -238,10 +243,10 @@ def test_the_command_writes_both_files(run_main, untrained, tmp_path, monkeypatc
     assert (recipe().steps, recipe().seed, recipe().data.sha256) == (20, 7, "ab")
     # Nothing is overwritten unasked, or trained in vain.
     content = [file.read_bytes() for file in files]
-    code, _, err = run_main("dps_train.pretrain.train", *arguments)
+    code, _, err = run_main("dps_train.pretrain.cli", *arguments)
     assert code == 1
     assert "exists already" in err
     assert untrained == [(20, 7)]
     assert [file.read_bytes() for file in files] == content
-    assert run_main("dps_train.pretrain.train", *arguments, "--force")[0] == 0
+    assert run_main("dps_train.pretrain.cli", *arguments, "--force")[0] == 0
     assert len(untrained) == 2
