@@ -1,11 +1,11 @@
 """Measure how different two images are, in a context that says what matters.
 
-    from dps_infer import Context
+    from dps_infer import Metric
 
-    context = Context.universal(ranking="color,translate,zoom,rotate,darken,blur")
-    print(context.compare("reference.png", "distorted.png").distance)
+    metric = Metric.universal(ranking="color,translate,zoom,rotate,darken,blur")
+    print(metric.compare("reference.png", "candidate.png").distance)
 
-`Context.load` takes a context file of your own instead.
+`Metric.load` takes a context file of your own instead.
 
 A distance is >= 0, 0 for identical images, symmetric, and larger for what the
 context calls more different. Images are paths, encoded bytes, or uint8 RGB arrays
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from dps_infer.bulk.thresholds import write_threshold as write_threshold
     from dps_infer.compare.candidates import compare_candidates as compare_candidates
     from dps_infer.compare.candidates import rank_candidates as rank_candidates
-    from dps_infer.compare.comparison import Comparison as Comparison
-    from dps_infer.compare.metric import Context as Context
+    from dps_infer.compare.metric import Metric as Metric
+    from dps_infer.compare.pairs import Comparison as Comparison
     from dps_infer.compare.stream import Scored as Scored
     from dps_infer.compare.stream import score as score
+    from dps_infer.contexts.context import Context as Context
     from dps_infer.doctor import examine as examine
     from dps_infer.errors import ContextError as ContextError
     from dps_infer.errors import DataError as DataError
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ClipPair": "dps_infer.video.frames",
-    "Comparison": "dps_infer.compare.comparison",
-    "Context": "dps_infer.compare.metric",
+    "Comparison": "dps_infer.compare.pairs",
+    "Context": "dps_infer.contexts.context",
     "ContextError": "dps_infer.errors",
     "DataError": "dps_infer.errors",
     "DecodePolicy": "dps_infer.images.decode",
@@ -62,6 +63,7 @@ _HOMES = {
     "DpsError": "dps_infer.errors",
     "ImageError": "dps_infer.errors",
     "Manifest": "dps_infer.model.manifest",
+    "Metric": "dps_infer.compare.metric",
     "Sampling": "dps_infer.video.frames",
     "Scored": "dps_infer.compare.stream",
     "View": "dps_infer.model.view",
@@ -93,6 +95,7 @@ __all__ = [
     "DpsError",
     "ImageError",
     "Manifest",
+    "Metric",
     "Sampling",
     "Scored",
     "View",

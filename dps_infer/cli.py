@@ -14,6 +14,7 @@ from dps_infer.commands.batch import EPILOG as BATCH_EPILOG
 from dps_infer.commands.batch import batch
 from dps_infer.commands.calibrate import calibrate
 from dps_infer.commands.compare import compare
+from dps_infer.commands.contexts import contexts
 from dps_infer.commands.doctor import doctor
 from dps_infer.commands.folder import EPILOG as FOLDER_EPILOG
 from dps_infer.commands.folder import folder
@@ -74,6 +75,7 @@ app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(repo
 app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(serve)
 app.command(epilog="Exit codes: 0 done; 1 something broke; 2 wrong usage.")(calibrate)
 app.command(epilog=VIDEO_EPILOG)(video)
+app.add_typer(contexts)
 
 
 if __name__ == "__main__":

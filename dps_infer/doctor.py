@@ -16,16 +16,11 @@ from importlib import metadata
 
 import dps_infer
 from dps_infer.errors import DpsError
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.runtime.device import Device
-from dps_infer.runtime.engine import (
-    CPU,
-    CUDA,
-    affinity_cores,
-    available_threads,
-    cgroup_cores,
-    probe_providers,
-)
+from dps_infer.runtime.engine import CPU, CUDA, probe_providers
+from dps_infer.runtime.threads import affinity_cores, available_threads, cgroup_cores
 
 PACKAGE = "dps-toolkit"
 
@@ -246,7 +241,7 @@ def _check_providers(
     problems: list[Finding], notes: list[Finding], wheels: dict[str, str]
 ) -> dict[str, str | None]:
     try:
-        providers = probe_providers(embedded.UNIVERSAL.read_bytes())
+        providers = probe_providers(read_model(embedded.UNIVERSAL.read_bytes()))
     except DpsError:
         # It has been told already, as a module that does not load.
         return {}
@@ -332,14 +327,14 @@ def _check_measuring(problems: list[Finding], *, cuda: bool) -> dict[str, SelfTe
 def _measure(device: Device) -> SelfTest:
     import numpy as np
 
-    from dps_infer.compare.metric import Context
+    from dps_infer.compare.metric import Metric
 
     rows, columns = np.mgrid[0:96, 0:96]
     image = np.stack([rows * 2, columns * 2, (rows * columns) % 256], axis=2).astype(np.uint8)
-    context = Context.universal(
-        importance=dict.fromkeys(("color", "blur", "other"), 1.0), device=device
+    metric = Metric.universal(
+        importances=dict.fromkeys(("color", "blur", "other"), 1.0), device=device
     )
-    same, changed = context.compare_batch(image, [image, 255 - image])
+    same, changed = metric.compare_batch(image, [image, 255 - image])
     return SelfTest(same.distance, changed.distance)
 
 

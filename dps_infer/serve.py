@@ -16,7 +16,7 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 
 import dps_infer
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.errors import (
     ContextError,
     DeviceError,
@@ -103,7 +103,7 @@ class Server:
 
     def __init__(
         self,
-        contexts: Mapping[str, Context],
+        metrics: Mapping[str, Metric],
         *,
         device: Device = Device.auto,
         threads: int | None = None,
@@ -111,26 +111,26 @@ class Server:
         """Take what was opened at the start.
 
         Args:
-            contexts: by their labels. A ranking in a request is one of the first universal
+            metrics: by their labels. A ranking in a request is one of the first universal
                 file among them; without any, of the package's own, which is opened now if
                 there are no contexts at all, and else when it is first needed.
             device: where that computes.
             threads: its CPU threads.
         """
-        self._contexts = dict(contexts)
-        self._universal = next((c for c in contexts.values() if c.manifest.universal), None)
+        self._metrics = dict(metrics)
+        self._universal = next((c for c in metrics.values() if c.manifest.universal), None)
         self._device, self._threads = device, threads
         # A universal file's calibration takes longer than a comparison of small images.
-        self._ranked = lru_cache(CONTEXTS_KEPT)(lambda text: self._base().with_ranking(text))
+        self._ranked = lru_cache(CONTEXTS_KEPT)(lambda text: self._base().in_context(ranking=text))
         self._weighted = lru_cache(CONTEXTS_KEPT)(
-            lambda values: self._base().with_importances(dict(values))
+            lambda values: self._base().in_context(importances=dict(values))
         )
-        if not contexts:
+        if not metrics:
             self._base()
 
     def info(self) -> dict[str, Any]:
         """Say what runs here."""
-        first = next(iter(self._contexts.values()), None) or self._base()
+        first = next(iter(self._metrics.values()), None) or self._base()
         return {
             "protocol": PROTOCOL,
             "version": dps_infer.__version__,
@@ -138,11 +138,11 @@ class Server:
             "threads": first.threads,
             "contexts": {
                 label: {
-                    "description": context.describe(),
-                    "universal": context.manifest.universal,
-                    "sha256": context.sha256,
+                    "description": metric.describe(),
+                    "universal": metric.manifest.universal,
+                    "sha256": metric.sha256,
                 }
-                for label, context in self._contexts.items()
+                for label, metric in self._metrics.items()
             },
         }
 
@@ -178,22 +178,22 @@ class Server:
         return self.info() if isinstance(request, Info) else {}
 
     def _compare(self, request: Compare) -> dict[str, Any]:
-        context = self._context(request)
+        metric = self._metric(request)
         sources = {"reference": request.reference, "candidate": request.candidate}
         pictures = [load_picture(_source(s, name), label=name) for name, s in sources.items()]
         pair = make_pair(*pictures, resize=request.resize)
-        (comparison,) = context.compare_pairs([pair], view=request.view, with_map=False)
+        (comparison,) = metric.compare_pairs([pair], view=request.view, with_map=False)
         reference, candidate = (s if isinstance(s, str) else "base64" for s in sources.values())
         return record(
             comparison,
-            context,
+            metric,
             reference,
             candidate,
             label=request.context,
             threshold=request.threshold,
         )
 
-    def _context(self, request: Compare) -> Context:
+    def _metric(self, request: Compare) -> Metric:
         """Return the context that a request means."""
         given = [request.context, request.ranking, request.importances]
         if sum(value is not None for value in given) > 1:
@@ -201,24 +201,24 @@ class Server:
         if request.ranking is not None:
             return self._ranked(request.ranking)
         if isinstance(request.importances, str):
-            return self._base().with_importances(request.importances)
+            return self._base().in_context(importances=request.importances)
         if request.importances is not None:
             return self._weighted(tuple(request.importances.items()))
-        known = ", ".join(self._contexts) or "none"
+        known = ", ".join(self._metrics) or "none"
         if request.context is None:
-            if len(self._contexts) == 1:
-                return next(iter(self._contexts.values()))
+            if len(self._metrics) == 1:
+                return next(iter(self._metrics.values()))
             raise UsageError(
                 f"say what matters: a ranking, importances, or a context (open are: {known})"
             )
-        if request.context not in self._contexts:
+        if request.context not in self._metrics:
             raise UsageError(f"no context {request.context!r} was opened (open are: {known})")
-        return self._contexts[request.context]
+        return self._metrics[request.context]
 
-    def _base(self) -> Context:
+    def _base(self) -> Metric:
         """Return the universal file, in some context or other."""
         if self._universal is None:
-            self._universal = Context.load(
+            self._universal = Metric.load(
                 embedded.UNIVERSAL,
                 importances=_NEUTRAL,
                 device=self._device,

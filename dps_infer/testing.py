@@ -22,7 +22,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dps_infer.bulk.thresholds import resolve_threshold
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.folders import find
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
@@ -52,7 +53,7 @@ def assert_similar(
     expected: ImageSource,
     *,
     threshold: float | str,
-    context: Context | str | os.PathLike[str] | None = None,
+    metric: Metric | str | os.PathLike[str] | None = None,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
     context_name: str | None = None,
@@ -67,14 +68,14 @@ def assert_similar(
         expected: the baseline, likewise; to be updated, it must be a path.
         threshold: the largest distance that passes; or ``"auto"`` or the path of a threshold
             file (``dps-infer calibrate``).
-        context: a loaded context, or the path of a context file; without it, the universal
+        metric: a loaded context, or the path of a context file; without it, the universal
             metric of this package. Files are computed on the CPU, so that a test reads alike
             everywhere.
         ranking: for a universal file, what matters: ``"color,translate,blur"``.
         importances: instead of a ranking: ``{"color": 0.1, "blur": 5}``.
         context_name: instead of both, a saved context, such as ``"ui-regression"``
             (`dps_infer.contexts.folders`).
-        view: how to look at the images, as in `Context.compare`.
+        view: how to look at the images, as in `Metric.compare`.
         save_to: a folder for the images of a failure; None for
             ``dps-failures/<test>-<baseline>``, by pytest's name for the test. What an earlier
             failure left there is replaced.
@@ -100,7 +101,7 @@ def assert_similar(
             f"there is no baseline {os.fspath(expected)}: look at {folder / 'actual.png'}, and "
             f"if it is as it should be, run the test with {UPDATE}=1"
         )
-    loaded = _context(context, ranking, importances, context_name)
+    loaded = _metric(metric, ranking, importances, context_name)
     bar = resolve_threshold(threshold, loaded, view=view)
     old = load_picture(expected, label="expected")
     pictures = {"expected": old, "actual": new}
@@ -151,21 +152,20 @@ def _same(picture: Picture, path: Path) -> bool:
     return old.size == picture.size and make_pair(old, picture).identical
 
 
-def _context(
-    context: Context | str | os.PathLike[str] | None,
+def _metric(
+    metric: Metric | str | os.PathLike[str] | None,
     ranking: str | None,
     importances: str | Mapping[str, float] | None,
     context_name: str | None,
-) -> Context:
-    if isinstance(context, Context):
-        if context_name is not None:
-            return context.with_saved(find(context_name).saved)
-        if ranking is not None:
-            return context.with_ranking(ranking)
-        return context if importances is None else context.with_importances(importances)
-    # What was opened once serves every assertion of a run; a mapping is no key, a tuple is.
+) -> Metric:
+    if isinstance(metric, Metric):
+        if ranking is importances is context_name is None:
+            return metric
+        context = None if context_name is None else find(context_name).context
+        return metric.in_context(ranking=ranking, importances=importances, context=context)
+    # A file is opened once for all assertions of a run. A mapping cannot be a cache key.
     numbers = tuple(importances.items()) if isinstance(importances, Mapping) else importances
-    path = os.path.abspath(embedded.UNIVERSAL if context is None else context)
+    path = os.path.abspath(embedded.UNIVERSAL if metric is None else metric)
     return _loaded(path, ranking, numbers, context_name)
 
 
@@ -175,10 +175,12 @@ def _loaded(
     ranking: str | None,
     importances: str | tuple[tuple[str, float], ...] | None,
     context_name: str | None,
-) -> Context:
+) -> Metric:
     numbers = dict(importances) if isinstance(importances, tuple) else importances
-    saved = None if context_name is None else find(context_name).saved
-    return Context.load(path, ranking=ranking, importances=numbers, saved=saved, device=Device.cpu)
+    context = None if context_name is None else find(context_name).context
+    return Metric.load(
+        path, ranking=ranking, importances=numbers, context=context, device=Device.cpu
+    )
 
 
 def _save(
@@ -195,10 +197,10 @@ def _save(
     return folder
 
 
-def _save_map(pair: Pair, context: Context, view: View | str | None, path: Path) -> None:
-    (comparison,) = context.compare_pairs([pair], view=view, with_map=True)
+def _save_map(pair: Pair, metric: Metric, view: View | str | None, path: Path) -> None:
+    (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
     candidate = pair.renderings[0][1]
-    picture = draw_map(comparison, context, candidate, overlay=True, legend=True)
+    picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
     save_picture(picture, path, force=True)
 
 

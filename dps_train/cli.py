@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import typer
 
+from dps_infer.commands.contexts import contexts
 from dps_infer.commands.shared.run import run
-from dps_train.commands.contexts import contexts
 from dps_train.commands.distortions import distortions
 from dps_train.commands.evaluate import evaluate
 from dps_train.commands.judge import judge

@@ -103,22 +103,22 @@ def export(
             f"the run {folder} has a context of its own: leave it out, or leave out --ranking, "
             "--importance and --context-name"
         )
-    from dps_export.specialize import specialise
-    from dps_infer.contexts.choice import describe_own
+    from dps_export.specialize import specialize
     from dps_infer.contexts.folders import find
 
-    found = None if context_name is None else find(context_name)
-    if found is not None and found.note is not None:
-        say(NAME, found.note)
-    manifest = specialise(
+    def note(text: str) -> None:
+        say(NAME, f"note: {text}")
+
+    manifest = specialize(
         output,
         ranking=ranking,
         importances=importance,
-        saved=None if found is None else found.saved,
+        context=None if context_name is None else find(context_name, note=note).context,
         source=source,
         force=force,
     )
-    say(NAME, f"{output} written: {_megabytes(output)}, context {describe_own(manifest.metric)}")
+    described = manifest.metric.describe_context()
+    say(NAME, f"{output} written: {_megabytes(output)}, context {described}")
 
 
 def main() -> NoReturn:

@@ -7,7 +7,7 @@ draws in the manifest: nothing is traced or trained again, and PyTorch is not ne
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -15,9 +15,10 @@ import onnx
 from numpy.typing import NDArray
 
 from dps_export.metadata import embed_importances, embed_manifest
-from dps_infer.contexts.choice import Choice, choose, name_of
-from dps_infer.errors import ContextError, DpsError
+from dps_infer.contexts.context import Context, choose_context
+from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.files.write import atomic_file, check_output
+from dps_infer.graph.model import Model, read_model
 from dps_infer.model import embedded
 from dps_infer.model.calibration import calibrate, scores
 from dps_infer.model.context_file import read_context_file
@@ -25,9 +26,6 @@ from dps_infer.model.contract import IMPORTANCE, check_ports
 from dps_infer.model.manifest import Draws, Manifest
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import Engine, open_engine
-
-if TYPE_CHECKING:
-    from dps_infer.contexts.saved import SavedContext
 
 TOLERANCE = 1e-6
 """Largest difference between the two files in an output, as a share of its largest value.
@@ -41,16 +39,16 @@ SHAPES = ((2, 96, 80), (1, 40, 150))
 Feeds = dict[str, NDArray[np.uint8]]
 
 
-class SpecialiseError(DpsError):
+class SpecializeError(DpsError):
     """The frozen file does not compute what the universal one does."""
 
 
-def specialise(
+def specialize(
     output: Path,
     *,
     ranking: str | None = None,
     importances: str | None = None,
-    saved: SavedContext | None = None,
+    context: Context | None = None,
     source: Path | None = None,
     force: bool = False,
 ) -> Manifest:
@@ -61,7 +59,7 @@ def specialise(
             at all. Equal arguments give equal bytes.
         ranking: as `dps_infer.contexts.ranking.parse_ranking` reads it.
         importances: instead of a ranking, as `parse_importances` of the same module reads them.
-        saved: instead of either, a context that is kept under a name.
+        context: in place of both.
         source: the universal file; None takes the one inside `dps_infer`.
         force: replace an existing file.
 
@@ -74,33 +72,35 @@ def specialise(
     """
     check_output(output, force=force)
     file = read_context_file(embedded.UNIVERSAL if source is None else source)
-    choice = choose(file.manifest.metric, ranking=ranking, importances=importances, saved=saved)
+    metric = file.manifest.metric
+    if metric.context is not None:
+        raise UsageError(
+            f"{file.path} has its context frozen in ({metric.describe_context()}): take a "
+            "universal file"
+        )
+    chosen = choose_context(
+        metric.distortion_names, ranking=ranking, importances=importances, context=context
+    )
     universal = _open(file.model, file.manifest, file.path)
-    manifest = _manifest(file.manifest, choice)
-    model = onnx.load_model_from_string(file.model)
-    embed_importances(model, choice.importances.values())
+    manifest = _manifest(file.manifest, chosen)
+    model = onnx.load_model_from_string(file.model.data)
+    embed_importances(model, chosen.importances.values())
     data = embed_manifest(model, manifest)
-    _verify(_open(data, manifest, str(output)), universal, choice)
+    _verify(_open(read_model(data), manifest, str(output)), universal, chosen)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)
     return manifest
 
 
-def _manifest(universal: Manifest, choice: Choice) -> Manifest:
+def _manifest(universal: Manifest, context: Context) -> Manifest:
     # A valid manifest of a universal file has draws.
     draws = cast(Draws, universal.draws)
-    metric = msgspec.structs.replace(
-        universal.metric,
-        name=choice.name or name_of(choice),
-        ranking=None if choice.ranking is None else [list(group) for group in choice.ranking],
-        importances=choice.importances,
-        scores=scores(draws, choice.importances if choice.ranking is None else choice.ranking),
-    )
-    calibration = calibrate(draws, choice.importances)
+    metric = universal.metric.in_context(context, name=context.label, scores=scores(draws, context))
+    calibration = calibrate(draws, context.importances)
     return msgspec.structs.replace(universal, metric=metric, calibration=calibration, draws=None)
 
 
-def _open(model: bytes, manifest: Manifest, label: str) -> Engine:
+def _open(model: Model, manifest: Manifest, label: str) -> Engine:
     try:
         engine = open_engine(model, device=Device.cpu)
         check_ports(engine.inputs, engine.outputs, manifest)
@@ -109,9 +109,9 @@ def _open(model: bytes, manifest: Manifest, label: str) -> Engine:
     return engine
 
 
-def _verify(frozen: Engine, universal: Engine, choice: Choice) -> None:
+def _verify(frozen: Engine, universal: Engine, context: Context) -> None:
     """Refuse a file that does not compute what the universal one does in its context."""
-    importance = np.array(list(choice.importances.values()), np.float32)
+    importance = np.array(list(context.importances.values()), np.float32)
     names = list(universal.outputs)
     for feeds in _pairs():
         expected = universal.run(names, {**feeds, IMPORTANCE: importance})
@@ -120,7 +120,7 @@ def _verify(frozen: Engine, universal: Engine, choice: Choice) -> None:
             difference = float(np.max(np.abs(got[name] - expected[name])))
             # A NaN is within no tolerance.
             if not difference <= TOLERANCE * float(np.max(np.abs(expected[name]))):
-                raise SpecialiseError(
+                raise SpecializeError(
                     f"the frozen file's {name} differs by {difference:.2g} from the universal "
                     "one's: no file was written; please report it with your versions of onnx "
                     "and onnxruntime"

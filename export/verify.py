@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dps_export.freeze import INPUTS
 from dps_export.views import OUTPUTS, ViewedMetric
 from dps_infer.errors import DpsError
+from dps_infer.graph.model import read_model
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.model.manifest import Parity
 from dps_infer.runtime.device import Device
@@ -57,7 +58,7 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
     Raises:
         ParityError: they differ by more than `TOLERANCE`, or identical images are not at 0.
     """
-    engine = open_engine(model, device=Device.cpu)
+    engine = open_engine(read_model(model), device=Device.cpu)
     viewed = ViewedMetric(metric)
     context = np.array(importances, np.float32)
     differences: list[float] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from dps_infer.bulk.journal import Identity, Journal, discard, journal_path, open_journal
 from dps_infer.bulk.pairs import PairsFile, open_pairs, read_pairs
 from dps_infer.bulk.results import ERROR, check_free, open_results, row
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import TableError, UsageError
 from dps_infer.files.tables import Row, check_format
@@ -51,7 +51,7 @@ class BatchSummary:
 def score_file(
     pairs: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -71,8 +71,8 @@ def score_file(
     Args:
         pairs: ``.csv``, ``.jsonl`` or ``.parquet``, with ``reference`` and ``candidate``.
         output: likewise, told by its suffix.
-        contexts: by label.
-        view: as in `Context.compare`.
+        metrics: by label.
+        view: as in `Metric.compare`.
         resize: resize candidates to the size of their references.
         batch_size: as in `dps_infer.compare.stream.score`.
         decoders: as in `dps_infer.compare.stream.score`.
@@ -98,8 +98,8 @@ def score_file(
     force_output = force or (resume and journal_path(target).exists())
     check_output(target, force=force_output)
     opened = open_pairs(source)
-    check_free(opened.columns, contexts, where=str(source))
-    identity = _identity(opened, contexts, view, resize, batch_size)
+    check_free(opened.columns, metrics, where=str(source))
+    identity = _identity(opened, metrics, view, resize, batch_size)
     with open_journal(target, identity, resume=resume, force=force) as journal:
         resumed, start = journal.done, time.perf_counter()
         if progress is not None:
@@ -108,13 +108,13 @@ def score_file(
         held: list[Row] = []
         for scored in score(
             (pair.source for pair in rows),
-            contexts,
+            metrics,
             view=view,
             resize=resize,
             batch_size=batch_size,
             decoders=decoders,
         ):
-            held.append(row(scored.comparisons, contexts, error=scored.error))
+            held.append(row(scored.comparisons, metrics, error=scored.error))
             if len(held) == batch_size:
                 journal.append(held)
                 held.clear()
@@ -124,7 +124,7 @@ def score_file(
         seconds = time.perf_counter() - start
         if progress is not None:
             progress(journal.done, opened.rows)
-        errors = _finish(opened, journal, target, contexts, force=force_output)
+        errors = _finish(opened, journal, target, metrics, force=force_output)
         discard(journal)
     return BatchSummary(
         rows=opened.rows,
@@ -138,7 +138,7 @@ def score_file(
 
 def _identity(
     pairs: PairsFile,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     view: View | str | None,
     resize: bool,
     batch_size: int,
@@ -147,13 +147,13 @@ def _identity(
         pairs=pairs.sha256,
         folder=str(pairs.path.parent.resolve()),
         rows=pairs.rows,
-        contexts={
+        metrics={
             label: {
-                "sha256": context.sha256,
-                "importances": context.importances,
-                "provider": context.provider,
+                "sha256": metric.sha256,
+                "importances": metric.importances,
+                "provider": metric.provider,
             }
-            for label, context in contexts.items()
+            for label, metric in metrics.items()
         },
         view=None if view is None else View(view).value,
         resize=resize,
@@ -165,13 +165,13 @@ def _finish(
     pairs: PairsFile,
     journal: Journal,
     output: Path,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     force: bool,
 ) -> int:
     """Put the columns of the pairs and their results together; return how many are errors."""
     errors = 0
-    with open_results(output, contexts, input_columns=pairs.columns, force=force) as write:
+    with open_results(output, metrics, input_columns=pairs.columns, force=force) as write:
         # Of the two, whichever the file's change made longer is caught below.
         for pair, result in zip(read_pairs(pairs.path), journal.rows(), strict=False):
             errors += result[ERROR] != ""

@@ -14,7 +14,8 @@ from statistics import median
 
 from dps_infer.bulk.folder_pairs import FolderPair
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, open_results, row
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.files.tables import Row
 from dps_infer.model.view import View
@@ -65,7 +66,7 @@ class FolderScores:
 def score_folder(
     pairs: Iterable[FolderPair],
     count: int,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -81,8 +82,8 @@ def score_folder(
     Args:
         pairs: from `dps_infer.bulk.folder_pairs`.
         count: how many they are.
-        contexts: by label.
-        view: as in `Context.compare`.
+        metrics: by label.
+        view: as in `Metric.compare`.
         resize: resize candidates to the size of their references.
         thresholds: by label.
         worst: how many pairs to keep; None for all.
@@ -96,17 +97,15 @@ def score_folder(
         OutputError: `output` exists, or cannot be written.
         ContextError: as in `dps_infer.compare.stream.score`.
     """
-    tally = _Tally(contexts, thresholds or {}, worst)
+    tally = _Tally(metrics, thresholds or {}, worst)
     named, sources = tee(pairs)
     opened = (
-        nullcontext(_ignore)
-        if output is None
-        else open_results(Path(output), contexts, force=force)
+        nullcontext(_ignore) if output is None else open_results(Path(output), metrics, force=force)
     )
     with opened as write:
         scores = score(
             (pair.source for pair in sources),
-            contexts,
+            metrics,
             view=view,
             resize=resize,
             batch_size=batch_size,
@@ -114,7 +113,7 @@ def score_folder(
         for pair, scored in zip(named, scores, strict=True):
             tally.add(PairScore(pair, scored.comparisons, scored.error))
             names = {REFERENCE: _text(pair.reference), CANDIDATE: _text(pair.candidate)}
-            write({**names, **row(scored.comparisons, contexts, error=scored.error)})
+            write({**names, **row(scored.comparisons, metrics, error=scored.error)})
             if progress is not None and (tally.pairs % batch_size == 0 or tally.pairs == count):
                 progress(tally.pairs, count)
     return tally.result()
@@ -124,13 +123,13 @@ class _Tally:
     """Counts pairs, and keeps no more of them than it must."""
 
     def __init__(
-        self, contexts: Mapping[str, Context], thresholds: Thresholds, worst: int | None
+        self, metrics: Mapping[str, Metric], thresholds: Thresholds, worst: int | None
     ) -> None:
         self.pairs = 0
         self._thresholds = thresholds
         self._worst = worst
-        self._first = next(iter(contexts), "")
-        self._distances = {label: array("d") for label in contexts}
+        self._first = next(iter(metrics), "")
+        self._distances = {label: array("d") for label in metrics}
         self._identical = 0
         self._above = False
         # Smallest first, and of equal distances the last pair: what is to go when there are more.

@@ -32,7 +32,7 @@ class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     folder: str
     """The one that its relative paths start from."""
     rows: int
-    contexts: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
     """By label, the SHA-256 of the file, the importances, and the execution provider."""
     view: str | None
     resize: bool

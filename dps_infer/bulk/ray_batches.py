@@ -22,7 +22,7 @@ import pyarrow
 
 from dps_infer.bulk.pairs import check_pairs, pair_source
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, check_free, columns, row
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.compare.stream import score
 from dps_infer.files.tables import arrow_schema
 from dps_infer.model.view import View
@@ -37,7 +37,7 @@ class PairScorer:
     def __init__(
         self,
         *,
-        context: str | Sequence[str] = (),
+        metric: str | Sequence[str] = (),
         ranking: str | Sequence[str] = (),
         importance: str | Sequence[str] = (),
         context_name: str | Sequence[str] = (),
@@ -50,31 +50,31 @@ class PairScorer:
         """Open the contexts, as the options of ``dps-infer batch`` ask for them.
 
         Args:
-            context: context files, which every machine must see under these names.
+            metric: context files, which every machine must see under these names.
             ranking: instead, or for a universal file: one or several rankings.
             importance: instead of rankings.
             context_name: instead of rankings, names of saved contexts.
             folder: where relative paths in the batches begin, on every machine.
-            view: as in `Context.compare`.
+            view: as in `Metric.compare`.
             resize: resize candidates to the size of their references.
             device: where to compute.
             threads: CPU threads that decode, and as many that compute; what Ray is told as
                 ``num_cpus``.
 
         Raises:
-            DpsError: see `dps_infer.compare.open.open_contexts` and
+            DpsError: see `dps_infer.compare.open.open_metrics` and
                 `dps_infer.compare.stream.score`.
         """
-        self._contexts = open_contexts(
-            [Path(file) for file in _listed(context)],
+        self._metrics = open_metrics(
+            [Path(file) for file in _listed(metric)],
             _listed(ranking),
             _listed(importance),
             _listed(context_name),
             device=device,
             threads=threads,
         )
-        for opened in self._contexts.values():
-            opened.chosen_view(view)
+        for opened in self._metrics.values():
+            opened.runner.choose_view(view)
         self._folder = Path(folder)
         self._view, self._resize, self._threads = view, resize, threads
 
@@ -96,19 +96,19 @@ class PairScorer:
         """
         table = batch if isinstance(batch, pyarrow.Table) else pyarrow.table(dict(batch))
         check_pairs(table.column_names, where=WHERE)
-        check_free(table.column_names, self._contexts, where=WHERE)
+        check_free(table.column_names, self._metrics, where=WHERE)
         pairs = table.select([REFERENCE, CANDIDATE]).to_pylist()
         scores = score(
             (pair_source(pair, self._folder, row="the row") for pair in pairs),
-            self._contexts,
+            self._metrics,
             view=self._view,
             resize=self._resize,
             decoders=self._threads,
         )
         found = pyarrow.Table.from_pylist(
-            [row(scored.comparisons, self._contexts, error=scored.error) for scored in scores],
+            [row(scored.comparisons, self._metrics, error=scored.error) for scored in scores],
             # Also where all pairs of a batch fail, numbers are a column of numbers.
-            schema=arrow_schema(columns(self._contexts)),
+            schema=arrow_schema(columns(self._metrics)),
         )
         for name in found.column_names:
             table = table.append_column(name, found[name])

@@ -23,7 +23,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import TableError, UsageError
 from dps_infer.files.tables import Columns, Kind, Row, Write, open_table, read_columns, read_lines
 
@@ -34,17 +35,17 @@ PAIR_COLUMNS: Columns = {REFERENCE: Kind.text, CANDIDATE: Kind.text}
 """What comes first where the input has no columns of its own."""
 
 
-def columns(contexts: Mapping[str, Context]) -> dict[str, Kind]:
+def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
     """Return the columns of results, without those of the input, and what they hold.
 
     Args:
-        contexts: by their labels.
+        metrics: by their labels.
     """
-    distances = [distance_column(label, contexts) for label in contexts]
+    distances = [distance_column(label, metrics) for label in metrics]
     parts = [
-        _part_column(label, name, contexts)
-        for label, context in contexts.items()
-        for name in context.part_names
+        _part_column(label, name, metrics)
+        for label, metric in metrics.items()
+        for name in metric.part_names
     ]
     return {
         **dict.fromkeys([*distances, *parts], Kind.number),
@@ -53,56 +54,56 @@ def columns(contexts: Mapping[str, Context]) -> dict[str, Kind]:
     }
 
 
-def check_free(inputs: Collection[str], contexts: Mapping[str, Context], *, where: str) -> None:
+def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where: str) -> None:
     """Refuse columns of the input that results have as well.
 
     Raises:
         UsageError: there is one; it names the input as `where`.
     """
-    taken = [name for name in columns(contexts) if name in inputs]
+    taken = [name for name in columns(metrics) if name in inputs]
     if taken:
         raise UsageError(f"{where}: has a column {taken[0]!r}, as the results have: rename it")
 
 
 def row(
-    comparisons: Mapping[str, Comparison], contexts: Mapping[str, Context], *, error: str = ""
+    comparisons: Mapping[str, Comparison], metrics: Mapping[str, Metric], *, error: str = ""
 ) -> Row:
     """Return the columns of one pair's results.
 
     Args:
         comparisons: one a context, by label; none if there is an error.
-        contexts: by their labels.
+        metrics: by their labels.
         error: why there are no comparisons.
 
     >>> row({}, {}, error="a.png: no such file")["error"]
     'a.png: no such file'
     """
-    values: Row = dict.fromkeys(columns(contexts))
+    values: Row = dict.fromkeys(columns(metrics))
     for label, comparison in comparisons.items():
-        values[distance_column(label, contexts)] = comparison.distance
+        values[distance_column(label, metrics)] = comparison.distance
         for name, part in comparison.parts.items():
-            values[_part_column(label, name, contexts)] = part
+            values[_part_column(label, name, metrics)] = part
         # What was done to the images, all contexts saw alike.
         values[IDENTICAL] = comparison.identical
         values[NOTES] = "; ".join(comparison.notes)
     values[NOTES] = values[NOTES] or ""
-    values[CONTEXT] = " | ".join(f"{label}: {c.describe()}" for label, c in contexts.items())
+    values[CONTEXT] = " | ".join(f"{label}: {c.describe()}" for label, c in metrics.items())
     values[ERROR] = " ".join(error.split())
     return values
 
 
-def distance_column(label: str, contexts: Mapping[str, Context]) -> str:
+def distance_column(label: str, metrics: Mapping[str, Metric]) -> str:
     """Return the name of the column with a context's distances."""
-    return DISTANCE if len(contexts) == 1 else f"{DISTANCE}.{label}"
+    return DISTANCE if len(metrics) == 1 else f"{DISTANCE}.{label}"
 
 
-def _part_column(label: str, name: str, contexts: Mapping[str, Context]) -> str:
-    return f"{PART}{name}" if len(contexts) == 1 else f"{PART}{label}.{name}"
+def _part_column(label: str, name: str, metrics: Mapping[str, Metric]) -> str:
+    return f"{PART}{name}" if len(metrics) == 1 else f"{PART}{label}.{name}"
 
 
 def open_results(
     path: Path,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     input_columns: Columns = PAIR_COLUMNS,
     force: bool = False,
@@ -111,11 +112,11 @@ def open_results(
 
     Args:
         path: its suffix chooses the format.
-        contexts: by their labels.
+        metrics: by their labels.
         input_columns: what comes first.
         force: replace an existing file.
     """
-    return open_table(path, {**input_columns, **columns(contexts)}, force=force)
+    return open_table(path, {**input_columns, **columns(metrics)}, force=force)
 
 
 @dataclass(frozen=True)

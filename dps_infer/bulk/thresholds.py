@@ -25,7 +25,7 @@ from typing import Annotated
 import msgspec
 
 from dps_infer.bulk.pairs import open_pairs, read_pairs
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import PairSource, score
 from dps_infer.errors import DpsError, ThresholdError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
@@ -134,7 +134,7 @@ def upper_bound(distances: Sequence[float], *, false_alarms: float, confidence: 
 
 def make_threshold(
     distances: Sequence[float],
-    context: Context,
+    metric: Metric,
     *,
     references: int,
     view: View | str | None = None,
@@ -145,7 +145,7 @@ def make_threshold(
 
     Args:
         distances: measured in the context and view.
-        context: what they were measured in.
+        metric: what they were measured in.
         references: different references among the pairs.
         view: how the images were looked at.
         false_alarms: the share of acceptable pairs that may be above the threshold.
@@ -170,13 +170,13 @@ def make_threshold(
             f"one-sided tolerance bound without assumptions: distance {bound.place} of "
             f"{len(distances)} from the largest, raised by {MARGIN:.2%} for rounding"
         ),
-        context=seen_by(context, view),
+        context=seen_by(metric, view),
     )
 
 
 def calibrate_file(
     path: str | os.PathLike[str],
-    context: Context,
+    metric: Metric,
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -188,7 +188,7 @@ def calibrate_file(
 
     Args:
         path: a file of pairs (`dps_infer.bulk.pairs`).
-        context: what to measure in.
+        metric: what to measure in.
         view: how to look at the images.
         resize: resize candidates to the size of their references.
         false_alarms: as in `make_threshold`.
@@ -213,7 +213,7 @@ def calibrate_file(
 
     distances: list[float] = []
     faults: list[str] = []
-    for scored in score(sources(), {"": context}, view=view, resize=resize):
+    for scored in score(sources(), {"": metric}, view=view, resize=resize):
         if scored.error:
             faults.append(scored.error)
         else:
@@ -225,7 +225,7 @@ def calibrate_file(
         )
     return make_threshold(
         distances,
-        context,
+        metric,
         references=len(references),
         view=view,
         false_alarms=false_alarms,
@@ -233,14 +233,14 @@ def calibrate_file(
     )
 
 
-def seen_by(context: Context, view: View | str | None) -> Seen:
+def seen_by(metric: Metric, view: View | str | None) -> Seen:
     """Return what a threshold for a context and a view holds for."""
     return Seen(
-        sha256=context.sha256,
-        name=context.manifest.metric.name,
-        description=context.describe(),
-        importances=context.importances,
-        view=context.chosen_view(view),
+        sha256=metric.sha256,
+        name=metric.manifest.metric.name,
+        description=metric.describe(),
+        importances=dict(metric.importances),
+        view=metric.runner.choose_view(view),
     )
 
 
@@ -264,18 +264,18 @@ def describe(threshold: Threshold) -> list[str]:
     return lines
 
 
-def default_path(context: Context) -> Path:
+def default_path(metric: Metric) -> Path:
     """Return where the threshold of a context file belongs: beside it.
 
     Raises:
         UsageError: it is the package's own file, beside which nothing is written.
     """
-    if Path(context.path) == embedded.UNIVERSAL:
+    if Path(metric.path) == embedded.UNIVERSAL:
         raise UsageError(
             "the metric of this package has no file of yours to keep a threshold beside: name "
             "one (calibrate -o FILE, and then --threshold FILE)"
         )
-    return Path(context.path).with_suffix(SUFFIX)
+    return Path(metric.path).with_suffix(SUFFIX)
 
 
 def write_threshold(
@@ -316,14 +316,14 @@ def read_threshold(path: Path) -> Threshold:
 
 
 def resolve_threshold(
-    value: str | float | None, context: Context, *, view: View | str | None = None
+    value: str | float | None, metric: Metric, *, view: View | str | None = None
 ) -> float | None:
     """Return the number that distances in a context are held against.
 
     Args:
         value: a number; ``auto`` for the file beside the context file; another text for the
             path of a threshold file; None for none.
-        context: what is measured in.
+        metric: what is measured in.
         view: how images are looked at.
 
     Raises:
@@ -336,9 +336,9 @@ def resolve_threshold(
     number = number_of(value)
     if number is not None:
         return number
-    path = default_path(context) if value == AUTO else Path(str(value))
+    path = default_path(metric) if value == AUTO else Path(str(value))
     threshold = read_threshold(path)
-    made_for, asked = threshold.context, seen_by(context, view)
+    made_for, asked = threshold.context, seen_by(metric, view)
     for what, there, here in (
         ("context file", made_for.sha256[:12], asked.sha256[:12]),
         ("context", made_for.importances, asked.importances),
@@ -355,12 +355,10 @@ def resolve_threshold(
 
 
 def resolve_thresholds(
-    value: str | float | None, contexts: Mapping[str, Context], *, view: View | str | None = None
+    value: str | float | None, metrics: Mapping[str, Metric], *, view: View | str | None = None
 ) -> dict[str, float | None]:
     """Return `resolve_threshold` of each context, by their labels."""
-    return {
-        label: resolve_threshold(value, context, view=view) for label, context in contexts.items()
-    }
+    return {label: resolve_threshold(value, metric, view=view) for label, metric in metrics.items()}
 
 
 def number_of(value: str | float) -> float | None:

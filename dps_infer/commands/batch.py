@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import note
 from dps_infer.commands.shared.options import (
     SOME_FAILED,
     ContextNamesOption,
@@ -22,7 +23,7 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.runtime.device import Device
 
 NAME = "dps-infer"
@@ -94,15 +95,21 @@ def batch(
     from dps_infer.bulk.journal import journal_path
     from dps_infer.progress import shown
 
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
     try:
         with shown("scoring", "pairs") as progress:
             summary = score_file(
                 pairs,
                 output,
-                contexts,
+                metrics,
                 view=view,
                 resize=resize,
                 batch_size=batch_size,
@@ -115,12 +122,12 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    first = next(iter(contexts.values()))
+    first = next(iter(metrics.values()))
     if first.remark is not None:
         run.say(NAME, f"note: {first.remark}")
     run.say(NAME, f"computed by {first.provider}, CPU threads: {first.threads}")
     if as_json:
-        names = {label: loaded.describe() for label, loaded in contexts.items()}
+        names = {label: loaded.describe() for label, loaded in metrics.items()}
         record = {"output": str(output), **summary.as_dict(), "contexts": names}
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import note
 from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
@@ -21,7 +22,7 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -84,10 +85,16 @@ def calibrate(
     distributed. Too few pairs for the share are refused, with the number that it takes. Give
     one context at a time.
     """
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
-    if len(contexts) > 1:
+    if len(metrics) > 1:
         raise UsageError("calibrate takes one context at a time: run it once for each")
     import msgspec
 
@@ -95,7 +102,7 @@ def calibrate(
     from dps_infer.files.write import check_output
     from dps_infer.progress import shown
 
-    (loaded,) = contexts.values()
+    (loaded,) = metrics.values()
     path = default_path(loaded) if output is None else output
     if path.suffix.lower() != ".json":
         raise UsageError(f"{path}: expected a name that ends in .json")

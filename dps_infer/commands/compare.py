@@ -18,7 +18,7 @@ from dps_infer.commands.shared.maps import (
     plan_maps,
     write_maps,
 )
-from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.notes import note, note_run
 from dps_infer.commands.shared.options import (
     ABOVE,
     ContextNamesOption,
@@ -33,11 +33,12 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
-    from dps_infer.compare.metric import Comparison, Context
+    from dps_infer.compare.metric import Metric
+    from dps_infer.compare.pairs import Comparison
     from dps_infer.show.table import Thresholds
 
 
@@ -81,31 +82,35 @@ def compare(
     contexts (--ranking given twice, say) a column each. Results go to stdout, everything else
     to stderr.
     """
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
     style = MapStyle(overlay=overlay, legend=legend, part=map_part)
-    plan = plan_maps(map_file, style, candidates, list(contexts), force=force)
+    plan = plan_maps(map_file, style, candidates, list(metrics), force=force)
     from dps_infer.bulk.thresholds import resolve_thresholds
     from dps_infer.compare.candidates import compare_candidates
     from dps_infer.show.table import any_above
     from dps_infer.show.words import record
 
-    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    thresholds = resolve_thresholds(threshold, metrics, view=view)
     results = compare_candidates(
-        reference, candidates, contexts, view=view, resize=resize, with_map=bool(plan)
+        reference, candidates, metrics, view=view, resize=resize, with_map=bool(plan)
     )
     if plan:
-        write_maps(
-            plan, style, reference, candidates, results, contexts, resize=resize, force=force
-        )
-    tell(contexts, results)
+        write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
+    note_run(metrics, results)
     if as_json:
         records = [
             {
                 **record(
                     comparison,
-                    contexts[label],
+                    metrics[label],
                     str(reference),
                     str(candidate),
                     label=label,
@@ -119,7 +124,7 @@ def compare(
         shown = records[0] if len(records) == 1 else records
         typer.echo(json.dumps(shown, indent=2, allow_nan=False))
     else:
-        for line in _words(candidates, results, contexts, thresholds):
+        for line in _words(candidates, results, metrics, thresholds):
             typer.echo(line)
     if any_above(results, thresholds):
         raise typer.Exit(ABOVE)
@@ -128,17 +133,17 @@ def compare(
 def _words(
     candidates: list[Path],
     results: list[dict[str, Comparison]],
-    contexts: dict[str, Context],
+    metrics: dict[str, Metric],
     thresholds: Thresholds,
 ) -> list[str]:
     from dps_infer.show.table import table, verdicts
     from dps_infer.show.words import describe
 
-    if len(candidates) == len(contexts) == 1:
-        ((label, context),) = contexts.items()
-        lines = describe(results[0][label], context, threshold=thresholds[label])
+    if len(candidates) == len(metrics) == 1:
+        ((label, metric),) = metrics.items()
+        lines = describe(results[0][label], metric, threshold=thresholds[label])
         return [run.one_line(line) for line in lines]
     names = [[run.one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
-    lines = table(["candidate"], rows, contexts, thresholds=thresholds)
+    lines = table(["candidate"], rows, metrics, thresholds=thresholds)
     return [run.printable(line) for line in (*lines, *verdicts(results, thresholds))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.notes import note, note_run
 from dps_infer.commands.shared.options import (
     ABOVE,
     SOME_FAILED,
@@ -28,14 +28,14 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
     from dps_infer.bulk.folder import FolderScores
     from dps_infer.bulk.folder_pairs import FolderPair
-    from dps_infer.compare.metric import Context
+    from dps_infer.compare.metric import Metric
     from dps_infer.show.table import Thresholds
 
 NAME = "dps-infer"
@@ -123,15 +123,21 @@ def folder(
 
     if output is not None:
         check_output(output, force=force)
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
-    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    thresholds = resolve_thresholds(threshold, metrics, view=view)
     with shown("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,
-            contexts,
+            metrics,
             view=view,
             resize=resize,
             thresholds=thresholds,
@@ -140,7 +146,7 @@ def folder(
             force=force,
             progress=progress,
         )
-    tell(contexts, (scored.comparisons for scored in scores.worst))
+    note_run(metrics, (scored.comparisons for scored in scores.worst))
     # Of a reference that cannot be read, every pair would tell.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
     for error in errors[:TOLD]:
@@ -148,10 +154,10 @@ def folder(
     if len(errors) > TOLD:
         run.say(NAME, f"not compared: {len(errors) - TOLD} more")
     if as_json:
-        record = _record(scores, contexts, thresholds)
+        record = _record(scores, metrics, thresholds)
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:
-        for line in _words(scores, contexts, thresholds, within):
+        for line in _words(scores, metrics, thresholds, within):
             typer.echo(run.printable(line))
     if scores.failed:
         raise typer.Exit(SOME_FAILED)
@@ -190,13 +196,13 @@ def _tell_left_out(count: int) -> None:
 
 
 def _words(
-    scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds, within: Within
+    scores: FolderScores, metrics: dict[str, Metric], thresholds: Thresholds, within: Within
 ) -> list[str]:
     from dps_infer.show.table import legend, summary, table
 
     rows = [(_names(scored.pair, within), scored.comparisons) for scored in scores.worst]
     titles = ["file"] if isinstance(within, tuple) else ["reference", "candidate"]
-    lines = table(titles, rows, contexts, thresholds=thresholds) if rows else legend(contexts)
+    lines = table(titles, rows, metrics, thresholds=thresholds) if rows else legend(metrics)
     more = scores.compared - len(rows)
     if more:
         lines.insert(len(rows) + 1 if rows else 0, f"and {more} more, no farther (--worst)")
@@ -216,7 +222,7 @@ def _names(pair: FolderPair, within: Within) -> list[str]:
 
 
 def _record(
-    scores: FolderScores, contexts: dict[str, Context], thresholds: Thresholds
+    scores: FolderScores, metrics: dict[str, Metric], thresholds: Thresholds
 ) -> dict[str, object]:
     from dps_infer.show.table import contexts_record, pair_record
 
@@ -224,7 +230,7 @@ def _record(
         return {"reference": str(pair.reference), "candidate": str(pair.candidate)}
 
     return {
-        "contexts": contexts_record(contexts),
+        "contexts": contexts_record(metrics),
         "pairs": [
             {**names(scored.pair), **pair_record(scored.comparisons, thresholds=thresholds)}
             for scored in scores.worst

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.notes import note, note_run
 from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
@@ -21,7 +21,7 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.runtime.device import Device
 
 
@@ -52,18 +52,24 @@ def rank(
     order. Candidates at the same distance share a rank. Results go to stdout, everything else
     to stderr.
     """
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
     from dps_infer.compare.candidates import rank_candidates
     from dps_infer.show.table import contexts_record, pair_record, table
 
-    ranked = rank_candidates(reference, candidates, contexts, view=view, resize=resize)
-    tell(contexts, (place.comparisons for place in ranked))
+    ranked = rank_candidates(reference, candidates, metrics, view=view, resize=resize)
+    note_run(metrics, (place.comparisons for place in ranked))
     if as_json:
         record = {
             "reference": str(reference),
-            "contexts": contexts_record(contexts),
+            "contexts": contexts_record(metrics),
             "candidates": [
                 {
                     "rank": place.rank,
@@ -79,5 +85,5 @@ def rank(
         ([str(place.rank), run.one_line(str(candidates[place.index]))], place.comparisons)
         for place in ranked
     ]
-    for line in table(["rank", "candidate"], rows, contexts):
+    for line in table(["rank", "candidate"], rows, metrics):
         typer.echo(run.printable(line))

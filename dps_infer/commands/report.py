@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands.shared import run
+from dps_infer.commands.shared.notes import note
 from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
@@ -20,7 +21,7 @@ from dps_infer.commands.shared.options import (
     check_threshold,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.runtime.device import Device
 
 NAME = "dps-infer"
@@ -104,15 +105,21 @@ def report(
     from dps_infer.report import build_report
 
     check_output(output, force=force)
-    contexts = None
+    metrics = None
     if context or ranking or importance or context_name:
-        contexts = open_contexts(
-            context, ranking, importance, context_name, device=device, threads=threads
+        metrics = open_metrics(
+            context,
+            ranking,
+            importance,
+            context_name,
+            device=device,
+            threads=threads,
+            note=note,
         )
     with shown("report", "pictures") as progress:
         made = build_report(
             results,
-            contexts=contexts,
+            metrics=metrics,
             images=images,
             title=title,
             threshold=threshold,
@@ -125,7 +132,7 @@ def report(
         )
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(made.page)
-    for note in made.notes:
-        run.say(NAME, f"note: {note}")
+    for line in made.notes:
+        note(line)
     size = len(made.page) / 1e6
     run.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")

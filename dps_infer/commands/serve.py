@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dps_infer.commands.shared.notes import note
 from dps_infer.commands.shared.options import (
     ContextNamesOption,
     ContextsOption,
@@ -17,7 +18,7 @@ from dps_infer.commands.shared.options import (
     ThreadsOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -57,10 +58,16 @@ def serve(
     from dps_infer.serve import Server
     from dps_infer.serve import serve as serve_lines
 
-    contexts = {}
+    metrics = {}
     if context or ranking or importance or context_name:
-        contexts = open_contexts(
-            context, ranking, importance, context_name, device=device, threads=threads
+        metrics = open_metrics(
+            context,
+            ranking,
+            importance,
+            context_name,
+            device=device,
+            threads=threads,
+            note=note,
         )
     # Libraries print on standard output behind Python's back: it is kept for answers, and
     # what they print goes to standard error.
@@ -69,7 +76,7 @@ def serve(
     os.dup2(2, 1)
     with os.fdopen(kept, "wb") as answers:
         serve_lines(
-            Server(contexts, device=device, threads=threads),
+            Server(metrics, device=device, threads=threads),
             sys.stdin.buffer,
             answers,
             max_line=max_line * MEBIBYTE,

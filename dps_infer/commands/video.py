@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import tell
+from dps_infer.commands.shared.notes import note, note_run
 from dps_infer.commands.shared.options import (
     ABOVE,
     SOME_FAILED,
@@ -26,11 +26,11 @@ from dps_infer.commands.shared.options import (
     ViewOption,
 )
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_contexts
+from dps_infer.compare.open import open_metrics
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
-    from dps_infer.compare.metric import Context
+    from dps_infer.compare.metric import Metric
     from dps_infer.show.table import Thresholds
     from dps_infer.video.compare import VideoScores
 
@@ -116,8 +116,14 @@ def video(
     the exit code is 4. Several contexts (--ranking given twice, say) are a column and a line
     each; the first one decides which frames are the worst.
     """
-    contexts = open_contexts(
-        context, ranking, importance, context_name, device=device, threads=threads
+    metrics = open_metrics(
+        context,
+        ranking,
+        importance,
+        context_name,
+        device=device,
+        threads=threads,
+        note=note,
     )
     from dps_infer.bulk.thresholds import resolve_thresholds
     from dps_infer.files.write import atomic_folder, check_output
@@ -126,7 +132,7 @@ def video(
     from dps_infer.video.frames import ClipPair, Sampling
     from dps_infer.video.pictures import can_plot, check_plot, save_plot, save_worst
 
-    thresholds = resolve_thresholds(threshold, contexts, view=view)
+    thresholds = resolve_thresholds(threshold, metrics, view=view)
     check_output(output, force=force, folder=True)
     if plot:
         check_plot()
@@ -136,7 +142,7 @@ def video(
         with shown("comparing", "frames") as progress:
             scores = compare_videos(
                 clips,
-                contexts,
+                metrics,
                 folder / RESULTS,
                 view=view,
                 resize=resize,
@@ -146,9 +152,9 @@ def video(
             )
         plotted = can_plot() if plot is None else plot
         if plotted:
-            save_plot(scores, contexts, folder / PLOT, thresholds=thresholds)
-        pictures = save_worst(scores.worst, contexts, folder / WORST, view=view, resize=resize)
-    tell(contexts, (scored.comparisons for scored in scores.worst))
+            save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
+        pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
+    note_run(metrics, (scored.comparisons for scored in scores.worst))
     if plot is None and not plotted:
         run.say(NAME, 'note: no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:
@@ -158,14 +164,14 @@ def video(
             "reference": str(reference),
             "candidate": str(candidate),
             "output": str(output),
-            **_record(scores, contexts, thresholds),
+            **_record(scores, metrics, thresholds),
             "results_file": str(output / RESULTS),
             "plot": str(output / PLOT) if plotted else None,
             "pictures": [str(output / WORST / path.name) for path in pictures],
         }
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
     else:
-        for line in [*_words(scores, contexts, thresholds), f"written to {output}"]:
+        for line in [*_words(scores, metrics, thresholds), f"written to {output}"]:
             typer.echo(run.printable(line))
     if scores.remark is not None:
         raise typer.Exit(SOME_FAILED)
@@ -173,7 +179,7 @@ def video(
         raise typer.Exit(ABOVE)
 
 
-def _words(scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds) -> list[str]:
+def _words(scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds) -> list[str]:
     from dps_infer.show.table import legend, summary, table
 
     rows = [
@@ -181,18 +187,18 @@ def _words(scores: VideoScores, contexts: dict[str, Context], thresholds: Thresh
         for scored in scores.worst
     ]
     titles = ["frame", "time"]
-    lines = table(titles, rows, contexts, thresholds=thresholds) if rows else legend(contexts)
+    lines = table(titles, rows, metrics, thresholds=thresholds) if rows else legend(metrics)
     lines.append(f"{scores.frames} frames compared, {scores.identical} identical")
     return [*lines, *summary(scores.spreads, scores.frames, thresholds)]
 
 
 def _record(
-    scores: VideoScores, contexts: dict[str, Context], thresholds: Thresholds
+    scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds
 ) -> dict[str, object]:
     from dps_infer.show.table import contexts_record, pair_record
 
     return {
-        "contexts": contexts_record(contexts),
+        "contexts": contexts_record(metrics),
         "frames": scores.frames,
         "identical": scores.identical,
         "remark": scores.remark,

@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import ImageError
 from dps_infer.images.decode import DEFAULT_POLICY, DecodePolicy, ImageSource
@@ -20,7 +21,7 @@ class Ranked:
     Attributes:
         rank: 1 for the closest; candidates at the same distance share a rank.
         index: the candidate's number as it was given, counted from 0.
-        comparisons: by the contexts' labels.
+        comparisons: by the metrics' labels.
     """
 
     rank: int
@@ -31,7 +32,7 @@ class Ranked:
 def compare_candidates(
     reference: ImageSource,
     candidates: Iterable[ImageSource],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -44,26 +45,26 @@ def compare_candidates(
     Args:
         reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
         candidates: likewise, of the same size.
-        contexts: by label.
-        view: as in `Context.compare`.
-        resize: as in `Context.compare`.
-        with_map: as in `Context.compare`.
+        metrics: by label.
+        view: as in `Metric.compare`.
+        resize: as in `Metric.compare`.
+        with_map: as in `Metric.compare`.
         batch_size: candidates that are held and run at a time, with the reference's features
             computed once.
-        policy: as in `Context.compare`.
+        policy: as in `Metric.compare`.
 
     Returns:
-        The comparisons by the contexts' labels, one dictionary a candidate, in their order.
+        The comparisons by the metrics' labels, one dictionary a candidate, in their order.
 
     Raises:
         ImageError: an image cannot be used, or the sizes differ.
-        ContextError: as in `Context.compare`.
+        ContextError: as in `Metric.compare`.
         UsageError: no context, an unknown view, or a batch size below 1.
     """
     results = []
     for scored in score(
         ((reference, candidate) for candidate in candidates),
-        contexts,
+        metrics,
         view=view,
         resize=resize,
         with_map=with_map,
@@ -79,7 +80,7 @@ def compare_candidates(
 def rank_candidates(
     reference: ImageSource,
     candidates: Iterable[ImageSource],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -96,13 +97,13 @@ def rank_candidates(
     results = compare_candidates(
         reference,
         candidates,
-        contexts,
+        metrics,
         view=view,
         resize=resize,
         batch_size=batch_size,
         policy=policy,
     )
-    first = next(iter(contexts))
+    first = next(iter(metrics))
     distances = [comparisons[first].distance for comparisons in results]
     order = sorted(range(len(results)), key=distances.__getitem__)
     ordered = sorted(distances)

@@ -1,85 +1,54 @@
-"""Load a context file, and measure how different images are in that context."""
+"""A metric: a loaded context file that measures how different images are in a context."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer.compare import bands
-from dps_infer.compare.comparison import Comparison as Comparison
-from dps_infer.compare.motion import motions
-from dps_infer.compare.pairs import compare_pairs, distances
-from dps_infer.compare.runs import pictures
-from dps_infer.contexts.choice import Choice, choose, describe, name_of
-from dps_infer.errors import ContextError, UsageError
+from dps_infer.arrays import Pixels
+from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
+from dps_infer.compare.runner import GraphRunner
+from dps_infer.contexts.context import Context, choose_context
+from dps_infer.contexts.ranking import Ranking
+from dps_infer.errors import UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
     DecodePolicy,
     ImageSource,
     Pair,
-    Pixels,
     load_picture,
     make_pair,
 )
 from dps_infer.model import embedded
 from dps_infer.model.calibration import calibrate
 from dps_infer.model.context_file import read_context_file
-from dps_infer.model.contract import (
-    IMPORTANCE,
-    TILES,
-    Measurement,
-    check_measurement,
-    check_ports,
-    output_name,
-)
-from dps_infer.model.manifest import Calibration, Draws, Manifest
+from dps_infer.model.contract import Measurement
+from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_infer.runtime.engine import Engine, open_engine
-from dps_infer.runtime.reference_cache import References, Remembered
 
 if TYPE_CHECKING:
-    from dps_infer.contexts.saved import SavedContext
+    from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
 
 
-class Context:
-    """A context file, loaded and checked, ready to compare images.
+class Metric:
+    """A context file, loaded and checked, ready to compare images in a context.
 
     Attributes:
-        path: the file.
-        sha256: of the file's bytes, in hexadecimal.
-        manifest: everything the file says about itself.
-        importances: the context: one for each amount, in their order. The file's own, or for
-            a universal file those that it was given.
-        ranking: tied groups from the least to the most disruptive, from which `importances`
-            follow; None where they were given directly.
-        provider: the onnxruntime execution provider in use.
-        threads: CPU threads in use.
-        remark: why the CPU is used though CUDA was within reach, or None.
+        context: what counts as disruptive: the file's own context, or for a universal file the
+            one that it was given.
     """
 
-    def __init__(
-        self, path: str, sha256: str, manifest: Manifest, engine: Engine, choice: Choice
-    ) -> None:
-        """Take what `Context.load` has read, checked and opened."""
-        self.path = path
-        self.sha256 = sha256
-        self.manifest = manifest
-        self.importances = choice.importances
-        self.ranking = choice.ranking
-        self.provider = engine.provider
-        self.threads = engine.threads
-        self.remark = engine.remark
-        self._engine = engine
-        self._choice = choice
+    def __init__(self, runner: GraphRunner, context: Context) -> None:
+        """Take an opened file and its context; `load` and `in_context` make both."""
+        self._runner = runner
+        self.context = context
 
     @classmethod
     def load(
@@ -88,66 +57,52 @@ class Context:
         *,
         ranking: str | None = None,
         importances: str | Mapping[str, float] | None = None,
-        saved: SavedContext | None = None,
+        context: Context | None = None,
         device: Device | str = Device.auto,
         threads: int | None = None,
-    ) -> Context:
+    ) -> Metric:
         """Load a context file. It may come from anyone: it is checked before it is run.
 
         Args:
             path: the ``.onnx`` file.
             ranking: for a universal file, distortions from the least to the most disruptive,
                 like ``"color,translate,blur"``.
-            importances: for a universal file, instead of a ranking: a number by name, or a
-                text like ``"color=0.1,blur=5"``; what is missing does not count.
-            saved: for a universal file, instead of both: a context that was kept.
+            importances: for a universal file, in place of a ranking: numbers by name, or a text
+                like ``"color=0.1,blur=5"``; missing ones are 0.
+            context: for a universal file, in place of both.
             device: ``auto`` (CUDA if onnxruntime really gets it, else the CPU), ``cpu``, or
                 ``cuda`` (never the CPU instead).
-            threads: CPU threads; None takes what this process may use.
+            threads: CPU threads; None takes all that this process may use.
 
         Raises:
             ContextError: the file cannot be read, is no context file of a known format,
                 or cannot be trusted.
-            DeviceError: onnxruntime is missing, or CUDA was asked for and is not there.
+            DeviceError: onnxruntime is missing, or CUDA is asked for and not there.
             UsageError: an unknown device, or `threads` below 1; a universal file without
-                exactly one of `ranking`, `importances` and `saved`, a plain one with any.
+                exactly one of `ranking`, `importances` and `context`, a plain one with any.
         """
-        try:
-            chosen = Device(device)
-        except ValueError:
-            raise UsageError(f"unknown device {device!r}: expected auto, cpu or cuda") from None
         file = read_context_file(path)
-        choice = choose(file.manifest.metric, ranking=ranking, importances=importances, saved=saved)
-        try:
-            engine = open_engine(file.model, device=chosen, threads=threads)
-            # The package's own file is known to keep the contract, and looking costs time.
-            if Path(path) != embedded.UNIVERSAL:
-                check_ports(engine.inputs, engine.outputs, file.manifest)
-        except ContextError as error:
-            raise ContextError(f"{file.path}: {error}") from error
-        return cls(file.path, file.sha256, file.manifest, engine, choice)
+        chosen = _context(
+            file.manifest.metric, ranking=ranking, importances=importances, context=context
+        )
+        return cls(GraphRunner(file, device=device, threads=threads), chosen)
 
     @classmethod
     def universal(
         cls,
         *,
         ranking: str | None = None,
-        importance: str | Mapping[str, float] | None = None,
+        importances: str | Mapping[str, float] | None = None,
+        context: Context | None = None,
         device: Device | str = Device.auto,
         threads: int | None = None,
-    ) -> Context:
-        """Load the universal metric that comes with the package, in a context of your own.
-
-        Args:
-            ranking: distortions from the least to the most disruptive.
-            importance: instead of a ranking: how much each of them counts.
-            device: see `load`, as for the other arguments and the errors.
-            threads: see `load`.
-        """
+    ) -> Metric:
+        """Load the universal metric that comes with the package; see `load`."""
         return cls.load(
             embedded.UNIVERSAL,
             ranking=ranking,
-            importances=importance,
+            importances=importances,
+            context=context,
             device=device,
             threads=threads,
         )
@@ -155,80 +110,128 @@ class Context:
     @classmethod
     def named(
         cls, name: str, *, device: Device | str = Device.auto, threads: int | None = None
-    ) -> Context:
-        """Load the universal metric that comes with the package, in a context that was saved.
+    ) -> Metric:
+        """Load the universal metric that comes with the package in a saved context.
 
         Args:
-            name: of the context, such as ``"print-inspection"``; `dps_infer.contexts.folders`
-                says where it is looked for.
-            device: see `load`, as for the other argument and more errors.
+            name: the context's name, such as ``"print-inspection"``; see
+                `dps_infer.contexts.folders` for the places that are searched.
+            device: see `load`.
             threads: see `load`.
 
         Raises:
             UsageError: there is no context of this name.
-            ContextError: its file is not valid.
+            ContextError: its file is not valid; and see `load`.
         """
-        # Files are looked for and read with much that no other context needs.
+        # Only saved contexts need TOML and folders, whose import takes time.
         from dps_infer.contexts.folders import find
 
-        saved = find(name).saved
-        return cls.load(embedded.UNIVERSAL, saved=saved, device=device, threads=threads)
+        return cls.universal(context=find(name).context, device=device, threads=threads)
 
-    def with_ranking(self, ranking: str) -> Context:
+    def in_context(
+        self,
+        *,
+        ranking: str | None = None,
+        importances: str | Mapping[str, float] | None = None,
+        context: Context | None = None,
+    ) -> Metric:
         """Return the same universal file in another context, without opening it again.
 
         Raises:
-            UsageError: the file is not universal, or the ranking cannot be understood.
+            UsageError: the file is not universal, not exactly one of the three is given, or it
+                is not valid.
         """
-        return self._with(choose(self.manifest.metric, ranking=ranking))
+        chosen = _context(
+            self.manifest.metric, ranking=ranking, importances=importances, context=context
+        )
+        return Metric(self._runner, chosen)
 
-    def with_importances(self, importances: str | Mapping[str, float]) -> Context:
-        """Return the same universal file in another context, without opening it again.
+    @property
+    def runner(self) -> GraphRunner:
+        """The opened file; metrics that differ in their contexts alone share one."""
+        return self._runner
 
-        Raises:
-            UsageError: the file is not universal, or the importances cannot be understood.
-        """
-        return self._with(choose(self.manifest.metric, importances=importances))
+    @property
+    def manifest(self) -> Manifest:
+        """The description inside the file."""
+        return self._runner.manifest
 
-    def with_saved(self, saved: SavedContext) -> Context:
-        """Return the same universal file in another context, without opening it again.
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._runner.file.path
 
-        Raises:
-            UsageError: the file is not universal, or has no such distortions.
-        """
-        return self._with(choose(self.manifest.metric, saved=saved))
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, in hexadecimal."""
+        return self._runner.file.sha256
+
+    @property
+    def provider(self) -> str:
+        """The onnxruntime execution provider in use."""
+        return self._runner.provider
+
+    @property
+    def threads(self) -> int:
+        """CPU threads in use."""
+        return self._runner.threads
+
+    @property
+    def remark(self) -> str | None:
+        """Why the CPU is used although CUDA is offered, or None."""
+        return self._runner.remark
+
+    @property
+    def importances(self) -> Mapping[str, float]:
+        """The context's importances: one number per amount, in their order."""
+        return self.context.importances
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """The context's ranking; None if its importances were given directly."""
+        return self.context.ranking
+
+    @property
+    def label(self) -> str:
+        """A short name for columns and files: the file's own, or that of its given context."""
+        return self.context.label if self.manifest.universal else self.manifest.metric.name
+
+    @property
+    def name(self) -> str:
+        """The name of its saved context; the name of the file for any other context."""
+        return self.context.name or self.manifest.metric.name
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of `Comparison.parts`; none if the file gives no amounts."""
+        return tuple(self.importances) if self._runner.has_output("amounts") else ()
 
     @cached_property
     def calibration(self) -> Calibration:
         """Quantiles of the distance in this context; a universal file's are computed once."""
         if self.manifest.calibration is not None:
             return self.manifest.calibration
-        # A valid manifest has the one or the other.
+        # A valid manifest without a calibration has draws.
         return calibrate(cast(Draws, self.manifest.draws), self.importances)
 
     @property
-    def label(self) -> str:
-        """A short name for columns and files: the file's own, or the context it was given."""
-        return name_of(self._choice) if self.manifest.universal else self.manifest.metric.name
-
-    @property
-    def name(self) -> str:
-        """The name of the saved context that this is; of other contexts, that of the file."""
-        return self._choice.name or self.manifest.metric.name
-
-    @property
-    def part_names(self) -> tuple[str, ...]:
-        """The names of `Comparison.parts`; none if the file gives no amounts."""
-        return tuple(self.importances) if self._gives("amounts") else ()
+    def weighting(self) -> Weighting:
+        """The context as `dps_infer.compare.pairs` takes it."""
+        return Weighting(self.importances, self.calibration)
 
     def describe(self) -> str:
-        """Say in words what this context holds to be disruptive."""
-        return describe(self._choice)
+        """Describe the context in one line."""
+        return self.context.describe()
+
+    def shares_runs_with(self, other: Metric) -> bool:
+        """Return whether one run of the network serves both metrics."""
+        shared = self._runner is other._runner
+        return shared and self.manifest.universal and bool(self.part_names)
 
     def compare(
         self,
         reference: ImageSource,
-        distorted: ImageSource,
+        candidate: ImageSource,
         *,
         view: View | str | None = None,
         resize: bool = False,
@@ -239,12 +242,11 @@ class Context:
 
         Args:
             reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
-            distorted: likewise, of the same size.
-            view: how to look at the images: ``whole``, ``tiles`` or ``both``; None takes the
-                file's default.
-            resize: resize `distorted` to the size of `reference` if they differ.
+            candidate: an image of the same size, in the same forms.
+            view: ``whole``, ``tiles`` or ``both``; None takes the file's default.
+            resize: resize `candidate` to the size of `reference` if they differ.
             with_map: compute `Comparison.map` and `Comparison.tiles` as well.
-            policy: what the decode policy (`dps_infer.images.decode`) leaves open.
+            policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ.
@@ -254,7 +256,7 @@ class Context:
         """
         pair = make_pair(
             load_picture(reference, label="reference", policy=policy),
-            load_picture(distorted, label="distorted", policy=policy),
+            load_picture(candidate, label="candidate", policy=policy),
             resize=resize,
             policy=policy,
         )
@@ -277,171 +279,34 @@ class Context:
             references: one image, a sequence of them, or uint8 RGB pixels [R, H, W, 3]. A
                 single one (R = 1) is decoded once, and compared with every candidate.
             candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
-            view: as in `compare`.
-            resize: as in `compare`.
-            with_map: as in `compare`.
+            view: see `compare`.
+            resize: see `compare`.
+            with_map: see `compare`.
             batch_size: pairs that are held and run at a time; it bounds the memory.
-            policy: as in `compare`.
+            policy: see `compare`.
 
         Returns:
-            One comparison a candidate, in their order, each as `compare` would give it.
+            One comparison per candidate, in their order, equal to that of `compare`.
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ within a pair.
             UsageError: the numbers of references and candidates differ, `batch_size` is
                 below 1, or the view is unknown.
-            ContextError: as in `compare`.
+            ContextError: see `compare`.
         """
         if batch_size < 1:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
+        from dps_infer.compare.sources import load_pairs
+
         pairs = (
             make_pair(reference, candidate, resize=resize, policy=policy)
-            for reference, candidate in pictures(references, candidates, policy)
+            for reference, candidate in load_pairs(references, candidates, policy)
         )
         results: list[Comparison] = []
-        shared = References()
+        cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
-            results += compare_pairs(
-                batch, [self], view=view, with_map=with_map, references=shared
-            )[0]
+            results += self.compare_pairs(batch, view=view, with_map=with_map, cache=cache)
         return results
-
-    def measure(
-        self,
-        reference: Pixels,
-        distorted: Pixels,
-        *,
-        view: View | str | None = None,
-        with_map: bool = False,
-        alone: bool = False,
-        remembered: Remembered | None = None,
-    ) -> Measurement:
-        """Run the context file on arrays as they are: no decoding, no grouping.
-
-        Args:
-            reference: uint8 RGB [R, H, W, 3], R = N or 1.
-            distorted: uint8 RGB [N, H, W, 3].
-            view: as in `compare`.
-            with_map: compute the maps, and the tiles of a view that has them, as well.
-            alone: compute nothing else: worth it for many runs, as the first takes longer.
-            remembered: what earlier calls computed of the same single reference, an empty one at
-                first: it is computed once.
-
-        Raises:
-            ContextError: onnxruntime fails, or the file breaks its contract
-                (`dps_infer.model.contract`), or has no views and is asked for one.
-            UsageError: an unknown view.
-        """
-        chosen = self.chosen_view(view)
-        names = {kind: output_name(kind, chosen) for kind in ("distance", "amounts", "map")}
-        fetches = [names["distance"]]
-        if self._gives(names["amounts"]):
-            fetches.append(names["amounts"])
-        if with_map:
-            if not self._gives(names["map"]):
-                raise ContextError(f"{self.path}: has no map: export the context again")
-            fetches.append(names["map"])
-            if chosen in (View.tiles, View.both):
-                fetches.append(TILES)
-        feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
-        weights = np.array(list(self.importances.values()), np.float32)
-        if self.manifest.universal:
-            feeds[IMPORTANCE] = weights
-        try:
-            values = self._run(fetches, feeds, chosen, weights, alone=alone, remembered=remembered)
-        except ContextError as error:
-            raise ContextError(f"{self.path}: {error}") from error
-        measurement = Measurement(
-            distances=values[names["distance"]],
-            amounts=values.get(names["amounts"]),
-            maps=values.get(names["map"]),
-            tiles=values.get(TILES),
-        )
-        return self.weighed(self._checked(measurement, len(distorted)))
-
-    def weighed(self, measurement: Measurement) -> Measurement:
-        """Return a universal file's measurement with the distances that it has in this context.
-
-        They follow from the amounts (`dps_infer.compare.pairs`), which are those of every context.
-        Maps and what a plain file measured stay as they are.
-
-        Raises:
-            ContextError: the amounts are so large that a distance is no finite number.
-        """
-        if not self.manifest.universal or measurement.amounts is None:
-            return measurement
-        found = distances(measurement.amounts, self.importances.values())
-        return self._checked(replace(measurement, distances=found), len(found))
-
-    def _checked(self, measurement: Measurement, count: int) -> Measurement:
-        try:
-            check_measurement(measurement, count, list(self.importances.values()))
-        except ContextError as error:
-            raise ContextError(f"{self.path}: {error}") from error
-        return measurement
-
-    def shares_runs_with(self, other: Context) -> bool:
-        """Return whether what one of them measured is `weighed` to what the other one would."""
-        return self._engine is other._engine and self.manifest.universal and bool(self.part_names)
-
-    def _gives(self, output: str) -> bool:
-        """Return whether the graph has an output; one with views has them all."""
-        return self.manifest.views is not None or output in self._engine.outputs
-
-    def _run(
-        self,
-        fetches: list[str],
-        feeds: dict[str, NDArray[Any]],
-        view: View | None,
-        importances: NDArray[np.float32],
-        *,
-        alone: bool,
-        remembered: Remembered | None,
-    ) -> dict[str, NDArray[Any]]:
-        """Run the graph: at once, or in bands where tiles would take too much memory."""
-        _, height, width, _ = feeds["distorted"].shape
-        views = self.manifest.views
-        large = height * width > bands.BAND_PIXELS
-        if views is not None and view is not None and large:
-            run = partial(self._engine.run, alone=True)
-            if view is View.whole:
-                return run(fetches, feeds, remembered=remembered)
-            if bands.known(views):
-                return bands.run_in_bands(
-                    run,
-                    feeds,
-                    remembered,
-                    tile=views.tile,
-                    motions=motions(self.manifest.metric.amounts, self.manifest.metric.distortions),
-                    view=view,
-                    importances=importances,
-                    with_map=TILES in fetches,
-                )
-        return self._engine.run(fetches, feeds, alone=alone, remembered=remembered)
-
-    def _with(self, choice: Choice) -> Context:
-        return Context(self.path, self.sha256, self.manifest, self._engine, choice)
-
-    def chosen_view(self, view: View | str | None) -> View | None:
-        """Return the view that is meant; None for a file without views.
-
-        Raises:
-            UsageError: an unknown view.
-            ContextError: the file has no views and is asked for one.
-        """
-        try:
-            asked = None if view is None else View(view)
-        except ValueError:
-            known = ", ".join(known.value for known in View)
-            raise UsageError(f"unknown view {view!r}: expected one of {known}") from None
-        if self.manifest.views is not None:
-            return View(self.manifest.views.default) if asked is None else asked
-        if asked is not None:
-            raise ContextError(
-                f"{self.path}: looks at images in one way only, so there is no view "
-                f"{asked.value!r}: ask for none, or take a file with views"
-            )
-        return None
 
     def compare_pairs(
         self,
@@ -450,16 +315,73 @@ class Context:
         view: View | str | None = None,
         with_map: bool = False,
         alone: bool = True,
+        cache: ReferenceCache | None = None,
     ) -> list[Comparison]:
-        """Compare pairs that are decoded already; those of one size share a run.
+        """Compare decoded pairs; see `dps_infer.compare.pairs.compare_pairs`."""
+        (comparisons,) = compare_pairs(
+            pairs,
+            self._runner,
+            [self.weighting],
+            view=view,
+            with_map=with_map,
+            alone=alone,
+            cache=cache,
+        )
+        return comparisons
+
+    def measure(
+        self,
+        reference: Pixels,
+        candidates: Pixels,
+        *,
+        view: View | str | None = None,
+        with_map: bool = False,
+        alone: bool = False,
+        cached: ReferenceFeatures | None = None,
+    ) -> Measurement:
+        """Run the context file on arrays as they are, without decoding or grouping.
 
         Args:
-            pairs: of any sizes (`dps_infer.images.decode.make_pair`). Those whose references are
-                the same array compute its features once a run, and where it pays
-                (`dps_infer.runtime.reference_cache`) once for all runs.
-            view: as in `compare`.
-            with_map: as in `compare`.
-            alone: as in `measure`.
+            reference: uint8 RGB [R, H, W, 3], R = N or 1.
+            candidates: uint8 RGB [N, H, W, 3].
+            view: see `compare`.
+            with_map: compute the maps as well, and the tiles of a view that has them.
+            alone: compute only these outputs: worth it for many runs, as the first one takes
+                longer.
+            cached: features of the single reference; missing ones are added.
+
+        Raises:
+            ContextError: onnxruntime fails, or the file breaks its contract
+                (`dps_infer.model.contract`), or has no views and is asked for one.
+            UsageError: an unknown view.
         """
-        (comparisons,) = compare_pairs(pairs, [self], view=view, with_map=with_map, alone=alone)
-        return comparisons
+        return self._runner.measure(
+            reference,
+            candidates,
+            self.importances,
+            view=self._runner.choose_view(view),
+            with_map=with_map,
+            alone=alone,
+            cached=cached,
+        )
+
+
+def _context(
+    metric: MetricInfo,
+    *,
+    ranking: str | None,
+    importances: str | Mapping[str, float] | None,
+    context: Context | None,
+) -> Context:
+    """Return the context of a plain file, or the one that is given to a universal file."""
+    own = metric.context
+    if own is None:
+        return choose_context(
+            metric.distortion_names, ranking=ranking, importances=importances, context=context
+        )
+    if any(value is not None for value in (ranking, importances, context)):
+        raise UsageError(
+            f"this context file has its context frozen in ({own.describe()}): give it no "
+            "ranking, no importances and no saved context, or take a universal file"
+        )
+    return own

@@ -1,53 +1,51 @@
-"""Open the contexts that a command, or a worker on another machine, is asked for."""
+"""Open the metrics that a command, or a worker on another machine, is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dps_infer.commands.shared.run import say
+from dps_infer.compare.metric import Metric
 from dps_infer.errors import UsageError
+from dps_infer.model import embedded
 from dps_infer.runtime.device import Device
 
-if TYPE_CHECKING:
-    from dps_infer.compare.metric import Context
-    from dps_infer.contexts.folders import Found
 
-NAME = "dps-infer"
-
-
-def open_contexts(
-    files: list[Path] | None,
-    rankings: list[str] | None,
-    importances: list[str] | None,
-    names: list[str] | None = None,
+def open_metrics(
+    files: Sequence[Path] | None,
+    rankings: Sequence[str] | None,
+    importances: Sequence[str] | None,
+    names: Sequence[str] | None = None,
     *,
     device: Device | str = Device.auto,
     threads: int | None = None,
-) -> dict[str, Context]:
+    note: Callable[[str], None] = lambda text: None,
+) -> dict[str, Metric]:
     """Open what ``--context``, ``--ranking``, ``--importance`` and ``--context-name`` ask for.
 
-    Several context files are a context each. Several rankings, importances or names are as
-    many contexts of one universal file, which is opened once.
+    Each context file gives a metric. Several rankings, importances or names give as many metrics
+    of one universal file, which is opened once.
 
     Args:
-        files: context files; without any, the package's universal one.
+        files: context files; without any, the universal one of the package.
         rankings: for a universal file.
-        importances: for a universal file, instead of rankings.
-        names: of saved contexts, for a universal file, instead of both.
+        importances: for a universal file, in place of rankings.
+        names: saved contexts for a universal file, in place of both.
         device: where to compute.
         threads: CPU threads.
+        note: called with one line for each saved context that hides another of its name.
 
     Returns:
-        The contexts by their labels, in the order they were given. Labels are different:
-        the second of a name is called name-2.
+        The metrics by their labels, in the order that they were given. Labels differ: the second
+        metric with a label gets the suffix -2.
 
     Raises:
-        UsageError: nothing says what matters, or two things say it at once.
-        DpsError: see `Context.load`.
+        UsageError: nothing says what matters, or two options do at once.
+        DpsError: see `Metric.load`.
     """
-    told = {"--ranking": rankings, "--importance": importances, "--context-name": names}
-    given = [option for option, values in told.items() if values]
+    options = {"--ranking": rankings, "--importance": importances, "--context-name": names}
+    given = [option for option, values in options.items() if values]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} say the same thing in {len(given)} ways: give one")
     if not (files or given):
@@ -58,45 +56,36 @@ def open_contexts(
         )
     if files and len(files) > 1 and given:
         raise UsageError(
-            f"{given[0]} tells one universal file what matters: "
+            f"{given[0]} sets the context of one universal file: "
             f"expected one --context beside it, got {len(files)}"
         )
-    from dps_infer.compare.metric import Context
-    from dps_infer.model import embedded
-
-    opened: dict[str, Context] = {}
-    if given:
-        file = files[0] if files else embedded.UNIVERSAL
-        found = _find(names or [])
-        for note in filter(None, (one.note for one in found)):
-            say(NAME, f"note: {note}")
-        first = Context.load(
-            file,
-            ranking=rankings[0] if rankings else None,
-            importances=importances[0] if importances else None,
-            saved=found[0].saved if found else None,
-            device=device,
-            threads=threads,
-        )
-        contexts = [first]
-        contexts += [first.with_ranking(other) for other in (rankings or [])[1:]]
-        contexts += [first.with_importances(other) for other in (importances or [])[1:]]
-        contexts += [first.with_saved(other.saved) for other in found[1:]]
+    if not given:
+        return _by_label([Metric.load(f, device=device, threads=threads) for f in files or []])
+    load = partial(
+        Metric.load, files[0] if files else embedded.UNIVERSAL, device=device, threads=threads
+    )
+    if rankings:
+        first = load(ranking=rankings[0])
+        others = [first.in_context(ranking=ranking) for ranking in rankings[1:]]
+    elif importances:
+        first = load(importances=importances[0])
+        others = [first.in_context(importances=numbers) for numbers in importances[1:]]
     else:
-        contexts = [Context.load(file, device=device, threads=threads) for file in files or []]
-    for context in contexts:
-        label, number = context.label, 1
-        while label in opened:
+        # Only saved contexts need TOML and folders, whose import takes time.
+        from dps_infer.contexts.folders import find
+
+        context, *more = (find(name, note=note).context for name in names or [])
+        first = load(context=context)
+        others = [first.in_context(context=another) for another in more]
+    return _by_label([first, *others])
+
+
+def _by_label(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    labeled: dict[str, Metric] = {}
+    for metric in metrics:
+        label, number = metric.label, 1
+        while label in labeled:
             number += 1
-            label = f"{context.label}-{number}"
-        opened[label] = context
-    return opened
-
-
-def _find(names: list[str]) -> list[Found]:
-    """Find saved contexts; what that takes is loaded only where there are names."""
-    if not names:
-        return []
-    from dps_infer.contexts.folders import find
-
-    return [find(name) for name in names]
+            label = f"{metric.label}-{number}"
+        labeled[label] = metric
+    return labeled

@@ -1,166 +1,222 @@
-"""Compare decoded pairs, in one context or in several of the same file.
+"""Compare decoded pairs in one context, or in several of the same file.
 
-What a universal file sees in a pair, its amounts, is the same in every context; only how much
-they count is not. So its distances are taken from the amounts here, and the network runs once
-for any number of contexts. They are so for one context as well: a distance does not depend on
+The amounts that a universal file reports for a pair do not depend on the context, only their
+importances do. So distances are computed from the amounts here, and the network runs once for
+any number of contexts. That holds for a single context as well: a distance does not depend on
 what else was asked for. It agrees with the graph's own to 1e-6 of itself.
 
-Maps take a run a context: the graph draws them with the importances that it is given.
+Maps take one run per context: the graph draws them with the importances that it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dps_infer.compare.comparison import Comparison
-from dps_infer.compare.runs import Rendering, Run, runs
+from dps_infer.arrays import Floats, Pixels
+from dps_infer.compare.runner import GraphRunner
 from dps_infer.images.decode import Pair
 from dps_infer.model.calibration import percentiles
-from dps_infer.model.contract import FloatArray, Measurement
+from dps_infer.model.contract import Measurement
+from dps_infer.model.manifest import Calibration
 from dps_infer.model.view import View
-from dps_infer.runtime.cuda import PROVIDER
-from dps_infer.runtime.reference_cache import References
 
 if TYPE_CHECKING:
-    from dps_infer.compare.metric import Context
+    from dps_infer.runtime.reference_cache import ReferenceCache
+
+PIXELS_PER_RUN = 1 << 17
+"""Pixels of all images that go through tiles at a time, except for a shared reference. Tiles keep
+an image's own resolution, so memory follows the pixels and not the number of images. More would
+not fit a processor's cache: a large network takes a fifteenth longer with twice as many."""
+
+PIXELS_PER_RUN_ON_CUDA = 1 << 20
+"""Pixels per run on CUDA, where small runs are dominated by launch overhead."""
+
+_Rendering = tuple[int, Pixels, Pixels]
+"""The number of a pair, and one of its renderings: reference and candidate."""
 
 
-def distances(amounts: FloatArray, importances: Iterable[float]) -> FloatArray:
-    """Return distances [N] of amounts [N, K+1]: what each counts, added up.
+@dataclass(frozen=True)
+class Comparison:
+    """How different two images are, and why.
 
-    In double precision and row by row, which a matrix product is not: a pair's distance does not
-    depend on the pairs beside it.
-
-    >>> distances(np.array([[0.5, 2.0]], np.float32), [1.0, 0.25]).tolist()
-    [1.0]
+    Attributes:
+        distance: >= 0; 0 for identical images; larger means more different.
+        amounts: per distortion and ``other``, how much of it the pair shows (0 none, 1 the
+            distortion's reference strength); empty if the context file has none.
+        parts: per distortion and ``other``, importance times amount; they add up to
+            `distance`. Empty if `amounts` is.
+        percentiles: per calibrated distortion, the share in [0, 1] of its calibration
+            draws whose distance is smaller, interpolated.
+        identical: no pixel of the two images differs.
+        notes: how the images were converted before they were compared, for people.
+        provider: the onnxruntime execution provider that computed it.
+        view: the view of the images; None for a file without views.
+        map: where the distance comes from, float32 [H', W'], if it was asked for; the
+            manifest's `map` states its relation to `distance`.
+        tiles: float32 [TH, TW, K+1], the amounts of each tile, in the order of `amounts`, if
+            the map was asked for and the view has tiles.
     """
-    parts = amounts.astype(np.float64) * np.array(list(importances))
-    # What is too large becomes infinite, which no distance may be.
-    with np.errstate(over="ignore"):
-        found: FloatArray = parts.sum(axis=1).astype(np.float32)
-    return found
+
+    distance: float
+    amounts: dict[str, float]
+    parts: dict[str, float]
+    percentiles: dict[str, float]
+    identical: bool
+    notes: tuple[str, ...]
+    provider: str
+    view: str | None = None
+    map: Floats | None = field(default=None, compare=False, repr=False)
+    tiles: Floats | None = field(default=None, compare=False, repr=False)
 
 
-def compare_in_all(
-    pairs: Sequence[Pair],
-    contexts: Mapping[str, Context],
-    *,
-    view: View | str | None = None,
-    with_map: bool = False,
-    references: References | None = None,
-) -> list[dict[str, Comparison]]:
-    """Compare pairs in several contexts; those of one universal file run it once.
+@dataclass(frozen=True)
+class Weighting:
+    """A context as measurements need it.
 
-    Args:
-        pairs: of any sizes.
-        contexts: by label.
-        view: as in `Context.compare`.
-        with_map: as in `Context.compare`; takes a run a context.
-        references: hand the same to the next call, if its pairs may have the same reference.
-
-    Returns:
-        One dictionary a pair, by label, each comparison equal to that of
-        `Context.compare_pairs` in its context alone.
+    Attributes:
+        importances: one number per amount, in their order.
+        calibration: quantiles of the distance in this context.
     """
-    groups: list[list[str]] = []
-    for label, context in contexts.items():
-        found = (group for group in groups if contexts[group[0]].shares_runs_with(context))
-        group = next(found, None)
-        if group is None:
-            groups.append([label])
-        else:
-            group.append(label)
-    found_by_label: dict[str, list[Comparison]] = {}
-    for labels in groups:
-        together = [contexts[label] for label in labels]
-        compared = compare_pairs(
-            pairs, together, view=view, with_map=with_map, references=references
-        )
-        found_by_label.update(zip(labels, compared, strict=True))
-    return [
-        {label: found_by_label[label][index] for label in contexts} for index in range(len(pairs))
-    ]
+
+    importances: Mapping[str, float]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Renderings of one size that go through the graph together.
+
+    Attributes:
+        renderings: the renderings.
+        candidates: how many candidates their one reference has, in this run and others; 1 if
+            each rendering has its own reference.
+    """
+
+    renderings: list[_Rendering]
+    candidates: int
 
 
 def compare_pairs(
     pairs: Sequence[Pair],
-    contexts: Sequence[Context],
+    runner: GraphRunner,
+    weightings: Sequence[Weighting],
     *,
     view: View | str | None = None,
     with_map: bool = False,
     alone: bool = True,
-    references: References | None = None,
+    cache: ReferenceCache | None = None,
 ) -> list[list[Comparison]]:
-    """Compare pairs in contexts that share runs (`Context.shares_runs_with`), or in one.
+    """Compare pairs; those of one size share a run.
 
     Args:
-        pairs: as in `Context.compare_pairs`, as for the other arguments.
-        contexts: at least one.
-        view: as there.
-        with_map: as there.
-        alone: as there.
-        references: as in `compare_in_all`.
+        pairs: of any sizes. Pairs whose references are the same array compute its features
+            once a run, and where it pays (`dps_infer.runtime.reference_cache`) once for all runs.
+        runner: the opened context file.
+        weightings: the contexts, at least one; a plain file has one.
+        view: see `GraphRunner.choose_view`.
+        with_map: compute maps and tiles as well; takes a run per context.
+        alone: see `dps_infer.runtime.engine.Engine.run`.
+        cache: from `new_cache`; hand the same to the next call if its pairs may have the same
+            reference.
 
     Returns:
-        For each context its comparisons, one a pair.
+        For each context its comparisons, one per pair.
     """
-    chosen = contexts[0].chosen_view(view)
-    references = references or References()
-    by_shape: dict[tuple[int, ...], list[Rendering]] = {}
+    chosen = runner.choose_view(view)
+    if cache is None and len(pairs) > 1:
+        cache = new_cache()
+    by_shape: dict[tuple[int, ...], list[_Rendering]] = {}
     for index, pair in enumerate(pairs):
-        for reference, distorted in pair.renderings:
-            by_shape.setdefault(reference.shape, []).append((index, reference, distorted))
-    farthest: list[dict[int, Comparison]] = [{} for _ in contexts]
+        for reference, candidate in pair.renderings:
+            by_shape.setdefault(reference.shape, []).append((index, reference, candidate))
+    farthest: list[dict[int, Comparison]] = [{} for _ in weightings]
     for renderings in by_shape.values():
-        for run in runs(renderings, chosen, on_cuda=contexts[0].provider == PROVIDER):
+        for run in _runs(renderings, chosen, on_cuda=runner.on_cuda):
             measured = _measure(
-                run, contexts, chosen, with_map=with_map, alone=alone, references=references
+                run, runner, weightings, chosen, with_map=with_map, alone=alone, cache=cache
             )
-            for context, measurement, kept in zip(contexts, measured, farthest, strict=True):
+            for weighting, measurement, kept in zip(weightings, measured, farthest, strict=True):
                 for row, (index, _, _) in enumerate(run.renderings):
-                    comparison = _comparison(context, measurement, row, pairs[index], chosen)
+                    comparison = _comparison(
+                        runner, weighting, measurement, row, pairs[index], chosen
+                    )
                     if index not in kept or comparison.distance > kept[index].distance:
                         kept[index] = comparison
     return [[kept[index] for index in range(len(pairs))] for kept in farthest]
 
 
+def new_cache() -> ReferenceCache:
+    """Return an empty cache of reference features; a single pair does not load its module."""
+    from dps_infer.runtime.reference_cache import ReferenceCache
+
+    return ReferenceCache()
+
+
+def _runs(renderings: list[_Rendering], view: View | None, *, on_cuda: bool) -> Iterator[_Run]:
+    """Split renderings of one size into runs."""
+    height, width, _ = renderings[0][1].shape
+    images = 2 * len(renderings)
+    if view in (View.tiles, View.both):
+        images = (PIXELS_PER_RUN_ON_CUDA if on_cuda else PIXELS_PER_RUN) // (height * width)
+    by_reference: dict[int, list[_Rendering]] = {}
+    for rendering in renderings:
+        by_reference.setdefault(id(rendering[1]), []).append(rendering)
+    # A reference with several candidates has runs of its own, which share its features.
+    several = [group for group in by_reference.values() if len(group) > 1]
+    single = [group[0] for group in by_reference.values() if len(group) == 1]
+    for group in (*several, single):
+        candidates = 1 if group is single else len(group)
+        most = max(1, images // 2 if group is single else images)
+        for start in range(0, len(group), most):
+            yield _Run(group[start : start + most], candidates)
+
+
 def _measure(
-    run: Run,
-    contexts: Sequence[Context],
+    run: _Run,
+    runner: GraphRunner,
+    weightings: Sequence[Weighting],
     view: View | None,
     *,
     with_map: bool,
     alone: bool,
-    references: References,
+    cache: ReferenceCache | None,
 ) -> Iterator[Measurement]:
-    """Yield what each context says of a run."""
+    """Yield the measurement of a run in each context."""
     different = run.renderings[: 1 if run.candidates > 1 else None]
-    reference = np.stack([first for _, first, _ in different])
-    distorted = np.stack([image for _, _, image in run.renderings])
-    remembered = references.of(run.renderings[0][1], run.candidates)
+    references = np.stack([reference for _, reference, _ in different])
+    candidates = np.stack([candidate for _, _, candidate in run.renderings])
+    reference = run.renderings[0][1]
+    cached = None if cache is None else cache.features_of(reference, run.candidates)
     measurement: Measurement | None = None
-    for context in contexts:
+    for weighting in weightings:
         if measurement is None or with_map:
-            measurement = context.measure(
-                reference,
-                distorted,
+            measurement = runner.measure(
+                references,
+                candidates,
+                weighting.importances,
                 view=view,
                 with_map=with_map,
                 alone=alone,
-                remembered=remembered,
+                cached=cached,
             )
         else:
-            measurement = context.weighed(measurement)
+            measurement = runner.weigh(measurement, weighting.importances)
         yield measurement
 
 
 def _comparison(
-    context: Context, measurement: Measurement, row: int, pair: Pair, view: View | None
+    runner: GraphRunner,
+    weighting: Weighting,
+    measurement: Measurement,
+    row: int,
+    pair: Pair,
+    view: View | None,
 ) -> Comparison:
-    importances = context.importances
+    importances = weighting.importances
     distance = float(measurement.distances[row])
     amounts: dict[str, float] = {}
     if measurement.amounts is not None:
@@ -169,10 +225,10 @@ def _comparison(
         distance=distance,
         amounts=amounts,
         parts={name: importances[name] * amount for name, amount in amounts.items()},
-        percentiles=percentiles(distance, context.calibration),
+        percentiles=percentiles(distance, weighting.calibration),
         identical=pair.identical,
         notes=pair.notes,
-        provider=context.provider,
+        provider=runner.provider,
         view=None if view is None else view.value,
         map=None if measurement.maps is None else measurement.maps[row],
         tiles=None if measurement.tiles is None else measurement.tiles[row],

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dps_infer.compare.metric import Comparison, Context
-from dps_infer.compare.pairs import compare_in_all
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison, compare_pairs, new_cache
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -29,8 +30,10 @@ from dps_infer.images.decode import (
     make_pair,
 )
 from dps_infer.model.view import View
-from dps_infer.runtime.engine import available_threads
-from dps_infer.runtime.reference_cache import References
+from dps_infer.runtime.threads import available_threads
+
+if TYPE_CHECKING:
+    from dps_infer.runtime.reference_cache import ReferenceCache
 
 BATCH_SIZE = 16
 """Pairs a batch: beyond, a run gains nothing; images of one batch are held at a time."""
@@ -63,7 +66,7 @@ class Scored:
 
 def score(
     pairs: Iterable[PairSource],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     view: View | str | None = None,
     resize: bool = False,
@@ -72,17 +75,17 @@ def score(
     decoders: int | None = None,
     with_map: bool = False,
 ) -> Iterator[Scored]:
-    """Compare any number of pairs in one or more contexts.
+    """Compare any number of pairs in one or more metrics.
 
-    Contexts of one universal file (`Context.with_ranking`) share what takes time: ten of them
+    Contexts of one universal file (`Metric.in_context`) share what takes time: ten of them
     cost about as much as one, but for maps.
 
     Args:
         pairs: read only a little ahead of what is scored. Neighbours with the same reference
             (the same path, or the same object) decode it once, and where it pays
             (`dps_infer.runtime.reference_cache`) compute its features once.
-        contexts: by label.
-        view: as in `Context.compare`.
+        metrics: by label.
+        view: as in `Metric.compare`.
         resize: resize candidates to the size of their references.
         policy: what the decode policy (`dps_infer.images.decode`) leaves open.
         batch_size: pairs that are run at a time; those of one size share a run.
@@ -99,17 +102,17 @@ def score(
         ContextError: a context has no views and is asked for one; or, later, it no longer
             works on any pair.
     """
-    if not contexts:
+    if not metrics:
         raise UsageError("expected at least one context")
     if batch_size < 1:
         raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
     threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
     if threads < 1:
         raise UsageError(f"expected at least 1 decoding thread, got {threads}")
-    for context in contexts.values():
-        context.chosen_view(view)
+    for metric in metrics.values():
+        metric.runner.choose_view(view)
     return _score(
-        pairs, _Comparer(contexts, view, with_map), _Loader(resize, policy, threads), batch_size
+        pairs, _Comparer(metrics, view, with_map), _Loader(resize, policy, threads), batch_size
     )
 
 
@@ -197,12 +200,12 @@ class _Comparer:
     """Compares decoded pairs in every context."""
 
     def __init__(
-        self, contexts: Mapping[str, Context], view: View | str | None, with_map: bool
+        self, metrics: Mapping[str, Metric], view: View | str | None, with_map: bool
     ) -> None:
-        self._contexts = contexts
+        self._metrics = metrics
         self._view = view
         self._with_map = with_map
-        self._references = References()
+        self._cache: ReferenceCache | None = None
 
     def compare(self, pairs: list[Pair]) -> list[dict[str, Comparison] | DpsError]:
         """Return comparisons by label for each pair, or why there are none."""
@@ -227,12 +230,14 @@ class _Comparer:
             return error
 
     def _compare(self, pairs: list[Pair]) -> list[dict[str, Comparison]]:
+        if self._cache is None and len(pairs) > 1:
+            self._cache = new_cache()
         return compare_in_all(
             pairs,
-            self._contexts,
+            self._metrics,
             view=self._view,
             with_map=self._with_map,
-            references=self._references,
+            cache=self._cache,
         )
 
 
@@ -253,3 +258,43 @@ def _same(one: ImageSource, other: ImageSource | None) -> bool:
 
 def _pixels(result: Pair | DpsError) -> int:
     return 0 if isinstance(result, DpsError) else result.renderings[0][0].size // 3
+
+
+def compare_in_all(
+    pairs: Sequence[Pair],
+    metrics: Mapping[str, Metric],
+    *,
+    view: View | str | None = None,
+    with_map: bool = False,
+    cache: ReferenceCache | None = None,
+) -> list[dict[str, Comparison]]:
+    """Compare decoded pairs in several contexts; those of one universal file run it once.
+
+    Args:
+        pairs: of any sizes.
+        metrics: by label.
+        view: see `Metric.compare`.
+        with_map: compute the maps as well; takes a run per context.
+        cache: hand the same to the next call if its pairs may have the same reference.
+
+    Returns:
+        One dictionary per pair, by label; each comparison equals that of
+        `Metric.compare_pairs` in its context alone.
+    """
+    groups: list[list[str]] = []
+    for label, metric in metrics.items():
+        sharing = (group for group in groups if metrics[group[0]].shares_runs_with(metric))
+        group = next(sharing, None)
+        if group is None:
+            groups.append([label])
+        else:
+            group.append(label)
+    found: dict[str, list[Comparison]] = {}
+    for labels in groups:
+        weightings = [metrics[label].weighting for label in labels]
+        runner = metrics[labels[0]].runner
+        compared = compare_pairs(
+            pairs, runner, weightings, view=view, with_map=with_map, cache=cache
+        )
+        found.update(zip(labels, compared, strict=True))
+    return [{label: found[label][index] for label in metrics} for index in range(len(pairs))]

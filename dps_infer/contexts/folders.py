@@ -1,11 +1,11 @@
-"""Where saved contexts are found by their names.
+"""The folders of saved contexts, searched by name.
 
-In this order, so that the file nearest to the images wins:
+They are searched in this order, so that the file nearest to the images wins:
 
 - *project*: the folder ``contexts`` of the current folder.
-- *user*: ``$DPS_CONTEXTS``, or else ``contexts`` in the folder where the platform keeps the
-  settings of a program: ``~/.config/dps-toolkit`` on Linux.
-- *gallery*: what comes with the package.
+- *user*: ``$DPS_CONTEXTS``, or else ``contexts`` in the platform's folder for the settings of a
+  program: ``~/.config/dps-toolkit`` on Linux.
+- *gallery*: the contexts that come with the package.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from __future__ import annotations
 import difflib
 import enum
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dps_infer.contexts.saved import SUFFIX, SavedContext, check_name, read_saved
+import platformdirs
+
+from dps_infer.contexts.context import Context
+from dps_infer.contexts.saved import SUFFIX, check_name, read_saved
 from dps_infer.errors import ContextError, UsageError
 
 VARIABLE = "DPS_CONTEXTS"
@@ -27,7 +31,7 @@ GALLERY = Path(__file__).with_name("gallery")
 
 
 class Place(str, enum.Enum):
-    """Whose folder a context was found in."""
+    """The folder that a context was found in."""
 
     project = "project"
     user = "user"
@@ -36,27 +40,27 @@ class Place(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Found:
-    """A saved context, and where it is.
+    """A saved context and its file.
 
     Attributes:
-        saved: the context.
+        context: the context.
         path: its file.
-        place: whose folder that is in.
-        hides: files of the same name that would have been found otherwise.
+        place: the folder of the file.
+        hides: files of the same name in folders that are searched later.
     """
 
-    saved: SavedContext
+    context: Context
     path: Path
     place: Place
     hides: tuple[Path, ...]
 
     @property
     def note(self) -> str | None:
-        """What to tell people who may have meant another file of this name; None if none is."""
+        """A line for people who may have meant another file of this name; None if there is none."""
         if not self.hides:
             return None
         others = " and ".join(map(str, self.hides))
-        return f"context {self.saved.name} is that of {self.path}, which hides {others}"
+        return f"context {self.context.name} is that of {self.path}, which hides {others}"
 
 
 def user_folder() -> Path:
@@ -64,13 +68,12 @@ def user_folder() -> Path:
     own = os.environ.get(VARIABLE)
     if own:
         return Path(own)
-    import typer
-
-    return Path(typer.get_app_dir("dps-toolkit")) / "contexts"
+    folder = platformdirs.user_config_path("dps-toolkit", appauthor=False, roaming=True)
+    return folder / "contexts"
 
 
 def folders() -> dict[Place, Path]:
-    """Return where contexts are looked for, in this order."""
+    """Return the folders of contexts in the order that they are searched."""
     return {Place.project: PROJECT, Place.user: user_folder(), Place.gallery: GALLERY}
 
 
@@ -90,14 +93,21 @@ def locate(name: str) -> list[tuple[Place, Path]]:
     return files[name]
 
 
-def find(name: str) -> Found:
+def find(name: str, *, note: Callable[[str], None] = lambda text: None) -> Found:
     """Find a saved context by its name.
+
+    Args:
+        name: the context's name.
+        note: called with one line if the context hides another of its name.
 
     Raises:
         UsageError: there is none, or the name cannot be one.
         ContextError: its file is not valid; others of the name are not tried.
     """
-    return _found(locate(name))
+    found = _found(locate(name))
+    if found.note is not None:
+        note(found.note)
+    return found
 
 
 def find_all() -> tuple[list[Found], list[str]]:

@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 
 from dps_infer.errors import RankingError
 
+PAPER_DISTORTIONS = ("rotate", "translate", "darken", "color", "blur", "zoom")
+"""The six distortions of the paper, in the order of their numbers."""
+
 OTHER = "other"
 """The name of the amount that takes what the named distortions do not explain."""
 

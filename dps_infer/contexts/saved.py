@@ -1,16 +1,15 @@
-"""Contexts as things to keep: small TOML files, to be read, edited and passed on.
+"""Saved contexts: small TOML files that people read, edit and pass on.
 
     format = 1
     name = "print-inspection"
-    why = "The sheet never lies the same way twice; a colour cast is a defect."
+    why = "The sheet never lies the same way twice; a color cast is a defect."
     from = "what our inspectors reject"
     ranking = "translate=rotate,zoom,darken,blur,color"
 
-Instead of `ranking` there may be a table `importances`, a number by name, where what is
-missing does not count. A table `figures` holds numbers about the context, by any name, and
-`distortions` lists what the context may name where that is not `DISTORTIONS`. The file is
-called like the context: ``print-inspection.toml``. Where files are found is told in
-`dps_infer.contexts.folders`.
+A table `importances`, a number per name, may stand in place of `ranking`; names that it leaves
+out count 0. A table `figures` holds numbers about the context, by any name. `distortions` lists
+the names that the context may use, if they are not `PAPER_DISTORTIONS`. The file has the name
+of the context: ``print-inspection.toml``. `dps_infer.contexts.folders` finds the files.
 """
 
 from __future__ import annotations
@@ -20,21 +19,14 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dps_infer.contexts.ranking import (
-    OTHER,
-    Ranking,
-    check_importances,
-    check_ranking,
-    format_ranking,
-    parse_ranking,
-    ranking_importances,
-)
+from dps_infer.contexts.context import Context, importance_context, ranking_context
+from dps_infer.contexts.ranking import OTHER, PAPER_DISTORTIONS, format_ranking
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.files.write import atomic_file
@@ -49,85 +41,71 @@ FORMAT_VERSION = 1
 
 SUFFIX = ".toml"
 
-DISTORTIONS = ("rotate", "translate", "darken", "color", "blur", "zoom")
-"""Those of the universal file that comes with the package, in the order of their numbers."""
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True)
-class SavedContext:
-    """A context with a name and its reasons: a ranking, or else importances.
+def saved_context(
+    name: str,
+    why: str,
+    origin: str,
+    *,
+    ranking: str | None = None,
+    importances: Mapping[str, float] | None = None,
+    figures: Mapping[str, float] | None = None,
+    distortions: Sequence[str] = PAPER_DISTORTIONS,
+) -> Context:
+    """Return a context that can be saved.
 
-    Attributes:
-        name: lower-case letters, digits, - and _.
+    Args:
+        name: see `check_name`.
         why: the reasons, for people.
         origin: where it came from, for people; ``from`` in the file.
-        ranking: tied groups from the least to the most disruptive.
-        importances: one for each of `distortions` and `other`.
-        figures: finite numbers about the context, by name.
-        distortions: what the context may name, in the order of their numbers.
+        ranking: as text.
+        importances: in place of a ranking; missing ones are 0.
+        figures: finite numbers about the context.
+        distortions: the names that it may use, in the order of their numbers.
+
+    Raises:
+        UsageError: a bad name, no reasons, not exactly one of ranking and importances, or one
+            that is not valid.
     """
+    if (ranking is None) == (importances is None):
+        got = "none" if ranking is None else "both"
+        raise UsageError(f"context {name}: expected a ranking or importances, got {got}: give one")
+    if OTHER in distortions or len(set(distortions)) < len(distortions):
+        raise UsageError(
+            f"context {name}: its distortions are {', '.join(distortions)}: "
+            f"expected each once, and no {OTHER}"
+        )
+    try:
+        if ranking is not None:
+            context = ranking_context(ranking, distortions)
+        else:
+            context = importance_context(importances or {}, distortions)
+    except RankingError as error:
+        raise RankingError(f"context {name}: {error}") from None
+    return check_saved(
+        replace(context, name=name, why=why.strip(), origin=origin.strip(), figures=figures or {})
+    )
 
-    name: str
-    why: str
-    origin: str
-    ranking: Ranking | None = None
-    importances: Mapping[str, float] | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
-    distortions: tuple[str, ...] = DISTORTIONS
 
-    def __post_init__(self) -> None:
-        """Refuse what no file could hold.
+def check_saved(context: Context) -> Context:
+    """Return a context if a file can hold it.
 
-        Raises:
-            UsageError: a bad name, no reasons, not exactly one of ranking and importances,
-                or one that is not valid.
-        """
-        check_name(self.name)
-        for label, text in (("why", self.why), ("from", self.origin)):
-            if not text.strip():
-                raise UsageError(f"context {self.name}: its {label!r} is empty: say it in words")
-        if (self.ranking is None) == (self.importances is None):
-            got = "none" if self.ranking is None else "both"
+    Raises:
+        UsageError: a bad name, no reasons, no origin, or a figure that is not finite.
+    """
+    name = check_name(context.name or "")
+    for label, text in (("why", context.why), ("from", context.origin)):
+        if not text.strip():
+            raise UsageError(f"context {name}: its {label!r} is empty: say it in words")
+    for figure, value in context.figures.items():
+        if not math.isfinite(value):
             raise UsageError(
-                f"context {self.name}: expected a ranking or importances, got {got}: give one"
+                f"context {name}: its figure {figure!r} is {value}: expected a finite number"
             )
-        if OTHER in self.distortions or len(set(self.distortions)) < len(self.distortions):
-            raise UsageError(
-                f"context {self.name}: its distortions are {', '.join(self.distortions)}: "
-                f"expected each once, and no {OTHER}"
-            )
-        for name, value in self.figures.items():
-            if not math.isfinite(value):
-                raise UsageError(
-                    f"context {self.name}: its figure {name!r} is {value}: expected a finite number"
-                )
-        self.importances_of(self.distortions)
-
-    def importances_of(self, names: Sequence[str]) -> dict[str, float]:
-        """Return how much each distortion of a metric counts.
-
-        Args:
-            names: the metric's distortions. Those that a ranking leaves out get what
-                `ranking_importances` gives them, those that importances leave out get 0.
-
-        Returns:
-            One importance >= 0 for each of `names` and `other`, in this order.
-
-        Raises:
-            RankingError: the context names a distortion that the metric does not have, or
-                is not valid.
-        """
-        try:
-            if self.ranking is not None:
-                return ranking_importances(check_ranking(self.ranking, names), names)
-            given = (self.importances or {}).items()
-            # What does not count may well be unknown to the metric.
-            return check_importances({name: value for name, value in given if value}, names)
-        except RankingError as error:
-            raise RankingError(f"context {self.name}: {error}") from None
+    return context
 
 
 def check_name(name: str) -> str:
@@ -144,13 +122,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def read_saved(path: Path) -> SavedContext:
+def read_saved(path: Path) -> Context:
     """Read a saved context.
 
     Raises:
         ContextError: the file cannot be read, is no TOML, of another format version, or not
-            valid: a missing or surplus field, a wrong type, no context or two, a name that is
-            unknown, a number out of range, or not called like its file.
+            valid: a missing or surplus field, a wrong type, no context or two, an unknown
+            name, a number out of range, or a name that differs from the file's.
     """
     label = "a saved context (.toml)"
     data = read_bytes(path, expected=label, limit=MEBIBYTE, error=ContextError)
@@ -159,7 +137,7 @@ def read_saved(path: Path) -> SavedContext:
     except (ValueError, RecursionError) as error:
         raise ContextError(f"{path}: is no TOML ({error}), expected {label}") from None
     version = raw.get("format")
-    # The version comes first: a newer format may well have fields that are unknown here.
+    # The version is checked first: a newer format may well have fields that are unknown here.
     if type(version) is not int or version < 1:
         raise ContextError(f"{path}: states no format version: expected format = {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
@@ -168,53 +146,64 @@ def read_saved(path: Path) -> SavedContext:
             "upgrade dps-toolkit"
         )
     try:
-        saved = _saved(msgspec.convert(raw, _File))
+        file = msgspec.convert(raw, _File)
+        context = saved_context(
+            file.name,
+            file.why,
+            file.origin,
+            ranking=file.ranking,
+            importances=file.importances,
+            figures=file.figures,
+            distortions=file.distortions,
+        )
     except (msgspec.ValidationError, OverflowError, UsageError) as error:
         raise ContextError(f"{path}: is not a valid saved context ({error}): edit it") from None
-    if saved.name != path.stem:
+    if context.name != path.stem:
         raise ContextError(
-            f"{path}: holds the context {saved.name!r}: call the file {saved.name}{SUFFIX}, or "
-            f"the context {path.stem}"
+            f"{path}: holds the context {context.name!r}: call the file {context.name}{SUFFIX}, "
+            f"or the context {path.stem}"
         )
-    return saved
+    return context
 
 
-def write_saved(saved: SavedContext, folder: Path, *, force: bool = False) -> Path:
-    """Write a saved context into a folder, whole or not at all.
+def write_saved(context: Context, folder: Path, *, force: bool = False) -> Path:
+    """Write a context into a folder, whole or not at all.
 
     Returns:
-        The file, called like the context.
+        The file, named after the context.
 
     Raises:
         OutputError: it exists (without `force`) or cannot be written.
-        UsageError: its texts hold bytes that are no text.
+        UsageError: a file cannot hold it (`check_saved`), or its texts are not Unicode.
     """
-    path = folder / f"{saved.name}{SUFFIX}"
+    check_saved(context)
+    path = folder / f"{context.name}{SUFFIX}"
     try:
-        data = format_saved(saved).encode("utf-8")
+        data = format_saved(context).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError(f"context {saved.name}: is no Unicode text ({error.reason})") from None
+        raise UsageError(f"context {context.name}: is no Unicode text ({error.reason})") from None
     with atomic_file(path, force=force) as temporary:
         temporary.write_bytes(data)
     return path
 
 
-def format_saved(saved: SavedContext) -> str:
-    """Return a saved context as TOML, as `read_saved` reads it."""
+def format_saved(context: Context) -> str:
+    """Return a context as TOML that `read_saved` reads."""
     fields: dict[str, str | Sequence[str]] = {
-        "name": saved.name,
-        "why": saved.why,
-        "from": saved.origin,
+        "name": context.name or "",
+        "why": context.why,
+        "from": context.origin,
     }
-    if saved.ranking is not None:
-        fields["ranking"] = format_ranking(saved.ranking)
-    if saved.distortions != DISTORTIONS:
-        fields["distortions"] = saved.distortions
+    if context.ranking is not None:
+        fields["ranking"] = format_ranking(context.ranking)
+    if context.distortions != PAPER_DISTORTIONS:
+        fields["distortions"] = context.distortions
     lines = [f"format = {FORMAT_VERSION}"]
     for key, value in fields.items():
         text = _text(value) if isinstance(value, str) else f"[{', '.join(map(_text, value))}]"
         lines.append(f"{key} = {text}")
-    for title, numbers in (("importances", saved.importances), ("figures", saved.figures)):
+    importances = context.importances if context.ranking is None else {}
+    for title, numbers in (("importances", importances), ("figures", context.figures)):
         if numbers:
             lines += ["", f"[{title}]"]
             lines += [f"{_key(name)} = {float(value)!r}" for name, value in numbers.items()]
@@ -222,7 +211,7 @@ def format_saved(saved: SavedContext) -> str:
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"origin": "from"}):
-    """What a file holds."""
+    """The fields of a file."""
 
     format: int
     name: str
@@ -230,24 +219,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"o
     origin: str
     ranking: str | None = None
     importances: dict[str, float] | None = None
-    distortions: tuple[str, ...] = DISTORTIONS
+    distortions: tuple[str, ...] = PAPER_DISTORTIONS
     figures: dict[str, float] = {}
-
-
-def _saved(file: _File) -> SavedContext:
-    ranking = None if file.ranking is None else parse_ranking(file.ranking, file.distortions)
-    importances = file.importances
-    if importances is not None:
-        importances = check_importances(importances, file.distortions)
-    return SavedContext(
-        name=file.name,
-        why=file.why.strip(),
-        origin=file.origin.strip(),
-        ranking=ranking,
-        importances=importances,
-        figures=file.figures,
-        distortions=file.distortions,
-    )
 
 
 def _key(name: str) -> str:
@@ -255,5 +228,5 @@ def _key(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    # A JSON string is a TOML one, but for the one control character that JSON leaves alone.
+    # A JSON string is a valid TOML string, except for DEL, which JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,148 +1,97 @@
-"""Read and write the fields of a serialised ONNX model, without the `onnx` package.
-
-Only what `dps_infer.graph.safety` has checked is read here. Numbers are those of ``onnx.proto``.
-"""
+"""The protobuf wire format, as far as ONNX files use it; needs no package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Wire types. Groups (3 and 4) are refused: no ONNX writer has ever made one."""
 
-GRAPH = 7
-NODE, TENSOR, INPUT, OUTPUT, VALUE = 1, 5, 11, 12, 13
-"""What a graph holds; `VALUE` tells the type of a tensor between nodes, in the form of an input."""
-
-_NODE_INPUT, _NODE_OUTPUT, _NODE_ATTRIBUTE = 1, 2, 5
-_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
-_TENSOR_NAME, _VALUE_NAME = 8, 1
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+Field = tuple[int, int, int, int, int]
+"""Field number, wire type, first byte of the field, then first byte and end of its content; of a
+varint, its value and 0."""
 
 
-@dataclass(frozen=True)
-class Field:
-    """A field of a graph.
+class WireError(ValueError):
+    """Bytes that are no protobuf message, or that two readers could understand differently."""
 
-    Attributes:
-        number: says what it is: `NODE`, `TENSOR`, ...
-        whole: all of its bytes.
-        content: those after its number and length.
+
+class TooManyFieldsError(WireError):
+    """A message with more fields than the caller allows."""
+
+
+def read_fields(data: bytes, position: int, end: int, *, limit: int = 1 << 62) -> list[Field]:
+    """Return the fields of one message in their order, without looking into them.
+
+    Args:
+        data: the bytes that hold the message.
+        position: first byte of the message.
+        end: first byte after it.
+        limit: most fields to accept.
+
+    Raises:
+        WireError: see the class.
+        TooManyFieldsError: more than `limit` fields.
     """
-
-    number: int
-    whole: bytes
-    content: bytes
-
-    @cached_property
-    def name(self) -> bytes:
-        """Of a tensor, an input, an output or a value."""
-        wanted = _TENSOR_NAME if self.number == TENSOR else _VALUE_NAME
-        return next((value for number, _, value in fields(self.content) if number == wanted), b"")
-
-    @property
-    def takes(self) -> set[bytes]:
-        """The names of a node's inputs."""
-        return self._node[0]
-
-    @property
-    def gives(self) -> set[bytes]:
-        """The names of a node's outputs."""
-        return self._node[1]
-
-    @property
-    def holds_graph(self) -> bool:
-        """Whether a node has a graph inside it, as a loop does."""
-        return self._node[2]
-
-    @cached_property
-    def _node(self) -> tuple[set[bytes], set[bytes], bool]:
-        takes, gives, holds_graph = set(), set(), False
-        for number, _, value in fields(self.content):
-            if number == _NODE_INPUT:
-                takes.add(value)
-            elif number == _NODE_OUTPUT:
-                gives.add(value)
-            elif number == _NODE_ATTRIBUTE:
-                inside = {inner for inner, _, _ in fields(value)}
-                holds_graph |= not inside.isdisjoint((_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS))
-        # Names that are left out are empty.
-        return takes - {b""}, gives - {b""}, holds_graph
-
-    def as_number(self, number: int) -> Field:
-        """Return the same content as another field."""
-        return Field(number, length_delimited(number, self.content), self.content)
-
-
-class Model:
-    """A serialised model.
-
-    Attributes:
-        data: its bytes.
-        graph: the fields of its graph, read once, when they are asked for.
-    """
-
-    def __init__(self, data: bytes, graph: list[Field] | None = None) -> None:
-        """Take a model's bytes, and the fields of its graph where they are known."""
-        self.data = data
-        self._graph = graph
-
-    @property
-    def graph(self) -> list[Field]:
-        """See the class."""
-        if self._graph is None:
-            graph = (content for number, _, content in fields(self.data) if number == GRAPH)
-            self._graph = [Field(*field) for content in graph for field in fields(content)]
-        return self._graph
-
-    def with_graph(self, graph: list[Field]) -> Model:
-        """Return the same model with another graph."""
-        content = length_delimited(GRAPH, b"".join(field.whole for field in graph))
-        parts = (content if number == GRAPH else whole for number, whole, _ in fields(self.data))
-        return Model(b"".join(parts), graph)
-
-
-def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield each field of a protobuf message: number, all of its bytes, and its content."""
-    position, end = 0, len(message)
+    fields: list[Field] = []
     while position < end:
-        start = position
-        # Nearly all numbers are of one byte, and to call for each takes as long as all the rest.
-        tag, position = message[start], start + 1
+        begin = position
+        if len(fields) >= limit:
+            raise TooManyFieldsError(f"more than {limit} fields")
+        # Nearly every tag and length is a single byte; calling a function for each would take
+        # longer than everything else here.
+        tag = data[position]
+        position += 1
         if tag >= 0x80:
-            tag, position = _varint(message, start)
-        wire = tag & 7
-        if wire == _BYTES:
-            length, content = message[position], position + 1
+            tag, position = read_varint(data, begin, end)
+        number, wire = tag >> 3, tag & 7
+        # Some readers cut wider tags to 32 bits, which would hide a field here.
+        if tag >= 1 << 32 or number == 0:
+            raise WireError("field number out of range")
+        if wire == BYTES:
+            if position >= end:
+                raise WireError("no length")
+            length = data[position]
             if length >= 0x80:
-                length, content = _varint(message, position)
-            position = content + length
-        elif wire == _VARINT:
-            content = position
-            _, position = _varint(message, position)
+                length, position = read_varint(data, position, end)
+            else:
+                position += 1
+        elif wire == VARINT:
+            value, position = read_varint(data, position, end)
+            fields.append((number, wire, begin, value, 0))
+            continue
+        elif wire == FIXED64:
+            length = 8
+        elif wire == FIXED32:
+            length = 4
         else:
-            content = position
-            position += {_FIXED64: 8, _FIXED32: 4}[wire]
-        yield tag >> 3, message[start:position], message[content:position]
+            raise WireError("unknown wire type")
+        stop = position + length
+        if stop > end:
+            raise WireError("field longer than its message")
+        fields.append((number, wire, begin, position, stop))
+        position = stop
+    return fields
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
+def read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """Return a variable-length integer, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= end:
+            raise WireError("cut short")
+        byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
             return value, position
+    raise WireError("integer too long")
 
 
 def length_delimited(number: int, content: bytes) -> bytes:
-    """Return a field that holds bytes: a text, a message."""
-    return _encoded(number << 3 | _BYTES) + _encoded(len(content)) + content
+    """Return a field that holds bytes: a text or a message."""
+    return _varint(number << 3 | BYTES) + _varint(len(content)) + content
 
 
-def _encoded(value: int) -> bytes:
+def _varint(value: int) -> bytes:
     encoded = bytearray()
     while value >= 0x80:
         encoded.append(value & 0x7F | 0x80)

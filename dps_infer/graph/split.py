@@ -1,24 +1,24 @@
-"""Cut an ONNX model in two: what follows from one input alone, and all else.
+"""Split an ONNX model in two: the part that depends on one input alone, and the rest.
 
-Of one reference with many candidates, what a graph makes of the reference is the same in every
-run. `Split.first` computes it once, and `Split.rest` takes it from there.
+When one reference is compared with many candidates, the features of the reference are the same
+in every run. `Split.first` computes them once, and `Split.rest` continues from them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dps_infer.graph.protobuf import INPUT, NODE, OUTPUT, VALUE, Field, Model
-from dps_infer.graph.prune import needed_for
+from dps_infer.graph.model import INPUT, NODE, OUTPUT, VALUE_INFO, GraphField, Model, needed_for
 
 
 @dataclass(frozen=True)
 class Split:
-    """A model in two.
+    """A model in two parts.
 
     Attributes:
-        first: takes the one input, and gives what the rest needs of it.
-        between: the names of that.
+        first: takes the one input, and gives the tensors that the rest needs from it.
+        between: the names of these tensors.
         rest: takes `between` and the other inputs, and gives the model's outputs.
         again: whether the rest takes the one input as well.
     """
@@ -30,16 +30,16 @@ class Split:
 
 
 def split(model: Model, name: str) -> Split | None:
-    """Cut a model at an input.
+    """Split a model at an input.
 
     Args:
-        model: already checked by `dps_infer.graph.safety`.
-        name: of the input.
+        model: the whole model.
+        name: the name of the input.
 
     Returns:
-        Two models that have no node in common but those that follow from no input. None where
-        nothing follows from the input alone, an output does, the model does not tell the type
-        of something between the two, or nodes have graphs inside them.
+        Two models that share no node but those that depend on no input. None if no node
+        depends on the input alone, if an output does, if the model does not state the type of
+        a tensor between the two, or if nodes have graphs inside them.
     """
     graph = model.graph
     nodes = [field for field in graph if field.number == NODE]
@@ -50,11 +50,11 @@ def split(model: Model, name: str) -> Split | None:
     taken = {port for node in nodes if node.gives & mixed for port in node.takes}
     between = taken & alone
     outputs = {field.name for field in graph if field.number == OUTPUT}
-    types: list[Field] = []
-    others: list[Field] = []
+    types: list[GraphField] = []
+    others: list[GraphField] = []
     for field in graph:
-        told = field.number == VALUE and field.name in between
-        (types if told else others).append(field)
+        stated = field.number == VALUE_INFO and field.name in between
+        (types if stated else others).append(field)
     if not between or outputs & alone or len(types) < len(between):
         return None
     rest = [
@@ -78,8 +78,8 @@ def split(model: Model, name: str) -> Split | None:
     )
 
 
-def _followers(graph: list[Field], cut: bytes) -> tuple[set[bytes], set[bytes]]:
-    """Return what nodes make of an input alone, and what they make of others (as well)."""
+def _followers(graph: Sequence[GraphField], cut: bytes) -> tuple[set[bytes], set[bytes]]:
+    """Return the tensors that depend on one input alone, and those that depend on others too."""
     alone = set[bytes]()
     mixed = {field.name for field in graph if field.number == INPUT and field.name != cut}
     for field in graph:

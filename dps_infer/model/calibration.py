@@ -1,8 +1,8 @@
-"""Reading a raw distance by what is known of it: the quantiles in a context file.
+"""Turn a distance into percentiles, by the calibration in a context file.
 
-A universal file holds no quantiles, since they depend on the context, but what the metric
-said of known draws. The quantiles of any context, and how often it judges the draws
-rightly, follow from those by arithmetic alone.
+A plain file holds quantiles of the distance. They depend on the context, so a universal file
+holds the amounts that the metric reported for known draws; quantiles and 2AFC scores of any
+context follow from them by arithmetic.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer.contexts.ranking import OTHER, Ranking, ranked_pairs, ranking_importances
+from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import OTHER, ranked_pairs
 from dps_infer.model.manifest import Calibration, Draws, Scores
 
 LEVELS = [step / 100 for step in range(101)]
@@ -22,7 +23,7 @@ FloatArray = NDArray[np.float64]
 
 
 def percentiles(distance: float, calibration: Calibration) -> dict[str, float]:
-    """Say how a distance compares with those of known distortions.
+    """Compare a distance with those of known distortions.
 
     Returns:
         Per calibrated distortion, the share in [0, 1] of its draws whose distance is
@@ -38,7 +39,7 @@ def calibrate(draws: Draws, importances: Mapping[str, float]) -> Calibration:
     """Compute the calibration of a context.
 
     Args:
-        draws: what a universal metric said of known draws.
+        draws: the amounts that a universal metric reported for known draws.
         importances: the context, complete.
 
     Returns:
@@ -51,27 +52,26 @@ def calibrate(draws: Draws, importances: Mapping[str, float]) -> Calibration:
     return Calibration(levels=list(LEVELS), distances=quantiles, images=draws.images)
 
 
-def scores(draws: Draws, context: Ranking | Mapping[str, float]) -> Scores | None:
-    """Compute how often a metric tells the less disruptive of two draws of an image.
+def scores(draws: Draws, context: Context) -> Scores | None:
+    """Compute how often a metric finds the less disruptive of two draws of an image closer.
 
     A 2AFC score is the mean over every pair of distortions that the context orders, and
     over every pair of their draws of the same image; equal distances count 0.5.
 
     Args:
-        draws: what a universal metric said of known draws.
-        context: a ranking, or importances (complete), of which equal ones order nothing.
+        draws: the amounts that a universal metric reported for known draws.
+        context: of the draws' distortions. Equal importances order nothing.
 
     Returns:
         The scores of the metric in this context, of the unadapted metric, and of the true
-        amounts of the draws; None where the context orders no two distortions.
+        amounts of the draws; None if the context orders no two distortions.
     """
     names = list(draws.amounts)
-    if isinstance(context, Mapping):
-        importances = dict(context)
+    importances = context.importances
+    if context.ranking is None:
         pairs = [(a, b) for a in names for b in names if importances[a] < importances[b]]
     else:
-        importances = ranking_importances(context, names)
-        pairs = ranked_pairs(context)
+        pairs = ranked_pairs(context.ranking)
     if not pairs:
         return None
     indices = [(names.index(less), names.index(more)) for less, more in pairs]

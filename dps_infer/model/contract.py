@@ -1,4 +1,4 @@
-"""What the graph in a context file takes and gives, and the checks that it does.
+"""The contract of a context file's graph: its inputs and outputs, and the checks on them.
 
 Inputs: ``reference`` uint8 RGB [R, H, W, 3] with R = N or 1, and ``distorted`` uint8 RGB
 [N, H, W, 3], any N, H and W. A universal file takes its context as a third, ``importance``
@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dps_infer.arrays import Floats
 from dps_infer.errors import ContextError
 from dps_infer.model.manifest import Manifest
 from dps_infer.model.view import View
@@ -31,14 +31,12 @@ OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
 TILES_RANK = 4
 
 ADDS_UP_WITHIN = 1e-2
-"""Relative. Far above what half precision costs, far below what would mislead."""
-
-FloatArray = NDArray[np.float32]
+"""Relative tolerance: far above the error of half precision, far below a misleading one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What a context file says of N pairs.
+    """The output of a context file for N pairs.
 
     Attributes:
         distances: float32 [N].
@@ -48,10 +46,10 @@ class Measurement:
             asked for, or the view has no tiles.
     """
 
-    distances: FloatArray
-    amounts: FloatArray | None
-    maps: FloatArray | None
-    tiles: FloatArray | None = None
+    distances: Floats
+    amounts: Floats | None
+    maps: Floats | None
+    tiles: Floats | None = None
 
 
 def output_name(kind: str, view: View | None) -> str:
@@ -93,8 +91,7 @@ def check_measurement(measurement: Measurement, count: int, importances: Sequenc
     distances, amounts, maps = measurement.distances, measurement.amounts, measurement.maps
     if distances.shape != (count,):
         raise _broken(f"distances of shape {list(distances.shape)} for {count} pairs")
-    if not _all_finite_and_positive(distances):
-        raise _broken("a distance that is no finite number >= 0")
+    check_distances(distances)
     if maps is not None and (maps.ndim != 3 or len(maps) != count):
         raise _broken(f"a map of shape {list(maps.shape)} for {count} pairs")
     tiles = measurement.tiles
@@ -112,6 +109,16 @@ def check_measurement(measurement: Measurement, count: int, importances: Sequenc
     sums = amounts.astype(np.float64) @ np.asarray(importances)
     if not np.allclose(sums, distances, rtol=ADDS_UP_WITHIN, atol=1e-5):
         raise _broken("amounts that do not add up to the distance")
+
+
+def check_distances(distances: Floats) -> None:
+    """Refuse distances that are no finite numbers >= 0.
+
+    Raises:
+        ContextError: it does not name the file.
+    """
+    if not _all_finite_and_positive(distances):
+        raise _broken("a distance that is no finite number >= 0")
 
 
 def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
@@ -142,7 +149,7 @@ def _takes_images(port: Port) -> bool:
     if port.type != "uint8" or len(port.shape) != 4:
         return False
     *free, channels = port.shape
-    # A size that was baked in by tracing would fail on the first other image.
+    # A size that tracing baked in would fail on the first image of another size.
     return not any(isinstance(size, int) for size in free) and channels in (3, None)
 
 
@@ -150,7 +157,7 @@ def _takes_importances(port: Port, columns: int) -> bool:
     return port.type == "float" and port.shape in ((columns,), (None,))
 
 
-def _all_finite_and_positive(values: FloatArray) -> bool:
+def _all_finite_and_positive(values: Floats) -> bool:
     return bool(np.isfinite(values).all() and (values >= 0).all())
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dps_infer.contexts.context import Context
 from dps_infer.contexts.ranking import OTHER, check_ranking
 from dps_infer.errors import ContextError, RankingError
 from dps_infer.model.view import View
@@ -168,7 +169,39 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     scores: Scores | None
     """None where the context orders no two distortions, and for a universal metric."""
     tools: dict[str, str]
-    """Versions of what trained and exported."""
+    """Versions of the tools that trained and exported it."""
+
+    @property
+    def distortion_names(self) -> tuple[str, ...]:
+        """The names of the distortions, in the order of their numbers."""
+        return tuple(distortion.name for distortion in self.distortions)
+
+    @property
+    def context(self) -> Context | None:
+        """The context that the metric was adapted to; None for a universal metric."""
+        if self.importances is None:
+            return None
+        return Context(
+            self.importances,
+            None if self.ranking is None else tuple(tuple(group) for group in self.ranking),
+            judgements=None if self.judgements is None else self.judgements.triplets,
+        )
+
+    def in_context(self, context: Context, *, name: str, scores: Scores | None) -> MetricInfo:
+        """Return the description of a metric with another context."""
+        ranking = context.ranking
+        return msgspec.structs.replace(
+            self,
+            name=name,
+            ranking=None if ranking is None else [list(group) for group in ranking],
+            importances=dict(context.importances),
+            scores=scores,
+        )
+
+    def describe_context(self) -> str:
+        """Describe the metric's context in one line."""
+        context = self.context
+        return "universal: given at run time" if context is None else context.describe()
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -235,7 +268,7 @@ def decode_manifest(text: str | bytes) -> Manifest:
 
 def _check_consistent(manifest: Manifest) -> None:
     metric = manifest.metric
-    names = [distortion.name for distortion in metric.distortions]
+    names = list(metric.distortion_names)
     if metric.amounts not in ([*names, OTHER], [OTHER]) or len({*names, OTHER}) <= len(names):
         raise _contradiction("its amounts are not its distortions and other, each once")
     if metric.ranking is not None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import dps_infer
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.report.examples import Example
 from dps_infer.report.maps import HeatMap, along, colour_table
 from dps_infer.report.pictures import Embedded, data_url, shrink
@@ -41,7 +41,7 @@ class Content:
         source: the name of the file of results.
         results: the pairs and their contexts.
         thresholds: for each context, distances above are marked; None if there is none.
-        contexts: for each context of the results the loaded one, or None.
+        metrics: for each context of the results the loaded one, or None.
         examples: for each context, what explains it.
         images: by the names that the results give them.
         maps: for each context its heat maps by the number of a pair, or None.
@@ -53,7 +53,7 @@ class Content:
     source: str
     results: Results
     thresholds: Sequence[float | None]
-    contexts: Sequence[Context | None]
+    metrics: Sequence[Metric | None]
     examples: Sequence[Sequence[Example]]
     images: Mapping[str, Embedded]
     maps: Sequence[Mapping[int, HeatMap] | None]
@@ -108,9 +108,9 @@ def _data(content: Content) -> dict[str, Any]:
             "end": _along(LEGEND_END),
         },
         "contexts": [
-            _context(measured, context, examples)
-            for measured, context, examples in zip(
-                content.results.contexts, content.contexts, content.examples, strict=True
+            _metric(measured, metric, examples)
+            for measured, metric, examples in zip(
+                content.results.metrics, content.metrics, content.examples, strict=True
             )
         ],
         "pairs": _pairs(content.results, places),
@@ -135,13 +135,13 @@ def _data(content: Content) -> dict[str, Any]:
     }
 
 
-def _context(
-    measured: Measured, context: Context | None, examples: Sequence[Example]
+def _metric(
+    measured: Measured, metric: Metric | None, examples: Sequence[Example]
 ) -> dict[str, Any]:
-    importances = None if context is None else context.importances
+    importances = None if metric is None else metric.importances
     return {
-        "label": measured.label if context is None else context.label,
-        "words": measured.words if context is None else context.describe(),
+        "label": measured.label if metric is None else metric.label,
+        "words": measured.words if metric is None else metric.describe(),
         "parts": measured.parts,
         "importances": importances,
         "examples": [
@@ -165,11 +165,11 @@ def _pairs(results: Results, places: Mapping[str, int]) -> dict[str, Any]:
         "referenceImage": [places[pair.reference] for pair in pairs],
         "candidateImage": [places[pair.candidate] for pair in pairs],
         "distance": [
-            [pair.distances[place] for pair in pairs] for place in range(len(results.contexts))
+            [pair.distances[place] for pair in pairs] for place in range(len(results.metrics))
         ],
         "parts": [
             [[pair.parts[place][part] for pair in pairs] for part in range(len(measured.parts))]
-            for place, measured in enumerate(results.contexts)
+            for place, measured in enumerate(results.metrics)
         ],
         "identical": [pair.identical for pair in pairs],
         "notes": [pair.notes for pair in pairs],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dps_infer.bulk.thresholds import number_of, resolve_threshold
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_infer.model.view import View
@@ -18,7 +18,7 @@ from dps_infer.report.examples import Example, examples
 from dps_infer.report.maps import HeatMap, heat_map
 from dps_infer.report.pictures import Embedded, embed, find
 from dps_infer.report.rows import Pair, Results, read, worst
-from dps_infer.runtime.engine import available_threads
+from dps_infer.runtime.threads import available_threads
 
 THUMBNAIL, PREVIEW, WORST = 96, 512, 200
 TITLE = "Image comparison"
@@ -48,7 +48,7 @@ class Report:
 def build_report(
     results: str | os.PathLike[str],
     *,
-    contexts: Mapping[str, Context] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     images: str | os.PathLike[str] | None = None,
     title: str = TITLE,
     threshold: str | float | None = None,
@@ -63,7 +63,7 @@ def build_report(
 
     Args:
         results: CSV, JSON lines or Parquet, as `dps_infer.bulk.results` writes it.
-        contexts: those that the results were measured in, by their labels: with them the
+        metrics: those that the results were measured in, by their labels: with them the
             page has heat maps, and explains the contexts in pictures.
         images: the folder of the images that the results name by relative paths; None looks
             beside the file of results, then in the current folder.
@@ -86,27 +86,27 @@ def build_report(
     """
     path = Path(results)
     found = read(path)
-    given = _given(found, contexts or {})
+    given = _given(found, metrics or {})
     thresholds = _thresholds(threshold, given, view)
     folders = [Path(images)] if images is not None else [path.parent, Path()]
     chosen = worst(found, worst_pairs)
     names = list(dict.fromkeys(name for pair in found.pairs for name in _both(pair)))
     paths = {name: find(name, folders) for name in names}
     large = {name for number in chosen for name in _both(found.pairs[number])}
-    done = _Counter(progress, len(paths) + len(chosen) * (len(given) if contexts else 0))
+    done = _Counter(progress, len(paths) + len(chosen) * (len(given) if metrics else 0))
     embedded = _embed_all(paths, large, thumbnail, preview, done)
     how = _How(view, resize)
     maps = [
-        None if context is None else _maps(context, found, chosen, paths, embedded, how, done)
-        for context in given
+        None if metric is None else _maps(metric, found, chosen, paths, embedded, how, done)
+        for metric in given
     ]
-    shown = [[] if context is None else _examples(context, names, paths, view) for context in given]
+    shown = [[] if metric is None else _examples(metric, names, paths, view) for metric in given]
     content = Content(
         title=title,
         source=path.name,
         results=found,
         thresholds=thresholds,
-        contexts=given,
+        metrics=given,
         examples=shown,
         images=embedded,
         maps=maps,
@@ -137,31 +137,29 @@ class _Counter:
             self._progress(self._done, self._total)
 
 
-def _given(results: Results, contexts: Mapping[str, Context]) -> list[Context | None]:
+def _given(results: Results, metrics: Mapping[str, Metric]) -> list[Metric | None]:
     """Return the given context of each of the results', in their order; all or none."""
-    if not contexts:
-        return [None] * len(results.contexts)
-    labels = [measured.label for measured in results.contexts]
-    if labels == [""] and len(contexts) == 1:
+    if not metrics:
+        return [None] * len(results.metrics)
+    labels = [measured.label for measured in results.metrics]
+    if labels == [""] and len(metrics) == 1:
         # The results do not name their context: it is taken on trust.
-        return [*contexts.values()]
-    if set(labels) != set(contexts):
+        return [*metrics.values()]
+    if set(labels) != set(metrics):
         raise UsageError(
             f"the results were measured in {', '.join(labels)}, the contexts given are "
-            f"{', '.join(contexts)}: give those of the results, or none"
+            f"{', '.join(metrics)}: give those of the results, or none"
         )
-    return [contexts[label] for label in labels]
+    return [metrics[label] for label in labels]
 
 
 def _thresholds(
-    value: str | float | None, given: Sequence[Context | None], view: View | None
+    value: str | float | None, given: Sequence[Metric | None], view: View | None
 ) -> list[float | None]:
     """Return what the distances in each context are held against."""
     if value is None or (number := number_of(value)) is not None:
         return [None if value is None else number] * len(given)
-    found = [
-        resolve_threshold(value, context, view=view) for context in given if context is not None
-    ]
+    found = [resolve_threshold(value, metric, view=view) for metric in given if metric is not None]
     if not found:
         raise UsageError(
             f"the threshold {value} holds in its own context only: give the --context, --ranking, "
@@ -188,7 +186,7 @@ def _embed_all(
 
 
 def _maps(
-    context: Context,
+    metric: Metric,
     results: Results,
     chosen: Sequence[int],
     paths: Mapping[str, Path],
@@ -201,7 +199,7 @@ def _maps(
         pair = results.pairs[number]
         image = embedded[pair.reference]
         maps[number] = heat_map(
-            context,
+            metric,
             paths[pair.reference],
             paths[pair.candidate],
             (image.height, image.width),
@@ -213,7 +211,7 @@ def _maps(
 
 
 def _examples(
-    context: Context, names: Sequence[str], paths: Mapping[str, Path], view: View | None
+    metric: Metric, names: Sequence[str], paths: Mapping[str, Path], view: View | None
 ) -> list[Example]:
     """Explain a context on the first image that can be read."""
     for name in names:
@@ -221,7 +219,7 @@ def _examples(
             picture = load_picture(paths[name], label="image")
         except ImageError:
             continue
-        return examples(context, composite(picture, DEFAULT_POLICY.background), view=view)
+        return examples(metric, composite(picture, DEFAULT_POLICY.background), view=view)
     return []
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.images.decode import Pixels
 from dps_infer.model.view import View
 from dps_infer.report.pictures import shrink
@@ -42,13 +42,13 @@ class Example:
     distance: float
 
 
-def examples(context: Context, image: Pixels, *, view: View | None = None) -> list[Example]:
+def examples(metric: Metric, image: Pixels, *, view: View | None = None) -> list[Example]:
     """Distort an image in each way that the context names, and measure how far that is.
 
     Args:
-        context: what to measure in.
+        metric: what to measure in.
         image: uint8 RGB [H, W, 3]; a large one is shrunk first.
-        view: as in `Context.compare`.
+        view: as in `Metric.compare`.
 
     Returns:
         The image itself, then the closest first. Distortions of names that are unknown here
@@ -56,11 +56,11 @@ def examples(context: Context, image: Pixels, *, view: View | None = None) -> li
     """
     small = shrink(image, SIDE)
     found = [Example("", "the image itself", small, 0.0)]
-    for distortion in context.manifest.metric.distortions:
+    for distortion in metric.manifest.metric.distortions:
         if distortion.name in _WAYS:
             apply, words = _WAYS[distortion.name]
             changed = apply(small, distortion.reference)
-            distance = context.compare(small, changed, view=view).distance
+            distance = metric.compare(small, changed, view=view).distance
             found.append(Example(distortion.name, words(distortion.reference), changed, distance))
     return sorted(found, key=lambda example: example.distance)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError
 from dps_infer.model.view import View
 from dps_infer.show.heatmap import MIDDLE, Floats, local_values, paint
@@ -41,7 +41,7 @@ class HeatMap:
 
 
 def heat_map(
-    context: Context,
+    metric: Metric,
     reference: Path,
     candidate: Path,
     size: tuple[int, int],
@@ -52,25 +52,25 @@ def heat_map(
     """Compare two images and return their heat map; a bad image becomes its `why`.
 
     Args:
-        context: what to measure in.
+        metric: what to measure in.
         reference: the first image.
         candidate: the second.
         size: height and width of the first, in pixels.
-        view: as in `Context.compare`.
-        resize: as in `Context.compare`.
+        view: as in `Metric.compare`.
+        resize: as in `Metric.compare`.
 
     Raises:
         ContextError: the context gives no maps, or fails.
     """
     try:
-        comparison = context.compare(reference, candidate, view=view, resize=resize, with_map=True)
+        comparison = metric.compare(reference, candidate, view=view, resize=resize, with_map=True)
     except ImageError as error:
         # The page names the images already, and need not tell where they lie.
         why = str(error)
         for path in (reference, candidate):
             why = why.replace(str(path), path.name)
         return HeatMap(why=why)
-    return quantised(local_values(comparison, context, size), comparison.distance)
+    return quantised(local_values(comparison, metric, size), comparison.distance)
 
 
 def quantised(local: Floats, distance: float | None = None) -> HeatMap:

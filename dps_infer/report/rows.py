@@ -68,11 +68,11 @@ class Results:
     """A file of results.
 
     Attributes:
-        contexts: those that were measured in, in the order of their columns.
+        metrics: those that were measured in, in the order of their columns.
         pairs: in the order of the file, at least one.
     """
 
-    contexts: tuple[Measured, ...]
+    metrics: tuple[Measured, ...]
     pairs: tuple[Pair, ...]
 
 
@@ -98,26 +98,26 @@ def read(path: Path) -> Results:
             "a file for each, or measure all pairs in each with several --context or --ranking"
         )
     words = _words(next(iter(spoken), ""), list(columns.distances))
-    contexts = tuple(
+    metrics = tuple(
         Measured(label, said, tuple(columns.parts[key]))
         for key, (label, said) in zip(columns.distances, words, strict=True)
     )
-    return Results(contexts, tuple(pairs))
+    return Results(metrics, tuple(pairs))
 
 
-def worst_first(pairs: Sequence[Pair], context: int) -> list[int]:
+def worst_first(pairs: Sequence[Pair], metric: int) -> list[int]:
     """Return the numbers of the pairs that have a distance, the largest first."""
     measured = [
         (-distance, number)
         for number, pair in enumerate(pairs)
-        if (distance := pair.distances[context]) is not None
+        if (distance := pair.distances[metric]) is not None
     ]
     return [number for _, number in sorted(measured)]
 
 
 def worst(results: Results, count: int) -> list[int]:
     """Return the numbers of the worst pairs, of several contexts in turn."""
-    orders = [worst_first(results.pairs, context) for context in range(len(results.contexts))]
+    orders = [worst_first(results.pairs, metric) for metric in range(len(results.metrics))]
     in_turn: Iterator[int | None] = chain.from_iterable(zip_longest(*orders))
     found = dict.fromkeys(number for number in in_turn if number is not None)
     return list(found)[:count]

@@ -1,41 +1,38 @@
-"""onnxruntime: importing it, choosing what it runs on, and how many threads it takes.
+"""onnxruntime: sessions, execution providers, and runs.
 
-This is the one place that imports onnxruntime. `Engine` is all that the rest sees.
+No other file imports onnxruntime; the rest of the package sees `Engine`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
-from dps_infer.graph.protobuf import Model
-from dps_infer.graph.prune import prune
-from dps_infer.graph.split import split
+from dps_infer.graph.model import Model
 from dps_infer.runtime import cuda
 from dps_infer.runtime.device import Device
-from dps_infer.runtime.reference_cache import Remembered
+from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dps_infer.runtime.reference_cache import ReferenceFeatures
+
 CPU = "CPUExecutionProvider"
 CUDA = cuda.PROVIDER
 
 _FATAL = 4
-"""onnxruntime's log severity: everything below raises as well, with the same words."""
+"""onnxruntime's log severity: errors below it are raised as exceptions anyway."""
 
 PATIENCE = 4
-"""Runs of the whole model for a part of its outputs, after which a session for these pays off."""
+"""Runs of the whole model for a part of its outputs after which a session of its own pays off."""
 
 SHARED = "reference"
 """The input that many runs may have in common (`Engine.run`)."""
@@ -56,7 +53,7 @@ class Port:
     shape: tuple[int | None, ...]
 
     def __str__(self) -> str:
-        """Say it for a message: ``distance float [?]``."""
+        """Return the port for a message: ``distance float [?]``."""
         sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
         return f"{self.name} {self.type} [{sizes}]"
 
@@ -67,8 +64,8 @@ class Engine:
     Attributes:
         provider: the execution provider in use, by onnxruntime's name.
         threads: CPU threads that one operator may use.
-        remark: why the CPU is used though CUDA was within reach, or None.
-        feeding: how images get to CUDA; None on the CPU, where they are already.
+        remark: why the CPU is used although CUDA is offered, or None.
+        feeding: how inputs and outputs are bound on CUDA; None on the CPU.
     """
 
     def __init__(
@@ -76,25 +73,25 @@ class Engine:
         provider: str,
         threads: int,
         remark: str | None,
-        model: bytes,
+        model: Model,
         opener: Callable[[bytes], Any],
         session: Any = None,
     ) -> None:
-        """Take what `open_engine` has found out.
+        """Store the arguments; `open_engine` chooses them.
 
         Args:
             provider: the execution provider in use.
             threads: CPU threads.
-            remark: why the CPU is used though CUDA was within reach, or None.
-            model: serialised.
-            opener: opens an onnxruntime session of a model.
-            session: of the whole model, if it is open already.
+            remark: why the CPU is used although CUDA is offered, or None.
+            model: the model.
+            opener: opens an onnxruntime session of a serialized model.
+            session: a session of the whole model, if one is open already.
         """
         self.provider = provider
         self.threads = threads
         self.remark = remark
         self.feeding = cuda.ON_CUDA if provider == CUDA else None
-        self._model = Model(model)
+        self._model = model
         self._opener = opener
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
@@ -122,28 +119,27 @@ class Engine:
         feeds: Mapping[str, NDArray[Any]],
         *,
         alone: bool = False,
-        remembered: Remembered | None = None,
+        cached: ReferenceFeatures | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
         Args:
             fetches: their names.
             feeds: the inputs by name.
-            alone: compute nothing else, whatever it takes: the first time that is a session
-                more, some hundredths of a second, if one for the whole model is open. Without,
-                that is done once the same outputs have been asked for `PATIENCE` times.
-            remembered: what runs before this one computed of the same `SHARED` input. What is
-                missing is added; so it is computed once. On CUDA it is left as it is: there it
-                would have to be brought for every run.
+            alone: compute only these outputs. The first time opens another session, some
+                hundredths of a second, if one of the whole model is open. Otherwise that
+                happens once the same outputs have been asked for `PATIENCE` times.
+            cached: features that earlier runs computed from the same `SHARED` input; missing
+                ones are added. Ignored on CUDA, where they would be copied for every run.
 
         Raises:
             ContextError: onnxruntime failed.
         """
         key = tuple(fetches)
-        if remembered is not None and self.feeding is None:
+        if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
             if halves is not None:
-                return self._compute_rest(halves, key, feeds, remembered)
+                return self._compute_rest(halves, key, feeds, cached)
         return self._compute(self._session_of(key, alone=alone), key, feeds)
 
     def _session_of(self, key: tuple[str, ...], *, alone: bool) -> Any:
@@ -152,13 +148,15 @@ class Engine:
         if self._whole is not None and not alone and self._asked[key] <= PATIENCE:
             return self._whole
         if key not in self._partial:
-            self._partial[key] = self._opener(prune(self._model, key).data)
+            self._partial[key] = self._opener(self._model.pruned(key).data)
         return self._partial[key]
 
     def _halves_of(self, key: tuple[str, ...]) -> _Halves | None:
-        """Return the sessions to compute some outputs with, in two; None where that cannot be."""
+        """Return the sessions of the model split at `SHARED`; None if it cannot be split."""
         if key not in self._halves:
-            halves, parts = None, split(prune(self._model, key), SHARED)
+            from dps_infer.graph.split import split
+
+            halves, parts = None, split(self._model.pruned(key), SHARED)
             if parts is not None:
                 first, rest = self._opener(parts.first.data), self._opener(parts.rest.data)
                 halves = _Halves(first, parts.between, rest, parts.again)
@@ -170,21 +168,21 @@ class Engine:
         halves: _Halves,
         key: tuple[str, ...],
         feeds: Mapping[str, NDArray[Any]],
-        remembered: Remembered,
+        cached: ReferenceFeatures,
     ) -> dict[str, NDArray[Any]]:
-        """Compute what does not follow from the `SHARED` input alone, and that if it is missing."""
+        """Compute the outputs from the cached features of `SHARED`, computing missing features."""
         place = (id(self), key)
-        if place not in remembered.values:
+        if place not in cached.values:
             reference = {SHARED: feeds[SHARED]}
-            remembered.values[place] = self._compute(halves.first, halves.between, reference)
+            cached.values[place] = self._compute(halves.first, halves.between, reference)
         others = {name: feed for name, feed in feeds.items() if name != SHARED or halves.again}
-        return self._compute(halves.rest, key, {**others, **remembered.values[place]})
+        return self._compute(halves.rest, key, {**others, **cached.values[place]})
 
     def _compute(
         self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        # Memory that a session keeps between runs makes them a third faster. Kept for every shape
-        # that comes by, it would grow and grow: with another one, what is free is given back.
+        # Memory that a session keeps between runs makes them a third faster. Kept for every new
+        # shape, it would grow without bound: when the shapes change, free memory is released.
         shapes = (fetches, *(feed.shape for feed in feeds.values()))
         options = self._options if shapes == self._last.get(id(session)) else self._freeing
         self._last[id(session)] = shapes
@@ -202,7 +200,7 @@ class Engine:
         return dict(zip(fetches, values, strict=True))
 
     def _session(self) -> Any:
-        """Open the whole model, unless that was done."""
+        """Return the session of the whole model, opened on first use."""
         if self._whole is None:
             self._whole = self._opener(self._model.data)
         return self._whole
@@ -210,7 +208,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Halves:
-    """Sessions of a model in two (`dps_infer.graph.split.Split`)."""
+    """Sessions of the two parts of a model (`dps_infer.graph.split.Split`)."""
 
     first: Any
     between: tuple[str, ...]
@@ -219,12 +217,12 @@ class _Halves:
 
 
 def open_engine(
-    model: bytes, *, device: Device = Device.auto, threads: int | None = None
+    model: Model, *, device: Device = Device.auto, threads: int | None = None
 ) -> Engine:
-    """Load a serialised ONNX model.
+    """Load an ONNX model.
 
     Args:
-        model: the file's bytes, already checked by `dps_infer.graph.safety`.
+        model: from `dps_infer.graph.model.read_model`, which checks it.
         device: where to compute.
         threads: CPU threads; None takes what this process may use (`available_threads`).
 
@@ -255,9 +253,9 @@ def open_engine(
     if device is Device.cpu or CUDA not in offered:
         return engine(CPU, None)
     try:
-        session = opened(model, on_cuda=True)
+        session = opened(model.data, on_cuda=True)
         failure = "onnxruntime did not take it" if _provider(session) != CUDA else None
-    # A model that does not load at all gets a second chance, and its own error, on the CPU.
+    # A model that does not load at all is tried, and reports its own error, on the CPU.
     except ContextError as error:
         session, failure = None, str(error)
     if failure is None:
@@ -265,20 +263,20 @@ def open_engine(
     if device is Device.cuda:
         raise DeviceError(f"CUDA was asked for and does not load ({failure}): {cuda.HELP}")
     if session is None:
-        session = opened(model, on_cuda=False)
+        session = opened(model.data, on_cuda=False)
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
 
 
-def probe_providers(model: bytes) -> dict[str, str | None]:
+def probe_providers(model: Model) -> dict[str, str | None]:
     """Create a session of a model on each provider that onnxruntime offers.
 
-    Offering says little: a provider whose libraries are missing is replaced silently.
+    A provider whose libraries are missing is offered all the same, and replaced silently.
 
     Args:
-        model: the file's bytes, already checked by `dps_infer.graph.safety`.
+        model: from `dps_infer.graph.model.read_model`.
 
     Returns:
-        By onnxruntime's name for a provider, why it does not load; None if it does.
+        Per provider, by onnxruntime's name, the reason why it does not load; None if it does.
 
     Raises:
         DeviceError: onnxruntime is not installed, or broken.
@@ -289,10 +287,10 @@ def probe_providers(model: bytes) -> dict[str, str | None]:
     for name in onnxruntime.get_available_providers():
         try:
             if name in (CPU, CUDA):
-                session = _open(onnxruntime, model, 1, on_cuda=name == CUDA)
+                session = _open(onnxruntime, model.data, 1, on_cuda=name == CUDA)
             else:
                 session = onnxruntime.InferenceSession(
-                    model, providers=[name, CPU], enable_fallback=0
+                    model.data, providers=[name, CPU], enable_fallback=0
                 )
             loaded = _provider(session) == name
             reasons[name] = None if loaded else f"replaced by {_provider(session)}"
@@ -300,57 +298,6 @@ def probe_providers(model: bytes) -> dict[str, str | None]:
         except Exception as error:
             reasons[name] = _first_line(error)
     return reasons
-
-
-def available_threads() -> int:
-    """Return how many CPU threads this process may use: its affinity, capped by its cgroups."""
-    cores, quota = affinity_cores(), cgroup_cores()
-    # A quota of 1.5 cores is best used by two threads, of 0.5 by one.
-    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
-
-
-def affinity_cores() -> int:
-    """Return how many cores this process may be scheduled on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def cgroup_cores(
-    membership: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
-) -> float | None:
-    """Return the CPU quota of this process's cgroup and its ancestors, in cores.
-
-    Args:
-        membership: the kernel's list of this process's cgroups, version 1 and 2.
-        mount: where the cgroup file systems are mounted.
-
-    Returns:
-        The smallest quota found, or None where there is none.
-    """
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return None
-    quotas: list[float] = []
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, inside = rest.partition(":")
-        if controllers == "":
-            roots = [mount, mount / "unified"]
-        elif "cpu" in controllers.split(","):
-            roots = [mount / "cpu", mount / controllers]
-        else:
-            continue
-        # In a container the path may be the host's, with only its end (or the root) mounted.
-        relative = Path(inside.lstrip("/"))
-        for root in roots:
-            for folder in (relative, *relative.parents):
-                quota = _quota(root / folder)
-                if quota is not None:
-                    quotas.append(quota)
-    return min(quotas, default=None)
 
 
 def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any:
@@ -361,10 +308,10 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any
     options.use_deterministic_compute = True
     # Shapes vary from pair to pair. See also `Engine.run`.
     options.enable_mem_pattern = False
-    # Without this, other bytes than those that were checked could count.
+    # So that onnxruntime reads exactly the bytes that were checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     providers: list[Any] = [CPU]
-    # onnxruntime prints some of what goes wrong on stdout, where only results belong.
+    # onnxruntime prints some of its errors on stdout, which is for results only.
     with contextlib.redirect_stdout(io.StringIO()):
         if on_cuda:
             providers.insert(0, cuda.provider(onnxruntime))
@@ -387,7 +334,7 @@ def _import_onnxruntime() -> Any:
         raise DeviceError(
             f"onnxruntime is installed but does not load ({_first_line(error)}): install it again"
         ) from error
-    # What two uninstalled wheels leave behind is a folder that imports as an empty package.
+    # Two uninstalled wheels leave a folder behind that imports as an empty package.
     if not hasattr(onnxruntime, "InferenceSession"):
         raise DeviceError(_NOT_INSTALLED)
     return onnxruntime
@@ -413,24 +360,6 @@ def _ports(nodes: Any) -> dict[str, Port]:
 
 def _provider(session: Any) -> str:
     return str(session.get_providers()[0])
-
-
-def _quota(folder: Path) -> float | None:
-    """Read one cgroup's quota in cores, of either version; None for none."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    try:
-        cores = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):
-        # "max", the way to say that there is none.
-        return None
-    return cores if cores > 0 else None
 
 
 def _first_line(error: BaseException) -> str:

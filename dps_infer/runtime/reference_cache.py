@@ -1,4 +1,7 @@
-"""What was computed of a reference, kept for the next of its candidates."""
+"""Features of a reference image, kept for the next of its candidates.
+
+Caching never changes a result: only values that a run would compute again are kept.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,52 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from dps_infer.images.decode import Pixels
-
 MOST_PIXELS = 1 << 21
-"""Of a reference that is remembered: the features of larger ones take too much memory. Those of
-the embedded metric take 40 bytes a pixel, those of SqueezeNet 100."""
+"""Largest reference that is cached: features of the embedded metric take 40 bytes a pixel, those
+of SqueezeNet 100."""
 
 FEWEST_CANDIDATES = 8
-"""For fewer it takes longer to open sessions of their own than to compute the reference again."""
+"""With fewer candidates, opening the sessions for it takes longer than it saves."""
 
 
-class Remembered:
-    """What engines computed of one image, which must stay the same.
+class ReferenceFeatures:
+    """Tensors that engines computed from one image.
 
     Attributes:
-        values: by the engine and the outputs that they are for, tensors by name.
+        values: tensors by name, per engine and outputs that they serve.
     """
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
+        """Start empty."""
         self.values: dict[tuple[int, tuple[str, ...]], Mapping[str, NDArray[Any]]] = {}
-        self._parts: dict[int, Remembered] = {}
+        self._parts: dict[int, ReferenceFeatures] = {}
 
-    def part(self, number: int) -> Remembered:
-        """Return what is remembered of a part of the image."""
-        return self._parts.setdefault(number, Remembered())
+    def part(self, number: int) -> ReferenceFeatures:
+        """Return the features of a part of the image, a band."""
+        return self._parts.setdefault(number, ReferenceFeatures())
 
 
-class References:
-    """Remembers the last reference that several candidates share.
-
-    What is remembered is what would be computed: so a pair's numbers follow from the pairs that
-    are compared at a time, and not from earlier ones.
-    """
+class ReferenceCache:
+    """Keeps the features of the last reference that several candidates share."""
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
-        self._pixels: Pixels | None = None
-        self._remembered = Remembered()
+        """Start empty."""
+        self._pixels: NDArray[np.uint8] | None = None
+        self._features = ReferenceFeatures()
 
-    def of(self, pixels: Pixels, candidates: int) -> Remembered | None:
-        """Return what is remembered of a reference; None where that does not pay.
+    def features_of(self, pixels: NDArray[np.uint8], candidates: int) -> ReferenceFeatures | None:
+        """Return the cached features of a reference; None if caching does not pay.
 
         Args:
-            pixels: of the reference, the same array for all its candidates.
-            candidates: how many it has among the pairs that are compared at a time.
+            pixels: the reference, the same array for all its candidates.
+            candidates: its candidates among the pairs that are compared at a time.
         """
         height, width, _ = pixels.shape
         if candidates < FEWEST_CANDIDATES or height * width > MOST_PIXELS:
             return None
         if pixels is not self._pixels:
-            self._pixels, self._remembered = pixels, Remembered()
-        return self._remembered
+            self._pixels, self._features = pixels, ReferenceFeatures()
+        return self._features

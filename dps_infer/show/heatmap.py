@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer.compare import bands
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.files.write import atomic_file, check_output
 from dps_infer.images.decode import Pixels
@@ -48,7 +49,7 @@ DENSEST = 0.75
 
 def draw_map(
     comparison: Comparison,
-    context: Context,
+    metric: Metric,
     image: Pixels,
     *,
     part: str | None = None,
@@ -59,7 +60,7 @@ def draw_map(
 
     Args:
         comparison: made with ``with_map=True``.
-        context: what it was made in.
+        metric: what it was made in.
         image: the candidate as it was compared, uint8 RGB [H, W, 3].
         part: draw the amount of this distortion (or ``other``) in each tile, whatever its
             importance, instead of the local distance; for views with tiles.
@@ -74,7 +75,7 @@ def draw_map(
         ContextError: the map that the context file gave cannot be true.
     """
     height, width = image.shape[:2]
-    local = local_values(comparison, context, (height, width), part=part)
+    local = local_values(comparison, metric, (height, width), part=part)
     picture = paint(local, over=image if overlay else None)
     if legend:
         words = "local distance" if part is None else f"amount of {part}"
@@ -84,7 +85,7 @@ def draw_map(
 
 def local_values(
     comparison: Comparison,
-    context: Context,
+    metric: Metric,
     size: tuple[int, int],
     *,
     part: str | None = None,
@@ -93,7 +94,7 @@ def local_values(
 
     Args:
         comparison: made with ``with_map=True``.
-        context: what it was made in; it knows how tiles lie.
+        metric: what it was made in; it knows how tiles lie.
         size: height and width of the images in pixels.
         part: see `draw_map`.
 
@@ -109,10 +110,10 @@ def local_values(
     values = comparison.map if part is None else _amounts_of(comparison, part)
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ContextError(
-            f"{context.path}: gave a map with a value that is no finite number >= 0, which no "
+            f"{metric.path}: gave a map with a value that is no finite number >= 0, which no "
             "context file may: export the context again"
         )
-    views = context.manifest.views
+    views = metric.manifest.views
     tiled = comparison.view in (View.tiles.value, View.both.value)
     tile = views.tile if tiled and views is not None and bands.known(views) else None
     rows = _spread(values.shape[0], size[0], tile)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.show.columns import aligned
 from dps_infer.show.words import context_record, formula, numbers, spelt
@@ -37,7 +38,7 @@ class Spread:
 def table(
     titles: Sequence[str],
     rows: Sequence[tuple[Sequence[str], Mapping[str, Comparison]]],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     thresholds: Thresholds | None = None,
 ) -> list[str]:
@@ -46,27 +47,27 @@ def table(
     Args:
         titles: of the columns that identify a row.
         rows: these columns, and comparisons by the contexts' labels.
-        contexts: by label.
+        metrics: by label.
         thresholds: as `formula` heeds them, so that no rounding carries a distance across.
     """
     held = thresholds or {}
-    if len(contexts) == 1:
+    if len(metrics) == 1:
         head = [*titles, "distance"]
         cells = [[formula(c, threshold=held.get(k)) for k, c in of.items()] for _, of in rows]
     else:
-        head = [*titles, *(_mark(number) for number in range(len(contexts)))]
+        head = [*titles, *(_mark(number) for number in range(len(metrics)))]
         cells = [[_short(c, held.get(k)) for k, c in of.items()] for _, of in rows]
     lines = aligned([head, *([*names, *of] for (names, _), of in zip(rows, cells, strict=True))])
-    return [*lines, *legend(contexts)]
+    return [*lines, *legend(metrics)]
 
 
-def legend(contexts: Mapping[str, Context]) -> list[str]:
+def legend(metrics: Mapping[str, Metric]) -> list[str]:
     """Say what each context is."""
-    if len(contexts) == 1:
-        return [f"context {c.name}: {c.describe()}" for c in contexts.values()]
+    if len(metrics) == 1:
+        return [f"context {c.name}: {c.describe()}" for c in metrics.values()]
     return [
-        f"{_mark(number)} {context.name}: {context.describe()}"
-        for number, context in enumerate(contexts.values())
+        f"{_mark(number)} {metric.name}: {metric.describe()}"
+        for number, metric in enumerate(metrics.values())
     ]
 
 
@@ -107,9 +108,9 @@ def is_above(comparisons: Mapping[str, Comparison], thresholds: Thresholds) -> b
     )
 
 
-def contexts_record(contexts: Mapping[str, Context]) -> dict[str, Any]:
+def contexts_record(metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """Return contexts by their labels, for JSON."""
-    return {label: context_record(context, label=label) for label, context in contexts.items()}
+    return {label: context_record(metric, label=label) for label, metric in metrics.items()}
 
 
 def pair_record(
@@ -133,8 +134,8 @@ def _mark(number: int) -> str:
     return f"[{number + 1}]"
 
 
-def _mark_if_several(number: int, contexts: Collection[str]) -> str:
-    return f"{_mark(number)} " if len(contexts) > 1 else ""
+def _mark_if_several(number: int, metrics: Collection[str]) -> str:
+    return f"{_mark(number)} " if len(metrics) > 1 else ""
 
 
 def _verdict(above: int, count: int, threshold: float) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dps_infer.compare.metric import Comparison, Context
-from dps_infer.contexts.choice import describe_own
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.model.manifest import Calibration, Manifest, Views
 from dps_infer.model.view import View
@@ -34,19 +34,19 @@ _PLURALS = {
 
 
 def describe(
-    comparison: Comparison, context: Context, *, threshold: float | None = None
+    comparison: Comparison, metric: Metric, *, threshold: float | None = None
 ) -> list[str]:
     """Say a comparison in a few lines.
 
     Args:
         comparison: what was measured.
-        context: what it was measured in.
+        metric: what it was measured in.
         threshold: what the distance is held against, if anything.
     """
     lines = [formula(comparison, threshold=threshold)]
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
-    lines.append(f"context {context.name}: {context.describe()}")
+    lines.append(f"context {metric.name}: {metric.describe()}")
     if threshold is not None:
         above = comparison.distance > threshold
         lines.append(f"{'above' if above else 'not above'} the threshold {spelt(threshold)}")
@@ -136,7 +136,7 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("context", metric.name),
         ("file", name),
         ("SHA-256", sha256),
-        ("context in words", describe_own(metric)),
+        ("context in words", metric.describe_context()),
         ("variant", f"{metric.variant}, {manifest.precision}"),
         ("working size", size),
         *_view_facts(manifest.views),
@@ -175,7 +175,7 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
 
 def record(
     comparison: Comparison,
-    context: Context,
+    metric: Metric,
     reference: str,
     candidate: str,
     *,
@@ -186,7 +186,7 @@ def record(
 
     Args:
         comparison: what was measured.
-        context: what it was measured in.
+        metric: what it was measured in.
         reference: name of the first image.
         candidate: name of the second image.
         label: of the context, if it differs from its own.
@@ -198,7 +198,7 @@ def record(
         "identical": comparison.identical,
         "notes": list(comparison.notes),
         **numbers(comparison, threshold=threshold),
-        **context_record(context, label=label),
+        **context_record(metric, label=label),
         "view": comparison.view,
     }
 
@@ -215,18 +215,18 @@ def numbers(comparison: Comparison, *, threshold: float | None = None) -> dict[s
     }
 
 
-def context_record(context: Context, *, label: str | None = None) -> dict[str, Any]:
+def context_record(metric: Metric, *, label: str | None = None) -> dict[str, Any]:
     """Return what measures, and on what, as a record for JSON."""
     return {
         "context": {
-            "label": context.label if label is None else label,
-            "name": context.manifest.metric.name,
-            "sha256": context.sha256,
-            "ranking": context.ranking,
-            "importances": context.importances,
+            "label": metric.label if label is None else label,
+            "name": metric.manifest.metric.name,
+            "sha256": metric.sha256,
+            "ranking": metric.ranking,
+            "importances": metric.importances,
         },
-        "provider": context.provider,
-        "threads": context.threads,
+        "provider": metric.provider,
+        "threads": metric.threads,
     }
 
 

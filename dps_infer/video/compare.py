@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from dps_infer.bulk.results import CANDIDATE, PAIR_COLUMNS, REFERENCE, open_results, row
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, PairSource, score
 from dps_infer.errors import ImageError
 from dps_infer.files.tables import Columns, Kind
@@ -66,7 +67,7 @@ class VideoScores:
 
 def compare_videos(
     clips: ClipPair,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     results: str | os.PathLike[str],
     *,
     view: View | str | None = None,
@@ -79,9 +80,9 @@ def compare_videos(
 
     Args:
         clips: the open videos.
-        contexts: by label.
+        metrics: by label.
         results: a file for the rows (`dps_infer.bulk.results`), told by its suffix.
-        view: as in `Context.compare`.
+        view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
         thresholds: by label.
         worst: how many frames to keep.
@@ -104,14 +105,14 @@ def compare_videos(
     width, height = clips.reference.size
     held = thresholds or {}
     times, identical, expected = array("d"), 0, clips.expected()
-    distances = {label: array("d") for label in contexts}
-    first = next(iter(contexts), "")
+    distances = {label: array("d") for label in metrics}
+    first = next(iter(metrics), "")
     # Smallest first, and of equal distances the last: what is to go when there are more.
     kept: list[tuple[float, int, FrameScore]] = []
-    with open_results(Path(results), contexts, input_columns=FRAME_COLUMNS) as write:
+    with open_results(Path(results), metrics, input_columns=FRAME_COLUMNS) as write:
         for scored in score(
             sources(),
-            contexts,
+            metrics,
             view=view,
             resize=resize,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
@@ -121,7 +122,7 @@ def compare_videos(
             pair = waiting.popleft()
             if scored.error:
                 raise ImageError(f"frame {pair.frame}: {scored.error}")
-            values = row(scored.comparisons, contexts)
+            values = row(scored.comparisons, metrics)
             write({**names, FRAME: pair.frame, TIME: pair.time, **values})
             times.append(pair.time)
             for label, comparison in scored.comparisons.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dps_infer.compare.metric import Context
+from dps_infer.compare.metric import Metric
 from dps_infer.errors import OutputError
 from dps_infer.images.decode import Pair, Pixels, load_picture, make_pair
 from dps_infer.model.view import View
@@ -40,7 +40,7 @@ def check_plot() -> None:
 
 def save_plot(
     scores: VideoScores,
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     path: Path,
     *,
     thresholds: Thresholds | None = None,
@@ -49,7 +49,7 @@ def save_plot(
 
     Args:
         scores: what to plot.
-        contexts: by label.
+        metrics: by label.
         path: ``.png``, ``.svg`` or ``.pdf``.
         thresholds: by label.
 
@@ -64,14 +64,14 @@ def save_plot(
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for label, context in contexts.items():
+    for label, metric in metrics.items():
         # A dollar sign would begin a formula.
-        name = context.describe().replace("$", r"\$")
+        name = metric.describe().replace("$", r"\$")
         (line,) = axes.plot(scores.times, scores.distances[label], linewidth=1, label=name)
         threshold = (thresholds or {}).get(label)
         if threshold is not None:
             axes.axhline(threshold, color=line.get_color(), linestyle="--", linewidth=1)
-    first = next(iter(contexts))
+    first = next(iter(metrics))
     axes.scatter(
         [scored.pair.time for scored in scores.worst],
         [scored.comparisons[first].distance for scored in scores.worst],
@@ -87,7 +87,7 @@ def save_plot(
 
 def save_worst(
     worst: tuple[FrameScore, ...],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     folder: Path,
     *,
     view: View | str | None = None,
@@ -97,7 +97,7 @@ def save_worst(
 
     Args:
         worst: the worst first.
-        contexts: by label.
+        metrics: by label.
         folder: is made.
         view: as the frames were compared.
         resize: likewise.
@@ -113,17 +113,17 @@ def save_worst(
             resize=resize,
         )
         path = folder / f"{place:0{len(str(len(worst)))}}-frame-{scored.pair.frame:06}.png"
-        save_picture(_side_by_side(pair, contexts, view), path)
+        save_picture(_side_by_side(pair, metrics, view), path)
         paths.append(path)
     return paths
 
 
-def _side_by_side(pair: Pair, contexts: Mapping[str, Context], view: View | str | None) -> Pixels:
+def _side_by_side(pair: Pair, metrics: Mapping[str, Metric], view: View | str | None) -> Pixels:
     ((reference, candidate), *_) = pair.renderings
     pictures = [reference, candidate]
-    for context in contexts.values():
-        (comparison,) = context.compare_pairs([pair], view=view, with_map=True)
-        pictures.append(draw_map(comparison, context, candidate, overlay=True))
+    for metric in metrics.values():
+        (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
+        pictures.append(draw_map(comparison, metric, candidate, overlay=True))
     gaps = [
         cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         for picture in pictures

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from dps_train.contexts import Context
+    from dps_infer.contexts.context import Context
     from dps_train.distortions.distortion import Distortion
     from dps_train.evaluate.target import Subject
     from dps_train.judgements.agreement import JudgementScores

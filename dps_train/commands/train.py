@@ -16,8 +16,6 @@ from dps_infer.contexts.ranking import (
     describe_ranking,
     format_importances,
     format_ranking,
-    parse_importances,
-    parse_ranking,
 )
 from dps_infer.errors import UsageError
 from dps_infer.files.write import check_output
@@ -40,8 +38,7 @@ from dps_train.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from dps_infer.contexts.saved import SavedContext
-    from dps_train.contexts import Context
+    from dps_infer.contexts.context import Context
     from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.fit.settings import Settings
     from dps_train.fit.training import Trained
@@ -261,7 +258,9 @@ def train(
     from dps_train.model.layer_presets import resolve_layers
 
     saved = None if context_name is None else _saved(context_name)
-    own = find_custom(distortions or (), _mentioned(ranking, importance, saved))
+    own = find_custom(
+        distortions or (), ranking or importance or (saved.mentions() if saved else "")
+    )
     wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
     say(NAME, _echo(wanted, triplets, bapps))
     working_size = parse_size(size)
@@ -285,7 +284,7 @@ def train(
         )
     if resume and out is None:
         raise UsageError("--resume goes on with a run: name its folder with --out")
-    name = _name(wanted, variant, context_name, triplets or bapps) if out is None else out.name
+    name = _name(wanted, variant, triplets or bapps) if out is None else out.name
     folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
     check_output(folder, force=force, folder=True)
     if bank is not None and bank.resolve() == folder.resolve():
@@ -364,76 +363,51 @@ def _print(trained: Trained, *, as_json: bool) -> None:
         print_measures(trained.measures)
 
 
-def _saved(name: str) -> SavedContext:
+def _saved(name: str) -> Context:
     from dps_infer.contexts.folders import find
 
-    found = find(name)
-    if found.note is not None:
-        say(NAME, found.note)
-    return found.saved
-
-
-def _mentioned(ranking: str | None, importance: str | None, saved: SavedContext | None) -> str:
-    """Return a text that holds the names of the distortions that the context is about."""
-    if saved is None:
-        return ranking or importance or ""
-    if saved.ranking is not None:
-        return format_ranking(saved.ranking)
-    given = (saved.importances or {}).items()
-    return format_importances({name: value for name, value in given if value})
+    return find(name, note=lambda text: say(NAME, f"note: {text}")).context
 
 
 def _context(
     ranking: str | None,
     importance: str | None,
-    saved: SavedContext | None,
+    saved: Context | None,
     own: tuple[CustomDistortion, ...],
 ) -> Context:
     """Return the context that is given.
 
     Raises:
-        UsageError: none is, or it is about a distortion that nobody knows.
+        UsageError: none is given, or it names an unknown distortion.
     """
-    from dps_train.contexts import importance_context, ranking_context
+    from dps_infer.contexts.context import choose_context
     from dps_train.custom.custom_distortion import all_distortions
 
+    if ranking is None and importance is None and saved is None:
+        raise UsageError(
+            "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first), "
+            "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists "
+            "the distortions, `dps-train contexts list` the names"
+        )
     names = tuple(distortion.name for distortion in all_distortions(own))
-    if ranking is not None:
-        return ranking_context(parse_ranking(ranking, names), names)
-    if importance is not None:
-        return importance_context(parse_importances(importance, names))
-    if saved is not None:
-        importances = saved.importances_of(names)
-        if saved.ranking is not None:
-            return ranking_context(saved.ranking, names)
-        return importance_context(importances)
-    raise UsageError(
-        "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first), "
-        "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists the "
-        "distortions, `dps-train contexts list` the names"
-    )
+    return choose_context(names, ranking=ranking, importances=importance, context=saved)
 
 
 def _echo(context: Context | None, triplets: Path | None, bapps: Path | None) -> str:
     if context is None:
         return f"judgements in {triplets or bapps}"
-    if context.given:
-        return f"importances {format_importances(dict(context.importances))}"
+    if context.ranking is None:
+        return f"importances {format_importances(context.importances)}"
     return f"ranking {format_ranking(context.ranking)}: {describe_ranking(context.ranking)}"
 
 
-def _name(
-    context: Context | None, variant: Variant, saved: str | None, judgements: Path | None
-) -> str:
+def _name(context: Context | None, variant: Variant, judgements: Path | None) -> str:
     """Return a name for a run that can be a folder's."""
-    from dps_infer.contexts.choice import Choice, name_of
-
     if context is None:
         assert judgements is not None
         name = judgements.resolve().stem
     else:
-        ranking = None if context.given else context.ranking
-        name = name_of(Choice(dict(context.importances), ranking, name=saved))
+        name = context.label
     return name if variant is Variant.additive else f"{variant.value}-{name}"
 
 

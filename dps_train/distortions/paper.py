@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_infer.contexts import saved
+from dps_infer.contexts.ranking import PAPER_DISTORTIONS
 from dps_train.distortions.distortion import Distortion
 
 BLUR_KERNEL = (11, 21)
@@ -253,5 +253,5 @@ DISTORTIONS: tuple[Distortion, ...] = (
 )
 """The six, in the paper's order: the index is the number that rankings use."""
 
-NAMES = saved.DISTORTIONS
+NAMES = PAPER_DISTORTIONS
 """Their names, in the same order."""

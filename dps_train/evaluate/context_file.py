@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dps_infer.compare.metric import Context as LoadedContext
+from dps_infer.compare.metric import Metric as LoadedMetric
+from dps_infer.contexts.context import Context
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.images.decode import Pixels
 from dps_infer.model.context_file import read_context_file
@@ -24,7 +25,7 @@ from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import MetricInfo
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.contexts import Context, importance_table
+from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.judgements.image_distance import bounded_batches
@@ -64,14 +65,14 @@ class FileMetric:
     """A context file that is shown what `dps_train.bank.bank.FeatureDistances` is shown.
 
     Args:
-        context: the file; a universal one may be in any context.
+        metric: the file; a universal one may be in any context.
         view: how it looks at images; None for a file without views.
     """
 
-    def __init__(self, context: LoadedContext, view: View | None) -> None:
-        self.context = context
-        self.info = context.manifest.metric
-        self.universal = context.manifest.universal
+    def __init__(self, metric: LoadedMetric, view: View | None) -> None:
+        self.metric = metric
+        self.info = metric.manifest.metric
+        self.universal = metric.manifest.universal
         self.view = view
 
     @property
@@ -103,13 +104,13 @@ class FileMetric:
         Raises:
             ContextError: a universal file gives no amounts.
         """
-        names = self.context.part_names
+        names = self.metric.part_names
         if self.universal:
             if not names:
-                raise ContextError(f"{self.context.path}: is universal, and gives no amounts")
+                raise ContextError(f"{self.metric.path}: is universal, and gives no amounts")
             weights = importance_table(contexts, names)
         else:
-            own = list(self.context.importances.values()) if names else [1.0]
+            own = list(self.metric.importances.values()) if names else [1.0]
             weights = torch.tensor(own).expand(len(contexts), -1)
         return AdaptedHead(lambda z: z, weights, None, names or None)
 
@@ -119,7 +120,7 @@ class FileMetric:
 
     def _measured(self, reference: Pixels, distorted: Pixels) -> list[Measurement]:
         return [
-            self.context.measure(first, second, view=self.view)
+            self.metric.measure(first, second, view=self.view)
             for first, second in bounded_batches(reference, distorted)
         ]
 
@@ -143,8 +144,8 @@ def load_file_metric(
     manifest = read_context_file(path).manifest
     check_known(str(path), manifest.metric, names)
     # A universal file is opened in some context; its amounts are the same in any.
-    context = LoadedContext.load(
+    metric = LoadedMetric.load(
         path, ranking=",".join(names) if manifest.universal else None, device=device
     )
     wanted = View.whole if view is None and manifest.views is not None else view
-    return FileMetric(context, context.chosen_view(wanted))
+    return FileMetric(metric, metric.runner.choose_view(wanted))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import Context
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion

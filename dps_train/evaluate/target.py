@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.contexts import Context, saved_context
+from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
@@ -74,7 +75,7 @@ def load_subject(
     tied = None
     if not isinstance(metric.head, AdditiveHead):
         tied = f"the head of a {variant} run tells no kinds of change apart"
-    own = saved_context(manifest.metric)
+    own = measured_context(manifest.metric)
     return Subject(metric, str(folder), variant, own, tied, _size(metric))
 
 
@@ -87,7 +88,7 @@ def _names_file(path: Path | None) -> TypeGuard[Path]:
 def _file(metric: FileMetric, path: Path) -> Subject:
     own, tied = None, None
     if not metric.universal:
-        own, tied = saved_context(metric.info), "the context of this file is frozen into it"
+        own, tied = measured_context(metric.info), "the context of this file is frozen into it"
     return Subject(metric, str(path), metric.info.variant, own, tied, metric.size)
 
 

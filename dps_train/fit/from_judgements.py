@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import AMOUNTS, Context
+from dps_train.contexts import AMOUNTS
 from dps_train.custom.custom_distortion import split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
@@ -184,8 +185,8 @@ def _ceiling(triplets: Triplets) -> float:
 def _context(head: Head) -> Context:
     """Return what the marks of a metric are measured in: people order no distortions."""
     if isinstance(head, AdditiveHead):
-        return Context((), head_importances(head), given=True)
-    return Context((), dict.fromkeys(AMOUNTS, 1.0), given=True)
+        return Context(head_importances(head), ranking=())
+    return Context(dict.fromkeys(AMOUNTS, 1.0), ranking=())
 
 
 def _data_info(triplets: Triplets) -> DataInfo:

@@ -17,9 +17,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_folder, sha256_file
-from dps_infer.model.manifest import Calibration, Draws, MetricInfo
+from dps_infer.model.run_folder import (
+    FORMAT_VERSION,
+    MANIFEST,
+    RunError,
+    RunManifest,
+    read_manifest,
+)
 from dps_train.contexts import AMOUNTS
 from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
@@ -31,34 +36,10 @@ from dps_train.model.heads import AdditiveHead, ChannelHead, Head, PairHead, Sca
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.weights import load_strictly, read_weights
 
-FORMAT_VERSION = 3
-
-MANIFEST = "manifest.json"
 METRIC = "metric.safetensors"
 METRICS = "metrics.json"
 
 DEFAULT_FOLDER = Path("runs")
-
-
-class RunError(DpsError):
-    """A run folder that is missing, incomplete or altered."""
-
-
-class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Everything a run says about itself."""
-
-    format: int
-    metric: MetricInfo
-    calibration: Calibration
-    draws: Draws | None
-    """From which calibration and scores of other contexts follow, where the head reports amounts
-    and there are images that show all distortions."""
-    hidden: int | None
-    """Width of the hidden layers of a `ChannelHead`; None for other heads."""
-    settings: dict[str, int | float | str]
-    """Of the training, for the record."""
-    files: dict[str, str]
-    """SHA-256 of the other files."""
 
 
 def save_run(
@@ -168,28 +149,6 @@ def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
 
 def _extended(head: AdditiveHead, own: tuple[str, ...]) -> AdditiveHead:
     return ExtendedHead(head, own) if own else head
-
-
-def read_manifest(folder: Path) -> RunManifest:
-    """Read a run's manifest; see `load_run` for the errors."""
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no run folder: expected one that dps-train wrote")
-    if not (folder / MANIFEST).is_file():
-        raise RunError(f"{folder} lacks {MANIFEST}: it is not a complete run, train it again")
-    try:
-        raw = json.loads((folder / MANIFEST).read_bytes())
-        version = raw.get("format") if isinstance(raw, dict) else None
-        if type(version) is int and version != FORMAT_VERSION:
-            newer = version > FORMAT_VERSION
-            raise RunError(
-                f"{folder} has run format {version}, this version reads {FORMAT_VERSION}: "
-                + ("upgrade dps-toolkit" if newer else "train it again")
-            )
-        return msgspec.convert(raw, RunManifest)
-    except (ValueError, RecursionError, OSError) as error:
-        raise RunError(
-            f"{folder / MANIFEST} is not a valid run manifest ({error}): train it again"
-        ) from None
 
 
 def newest_run(parent: Path = DEFAULT_FOLDER) -> Path:

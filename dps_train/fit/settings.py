@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dps_train.contexts import Context
+from dps_infer.contexts.context import Context
 from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.fit.objectives import PAIRWISE
 from dps_train.model.description import ADDITIVE

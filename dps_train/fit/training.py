@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
 from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import Context
 from dps_train.custom.custom_distortion import split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
@@ -175,9 +175,9 @@ def _ranking(context: Context, head: Head) -> list[list[str]] | None:
 
     A head of one amount cannot keep importances that were given: their order stays.
     """
-    if context.given and isinstance(head, AdditiveHead):
+    if context.ranking is None and isinstance(head, AdditiveHead):
         return None
-    return [list(group) for group in context.ranking]
+    return [list(group) for group in context.order]
 
 
 def load_images(settings: Settings) -> tuple[Images, Images]:

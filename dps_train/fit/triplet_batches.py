@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.contexts.context import Context
 from dps_infer.images.decode import Pixels
-from dps_train.contexts import Context, check_ordered, pair_table
+from dps_train.contexts import check_ordered, pair_table
 from dps_train.data.crops import random_crops
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS

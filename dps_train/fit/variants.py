@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import torch
 
+from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import WeightsInfo
 from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank
 from dps_train.bank.stored import stored_bank
-from dps_train.contexts import Context, check_ordered
+from dps_train.contexts import check_ordered
 from dps_train.custom.custom_distortion import all_distortions
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
@@ -53,7 +54,7 @@ def fit_variant(
     head = metric.head
     if settings.variant in END_TO_END:
         batches = ranking_batches(training.images, context, size=size, seed=settings.seed)
-        described = f"{training.sha256()} {context.ranking}"
+        described = f"{training.sha256()} {context.order}"
         fit_end_to_end(metric, settings, batches, described)
         return True
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)

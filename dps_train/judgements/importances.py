@@ -7,7 +7,7 @@ importances' logarithms is smooth, and convex in the importances; Newton's metho
 minimum. Near it the posterior of the logarithms is approximately normal (Laplace's approximation):
 intervals are drawn from it, and `dps_train.judge.next_question` chooses the next triplet by it.
 
-The constants were chosen by ``benchmarks/judgements.py``; see ``docs/judgements.md``.
+The constants were chosen with ``python -m benchmarks judgements``; see ``docs/judgements.md``.
 """
 
 from __future__ import annotations

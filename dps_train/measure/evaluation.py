@@ -29,7 +29,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from dps_train.contexts import Context, importance_table, pair_table
+from dps_infer.contexts.context import Context
+from dps_train.contexts import importance_table, pair_table
 from dps_train.measure.evaluation_bank import EvaluationBank
 from dps_train.measure.statistics import composition_share, named_share, spearman, two_afc
 from dps_train.model.context_heads import AdaptedHead, context_distances, head_in_contexts

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_train.contexts import Context, importance_table
+from dps_infer.contexts.context import Context
+from dps_train.contexts import importance_table
 from dps_train.model.heads import AdditiveHead, Head, uniform_distance
 
 ROWS_AT_ONCE = 4096

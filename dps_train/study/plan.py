@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dps_train.contexts import Context, random_rankings
+from dps_infer.contexts.context import Context
+from dps_train.contexts import random_rankings
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import FROM_EMBEDDED, FROM_SCRATCH, Settings
 from dps_train.model.description import ADDITIVE
@@ -68,7 +69,7 @@ class Job:
     @property
     def id(self) -> str:
         """A name for files, which does not depend on what else the study holds."""
-        ranking = "".join(str(NAMES.index(name)) for (name,) in self.context.ranking)
+        ranking = "".join(str(NAMES.index(name)) for (name,) in self.context.order)
         return f"{self.family}-{self.settings.variant}-{ranking}"
 
     @property

@@ -97,5 +97,5 @@ def _identity(job: Job, comparison: str) -> Values:
         "backbone": settings.backbone,
         "comparison": comparison,
         "variant": settings.variant,
-        "ranking": format_ranking(job.context.ranking),
+        "ranking": format_ranking(job.context.order),
     }

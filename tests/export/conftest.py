@@ -22,9 +22,10 @@ from train_helpers import pair_metric, write_images, write_stand_ins
 
 from dps_export.export import export, export_run
 from dps_export.freeze import freeze
+from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.model.manifest import Calibration, DataInfo, Draws, MetricInfo
-from dps_train.contexts import AMOUNTS, ranking_context
+from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import FROM_SCRATCH, Settings

@@ -24,14 +24,15 @@ from dps_export.export import export_run
 from dps_export.freeze import SMALLEST_HALVED, freeze
 from dps_export.universal import export_universal
 from dps_export.views import DEFAULT, OUTPUTS, ViewedMetric, views_info
-from dps_infer import Context
+from dps_infer import Metric
+from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.model.calibration import scores
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
 from dps_infer.model.view import View
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import AMOUNTS, ranking_context
+from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph
 from dps_train.fit.run_folder import RunError, load_run
@@ -61,9 +62,9 @@ def file(request, files) -> Exported:
 
 
 @pytest.fixture(scope="module")
-def context(file) -> Context:
+def context(file) -> Metric:
     given = {"ranking": RANKING} if file.universal else {}
-    return Context.load(file.path, device="cpu", threads=1, **given)
+    return Metric.load(file.path, device="cpu", threads=1, **given)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_pytorch_and_onnxruntime_agree_in_every_output(
 
 
 def test_a_large_image(files):
-    large = Context.load(files["pair-plain"].path, device="cpu", threads=1)
+    large = Metric.load(files["pair-plain"].path, device="cpu", threads=1)
     first = photographs(1, 1080, 1920)
     second = photographs(1, 1080, 1920, seed=1)
     measured = large.measure(first, second, with_map=True)
@@ -214,8 +215,8 @@ def test_inputs_are_not_changed(context):
 
 @pytest.mark.parametrize("name", ["channel", "pair"])
 def test_a_plain_file_computes_what_the_universal_one_does_in_its_context(files, name):
-    plain = Context.load(files[f"{name}-plain"].path, device="cpu", threads=1)
-    same = Context.load(
+    plain = Metric.load(files[f"{name}-plain"].path, device="cpu", threads=1)
+    same = Metric.load(
         files[f"{name}-universal"].path, importances=plain.importances, device="cpu", threads=1
     )
     first, second = photographs(2, 90, 70), photographs(2, 90, 70, 1)
@@ -584,7 +585,7 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         manifest = export_universal(tmp_path / "universal.onnx", seed=4)
     assert manifest.metric.training_data == embedded_metric.recipe().data
     assert manifest.metric.held_out_data.images == manifest.draws.images == 3
-    context = Context.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
+    context = Metric.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
     # The same draws, measured in this context.
     metric = embedded_metric.load_universal()
     distances = FeatureDistances(

@@ -16,11 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "infer"))
 
 from infer_helpers import make_manifest, make_model, write
 
-from dps_export import specialize as specialising
-from dps_export.specialize import SpecialiseError, specialise
-from dps_infer import Context
+from dps_export import specialize as specializing
+from dps_export.specialize import SpecializeError, specialize
+from dps_infer import Metric
 from dps_infer.errors import ContextError, OutputError, RankingError, UsageError
-from dps_infer.graph.safety import inspect_model
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.model.calibration import calibrate, scores
 from dps_infer.model.manifest import Draws, decode_manifest
@@ -47,9 +47,9 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("given", [{"ranking": RANKING}, {"importances": "color=0.1,blur=5"}])
 def test_it_computes_what_the_universal_file_does(source, tmp_path, images, given):
     output = tmp_path / "ctx.onnx"
-    specialise(output, source=source, **given)
-    plain = Context.load(output, device="cpu", threads=1)
-    universal = Context.load(source, device="cpu", threads=1, **given)
+    specialize(output, source=source, **given)
+    plain = Metric.load(output, device="cpu", threads=1)
+    universal = Metric.load(source, device="cpu", threads=1, **given)
     assert (plain.importances, plain.ranking) == (universal.importances, universal.ranking)
     for view in (None, "whole", "tiles", "both"):
         got = plain.measure(*images, view=view, with_map=True)
@@ -64,8 +64,8 @@ def test_it_computes_what_the_universal_file_does(source, tmp_path, images, give
 
 
 def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
-    manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
-    (text,) = inspect_model((tmp_path / "ctx.onnx").read_bytes()).values()
+    manifest = specialize(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
+    (text,) = read_model((tmp_path / "ctx.onnx").read_bytes()).metadata.values()
     assert decode_manifest(text) == manifest
     origin = make_manifest(universal=True, views=True)
     metric = manifest.metric
@@ -84,17 +84,17 @@ def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
 
 
 def test_importances_leave_no_ranking(source, tmp_path):
-    metric = specialise(tmp_path / "ctx.onnx", importances="blur=5,color=0.1", source=source).metric
+    metric = specialize(tmp_path / "ctx.onnx", importances="blur=5,color=0.1", source=source).metric
     assert metric.name == "color-0.1_blur-5"
     assert metric.ranking is None
     assert metric.importances["blur"] == 5
     assert metric.scores is not None
     even = ",".join(f"{name}=1" for name in metric.amounts)
-    assert specialise(tmp_path / "even.onnx", importances=even, source=source).metric.scores is None
+    assert specialize(tmp_path / "even.onnx", importances=even, source=source).metric.scores is None
 
 
 def test_the_importances_are_a_constant_of_the_graph(source, tmp_path):
-    specialise(tmp_path / "ctx.onnx", importances="blur=5", source=source)
+    specialize(tmp_path / "ctx.onnx", importances="blur=5", source=source)
     model = onnx.load(tmp_path / "ctx.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert [port.name for port in model.graph.input] == ["reference", "distorted"]
@@ -107,9 +107,9 @@ def test_the_importances_are_a_constant_of_the_graph(source, tmp_path):
 
 def test_equal_contexts_give_equal_bytes(source, tmp_path):
     for name, ranking in (("a", "3,1=5,0"), ("b", "color,translate=zoom,rotate")):
-        specialise(tmp_path / name, ranking=ranking, source=source)
+        specialize(tmp_path / name, ranking=ranking, source=source)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    specialise(tmp_path / "b", ranking="0,3", source=source, force=True)
+    specialize(tmp_path / "b", ranking="0,3", source=source, force=True)
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
@@ -117,8 +117,9 @@ def test_equal_contexts_give_equal_bytes(source, tmp_path):
 def test_calibration_is_that_of_an_evaluation(tmp_path):
     """The same draws, the same quantiles and scores, as `dps_train` would compute."""
     torch = pytest.importorskip("torch")
+    from dps_infer.contexts.context import ranking_context
     from dps_infer.contexts.ranking import parse_ranking
-    from dps_train.contexts import pair_table, ranking_context
+    from dps_train.contexts import pair_table
     from dps_train.distortions.paper import NAMES as DISTORTIONS
     from dps_train.measure import evaluation
 
@@ -175,9 +176,9 @@ def test_the_command_says_one_line(cli, source, tmp_path):
         r"\(rotate matters most\)",
         line,
     )
-    assert Context.load(output).ranking == (("color",), ("translate", "zoom"), ("rotate",))
+    assert Metric.load(output).ranking == (("color",), ("translate", "zoom"), ("rotate",))
     assert cli("--importance", "blur=2", "--from", source, "-o", output, "--force").code == 0
-    assert Context.load(output).importances["blur"] == 2
+    assert Metric.load(output).importances["blur"] == 2
 
 
 def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
@@ -185,7 +186,7 @@ def test_the_embedded_file_is_the_default(cli, source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli("--ranking", RANKING).code == 0
     expected = tmp_path / "expected.onnx"
-    specialise(expected, ranking=RANKING, source=source)
+    specialize(expected, ranking=RANKING, source=source)
     assert (tmp_path / "ctx.onnx").read_bytes() == expected.read_bytes()
 
 
@@ -193,9 +194,9 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
     output = tmp_path / "ctx.onnx"
     outcome = cli("--context-name", "map-rendering", "--from", source, "-o", output)
     assert outcome.code == 0, outcome.err
-    frozen = Context.load(output, device="cpu", threads=1)
+    frozen = Metric.load(output, device="cpu", threads=1)
     assert frozen.manifest.metric.name == frozen.label == "map-rendering"
-    named = Context.named("map-rendering", device="cpu", threads=1)
+    named = Metric.named("map-rendering", device="cpu", threads=1)
     assert frozen.importances == named.importances
 
 
@@ -246,11 +247,11 @@ def test_it_needs_no_torch_and_no_training_code(source, tmp_path):
     not embedded.UNIVERSAL.exists(), reason="the package holds no universal file yet"
 )
 def test_the_packages_own_file_can_be_frozen(tmp_path):
-    manifest = specialise(tmp_path / "ctx.onnx", ranking=RANKING)
+    manifest = specialize(tmp_path / "ctx.onnx", ranking=RANKING)
     assert manifest.views is not None
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
-    universal = Context.universal(ranking=RANKING, device="cpu")
-    got = Context.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])
+    universal = Metric.universal(ranking=RANKING, device="cpu")
+    got = Metric.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])
     assert got.distance == pytest.approx(universal.compare(image, image[::-1]).distance, rel=1e-6)
 
 
@@ -261,37 +262,37 @@ def test_files_and_contexts_that_cannot_be(source, tmp_path):
     output = tmp_path / "ctx.onnx"
     plain = write(tmp_path / "plain.onnx", make_model())
     with pytest.raises(UsageError, match=r"frozen in \(color < rotate < blur"):
-        specialise(output, ranking=RANKING, source=plain)
+        specialize(output, ranking=RANKING, source=plain)
     with pytest.raises(ContextError, match="no such file"):
-        specialise(output, ranking=RANKING, source=tmp_path / "none.onnx")
+        specialize(output, ranking=RANKING, source=tmp_path / "none.onnx")
     with pytest.raises(RankingError, match="did you mean color"):
-        specialise(output, ranking="colour,blur", source=source)
+        specialize(output, ranking="colour,blur", source=source)
     with pytest.raises(UsageError, match="must be told what matters"):
-        specialise(output, source=source)
+        specialize(output, source=source)
     manifest = make_manifest(universal=True)
     broken = write(tmp_path / "broken.onnx", make_model(manifest))
     with pytest.raises(ContextError, match=r"broken.onnx: has the inputs"):
-        specialise(output, ranking=RANKING, source=broken)
+        specialize(output, ranking=RANKING, source=broken)
     assert not output.exists()
 
 
 def test_an_existing_output_is_refused_before_the_work(source, tmp_path, monkeypatch):
     output = tmp_path / "ctx.onnx"
     output.write_bytes(b"mine")
-    monkeypatch.setattr(specialising, "read_context_file", None)
+    monkeypatch.setattr(specializing, "read_context_file", None)
     with pytest.raises(OutputError, match="exists already"):
-        specialise(output, ranking=RANKING, source=source)
+        specialize(output, ranking=RANKING, source=source)
     assert output.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("wrong", [1.01, float("nan")])
 def test_a_file_that_computes_something_else_is_not_written(source, tmp_path, monkeypatch, wrong):
-    right = specialising.embed_importances
+    right = specializing.embed_importances
 
     def spoiled(model, importances):
         right(model, [wrong * value for value in importances])
 
-    monkeypatch.setattr(specialising, "embed_importances", spoiled)
-    with pytest.raises(SpecialiseError, match="no file was written"):
-        specialise(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
+    monkeypatch.setattr(specializing, "embed_importances", spoiled)
+    with pytest.raises(SpecializeError, match="no file was written"):
+        specialize(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from infer_helpers import Outcome, make_model, write
 
-from dps_infer import Context
+from dps_infer import Metric
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +29,14 @@ def universal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def context(context_path: Path) -> Context:
-    return Context.load(context_path, device="cpu", threads=1)
+def context(context_path: Path) -> Metric:
+    return Metric.load(context_path, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="session")
-def universal(universal_path: Path) -> Context:
+def universal(universal_path: Path) -> Metric:
     """A universal file, loaded in some context."""
-    return Context.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
+    return Metric.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from infer_helpers import encode
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.bulk.results import PAIR_COLUMNS, open_results, row
 from dps_infer.errors import DpsError
 
@@ -38,7 +38,7 @@ def make_images(folder: Path, count: int) -> list[tuple[str, str]]:
 def write_results(
     path: Path,
     pairs: list[tuple[str, str]],
-    contexts: Mapping[str, Context],
+    contexts: Mapping[str, Metric],
     *,
     extra: Mapping[str, str] | None = None,
 ) -> Path:

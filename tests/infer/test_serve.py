@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import encode
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.model import embedded
 from dps_infer.serve import Server, serve
 
@@ -100,9 +100,9 @@ def test_the_result_is_that_of_the_library(server, context, images):
 def test_a_request_may_say_what_matters(server, universal, images, wish):
     (answer,) = talk(server, compare(images, context=None, **wish))
     told = (
-        universal.with_ranking(wish["ranking"])
+        universal.in_context(ranking=wish["ranking"])
         if "ranking" in wish
-        else universal.with_importances(wish["importances"])
+        else universal.in_context(importances=wish["importances"])
     )
     assert answer["result"]["distance"] == told.compare(images["a"], images["b"]).distance
 
@@ -175,7 +175,7 @@ def test_a_defect_is_an_answer_too(context, images, monkeypatch):
     def break_down(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("at a loss")
 
-    monkeypatch.setattr(Context, "compare_pairs", break_down)
+    monkeypatch.setattr(Metric, "compare_pairs", break_down)
     (answer,) = talk(Server({"plain": context}), compare(images))
     assert answer["error"] == {
         "kind": "broken",
@@ -238,7 +238,7 @@ def test_the_examples_of_the_docs_run(tmp_path, images, photo, command, language
     )
     assert (done.returncode, done.stderr) == (0, "")
     distances = [float(line) for line in done.stdout.splitlines()[-2:]]
-    universal = Context.load(embedded.UNIVERSAL, ranking="color,blur", device="cpu")
+    universal = Metric.load(embedded.UNIVERSAL, ranking="color,blur", device="cpu")
     expected = universal.compare(images["a"], images["b"]).distance
     assert distances == [pytest.approx(expected, rel=1e-4), 0]
 

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from train_helpers import Outcome, instead_of_the_real, write_images, write_stand_ins
 
+from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.contexts import ranking_context
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import save_run
 from dps_train.fit.settings import FROM_SCRATCH, Settings

@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from train_helpers import seeded
 
+from dps_infer.contexts.context import importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_importances, parse_ranking, ranked_pairs
-from dps_train.contexts import (
-    AMOUNTS,
-    all_rankings,
-    importance_context,
-    importance_table,
-    pair_table,
-    random_rankings,
-    ranking_context,
-)
+from dps_train.contexts import AMOUNTS, all_rankings, importance_table, pair_table, random_rankings
 from dps_train.distortions.paper import NAMES
 
 

@@ -13,7 +13,8 @@ import typer
 from dps_infer.errors import UsageError
 
 if TYPE_CHECKING:
-    from dps_infer.compare.metric import Comparison, Context
+    from dps_infer.compare.metric import Metric
+    from dps_infer.compare.pairs import Comparison
 
 MapOption = Annotated[
     Path | None,
@@ -121,7 +122,7 @@ def write_maps(
     reference: Path,
     candidates: Sequence[Path],
     results: Sequence[Mapping[str, Comparison]],
-    contexts: Mapping[str, Context],
+    metrics: Mapping[str, Metric],
     *,
     resize: bool,
     force: bool,
@@ -134,10 +135,10 @@ def write_maps(
     for number, candidate in enumerate(candidates):
         second = load_picture(candidate, label="candidate")
         ((_, image), *_) = make_pair(first, second, resize=resize).renderings
-        for label, context in contexts.items():
+        for label, metric in metrics.items():
             picture = draw_map(
                 results[number][label],
-                context,
+                metric,
                 image,
                 part=style.part,
                 overlay=style.overlay,

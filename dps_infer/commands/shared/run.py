@@ -1,8 +1,8 @@
-"""What the command lines share: how they run, fail and leave.
+"""Run a command line, print its errors, and leave with its exit code.
 
-Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted; a command may
-define more. Errors are one line on stderr, but for data that are wrong in several places:
-then a line for each. Results alone go to stdout.
+Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted; a command may define more. An
+error is one line on stderr; data that are wrong in several places get a line for each. Only
+results go to stdout.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import traceback
+from contextvars import ContextVar
 from typing import Annotated, NoReturn
 
 import typer
@@ -19,11 +20,13 @@ import typer
 from dps_infer.errors import DpsError
 from dps_infer.extras import how_to_install
 
+_program = ContextVar("program", default="dps-infer")
+
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something fails, show the full traceback as well.")
 ]
-"""Declare it on every command: `run` looks for the flag itself, so that it also
-covers what fails before the command's own function is reached."""
+"""Every command declares it. `run` looks for the flag itself, so that it also covers failures
+before the command's own function is called."""
 
 
 def run(app: typer.Typer, name: str) -> NoReturn:
@@ -36,6 +39,7 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal cannot show must not turn a result into a failure.
         sys.stdout.reconfigure(errors="backslashreplace")
+    _program.set(name)
     code = _run(app, name)
     try:
         sys.stdout.flush()
@@ -43,6 +47,11 @@ def run(app: typer.Typer, name: str) -> NoReturn:
         _silence_stdout()
         code = 1
     sys.exit(code)
+
+
+def program_name() -> str:
+    """Return the name of the command line that runs, for commands that several share."""
+    return _program.get()
 
 
 def say(name: str, text: str) -> None:
@@ -77,7 +86,7 @@ def _run(app: typer.Typer, name: str) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone: nobody is left to tell.
+        # The reader of our output has gone; there is nobody to report to.
         _silence_stdout()
         return 1
     except DpsError as error:

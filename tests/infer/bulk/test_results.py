@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import IMPORTANCES, make_model, write
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.bulk import results
 from dps_infer.errors import DpsError, OutputError, TableError, UsageError
 from dps_infer.files.tables import Kind, open_table, read_lines
@@ -19,8 +19,8 @@ SUFFIXES = ["csv", "jsonl", "parquet"]
 
 
 @pytest.fixture
-def contexts(universal) -> dict[str, Context]:
-    return {"a": universal, "b": universal.with_ranking("blur,color")}
+def contexts(universal) -> dict[str, Metric]:
+    return {"a": universal, "b": universal.in_context(ranking="blur,color")}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_columns_of_several_contexts(contexts, rows):
 
 
 def test_a_file_without_amounts_has_no_parts(tmp_path):
-    bare = Context.load(write(tmp_path / "bare.onnx", make_model(amounts=False)))
+    bare = Metric.load(write(tmp_path / "bare.onnx", make_model(amounts=False)))
     assert list(results.columns({"": bare})) == [
         "distance",
         "identical",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import encode
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.bulk.thresholds import (
     MARGIN,
     make_threshold,
@@ -109,7 +109,7 @@ def test_shares_are_between_0_and_1(share):
 # --- threshold files ----------------------------------------------------------------------
 
 
-def saved(path: Path, context: Context, **options: object) -> Path:
+def saved(path: Path, context: Metric, **options: object) -> Path:
     threshold = make_threshold([*range(PAIRS)], context, references=PAIRS, **options)
     write_threshold(threshold, path)
     return path
@@ -137,7 +137,7 @@ def test_a_threshold_of_another_context_is_refused(tmp_path, context, universal)
     with pytest.raises(ThresholdError, match="another context file"):
         resolve_threshold(path, context)
     with pytest.raises(ThresholdError, match=r"another context .*color < rotate < blur"):
-        resolve_threshold(path, universal.with_ranking("blur,rotate,color"))
+        resolve_threshold(path, universal.in_context(ranking="blur,rotate,color"))
     with pytest.raises(ThresholdError, match=r"another view .both., here it is whole"):
         resolve_threshold(path, universal, view="whole")
 
@@ -170,7 +170,7 @@ def test_a_number_that_is_no_threshold_is_refused(context, value):
 
 def test_auto_needs_a_context_file_of_ones_own():
     with pytest.raises(UsageError, match="calibrate -o FILE"):
-        resolve_threshold("auto", Context.universal(ranking="color,blur", device="cpu"))
+        resolve_threshold("auto", Metric.universal(ranking="color,blur", device="cpu"))
 
 
 # --- the commands -------------------------------------------------------------------------

@@ -412,7 +412,7 @@ def test_defects_are_told_in_a_line(cli, pair, context_path, monkeypatch):
     def broken(*arguments, **options):
         raise ZeroDivisionError("of all things\nin two lines")
 
-    monkeypatch.setattr("dps_infer.compare.metric.Context.load", broken)
+    monkeypatch.setattr("dps_infer.compare.metric.Metric.load", broken)
     outcome = cli("compare", *pair, "--context", context_path)
     assert outcome.code == 1
     assert "unexpected ZeroDivisionError: of all things in two lines" in outcome.error_line
@@ -429,7 +429,7 @@ def test_a_missing_package_is_told_with_what_brings_it(
     def missing(*arguments, **options):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr("dps_infer.compare.metric.Context.load", missing)
+    monkeypatch.setattr("dps_infer.compare.metric.Metric.load", missing)
     outcome = cli("compare", *pair, "--context", context_path)
     assert outcome.code == 1
     assert module in outcome.error_line
@@ -440,7 +440,7 @@ def test_an_interrupt_leaves_with_130(cli, pair, context_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dps_infer.compare.metric.Context.load", interrupted)
+    monkeypatch.setattr("dps_infer.compare.metric.Metric.load", interrupted)
     assert cli("compare", *pair, "--context", context_path).code == 130
 
 

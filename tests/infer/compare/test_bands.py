@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dps_infer import Context
-from dps_infer.compare import bands
-from dps_infer.compare.motion import motions, without_motion
+from dps_infer import Metric
+from dps_infer.compare import bands, runner
+from dps_infer.compare.bands import motions, without_motion
 from dps_infer.model import embedded
 from dps_infer.model.manifest import DistortionInfo
 from dps_infer.model.view import View
@@ -106,8 +106,8 @@ def row_of(value: float) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def context() -> Context:
-    return Context.universal(ranking="color,blur", threads=1)
+def context() -> Metric:
+    return Metric.universal(ranking="color,blur", threads=1)
 
 
 @needs_embedded
@@ -119,7 +119,7 @@ def test_bands_give_what_the_graph_gives(context, monkeypatch, view, height, wid
     near = reference[0] ^ generator.integers(0, 16, (height, width, 3), dtype=np.uint8)
     candidates = np.stack([near, np.roll(reference[0], 9, axis=1), reference[0]])
     at_once = context.measure(reference, candidates, view=view, with_map=True)
-    monkeypatch.setattr(bands, "BAND_PIXELS", 100 * 64)
+    monkeypatch.setattr(runner, "BAND_PIXELS", 100 * 64)
     in_bands = context.measure(reference, candidates, view=view, with_map=True)
     for name in ("distances", "amounts", "tiles", "maps"):
         once, banded = getattr(at_once, name), getattr(in_bands, name)
@@ -136,6 +136,6 @@ def test_several_references_in_bands(context, monkeypatch):
     references = generator.integers(0, 256, (2, 130, 150, 3), dtype=np.uint8)
     candidates = generator.integers(0, 256, (2, 130, 150, 3), dtype=np.uint8)
     at_once = context.measure(references, candidates)
-    monkeypatch.setattr(bands, "BAND_PIXELS", 1)
+    monkeypatch.setattr(runner, "BAND_PIXELS", 1)
     in_bands = context.measure(references, candidates)
     np.testing.assert_allclose(in_bands.amounts, at_once.amounts, rtol=1e-4, atol=1e-5)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from infer_helpers import encode, make_manifest, make_model, write
 
+from dps_infer import Metric
 from dps_infer.compare.candidates import compare_candidates
-from dps_infer.compare.metric import Comparison, Context
+from dps_infer.compare.metric import Comparison
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import load_picture
 from dps_infer.show.table import table
@@ -255,7 +256,7 @@ def test_the_parts_of_a_map(cli, images, universal_path, tmp_path):
 
 
 def test_a_public_context_maps_what_it_compares(images, context_path):
-    context = Context.load(context_path, device="cpu", threads=1)
+    context = Metric.load(context_path, device="cpu", threads=1)
     (result,) = compare_candidates(images["a"], [images["red"]], {"fake": context}, with_map=True)
     assert result["fake"].map is not None
     assert result["fake"].map.mean() == pytest.approx(result["fake"].distance, rel=1e-5)

@@ -20,7 +20,7 @@ from infer_helpers import (
 )
 from onnx import TensorProto, helper
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.errors import ContextError, ImageError, UsageError
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import check_ports
@@ -171,14 +171,14 @@ def test_a_context_knows_its_file(context, context_path):
 
 def test_a_file_without_amounts(tmp_path, photo):
     path = write(tmp_path / "plain.onnx", make_model(amounts=False))
-    result = Context.load(path).compare(photo, 255 - photo)
+    result = Metric.load(path).compare(photo, 255 - photo)
     assert result.distance == pytest.approx(expected_distance(photo, 255 - photo), **CLOSE)
     assert (result.amounts, result.parts) == ({}, {})
 
 
 def refusal(path, expected: str) -> None:
     with pytest.raises(ContextError) as refused:
-        Context.load(path)
+        Metric.load(path)
     message = str(refused.value)
     assert message.startswith(f"{path}: ")
     assert expected in message
@@ -292,7 +292,7 @@ def test_wrong_inputs_and_outputs_are_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (None, None, None, 4), ()])
 def test_inputs_that_take_no_rgb_images_are_refused(context, shape):
-    engine = context._engine
+    engine = context.runner._engine
     inputs = {**engine.inputs, "distorted": Port("distorted", "uint8", shape)}
     with pytest.raises(ContextError, match="input distorted uint8"):
         check_ports(inputs, engine.outputs, context.manifest)
@@ -305,9 +305,9 @@ def test_inputs_that_take_no_rgb_images_are_refused(context, shape):
 def test_answers_that_cannot_be_true_are_refused(tmp_path, photo, offset, expected):
     path = write(tmp_path / "a.onnx", make_model(offset=offset))
     with pytest.raises(ContextError, match=expected):
-        Context.load(path).compare(photo, 255 - photo)
+        Metric.load(path).compare(photo, 255 - photo)
 
 
 def test_unknown_devices_are_refused(context_path):
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
-        Context.load(context_path, device="gpu")
+        Metric.load(context_path, device="gpu")

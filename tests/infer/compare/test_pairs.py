@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from infer_helpers import IMPORTANCES, encode
 
-from dps_infer import Context
-from dps_infer.compare.pairs import compare_in_all, distances
-from dps_infer.compare.stream import score
+from dps_infer import Metric
+from dps_infer.compare.runner import distances
+from dps_infer.compare.stream import compare_in_all, score
 from dps_infer.errors import ContextError
 from dps_infer.images.decode import Pair, load_picture, make_pair
 from dps_infer.model import embedded
@@ -22,10 +22,10 @@ VIEWS = ("whole", "tiles", "both")
 
 
 @pytest.fixture(scope="module")
-def contexts(universal) -> dict[str, Context]:
+def contexts(universal) -> dict[str, Metric]:
     """Three rankings and importances of one file, by label."""
-    opened = [universal.with_ranking(ranking) for ranking in RANKINGS]
-    opened.append(universal.with_importances("color=0.3,other=0.7"))
+    opened = [universal.in_context(ranking=ranking) for ranking in RANKINGS]
+    opened.append(universal.in_context(importances="color=0.3,other=0.7"))
     return {context.label: context for context in opened}
 
 
@@ -33,13 +33,13 @@ def contexts(universal) -> dict[str, Context]:
 def runs(universal, monkeypatch) -> list[tuple[str, ...]]:
     """What is fetched by each run of the universal file."""
     seen = []
-    run = universal._engine.run
+    run = universal.runner._engine.run
 
     def counting(fetches, feeds, **options):
         seen.append(tuple(fetches))
         return run(fetches, feeds, **options)
 
-    monkeypatch.setattr(universal._engine, "run", counting)
+    monkeypatch.setattr(universal.runner._engine, "run", counting)
     return seen
 
 
@@ -95,14 +95,14 @@ def test_each_context_takes_the_rendering_in_which_it_sees_more(universal):
     black = np.zeros((8, 8, 3), np.uint8)
     redder, greener = (black + np.array(colour, np.uint8) for colour in ((255, 0, 0), (0, 51, 0)))
     pair = Pair(((black, redder), (black, greener)), ())
-    contexts = {name: universal.with_importances({name: 1}) for name in ("rotate", "blur")}
+    contexts = {name: universal.in_context(importances={name: 1}) for name in ("rotate", "blur")}
     (found,) = compare_in_all([pair], contexts)
     assert found["rotate"].distance == pytest.approx(1)
     assert found["blur"].distance == pytest.approx(0.2)
 
 
 def test_other_files_are_measured_on_their_own(universal, context, photo, runs):
-    contexts = {"a": universal, "plain": context, "b": universal.with_ranking("blur,color")}
+    contexts = {"a": universal, "plain": context, "b": universal.in_context(ranking="blur,color")}
     (found,) = compare_in_all([pair_of(photo, 255 - photo)], contexts)
     assert list(found) == ["a", "plain", "b"]
     assert found["plain"] == context.compare_pairs([pair_of(photo, 255 - photo)])[0]
@@ -118,13 +118,13 @@ def test_amounts_too_large_for_a_context_are_refused(universal):
     huge = np.full((1, len(IMPORTANCES)), 1e38, np.float32)
     measurement = Measurement(np.zeros(1, np.float32), huge, None)
     with pytest.raises(ContextError, match=r"universal\.onnx: gave a distance that is no finite"):
-        universal.with_importances({"blur": 1e6}).weighed(measurement)
+        universal.runner.weigh(measurement, dict.fromkeys(IMPORTANCES, 1e6))
 
 
 @given(amounts, st.lists(st.floats(0, 1e3), min_size=7, max_size=7))
 def test_a_distance_depends_on_its_own_row_alone(values, importances):
-    together = distances(values, importances)
-    alone = [distances(row[None], importances)[0] for row in values]
+    together = distances(values, dict(enumerate(importances)))
+    alone = [distances(row[None], dict(enumerate(importances)))[0] for row in values]
     assert together.dtype == np.float32
     np.testing.assert_array_equal(together, alone)
 
@@ -134,10 +134,10 @@ def test_a_distance_depends_on_its_own_row_alone(values, importances):
 )
 @pytest.mark.parametrize("view", VIEWS)
 def test_it_agrees_with_the_graphs_own_distance(photo, view):
-    context = Context.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
+    context = Metric.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
     images = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo, photo, photo])
     importance = np.array(list(context.importances.values()), np.float32)
     feeds = {"reference": images[0], "distorted": images[1], "importance": importance}
     name = f"distance_{view}"
-    graphs = context._engine.run([name], feeds)[name]
+    graphs = context.runner._engine.run([name], feeds)[name]
     np.testing.assert_allclose(context.measure(*images, view=view).distances, graphs, rtol=1e-6)

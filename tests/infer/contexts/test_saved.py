@@ -7,12 +7,14 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import DISTORTIONS, encode, make_manifest
+from infer_helpers import DISTORTIONS, encode
 
-from dps_infer import Context, ContextError
-from dps_infer.contexts import choice, folders
-from dps_infer.contexts.saved import DISTORTIONS as SIX
-from dps_infer.contexts.saved import SavedContext, read_saved, write_saved
+from dps_infer import ContextError, Metric
+from dps_infer.contexts import folders
+from dps_infer.contexts.context import Context, choose_context
+from dps_infer.contexts.ranking import PAPER_DISTORTIONS as SIX
+from dps_infer.contexts.ranking import ranking_importances
+from dps_infer.contexts.saved import read_saved, saved_context, write_saved
 from dps_infer.errors import OutputError, UsageError
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
@@ -33,7 +35,7 @@ def _own_folders(tmp_path, monkeypatch):
 def read(tmp_path):
     """Read a context called `mine` from a text."""
 
-    def read_text(text: str | bytes) -> SavedContext:
+    def read_text(text: str | bytes) -> Context:
         path = tmp_path / "mine.toml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return read_saved(path)
@@ -41,8 +43,8 @@ def read(tmp_path):
     return read_text
 
 
-def ranked(name: str, *order: str) -> SavedContext:
-    return SavedContext(name, "So.", "me", ranking=tuple((word,) for word in order))
+def ranked(name: str, *order: str) -> Context:
+    return saved_context(name, "So.", "me", ranking=",".join(order))
 
 
 # --- the file -------------------------------------------------------------------------
@@ -51,7 +53,7 @@ def ranked(name: str, *order: str) -> SavedContext:
 def test_a_ranking_is_read(read):
     saved = read(GOOD + 'ranking = "3=1,blur"\n[figures]\nscore = 1\n')
     assert saved.ranking == (("color", "translate"), ("blur",))
-    assert saved.importances is None
+    assert saved.importances == ranking_importances(saved.ranking, SIX)
     assert (saved.name, saved.why, saved.origin) == ("mine", "So.", "me")
     assert saved.figures == {"score": 1.0}
 
@@ -60,20 +62,20 @@ def test_importances_are_read_and_what_is_missing_does_not_count(read):
     saved = read(GOOD + "[importances]\nblur = 2\nother = 0.5\n")
     expected = {**dict.fromkeys(SIX, 0.0), "blur": 2.0, "other": 0.5}
     assert saved.importances == expected
-    assert saved.importances_of(SIX) == expected
+    assert saved.for_distortions(SIX).importances == expected
 
 
 def test_distortions_of_its_own_are_known_to_it_and_refused_by_a_metric_without_them(read):
     text = 'distortions = ["blur", "jpeg"]\n'
     saved = read(GOOD + text + 'ranking = "blur,jpeg"\n')
-    assert saved.importances_of(["blur", "jpeg"]) == pytest.approx(
+    assert saved.for_distortions(["blur", "jpeg"]).importances == pytest.approx(
         {"blur": 0.4, "jpeg": 1.0, "other": 0.4**0.5}
     )
     with pytest.raises(UsageError, match="context mine: unknown distortion 'jpeg'"):
-        saved.importances_of(SIX)
+        saved.for_distortions(SIX)
     # What does not count need not be known.
     saved = read(GOOD + text + "[importances]\njpeg = 0\nblur = 1\n")
-    assert saved.importances_of(SIX)["blur"] == 1
+    assert saved.for_distortions(SIX).importances["blur"] == 1
 
 
 BAD = {
@@ -133,10 +135,10 @@ figures = st.dictionaries(texts, st.floats(allow_nan=False, allow_infinity=False
 @given(why=texts, origin=texts, values=st.tuples(*[numbers] * 7).filter(any), extra=figures)
 def test_what_is_written_is_read_again(tmp_path_factory, why, origin, values, extra):
     importances = dict(zip([*SIX, "other"], values, strict=True))
-    saved = SavedContext("mine", why, origin, importances=importances, figures=extra)
+    saved = saved_context("mine", why, origin, importances=importances, figures=extra)
     folder = tmp_path_factory.mktemp("saved")
     assert read_saved(write_saved(saved, folder)) == saved
-    ordered = SavedContext("mine", why, origin, ranking=(("blur", "zoom"), ("color",)))
+    ordered = saved_context("mine", why, origin, ranking="blur=zoom,color")
     assert read_saved(write_saved(ordered, folder, force=True)) == ordered
 
 
@@ -162,7 +164,7 @@ def test_the_nearest_of_a_name_wins_and_says_what_it_hides(tmp_path):
     user = write_saved(ranked(name, "color", "blur"), tmp_path / "user")
     found = folders.find(name)
     assert (found.place, found.path) == (folders.Place.user, user)
-    assert found.saved.ranking == (("color",), ("blur",))
+    assert found.context.ranking == (("color",), ("blur",))
     assert found.note is not None
     assert str(found.hides[0]) in found.note
     write_saved(ranked(name, "blur", "color"), tmp_path / "contexts")
@@ -195,7 +197,7 @@ def test_a_bad_file_stops_nobody_else(tmp_path):
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "bad.toml").write_text("hello")
     found, problems = folders.find_all()
-    assert [one.saved.name for one in found] == list(GALLERY)
+    assert [one.context.name for one in found] == list(GALLERY)
     (problem,) = problems
     assert "bad.toml: is no TOML" in problem
     with pytest.raises(ContextError, match=r"bad\.toml: is no TOML"):
@@ -207,9 +209,9 @@ def test_a_bad_file_stops_nobody_else(tmp_path):
 
 @pytest.mark.parametrize("name", GALLERY)
 def test_the_gallery_is_valid_says_why_and_orders_something(name):
-    saved = folders.find(name).saved
+    saved = folders.find(name).context
     assert len(saved.why.split()) >= 50
-    importances = saved.importances_of(SIX)
+    importances = saved.for_distortions(SIX).importances
     assert len({importances[distortion] for distortion in SIX}) > 2
     assert all(value > 0 for value in importances.values())
 
@@ -228,25 +230,25 @@ def test_the_known_distortions_are_those_of_the_packages_metric():
 def test_a_named_context_measures_as_its_ranking_does(universal_path, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "UNIVERSAL", universal_path)
     write_saved(ranked("mine", "color", "rotate", "blur"), tmp_path / "user")
-    named = Context.named("mine", device="cpu", threads=1)
-    same = Context.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
+    named = Metric.named("mine", device="cpu", threads=1)
+    same = Metric.load(universal_path, ranking="color,rotate,blur", device="cpu", threads=1)
     assert named.importances == same.importances
     assert named.ranking == same.ranking
     assert (named.label, named.name) == ("mine", "mine")
     assert (same.label, same.name) == ("color-rotate-blur", "universal")
     pair = photo, 255 - photo
     assert named.compare(*pair).distance == same.compare(*pair).distance
-    other = named.with_saved(ranked("other", "blur", "color"))
+    other = named.in_context(context=ranked("other", "blur", "color"))
     assert other.label == "other"
     assert other.compare(*pair).distance != named.compare(*pair).distance
 
 
-def test_a_metric_takes_one_context_and_a_plain_one_none():
+def test_a_metric_takes_one_context_and_a_plain_one_none(context_path):
     saved = ranked("mine", "color", "blur")
     with pytest.raises(UsageError, match="got 2: give one"):
-        choice.choose(make_manifest(universal=True).metric, ranking="color,blur", saved=saved)
+        choose_context(SIX, ranking="color,blur", context=saved)
     with pytest.raises(UsageError, match="frozen in"):
-        choice.choose(make_manifest().metric, saved=saved)
+        Metric.load(context_path, context=saved, device="cpu")
 
 
 @pytest.fixture
@@ -262,9 +264,9 @@ def test_the_command_line_has_a_column_for_each_name(cli, images, universal_path
     outcome = cli("compare", *images, "--context", universal_path, *given, "--json")
     assert outcome.code == 0, outcome.err
     for name, record in zip(names, outcome.record, strict=True):
-        saved = folders.find(name).saved
+        saved = folders.find(name).context
         assert record["context"]["label"] == name
-        assert record["context"]["importances"] == saved.importances_of(SIX)
+        assert record["context"]["importances"] == saved.for_distortions(SIX).importances
     assert outcome.record[0]["distance"] != outcome.record[1]["distance"]
 
 
@@ -299,7 +301,7 @@ def test_command_line_errors(cli, images, universal_path, context_path, tmp_path
 def test_an_assertion_takes_a_name(universal_path, universal, photo):
     changed = (photo // 2).astype(photo.dtype)
     asked = {"threshold": 9.0, "context_name": "map-rendering"}
-    by_path = assert_similar(changed, photo, context=universal_path, **asked)
-    loaded = assert_similar(changed, photo, context=universal, **asked)
-    expected = universal.with_ranking("darken=color,blur,zoom,rotate,translate")
+    by_path = assert_similar(changed, photo, metric=universal_path, **asked)
+    loaded = assert_similar(changed, photo, metric=universal, **asked)
+    expected = universal.in_context(ranking="darken=color,blur,zoom,rotate,translate")
     assert by_path.distance == loaded.distance == expected.compare(photo, changed).distance

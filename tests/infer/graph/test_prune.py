@@ -8,13 +8,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from dps_infer.graph.protobuf import Model
-from dps_infer.graph.prune import prune
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 
 
 def pruned(data: bytes, outputs) -> bytes:
-    return prune(Model(data), outputs).data
+    return read_model(data).pruned(outputs).data
 
 
 def two_branches() -> onnx.ModelProto:

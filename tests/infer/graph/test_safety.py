@@ -12,13 +12,13 @@ from infer_helpers import make_model
 from onnx import TensorProto, helper
 
 from dps_infer.errors import ContextError
-from dps_infer.graph.safety import inspect_model
+from dps_infer.graph.model import read_model
 from dps_infer.model.manifest import METADATA_KEY
 
 
 def refusal(data: bytes) -> str:
     with pytest.raises(ContextError) as refused:
-        inspect_model(data)
+        read_model(data)
     return str(refused.value)
 
 
@@ -87,13 +87,13 @@ PLACES = [
 
 def test_a_sound_model_gives_its_metadata():
     model = make_model("{}")
-    assert inspect_model(model.SerializeToString()) == {METADATA_KEY: "{}"}
+    assert read_model(model.SerializeToString()).metadata == {METADATA_KEY: "{}"}
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_external_data_is_found_everywhere(place):
     harmless = TensorProto(name="inside", data_type=TensorProto.FLOAT, dims=[1], float_data=[1])
-    inspect_model(holder(place, harmless).SerializeToString())
+    read_model(holder(place, harmless).SerializeToString())
     assert "external data" in refusal(holder(place, external()).SerializeToString())
 
 
@@ -118,7 +118,7 @@ def test_operators_of_other_domains_are_refused(domain):
 def test_the_standard_domain_may_be_named():
     model = make_model()
     model.graph.node[0].domain = "ai.onnx"
-    inspect_model(model.SerializeToString())
+    read_model(model.SerializeToString())
 
 
 def varint(value: int) -> bytes:
@@ -172,7 +172,7 @@ def test_a_repeated_metadata_key_is_refused():
 
 
 def test_too_many_fields_are_refused(monkeypatch):
-    monkeypatch.setattr("dps_infer.graph.safety.MAX_FIELDS", 20)
+    monkeypatch.setattr("dps_infer.graph.model.MAX_FIELDS", 20)
     assert "complex" in refusal(make_model().SerializeToString())
 
 
@@ -192,4 +192,4 @@ def test_every_truncation_and_turned_byte_ends_in_words(data):
     place = data.draw(st.integers(0, len(model) - 1))
     model[place] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ContextError):
-        inspect_model(bytes(model[:end]))
+        read_model(bytes(model[:end]))

@@ -8,8 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from dps_infer.graph.protobuf import Model
-from dps_infer.graph.prune import prune
+from dps_infer.graph.model import Model, read_model
 from dps_infer.graph.split import Split, split
 from dps_infer.model import embedded
 
@@ -26,7 +25,7 @@ def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> Model:
         value_info=[helper.make_tensor_value_info(name, FLOAT, [None]) for name in told],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return Model(model.SerializeToString())
+    return read_model(model.SerializeToString())
 
 
 TWICE = helper.make_node("Mul", ["a", "three"], ["twice"])
@@ -117,7 +116,7 @@ def test_the_universal_file_in_two_gives_what_it_gives_whole(view):
         "importance": generator.random(7, dtype=np.float32),
     }
     outputs = [f"distance_{view}", f"amounts_{view}", f"map_{view}"]
-    model = prune(Model(embedded.UNIVERSAL.read_bytes()), outputs)
+    model = read_model(embedded.UNIVERSAL.read_bytes()).pruned(outputs)
     halves = split(model, "reference")
     assert isinstance(halves, Split)
     assert not halves.again

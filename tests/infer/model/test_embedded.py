@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from infer_helpers import CHANNEL_OF, IMPORTANCES, TILE, encode, make_manifest, make_model, write
 
-from dps_infer import Context, View
+from dps_infer import Metric, View
 from dps_infer.contexts.ranking import ranking_importances
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.model import embedded
@@ -92,7 +92,7 @@ def test_a_file_with_views_gives_its_default_where_none_is_named(universal, phot
         "importance": np.array(list(universal.importances.values()), np.float32),
     }
     kinds = ("distance", "amounts", "map")
-    outputs = universal._engine.run([*kinds, *(f"{kind}_both" for kind in kinds)], feeds)
+    outputs = universal.runner._engine.run([*kinds, *(f"{kind}_both" for kind in kinds)], feeds)
     for kind in kinds:
         np.testing.assert_array_equal(outputs[kind], outputs[f"{kind}_both"])
 
@@ -100,7 +100,7 @@ def test_a_file_with_views_gives_its_default_where_none_is_named(universal, phot
 def test_a_batch_is_its_pairs_whatever_the_runs(universal, photo, monkeypatch):
     pair = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo] * 3)
     whole = [universal.compare_batch(*pair, view=view, with_map=True) for view in VIEWS]
-    monkeypatch.setattr("dps_infer.compare.runs.PIXELS_A_RUN", 1)
+    monkeypatch.setattr("dps_infer.compare.pairs.PIXELS_PER_RUN", 1)
     for view, results in zip(VIEWS, whole, strict=True):
         alone = universal.compare_batch(*pair, view=view, with_map=True)
         for one, other in zip(alone, results, strict=True):
@@ -137,7 +137,7 @@ def test_views_that_are_not_there(universal, context, photo):
 
 def test_a_plain_file_may_have_views(tmp_path, photo):
     path = write(tmp_path / "a.onnx", make_model(views=True))
-    result = Context.load(path).compare(photo, 255 - photo, view="tiles")
+    result = Metric.load(path).compare(photo, 255 - photo, view="tiles")
     expected = expected_amounts(photo, 255 - photo, "tiles")
     assert result.distance == pytest.approx(expected @ list(IMPORTANCES.values()), **CLOSE)
 
@@ -147,7 +147,7 @@ def test_a_plain_file_may_have_views(tmp_path, photo):
 
 @given(pairs(), importances, st.sampled_from(VIEWS))
 def test_importances_multiply_amounts_and_parts_add_up(universal, pair, given_ones, view):
-    context = universal.with_importances(given_ones)
+    context = universal.in_context(importances=given_ones)
     assert context.importances == {name: given_ones.get(name, 0) for name in IMPORTANCES}
     assert context.ranking is None
     result = context.compare(*pair, view=view)
@@ -164,8 +164,8 @@ def test_importances_multiply_amounts_and_parts_add_up(universal, pair, given_on
 @given(pairs(), importances, st.sampled_from(VIEWS))
 def test_doubling_every_importance_doubles_every_distance(universal, pair, given_ones, view):
     doubled = {name: 2 * value for name, value in given_ones.items()}
-    once = universal.with_importances(given_ones).compare(*pair, view=view)
-    twice = universal.with_importances(doubled).compare(*pair, view=view)
+    once = universal.in_context(importances=given_ones).compare(*pair, view=view)
+    twice = universal.in_context(importances=doubled).compare(*pair, view=view)
     # Doubling is exact in binary; only the sum of products is rounded.
     assert twice.distance == pytest.approx(2 * once.distance, rel=1e-6)
     assert twice.amounts == once.amounts
@@ -174,27 +174,27 @@ def test_doubling_every_importance_doubles_every_distance(universal, pair, given
 
 
 def test_another_context_shares_the_engine(universal, photo):
-    other = universal.with_ranking("blur,color")
-    assert other._engine is universal._engine
+    other = universal.in_context(ranking="blur,color")
+    assert other.runner._engine is universal.runner._engine
     assert other.ranking == (("blur",), ("color",))
     assert other.importances == ranking_importances(other.ranking, list(IMPORTANCES)[:-1])
     assert universal.ranking == (("color",), ("rotate",), ("blur",))
     pair = photo, 255 - photo
     assert other.compare(*pair).distance != universal.compare(*pair).distance
-    assert other.with_ranking("color,rotate,blur").compare(*pair) == universal.compare(*pair)
+    assert other.in_context(ranking="color,rotate,blur").compare(*pair) == universal.compare(*pair)
 
 
 def test_percentiles_are_those_of_the_context(universal, photo):
     draws = universal.manifest.draws
     for ranking in ("color,rotate,blur", "blur,color"):
-        context = universal.with_ranking(ranking)
+        context = universal.in_context(ranking=ranking)
         result = context.compare(photo, 255 - photo)
         expected = percentiles(result.distance, calibrate(draws, context.importances))
         assert result.percentiles == expected
 
 
 def test_the_calibration_is_computed_once(universal, photo, monkeypatch):
-    context = universal.with_ranking("blur,color")
+    context = universal.in_context(ranking="blur,color")
     calls = []
     monkeypatch.setattr(
         "dps_infer.compare.metric.calibrate",
@@ -209,7 +209,7 @@ def test_the_calibration_is_computed_once(universal, photo, monkeypatch):
 def test_ways_to_give_a_context(universal_path, photo):
     importances = {"color": 0.1, "blur": 5}
     results = [
-        Context.load(universal_path, importances=given).compare(photo, 255 - photo)
+        Metric.load(universal_path, importances=given).compare(photo, 255 - photo)
         for given in (importances, "color=0.1,blur=5", "3=0.1,4=5")
     ]
     assert results[0] == results[1] == results[2]
@@ -219,16 +219,16 @@ def test_a_universal_file_needs_a_context_and_a_plain_one_takes_none(
     universal_path, context_path, context
 ):
     with pytest.raises(UsageError, match=r"must be told what matters: give a ranking"):
-        Context.load(universal_path)
+        Metric.load(universal_path)
     with pytest.raises(UsageError, match="got 2: give one"):
-        Context.load(universal_path, ranking="color,blur", importances={"blur": 1})
+        Metric.load(universal_path, ranking="color,blur", importances={"blur": 1})
     for options in ({"ranking": "color,blur"}, {"importances": {"blur": 1}}):
         with pytest.raises(UsageError, match=r"frozen in \(color < rotate < blur"):
-            Context.load(context_path, **options)
+            Metric.load(context_path, **options)
     with pytest.raises(UsageError, match="frozen in"):
-        context.with_ranking("color,blur")
+        context.in_context(ranking="color,blur")
     with pytest.raises(UsageError, match="frozen in"):
-        context.with_importances({"blur": 1})
+        context.in_context(importances={"blur": 1})
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_universal_file_needs_a_context_and_a_plain_one_takes_none(
 )
 def test_bad_importances(universal, given, said):
     with pytest.raises(RankingError, match=said):
-        universal.with_importances(given)
+        universal.in_context(importances=given)
 
 
 # --- the graph's ports ----------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_bad_importances(universal, given, said):
 
 def refusal(path, expected: str, ranking: str | None = None) -> None:
     with pytest.raises(ContextError) as refused:
-        Context.load(path, ranking=ranking)
+        Metric.load(path, ranking=ranking)
     assert str(refused.value).startswith(f"{path}: ")
     assert expected in str(refused.value)
 
@@ -284,7 +284,7 @@ def test_graph_and_manifest_must_agree(tmp_path):
     ids=str,
 )
 def test_wrong_inputs_for_importances(universal, port):
-    engine = universal._engine
+    engine = universal.runner._engine
     inputs = {**engine.inputs, "importance": port}
     with pytest.raises(ContextError, match="one for each amount"):
         check_ports(inputs, engine.outputs, universal.manifest)
@@ -294,7 +294,7 @@ def test_wrong_inputs_for_importances(universal, port):
     "name", ["tiles", "amounts_tiles", "map_both", "distance_whole", "amounts"]
 )
 def test_wrong_outputs_of_views(universal, name):
-    engine = universal._engine
+    engine = universal.runner._engine
     missing = {key: port for key, port in engine.outputs.items() if key != name}
     with pytest.raises(ContextError, match="has the outputs"):
         check_ports(engine.inputs, missing, universal.manifest)
@@ -310,7 +310,7 @@ def test_wrong_outputs_of_views(universal, name):
 
 def test_amounts_that_do_not_add_up_are_refused(tmp_path, photo):
     path = write(tmp_path / "a.onnx", make_model(universal=True, views=True, offset=0.5))
-    context = Context.load(path, importances={"blur": 1})
+    context = Metric.load(path, importances={"blur": 1})
     for view in VIEWS:
         with pytest.raises(ContextError, match="do not add up"):
             context.compare(photo, 255 - photo, view=view)
@@ -326,14 +326,14 @@ def packaged(universal_path, monkeypatch):
 
 def test_the_packages_own_file_in_any_context(packaged, universal, photo):
     pair = photo, 255 - photo
-    ranked = Context.universal(ranking="color,rotate,blur", device="cpu", threads=1)
+    ranked = Metric.universal(ranking="color,rotate,blur", device="cpu", threads=1)
     assert ranked.compare(*pair) == universal.compare(*pair)
     assert ranked.threads == 1
-    weighed = Context.universal(importance={"blur": 2.0})
-    assert weighed.compare(*pair) == universal.with_importances({"blur": 2.0}).compare(*pair)
+    weighed = Metric.universal(importances={"blur": 2.0})
+    assert weighed.compare(*pair) == universal.in_context(importances={"blur": 2.0}).compare(*pair)
     for options in ({}, {"ranking": "color,blur", "importance": "blur=1"}):
         with pytest.raises(UsageError):
-            Context.universal(**options)
+            Metric.universal(**options)
 
 
 @pytest.mark.skipif(
@@ -341,7 +341,7 @@ def test_the_packages_own_file_in_any_context(packaged, universal, photo):
 )
 def test_the_embedded_file_is_small_and_measures(photo):
     assert embedded.UNIVERSAL.stat().st_size < 2_000_000
-    context = Context.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
+    context = Metric.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
     assert context.manifest.universal
     assert context.manifest.views is not None
     for view in VIEWS:

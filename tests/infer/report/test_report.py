@@ -14,7 +14,7 @@ import pytest
 from infer_helpers import encode, make_manifest, make_model, write
 from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.bulk.thresholds import default_path, make_threshold, write_threshold
 from dps_infer.errors import TableError, ThresholdError, UsageError
 from dps_infer.report import build_report
@@ -28,7 +28,7 @@ RANKINGS = ("blur,color,rotate", "rotate,color,blur")
 
 @pytest.fixture(scope="module")
 def contexts(universal):
-    opened = [universal.with_ranking(ranking) for ranking in RANKINGS]
+    opened = [universal.in_context(ranking=ranking) for ranking in RANKINGS]
     return {context.label: context for context in opened}
 
 
@@ -286,7 +286,7 @@ def test_a_threshold_of_its_own_for_each_context(tmp_path):
     for number, name in enumerate(("one", "two"), start=1):
         manifest = make_manifest()
         manifest.metric.name = name
-        context = Context.load(write(tmp_path / f"{name}.onnx", make_model(manifest)))
+        context = Metric.load(write(tmp_path / f"{name}.onnx", make_model(manifest)))
         threshold = make_threshold([number / 10] * 300, context, references=1)
         write_threshold(threshold, default_path(context))
         opened[name] = context

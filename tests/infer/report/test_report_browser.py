@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from report_helpers import HOSTILE, make_images, write_results
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.report import build_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -25,10 +25,12 @@ MAPS = 5
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Context) -> Path:
+def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Metric) -> Path:
     """The report of 300 pairs, 0 identical and 299 the worst, and of one broken one."""
     folder = tmp_path_factory.mktemp("report")
-    opened = [universal.with_ranking(text) for text in ("blur,color,rotate", "rotate,color,blur")]
+    opened = [
+        universal.in_context(ranking=text) for text in ("blur,color,rotate", "rotate,color,blur")
+    ]
     contexts = {context.label: context for context in opened}
     distinct = make_images(folder, 100)
     pairs = [distinct[number // 3] for number in range(PAIRS)]

@@ -7,6 +7,7 @@ import pytest
 from infer_helpers import make_model
 
 from dps_infer.errors import ContextError
+from dps_infer.graph.model import Model, read_model
 from dps_infer.model import embedded
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.runtime import cuda
@@ -34,7 +35,9 @@ def images(count: int, seed: int = 0, side: int = 40) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def engine() -> runtime.Engine:
-    return runtime.open_engine(embedded.UNIVERSAL.read_bytes(), device=Device.cpu, threads=1)
+    return runtime.open_engine(
+        read_model(embedded.UNIVERSAL.read_bytes()), device=Device.cpu, threads=1
+    )
 
 
 @needs_embedded
@@ -68,9 +71,12 @@ def test_identical_images_stay_at_0(engine, monkeypatch, feeding):
     assert engine.run(["distance"], feeds)["distance"].tolist() == [0, 0, 0]
 
 
+EMPTY = Model(b"", {}, [])
+
+
 @pytest.fixture
 def plain(monkeypatch) -> runtime.Engine:
-    engine = runtime.open_engine(make_model().SerializeToString(), device=Device.cpu)
+    engine = runtime.open_engine(read_model(make_model().SerializeToString()), device=Device.cpu)
     monkeypatch.setattr(engine, "feeding", Feeding(filled=True, bound_to="cpu"))
     return engine
 
@@ -139,7 +145,7 @@ def session() -> FakeSession:
 
 @pytest.fixture
 def on_cuda(session) -> runtime.Engine:
-    return runtime.Engine(cuda.PROVIDER, 1, None, b"", lambda model: session, session)
+    return runtime.Engine(cuda.PROVIDER, 1, None, EMPTY, lambda model: session, session)
 
 
 def test_cuda_sees_few_shapes_and_their_further_rows_are_dropped(on_cuda, session):
@@ -161,5 +167,5 @@ def test_a_shared_reference_goes_through_the_same_as_its_candidates(on_cuda, ses
 
 
 def test_the_cpu_is_fed_as_ever():
-    engine = runtime.open_engine(make_model().SerializeToString(), device=Device.cpu)
+    engine = runtime.open_engine(read_model(make_model().SerializeToString()), device=Device.cpu)
     assert engine.feeding is None

@@ -10,13 +10,18 @@ import pytest
 from infer_helpers import make_model
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
+from dps_infer.graph.model import Model, read_model
 from dps_infer.runtime import engine as runtime
+from dps_infer.runtime import threads
 from dps_infer.runtime.device import Device
 
 
 @pytest.fixture(scope="module")
-def model() -> bytes:
-    return make_model().SerializeToString()
+def model() -> Model:
+    return read_model(make_model().SerializeToString())
+
+
+EMPTY = Model(b"", {}, [])
 
 
 def test_the_cpu_says_so(model):
@@ -41,9 +46,7 @@ def test_only_what_is_fetched_is_computed(model):
 
 def test_who_asks_for_a_part_again_and_again_gets_a_session_for_it(model, monkeypatch):
     pruned = []
-    monkeypatch.setattr(
-        runtime, "prune", lambda data, outputs: pruned.append(list(outputs)) or data
-    )
+    monkeypatch.setattr(Model, "pruned", lambda self, outputs: pruned.append(list(outputs)) or self)
     engine = runtime.open_engine(model, device=Device.cpu)
     assert engine.inputs  # opens the whole model
     image = np.zeros((1, 2, 2, 3), np.uint8)
@@ -72,7 +75,7 @@ def test_a_model_that_cannot_be_loaded_is_told(capfd):
     model = make_model()
     model.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(ContextError, match="cannot be loaded by onnxruntime"):
-        _ = runtime.open_engine(model.SerializeToString()).inputs
+        _ = runtime.open_engine(Model(model.SerializeToString(), {}, [])).inputs
     assert capfd.readouterr() == ("", "")
 
 
@@ -118,7 +121,7 @@ def fake_cuda(monkeypatch):
 @pytest.mark.parametrize("device", [Device.auto, Device.cuda])
 def test_cuda_is_used_where_it_loads(fake_cuda, capfd, device):
     fake_cuda()
-    engine = runtime.open_engine(b"", device=device)
+    engine = runtime.open_engine(EMPTY, device=device)
     assert (engine.provider, engine.remark) == (runtime.CUDA, None)
     assert capfd.readouterr().out == ""
 
@@ -126,17 +129,17 @@ def test_cuda_is_used_where_it_loads(fake_cuda, capfd, device):
 @pytest.mark.parametrize("failure", ["missing", "raising"])
 def test_cuda_that_does_not_load_is_never_replaced_silently(fake_cuda, failure):
     fake_cuda(**{failure: (runtime.CUDA,)})
-    engine = runtime.open_engine(b"", device=Device.auto)
+    engine = runtime.open_engine(EMPTY, device=Device.auto)
     assert engine.provider == runtime.CPU
     assert "does not load" in engine.remark
     with pytest.raises(DeviceError, match="does not load") as refused:
-        runtime.open_engine(b"", device=Device.cuda)
+        runtime.open_engine(EMPTY, device=Device.cuda)
     assert "\n" not in str(refused.value)
 
 
 def test_cuda_is_not_even_tried_for_the_cpu(fake_cuda):
     fake_cuda(raising=(runtime.CUDA,))
-    engine = runtime.open_engine(b"", device=Device.cpu)
+    engine = runtime.open_engine(EMPTY, device=Device.cpu)
     assert (engine.provider, engine.remark) == (runtime.CPU, None)
 
 
@@ -177,14 +180,14 @@ def cgroups(tmp_path):
             path = tmp_path / "fs" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return runtime.cgroup_cores(tmp_path / "cgroup", tmp_path / "fs")
+        return threads.cgroup_cores(tmp_path / "cgroup", tmp_path / "fs")
 
     return cores
 
 
 def test_no_quota(cgroups, tmp_path):
     assert cgroups("0::/\n", {"cpu.max": "max 100000\n"}) is None
-    assert runtime.cgroup_cores(tmp_path / "none", tmp_path) is None
+    assert threads.cgroup_cores(tmp_path / "none", tmp_path) is None
 
 
 def test_quota_of_version_2_and_of_its_ancestors(cgroups):
@@ -203,8 +206,8 @@ def test_no_quota_of_version_1(cgroups):
     assert cgroups("4:cpu:/\n", files) is None
 
 
-@pytest.mark.parametrize(("quota", "threads"), [(None, 8), (1.5, 2), (0.2, 1), (64.0, 8)])
-def test_threads_follow_affinity_and_quota(monkeypatch, quota, threads):
+@pytest.mark.parametrize(("quota", "count"), [(None, 8), (1.5, 2), (0.2, 1), (64.0, 8)])
+def test_threads_follow_affinity_and_quota(monkeypatch, quota, count):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(runtime, "cgroup_cores", lambda: quota)
-    assert runtime.available_threads() == threads
+    monkeypatch.setattr(threads, "cgroup_cores", lambda: quota)
+    assert threads.available_threads() == count

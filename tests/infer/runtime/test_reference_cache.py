@@ -7,8 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from dps_infer import Context
-from dps_infer.compare import bands, runs
+from dps_infer import Metric
+from dps_infer.compare import pairs as compared
+from dps_infer.compare import runner
 from dps_infer.compare.stream import score
 from dps_infer.model import embedded
 from dps_infer.runtime import reference_cache
@@ -23,14 +24,14 @@ CANDIDATES = 5
 
 
 @pytest.fixture(scope="module")
-def context() -> Context:
-    return Context.universal(ranking="color,blur", device="cpu", threads=1)
+def context() -> Metric:
+    return Metric.universal(ranking="color,blur", device="cpu", threads=1)
 
 
 @pytest.fixture(autouse=True)
 def small_runs(monkeypatch):
     """One candidate a run, and two of one reference are worth it."""
-    monkeypatch.setattr(runs, "PIXELS_A_RUN", 1)
+    monkeypatch.setattr(compared, "PIXELS_PER_RUN", 1)
     monkeypatch.setattr(reference_cache, "FEWEST_CANDIDATES", 2)
 
 
@@ -82,7 +83,7 @@ def test_the_reference_is_computed_once_however_many_batches(context, computed, 
 def test_so_is_each_band_of_a_large_one(context, computed, monkeypatch):
     (reference,), candidates = images(1), images(CANDIDATES, 1)
     expected = context.compare_batch(reference, candidates)
-    monkeypatch.setattr(bands, "BAND_PIXELS", 64 * SHAPE[1])
+    monkeypatch.setattr(runner, "BAND_PIXELS", 64 * SHAPE[1])
     computed.clear()
     found = context.compare_batch(reference, candidates)
     parts, whole = 2, 1

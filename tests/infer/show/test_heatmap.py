@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.compare.metric import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.show.heatmap import MIDDLE, draw_map, local_values, paint, save_picture
@@ -32,10 +32,10 @@ def blurred() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Context:
+def shipped() -> Metric:
     """The metric of the package, whose tiles of 64 pixels overlap in images of 200."""
     ranking = "color,translate,zoom,rotate,darken,blur"
-    return Context.universal(ranking=ranking, device="cpu", threads=1)
+    return Metric.universal(ranking=ranking, device="cpu", threads=1)
 
 
 def comparison(values: np.ndarray, **changes: object) -> Comparison:

@@ -135,7 +135,9 @@ def test_description(context):
 def test_a_universal_file_is_described_by_the_context_that_it_was_given(universal):
     line = describe(comparison(0.5), universal)[-1]
     assert line == "context universal: color < rotate < blur (blur matters most)"
-    line = describe(comparison(0.5), universal.with_importances({"blur": 5, "color": 0.1}))[-1]
+    line = describe(comparison(0.5), universal.in_context(importances={"blur": 5, "color": 0.1}))[
+        -1
+    ]
     assert line == "context universal: importances color=0.1,blur=5"
 
 

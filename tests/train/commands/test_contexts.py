@@ -10,12 +10,14 @@ import pytest
 from train_helpers import TINY, strict_json
 
 from dps_infer.contexts import folders
+from dps_infer.contexts.combine import compare, merge
+from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import PAPER_DISTORTIONS as DISTORTIONS
 from dps_infer.contexts.ranking import format_importances
-from dps_infer.contexts.saved import DISTORTIONS, SavedContext, read_saved
+from dps_infer.contexts.saved import read_saved, saved_context
 from dps_infer.errors import UsageError
+from dps_infer.model.run_folder import read_manifest, run_context
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.run_folder import read_manifest
-from dps_train.saved_contexts import compare, merge, of_run
 
 WHY = ("--why", "So.")
 
@@ -40,9 +42,9 @@ def contexts(cli):
     return run
 
 
-def weighted(name: str, **importances: float) -> SavedContext:
+def weighted(name: str, **importances: float) -> Context:
     complete = {part: importances.get(part, 0.0) for part in (*DISTORTIONS, "other")}
-    return SavedContext(name, f"Why {name}.", "me", importances=complete)
+    return saved_context(name, f"Why {name}.", "me", importances=complete)
 
 
 # --- side by side, and merged ---------------------------------------------------------
@@ -85,8 +87,7 @@ def test_a_merge_at_an_end_is_that_context(weight, kept):
 
 
 def test_a_merge_of_distortions_that_one_does_not_know():
-    ranking = (("blur",), ("jpeg",))
-    own = SavedContext("b", "So.", "me", ranking=ranking, distortions=(*DISTORTIONS, "jpeg"))
+    own = saved_context("b", "So.", "me", ranking="blur,jpeg", distortions=(*DISTORTIONS, "jpeg"))
     merged = merge(weighted("a", blur=1, color=1), own, weight=0.5, name="c")
     assert merged.distortions == (*DISTORTIONS, "jpeg")
     assert merged.importances["jpeg"] == 0
@@ -190,12 +191,12 @@ def test_a_run_gives_its_context_its_figures_and_its_origin(contexts, run_folder
 def test_a_run_given_importances_gives_them_and_one_without_amounts_is_refused(run_folder):
     manifest = read_manifest(run_folder)
     manifest.metric.ranking = None
-    kept = of_run(manifest, "tiny", name="mine", why="So.")
+    kept = run_context(manifest, "tiny", name="mine", why="So.")
     assert kept.ranking is None
     assert kept.importances == manifest.metric.importances
     manifest.metric.amounts, manifest.metric.importances = ["other"], {"other": 1.0}
     with pytest.raises(UsageError, match="tells no kinds of change apart"):
-        of_run(manifest, "tiny", name="mine", why="So.")
+        run_context(manifest, "tiny", name="mine", why="So.")
 
 
 def test_training_takes_a_context_by_its_name(cli, contexts, images_folder, tmp_path):
@@ -204,7 +205,7 @@ def test_training_takes_a_context_by_its_name(cli, contexts, images_folder, tmp_
     assert outcome.code == 0, outcome.err
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("map-rendering")
-    of_gallery, metric = folders.find("map-rendering").saved, read_manifest(run).metric
+    of_gallery, metric = folders.find("map-rendering").context, read_manifest(run).metric
     assert metric.ranking == [list(group) for group in of_gallery.ranking]
     assert metric.importances == pytest.approx(of_gallery.importances_of(NAMES))
 

@@ -12,11 +12,12 @@ import torch
 from train_helpers import photos
 
 from dps_export.export import export_run
-from dps_infer.compare.metric import Context
+from dps_infer import Metric
 from dps_infer.contexts import folders
+from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import UsageError
-from dps_train.contexts import all_rankings, ranking_context
+from dps_train.contexts import all_rankings
 from dps_train.custom.custom_distortion import all_distortions
 from dps_train.custom.find import find_custom
 from dps_train.data.crops import resize_images
@@ -77,14 +78,14 @@ def test_exported_it_explains_and_takes_rankings(run, tmp_path):
     export_run(run, plain)
     export_run(run, universal, universal=True)
     image = photos(1, 70, 80)[0].numpy()
-    comparison = Context.load(plain, device="cpu").compare(image, compressed(image))
+    comparison = Metric.load(plain, device="cpu").compare(image, compressed(image))
     assert list(comparison.parts) == [*NAMES, "jpeg", "other"]
     assert sum(comparison.parts.values()) == pytest.approx(comparison.distance, rel=1e-5)
     assert "jpeg" in comparison.percentiles
-    same = Context.load(universal, ranking=RANKING, device="cpu")
+    same = Metric.load(universal, ranking=RANKING, device="cpu")
     again = same.compare(image, compressed(image))
     assert again.distance == pytest.approx(comparison.distance, rel=1e-5)
-    other = same.with_ranking("blur,jpeg").compare(image, compressed(image))
+    other = same.in_context(ranking="blur,jpeg").compare(image, compressed(image))
     assert other.amounts == again.amounts
     assert other.distance != again.distance
     assert same.compare(image, image).distance == 0

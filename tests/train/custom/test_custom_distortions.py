@@ -8,8 +8,9 @@ import pytest
 import torch
 from train_helpers import photos, seeded
 
+from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import DataError, UsageError
-from dps_train.contexts import pair_table, random_rankings, ranking_context
+from dps_train.contexts import pair_table, random_rankings
 from dps_train.custom import distortion
 from dps_train.custom.contact_sheet import custom_sheet
 from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from train_helpers import random_backbone, seeded
 
+from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
-from dps_train.contexts import AMOUNTS, Context, importance_context, ranking_context
+from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end

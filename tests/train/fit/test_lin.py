@@ -9,19 +9,13 @@ import torch
 from torch import Tensor
 from train_helpers import random_backbone, seeded
 
+from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import (
-    AMOUNTS,
-    Context,
-    all_rankings,
-    importance_context,
-    pair_table,
-    ranking_context,
-)
+from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.additive import lin
+from dps_train.fit import lin
 from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets, fit_one_lin
 from dps_train.fit.objectives import OBJECTIVES
 from dps_train.measure.statistics import two_afc

@@ -9,7 +9,8 @@ import pytest
 import torch
 from triplet_helpers import write_judgements
 
-from dps_train.contexts import AMOUNTS, ranking_context
+from dps_infer.contexts.context import ranking_context
+from dps_train.contexts import AMOUNTS
 from dps_train.fit.from_judgements import train_on_judgements
 from dps_train.fit.initial_metric import starting_metric
 from dps_train.fit.run_folder import load_run, save_run

@@ -13,16 +13,9 @@ import torch
 from scipy.stats import spearmanr
 from train_helpers import seeded
 
+from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import OTHER, parse_importances, parse_ranking, ranked_pairs
-from dps_train.contexts import (
-    AMOUNTS,
-    Context,
-    importance_context,
-    importance_table,
-    pair_table,
-    random_rankings,
-    ranking_context,
-)
+from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.distortions.paper import NAMES
 from dps_train.measure import evaluation as evaluation
 from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
@@ -43,7 +36,7 @@ class Perfect(AdditiveHead):
     """A head whose channel distances are the amounts themselves."""
 
     def __init__(self) -> None:
-        super().__init__(AMOUNTS)
+        super().__init__(AMOUNTS, len(AMOUNTS))
 
     def amounts(self, z: torch.Tensor) -> torch.Tensor:
         return z

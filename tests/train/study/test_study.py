@@ -27,7 +27,7 @@ from dps_train.fit.training import train
 from dps_train.judgements.image_distance import metric_distance
 from dps_train.judgements.scoring import score_bapps
 from dps_train.model.embedded import embedded_backbone, embedded_metric
-from dps_train.study import bench, runner
+from dps_train.study import family, runner
 from dps_train.study.folder import METRICS
 from dps_train.study.plan import Study, plan
 from dps_train.study.runner import run_study
@@ -36,7 +36,7 @@ from dps_train.study.summary import summarise
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch) -> None:
-    monkeypatch.setattr(bench, "draw_lin_bank", with_few_draws(bench))
+    monkeypatch.setattr(family, "draw_lin_bank", with_few_draws(family))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def finished(images_folder, stand_ins, tmp_path_factory) -> Iterator[tuple[Study
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded_backbone, "WEIGHTS", stand_ins[0])
         patch.setattr(embedded_metric, "WEIGHTS", stand_ins[1])
-        patch.setattr(bench, "draw_lin_bank", with_few_draws(bench))
+        patch.setattr(family, "draw_lin_bank", with_few_draws(family))
         rows = run_study(study, folder)
     return study, folder, rows
 
@@ -102,7 +102,7 @@ def test_additive_starts_from_the_embedded_metric_where_that_has_what_is_asked_f
 
 def test_a_row_is_what_a_training_with_its_settings_gives(finished, monkeypatch):
     study, _, rows = finished
-    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(bench))
+    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(family))
     last_ranking = plan(study)[1 :: study.rankings]
     assert [job.settings.variant for job in last_ranking] == list(study.variants)
     for job, values in zip(last_ranking, rows[1 :: study.rankings], strict=True):
@@ -128,9 +128,9 @@ def test_only_what_is_missing_is_done_and_comes_out_the_same(finished, monkeypat
     for name in lost:
         (folder / METRICS / f"{name}.json").unlink()
     done = []
-    measure = bench.Bench.measure
+    measure = family.Bench.measure
     monkeypatch.setattr(
-        bench.Bench, "measure", lambda self, job: done.append(job.id) or measure(self, job)
+        family.Bench, "measure", lambda self, job: done.append(job.id) or measure(self, job)
     )
     assert run_study(study, folder) == rows
     assert done == lost
@@ -207,7 +207,7 @@ def test_the_table_has_a_typed_row_for_each_metric(finished):
 
 def test_a_metric_that_diverges_does_not_stop_the_others(images_folder, tmp_path, monkeypatch):
     study = dataclasses.replace(tiny_study(images_folder), variants=("baseline", "tune"))
-    measure = bench.Bench.measure
+    measure = family.Bench.measure
 
     def diverge(self, job):
         if job.settings.variant == "tune":
@@ -231,7 +231,7 @@ def test_agreement_with_people_is_that_of_the_metric_itself(images_folder, tmp_p
         bapps=judgements,
     )
     baseline, lin = run_study(study, tmp_path / "study")
-    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(bench))
+    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(family))
     for values, job in zip((baseline, lin), plan(study), strict=True):
         distance = metric_distance(train(job.settings, "same").metric, torch.device("cpu"))
         scores = score_bapps(judgements, distance)

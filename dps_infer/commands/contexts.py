@@ -1,20 +1,21 @@
-"""``dps-train contexts``: contexts that are kept under names."""
+"""``dps-infer contexts`` and ``dps-train contexts``: contexts that are kept under names."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, one_line, printable, say
+from dps_infer.commands.shared.options import ForceOption
+from dps_infer.commands.shared.run import DebugOption, one_line, printable, program_name, say
 from dps_infer.errors import OutputError, UsageError
-from dps_train.commands.options import NAME, ForceOption
 
 if TYPE_CHECKING:
+    from dps_infer.contexts.context import Context
     from dps_infer.contexts.folders import Found
-    from dps_infer.contexts.saved import SavedContext
 
 contexts = typer.Typer(
     name="contexts",
@@ -49,13 +50,13 @@ def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
 
     found, problems = find_all()
     for problem in problems:
-        say(NAME, f"note: {problem}")
+        _note(problem)
     if as_json:
         _print_json([_record(one) for one in found])
         return
     for note in filter(None, (one.note for one in found)):
-        say(NAME, f"note: {note}")
-    rows = [[one.saved.name, one.place.value, _words(one.saved)] for one in found]
+        _note(note)
+    rows = [[str(one.context.name), one.place.value, one.context.describe()] for one in found]
     for line in aligned([["name", "whose", "least to most disruptive, or importances"], *rows]):
         typer.echo(printable(line))
 
@@ -69,23 +70,21 @@ def show(name: NameArgument, as_json: JsonOption = False, debug: DebugOption = F
     if as_json:
         _print_json(_record(found))
         return
-    saved = found.saved
-    importances = saved.importances_of(saved.distortions)
+    context = found.context
+    importances = [[part, _shown(value)] for part, value in context.importances.items()]
     lines = [
-        f"{saved.name} ({found.place.value}: {found.path})",
-        _words(saved),
+        f"{context.name} ({found.place.value}: {found.path})",
+        context.describe(),
         "",
-        *saved.why.splitlines(),
+        *context.why.splitlines(),
         "",
-        f"from: {one_line(saved.origin)}",
+        f"from: {one_line(context.origin)}",
         "",
-        *aligned([["part", "importance"], *([k, _shown(v)] for k, v in importances.items())]),
+        *aligned([["part", "importance"], *importances]),
     ]
-    if saved.figures:
-        lines += [
-            "",
-            *aligned([["figure", ""], *([k, f"{v:g}"] for k, v in saved.figures.items())]),
-        ]
+    if context.figures:
+        figures = [[figure, f"{value:g}"] for figure, value in context.figures.items()]
+        lines += ["", *aligned([["figure", ""], *figures])]
     for line in lines:
         typer.echo(printable(line))
 
@@ -102,30 +101,32 @@ def compare(
     The importances of each are scaled so that the largest is 1. Two distortions are ordered
     alike if the same one counts more in both contexts, or if they count the same in both.
     """
+    from dps_infer.contexts import combine
     from dps_infer.show.columns import aligned
-    from dps_train import saved_contexts
 
     found = [_find(name) for name in (first, second)]
-    sides = saved_contexts.compare(*(one.saved for one in found))
-    share = sides.alike / sides.pairs
+    agreement = combine.compare(*(one.context for one in found))
+    share = agreement.alike / agreement.pairs
     if as_json:
         _print_json(
             {
                 "contexts": [
                     {**_record(one), "scaled": importances}
-                    for one, importances in zip(found, sides.importances, strict=True)
+                    for one, importances in zip(found, agreement.importances, strict=True)
                 ],
-                "pairs": sides.pairs,
-                "alike": sides.alike,
+                "pairs": agreement.pairs,
+                "alike": agreement.alike,
                 "share": share,
             }
         )
         return
-    one, two = sides.importances
+    one, two = agreement.importances
     rows = [[name, _shown(one[name]), _shown(two[name])] for name in one]
     for line in aligned([["importance", first, second], *rows], right=[1, 2]):
         typer.echo(printable(line))
-    typer.echo(f"ordered alike: {sides.alike} of {sides.pairs} pairs of distortions ({share:.0%})")
+    typer.echo(
+        f"ordered alike: {agreement.alike} of {agreement.pairs} pairs of distortions ({share:.0%})"
+    )
 
 
 @contexts.command()
@@ -151,10 +152,12 @@ def merge(
     What A counts 8 times as much and B twice as much, an even merge counts 4 times as much.
     What one of them does not count at all, the merge does not count either.
     """
-    from dps_train import saved_contexts
+    from dps_infer.contexts.combine import merge as merge_contexts
+    from dps_infer.model.context_figures import embedded_figures
 
-    one, two = _find(first).saved, _find(second).saved
-    _write(saved_contexts.merge(one, two, weight=weight, name=name, why=why), here, force)
+    one, two = _find(first).context, _find(second).context
+    merged = merge_contexts(one, two, weight=weight, name=name, why=why)
+    _write(replace(merged, figures=embedded_figures(merged)), here, force)
 
 
 @contexts.command()
@@ -189,26 +192,25 @@ def save(
     if run is not None:
         if origin is not None:
             raise UsageError("--run says itself where it came from: leave out --from")
-        from dps_train.fit.run_folder import read_manifest
-        from dps_train.saved_contexts import of_run
+        from dps_infer.model.run_folder import read_manifest, run_context
 
-        _write(of_run(read_manifest(run), run.resolve().name, name=name, why=why), here, force)
+        context = run_context(read_manifest(run), run.resolve().name, name=name, why=why)
+        _write(context, here, force)
         return
-    from dps_infer.contexts.ranking import parse_importances, parse_ranking
-    from dps_infer.contexts.saved import DISTORTIONS, SavedContext
-    from dps_train.saved_contexts import package_figures
+    from dps_infer.contexts.context import choose_context
+    from dps_infer.contexts.ranking import PAPER_DISTORTIONS
+    from dps_infer.contexts.saved import check_saved
+    from dps_infer.model.context_figures import embedded_figures
 
-    groups = None if ranking is None else parse_ranking(ranking, DISTORTIONS)
-    numbers = None if importance is None else parse_importances(importance, DISTORTIONS)
-    saved = SavedContext(
+    context = choose_context(PAPER_DISTORTIONS, ranking=ranking, importances=importance)
+    context = replace(
+        context,
         name=name,
-        why=why,
-        origin="given by hand" if origin is None else origin,
-        ranking=groups,
-        importances=numbers,
-        figures=package_figures(groups or numbers or {}),
+        why=why.strip(),
+        origin="given by hand" if origin is None else origin.strip(),
+        figures=embedded_figures(context),
     )
-    _write(saved, here, force)
+    _write(check_saved(context), here, force)
 
 
 @contexts.command()
@@ -226,50 +228,45 @@ def delete(name: NameArgument, debug: DebugOption = False) -> None:
         path.unlink()
     except OSError as error:
         raise OutputError(f"cannot delete {path}: {error.strerror or error}") from None
-    say(NAME, f"deleted {path}")
+    say(program_name(), f"deleted {path}")
     if others:
-        say(NAME, f"note: {name} is now that of {others[0][1]}")
+        _note(f"{name} is now that of {others[0][1]}")
 
 
 def _find(name: str) -> Found:
     from dps_infer.contexts.folders import find
 
-    found = find(name)
-    if found.note is not None:
-        say(NAME, f"note: {found.note}")
-    return found
+    return find(name, note=_note)
 
 
-def _write(saved: SavedContext, here: bool, force: bool) -> None:
+def _write(context: Context, here: bool, force: bool) -> None:
     from dps_infer.contexts.folders import PROJECT, locate, user_folder
     from dps_infer.contexts.saved import write_saved
 
-    path = write_saved(saved, PROJECT if here else user_folder(), force=force)
-    say(NAME, f"written to {path}: {_words(saved)}")
-    (_, first), *others = locate(saved.name)
+    path = write_saved(context, PROJECT if here else user_folder(), force=force)
+    say(program_name(), f"written to {path}: {context.describe()}")
+    (_, first), *others = locate(path.stem)
     if first.resolve() != path.resolve():
-        say(NAME, f"note: {first} is found before it")
+        _note(f"{first} is found before it")
     elif others:
-        say(NAME, f"note: it hides {others[0][1]}")
+        _note(f"it hides {others[0][1]}")
 
 
-def _words(saved: SavedContext) -> str:
-    from dps_infer.contexts.choice import Choice, describe
-
-    return describe(Choice(saved.importances_of(saved.distortions), saved.ranking))
+def _note(text: str) -> None:
+    say(program_name(), f"note: {text}")
 
 
 def _record(found: Found) -> dict[str, Any]:
-    saved = found.saved
+    context = found.context
     return {
-        "name": saved.name,
+        "name": context.name,
         "place": found.place.value,
         "path": str(found.path),
-        "why": saved.why,
-        "from": saved.origin,
-        "ranking": saved.ranking,
-        "importances": saved.importances_of(saved.distortions),
-        "figures": dict(saved.figures),
+        "why": context.why,
+        "from": context.origin,
+        "ranking": context.ranking,
+        "importances": dict(context.importances),
+        "figures": dict(context.figures),
         "hides": [str(path) for path in found.hides],
     }
 
