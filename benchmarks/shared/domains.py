@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
-from PIL import Pixels as Pillow
 
 from dps_infer.images.decode import Pixels
 from dps_train.data.sources import Images
