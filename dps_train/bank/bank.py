@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.data.crops import random_crops
 from dps_train.distortions.families import FAMILY_SIZE, draw_family
 from dps_train.model.backbones import Backbone

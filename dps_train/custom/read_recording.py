@@ -29,8 +29,8 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError, UsageError
-from dps_infer.images.decode import Pixels
 from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.custom.function import StrengthDistortion, strength_distortion
 from dps_train.custom.recording import Recording, Scene

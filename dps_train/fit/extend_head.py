@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.bank.bank import BATCH, Bank, FeatureDistances
 from dps_train.contexts import importance_table, random_rankings
 from dps_train.custom.custom_distortion import CustomDistortion

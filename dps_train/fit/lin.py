@@ -22,8 +22,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
-from dps_infer.images.decode import Pixels
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import pair_table
 from dps_train.data.crops import random_crops

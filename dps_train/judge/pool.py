@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
-from dps_infer.images.decode import Pixels
 from dps_train.data.crops import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import folder_images, load_training, read_pixels
 from dps_train.distortions.distortion import Distortion

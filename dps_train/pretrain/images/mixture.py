@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
 from dps_train.pretrain.images.drawings import line_drawing, street_map
 from dps_train.pretrain.images.pages import screenshot, text_page
