@@ -12,7 +12,7 @@ from dps_infer.errors import UsageError
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import measured_context
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
 from dps_train.fit.run_folder import load_run, newest_run

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dps_train.evaluate.pair_target import Doubles
-from dps_train.measure.evaluation import spearman
+from dps_train.measure.statistics import spearman
 
 LARGEST_RATIO = 1e9
 """The ratio of any distance to 0."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.evaluate.ladders.changes.codecs import missing_encoder
 from dps_train.evaluate.ladders.changes.geometry import middle
 from dps_train.evaluate.ladders.kinds import GROSS, KINDS, MEDIUM, Gross, Kind
 from dps_train.evaluate.ladders.photographs import Photograph
 from dps_train.evaluate.pair_contexts import PairContext
 from dps_train.evaluate.pair_target import Doubles, PairMeasures, PairTarget
-from dps_train.progress import track
 
 PIXELS_AT_ONCE = 1 << 26
 """Of changed images that are held at a time: 200 MB."""
