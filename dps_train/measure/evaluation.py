@@ -85,13 +85,7 @@ def evaluate(head: Head, bank: EvaluationBank, contexts: Sequence[Context]) -> M
 def evaluate_adapted(
     adapted: AdaptedHead, bank: EvaluationBank, contexts: Sequence[Context]
 ) -> Measures:
-    """Measure an adapted head.
-
-    Args:
-        adapted: with one row of weights per context.
-        bank: of held-out images.
-        contexts: that the head was adapted to.
-    """
+    """Measure a head that was adapted to these contexts, with one row of weights each."""
     judged = pair_table(contexts)
     columns = bank.mapped(adapted.columns)
     at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
