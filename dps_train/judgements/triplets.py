@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,13 +41,10 @@ class Triplets:
 
     def select(self, rows: Sequence[int]) -> Triplets:
         """Return some of the triplets, in the order of `rows`."""
-        return dataclasses.replace(
-            self,
-            reference=tuple(self.reference[row] for row in rows),
-            p0=tuple(self.p0[row] for row in rows),
-            p1=tuple(self.p1[row] for row in rows),
-            judge=tuple(self.judge[row] for row in rows),
+        reference, p0, p1 = (
+            tuple(column[row] for row in rows) for column in (self.reference, self.p0, self.p1)
         )
+        return Triplets(self.source, reference, p0, p1, tuple(self.judge[row] for row in rows))
 
     def sha256(self) -> str:
         """Return a hash over all sizes, pixels and judgements, in order."""
