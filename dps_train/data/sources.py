@@ -107,7 +107,7 @@ def load_folder(folder: Path) -> Images:
 
     Raises:
         UsageError: there is no such folder.
-        ImageError: a file with the suffix of an image cannot be read as one.
+        ImageError: a file with the suffix of an image cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -123,11 +123,7 @@ def folder_images(folder: Path) -> list[Path]:
 
 
 def read_pixels(path: Path) -> Pixels:
-    """Read an image by the decode policy, alpha over the default background.
-
-    Raises:
-        ImageError: it cannot be read, or the policy refuses it.
-    """
+    """Read an image, alpha over the default background; ImageError if the policy refuses it."""
     picture = load_picture(path, label=str(path))
     return composite(picture, DEFAULT_POLICY.background)
 
