@@ -15,7 +15,8 @@ from dps_train.contexts import measured_context
 from dps_train.data.batches import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
-from dps_train.fit.run_folder import load_run, newest_run
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.model.description import ADDITIVE
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import AdditiveHead

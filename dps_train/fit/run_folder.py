@@ -39,8 +39,6 @@ from dps_train.model.weights import load_strictly, read_weights
 METRIC = "metric.safetensors"
 METRICS = "metrics.json"
 
-DEFAULT_FOLDER = Path("runs")
-
 
 def save_run(
     folder: Path,
@@ -149,27 +147,3 @@ def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
 
 def _extended(head: AdditiveHead, own: tuple[str, ...]) -> AdditiveHead:
     return ExtendedHead(head, own) if own else head
-
-
-def newest_run(parent: Path = DEFAULT_FOLDER) -> Path:
-    """Return the run folder that was finished last.
-
-    Raises:
-        RunError: there is none.
-    """
-    manifests = list(parent.glob(f"*/{MANIFEST}")) if parent.is_dir() else []
-    # A folder that begins with a dot is one that somebody is still writing.
-    finished = [path for path in manifests if not path.parent.name.startswith(".")]
-    if not finished:
-        raise RunError(f"{parent} holds no run: train one with dps-train, or name its folder")
-    return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
-
-
-def free_name(parent: Path, name: str) -> Path:
-    """Return `parent`/`name`, or with -2, -3 ... appended if that is taken."""
-    folder = parent / name
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
-    return folder

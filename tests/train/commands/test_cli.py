@@ -18,7 +18,8 @@ from train_helpers import TINY, strict_json, write_images
 
 from dps_train.commands.train import PAIRS, Start
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.run_folder import MANIFEST, RunError, load_run, newest_run
+from dps_train.fit.run_folder import MANIFEST, RunError, load_run
+from dps_train.fit.runs import newest_run
 from dps_train.fit.settings import Settings
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import ChannelHead, PairHead

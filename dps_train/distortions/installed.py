@@ -1,0 +1,20 @@
+"""Custom distortions that installed packages provide; kept free of PyTorch."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import EntryPoint, entry_points
+
+GROUP = "dps_train.distortions"
+"""The entry point group: ``[project.entry-points."dps_train.distortions"]`` in a package's
+pyproject.toml, with ``jpeg = "my_package.my_module:jpeg"``."""
+
+
+def installed_distortions() -> dict[str, EntryPoint]:
+    """Return the entry points of installed distortions, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def mentioned_words(text: str) -> list[str]:
+    """Return the words of a ranking or of importances that may be names of distortions."""
+    return re.findall(r"[a-z][a-z0-9_-]*", text.lower())
