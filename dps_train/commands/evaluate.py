@@ -18,9 +18,9 @@ from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
     NAME,
     SOURCES,
+    CustomOption,
     DeviceOption,
     ForceOption,
-    OwnOption,
     SeedOption,
     parse_rankings,
 )
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dps_infer.contexts.context import Context
-    from dps_train.distortions.paper import Distortion
+    from dps_train.distortions.distortion import Distortion
     from dps_train.evaluate.target import Subject
-    from dps_train.judgements.agreement import People
+    from dps_train.judgements.agreement import JudgementScores
     from dps_train.measure.evaluation import Measures
 
 UNIVERSAL_RANKINGS = "20"
@@ -93,7 +93,7 @@ def evaluate(
             "reference,p0,p1,judge."
         ),
     ] = None,
-    distortions: OwnOption = None,
+    distortions: CustomOption = None,
     view: Annotated[
         View | None,
         typer.Option(
@@ -120,11 +120,11 @@ def evaluate(
         check_output(json_file, force=force)
     import torch
 
-    from dps_train.custom.find import all_distortions, find_own
-    from dps_train.custom.split import with_scenes
+    from dps_train.custom.custom_distortion import all_distortions, with_scenes
+    from dps_train.custom.find import find_custom
     from dps_train.evaluate.target import load_subject
 
-    own = find_own(distortions or ())
+    own = find_custom(distortions or ())
     names = tuple(distortion.name for distortion in all_distortions(own))
     asked_rankings = None if rankings is None else parse_rankings(rankings, len(names))
     measured = load_subject(subject, view=view, device=device, names=names)
@@ -201,7 +201,7 @@ def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Te
     """Return images to measure on [M, 3, size, size], at most `MOST_IMAGES` of them."""
     import torch
 
-    from dps_train.data.batches import whole
+    from dps_train.data.crops import resize_images
     from dps_train.data.sources import load_held_out
     from dps_train.seeds import generator_for
 
@@ -210,17 +210,17 @@ def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Te
         say(NAME, f"measured on {MOST_IMAGES} of the {len(images)} images of {data}, drawn by seed")
         order = torch.randperm(len(images), generator=generator_for("held-out images", seed))
         images = tuple(images[row] for row in sorted(order[:MOST_IMAGES].tolist()))
-    return whole(images, size)
+    return resize_images(images, size)
 
 
 def _people(
     subject: Subject, bapps: Path | None, triplets: Path | None, device: Device
-) -> People | None:
+) -> JudgementScores | None:
     """Measure the agreement with people, where that is asked for."""
     if bapps is None and triplets is None:
         return None
     from dps_train.devices import pick_device
-    from dps_train.judgements.agreement import measure_people
+    from dps_train.judgements.agreement import score_judgements
     from dps_train.judgements.image_distance import metric_distance
     from dps_train.model.metric import Metric
 
@@ -228,7 +228,7 @@ def _people(
         distance = metric_distance(subject.metric, pick_device(device.value))
     else:
         distance = subject.metric.distance
-    return measure_people(
+    return score_judgements(
         distance, bapps=bapps, triplets=triplets, note=lambda text: say(NAME, text)
     )
 
@@ -274,7 +274,7 @@ def _report(
     measures: Mapping[str, Measures],
     own: str,
     heads: tuple[str, ...],
-    people: People | None,
+    people: JudgementScores | None,
     seed: int,
 ) -> dict[str, Any]:
     """Return what --json writes: the measures of the metric's own head, and what else was asked."""
@@ -287,7 +287,9 @@ def _report(
     }
 
 
-def _print(measures: Mapping[str, Measures], subject: Subject, people: People | None) -> None:
+def _print(
+    measures: Mapping[str, Measures], subject: Subject, people: JudgementScores | None
+) -> None:
     from dps_train.evaluate.printing import print_heads, print_measures, print_people
     from dps_train.model.metric import Metric
 

@@ -44,7 +44,7 @@ from dps_train.fit.runs import DEFAULT_FOLDER, free_name
 from dps_train.fit.settings import Normalization, Precision, Settings, Start, Variant
 
 if TYPE_CHECKING:
-    from dps_train.custom.find import Own
+    from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.fit.training import Trained
 
 CONTEXT_OPTIONS = "--ranking, --importance, --context-name, --triplets and --bapps"
@@ -261,7 +261,7 @@ def _context(
     distortions: Sequence[str],
     *,
     needed: bool,
-) -> tuple[Context | None, tuple[Own, ...]]:
+) -> tuple[Context | None, tuple[CustomDistortion, ...]]:
     """Return the context and the custom distortions.
 
     Raises:
@@ -280,19 +280,19 @@ def _context(
             "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists "
             "the distortions, `dps-train contexts list` the saved contexts"
         )
-    names = (*PAPER_DISTORTIONS, *(one.about.name for one in custom))
+    names = (*PAPER_DISTORTIONS, *(one.name for one in custom))
     context = choose_context(names, ranking=ranking, importances=importance, context=saved)
     return context, custom
 
 
-def _custom(distortions: Sequence[str], mentioned: str) -> tuple[Own, ...]:
+def _custom(distortions: Sequence[str], mentioned: str) -> tuple[CustomDistortion, ...]:
     """Return the custom distortions that options name; without any, PyTorch is not loaded."""
     words = set(mentioned_words(mentioned)) - {*PAPER_DISTORTIONS, OTHER}
     if not distortions and not (words and words & installed_distortions().keys()):
         return ()
-    from dps_train.custom.find import find_own
+    from dps_train.custom.find import find_custom
 
-    return find_own(distortions, mentioned)
+    return find_custom(distortions, mentioned)
 
 
 def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dps_infer.model.manifest import MetricInfo
-from dps_train.distortions.paper import Distortion
+from dps_train.distortions.distortion import Distortion
 from dps_train.fit.training import Agreement
-from dps_train.judgements.agreement import People
+from dps_train.judgements.agreement import JudgementScores
 from dps_train.measure.evaluation import Measures
 
 CORRELATION = (
@@ -57,7 +57,7 @@ def print_heads(measured: Mapping[str, Measures]) -> None:
     _console().print(table)
 
 
-def print_people(people: People) -> None:
+def print_people(people: JudgementScores) -> None:
     """Print how far a metric agrees with the judgements that were given."""
     table = Table(
         "people's judgements",

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
-from dps_train.bank.bank import FeatureDistances
+from dps_train.bank.bank import metric_distances
 from dps_train.contexts import AMOUNTS
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
 from dps_train.devices import pick_device
 from dps_train.fit.end_to_end.batches import TripletBatches
@@ -33,14 +33,9 @@ from dps_train.fit.training import (
 )
 from dps_train.judgements.bapps import TRAIN, read_bapps
 from dps_train.judgements.importances import cross_validated, fit_importances
+from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS, read_triplets
 from dps_train.judgements.scoring import two_afc_agreement
-from dps_train.judgements.triplets import (
-    FEWEST_JUDGEMENTS,
-    Triplets,
-    read_triplets,
-    split_triplets,
-    triplet_batches,
-)
+from dps_train.judgements.triplets import Triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
 from dps_train.model.heads import AdditiveHead, ScalarHead
 from dps_train.model.metric import Metric
@@ -69,7 +64,7 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
     device = pick_device(settings.device)
     triplets = _read(settings.judgements, note)
     metric = initial_metric(settings)
-    custom, custom_held_out = split_own(settings.custom, settings.seed)
+    custom, custom_held_out = split_custom(settings.custom, settings.seed)
     if custom:
         images_to_change, _ = load_images(settings)
         settings = dataclasses.replace(settings, custom=custom)
@@ -186,7 +181,7 @@ def _channel_distances(
     metric: Metric, triplets: Triplets, settings: Settings, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return z of the first and of the second candidates, each [T, D]."""
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    distances = metric_distances(metric, device)
     first, second = [], []
     for batch in triplet_batches(triplets, BATCH, settings.size or TRAINING_SIZE):
         reference = distances.maps(batch.reference)

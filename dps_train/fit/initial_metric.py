@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from dps_train.contexts import AMOUNTS
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.fit.settings import SCRATCH, Settings
-from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone, resolve_layers
+from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import ChannelHead, Head, ScalarHead
+from dps_train.model.layer_presets import resolve_layers
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for

@@ -1,4 +1,4 @@
-"""The settings of a training: defaults that depend on each other, and combinations that are refused.
+"""The settings of a training, their defaults, and the combinations that are refused.
 
 Kept free of PyTorch, so that the command line reports usage errors at once. Messages name options
 of ``dps-train``.
@@ -15,7 +15,7 @@ from dps_infer.errors import UsageError
 from dps_train.model.names import ADDITIVE, COMPARISONS, EMBEDDED
 
 if TYPE_CHECKING:
-    from dps_train.custom.find import Own
+    from dps_train.custom.custom_distortion import CustomDistortion
 
 Variant = Literal["additive", "lin", "tune", "scratch", "baseline"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -34,8 +34,11 @@ FROM_EMBEDDED: Final = "embedded"
 FROM_SCRATCH: Final = "scratch"
 
 Objective = Literal["pairwise", "judge"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
 Normalization = Literal["imagenet", "lpips"]
 Logger = Literal["csv", "tensorboard", "wandb"]
+LOGGERS: tuple[Logger, ...] = get_args(Logger)
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Precisions of Lightning Fabric."""
@@ -53,7 +56,15 @@ DEFAULT_COMPARISON = "spatial"
 
 ADDITIVE_COMPARISON = "spatial+mean+layout"
 
-EMBEDDED_PARTS = ("backbone", "layers", "weights", "size", "comparison", "channel_norm", "normalize")
+EMBEDDED_PARTS = (
+    "backbone",
+    "layers",
+    "weights",
+    "size",
+    "comparison",
+    "channel_norm",
+    "normalize",
+)
 """Settings that describe the embedded metric if they keep their defaults."""
 
 
@@ -96,7 +107,7 @@ class Settings:
 
     context: Context | None = None
     judgements: Path | None = None
-    custom: tuple[Own, ...] = ()
+    custom: tuple[CustomDistortion, ...] = ()
     variant: Variant = ADDITIVE
     data: str = "sample"
     test_data: str | None = None
@@ -202,11 +213,11 @@ class Settings:
         for option, value in (("--resume", self.resume), ("--logger", self.logger)):
             if value and not self.end_to_end:
                 raise UsageError(f"{option} is for --variant tune and scratch, not {self.variant}")
-        recorded = any(one.recorded for one in self.custom)
+        recorded = any(one.recording for one in self.custom)
         if self.custom and (self.end_to_end or (recorded and self.variant == LIN)):
             raise UsageError(
                 f"--distortions: --variant {self.variant} cannot learn "
-                f"{', '.join(one.about.name for one in self.custom)}: take --variant additive, or "
+                f"{', '.join(one.name for one in self.custom)}: take --variant additive, or "
                 "lin for distortions that are functions"
             )
 

@@ -8,11 +8,11 @@ import torch
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import WeightsInfo
-from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank
+from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank, metric_distances
 from dps_train.bank.stored import stored_bank
 from dps_train.contexts import check_ordered
-from dps_train.custom.find import all_distortions
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.custom.custom_distortion import all_distortions
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.additive import EPOCHS, adapt_additive, fit_additive
 from dps_train.fit.end_to_end.batches import Batches, ranking_batches
@@ -22,10 +22,10 @@ from dps_train.fit.extend_head import extend
 from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
 from dps_train.fit.lin import draw_lin_bank, fit_one_lin
 from dps_train.fit.settings import LIN, SCRATCH, Settings
-from dps_train.model.backbones import state_sha256
 from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
+from dps_train.model.weights import state_sha256
 from dps_train.seeds import generator_for
 
 Note = Callable[[str], None]
@@ -108,7 +108,7 @@ def teach_custom(
 
     The other amounts stay as they were. See `train_variant` for the arguments.
     """
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    distances = metric_distances(metric, device)
     bank = _bank(settings, distances, training, note)
     _extend(metric, settings, distances, bank, training)
 
@@ -118,7 +118,7 @@ def _train_additive(
 ) -> None:
     head = metric.head
     assert isinstance(head, AdditiveHead)
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    distances = metric_distances(metric, device)
     bank = _bank(settings, distances, training, note)
     epochs, generator = settings.epochs or EPOCHS, generator_for("head", settings.seed)
     if isinstance(head, ChannelHead):
@@ -135,7 +135,7 @@ def _train_lin(
     assert isinstance(metric.head, ScalarHead)
     generator = generator_for(LIN, settings.seed)
     z = draw_lin_bank(
-        FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device),
+        metric_distances(metric, device),
         training.images,
         size=settings.size or TRAINING_SIZE,
         generator=generator,
@@ -171,16 +171,12 @@ def _extend(
     )
 
 
-def _bank(
-    settings: Settings, distances: FeatureDistances, training: Images, note: Note
-) -> Bank:
+def _bank(settings: Settings, distances: FeatureDistances, training: Images, note: Note) -> Bank:
     """Build the distance bank, or read it from the folder that stores it."""
     size, pairs = settings.size or TRAINING_SIZE, settings.bank_pairs
     if settings.bank is None:
         generator = generator_for(PURPOSE, settings.seed)
-        return build_bank(
-            distances, training.images, pairs=pairs, size=size, generator=generator
-        )
+        return build_bank(distances, training.images, pairs=pairs, size=size, generator=generator)
     return stored_bank(
         settings.bank,
         distances,

@@ -19,23 +19,19 @@ from dps_infer.model.manifest import (
     MetricInfo,
     Scores,
 )
-from dps_train.bank.bank import FeatureDistances
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.bank.bank import metric_distances
+from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import BASELINE, Settings
 from dps_train.fit.train_variant import train_variant
-from dps_train.measure.evaluation import (
-    EvaluationBank,
-    Measures,
-    build_evaluation_bank,
-    calibration_quantiles,
-    evaluate,
-)
-from dps_train.measure.stored_draws import reported_draws
+from dps_train.measure.evaluation import Measures, evaluate
+from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
+from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
 from dps_train.model.description import data_info, metric_info
 from dps_train.model.heads import AdditiveHead, ChannelHead, Head
 from dps_train.model.metric import Metric
@@ -111,7 +107,7 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     device = pick_device(settings.device)
     metric = initial_metric(settings)
     training, held_out = load_images(settings)
-    custom, custom_held_out = split_own(settings.custom, settings.seed)
+    custom, custom_held_out = split_custom(settings.custom, settings.seed)
     settings = dataclasses.replace(settings, custom=custom)
     images, distortions = with_scenes(evaluation_images(metric, held_out), custom_held_out)
     bank = evaluation_bank(metric, images, settings.seed, device, distortions)
@@ -205,7 +201,7 @@ def head_context(head: Head, context: Context) -> Context:
 
 def evaluation_images(metric: Metric, held_out: Images) -> Tensor:
     """Return held-out images at the size to measure a metric on: [M, 3, size, size] in [0, 1]."""
-    return whole(held_out.images, metric.preprocess.size or TRAINING_SIZE)
+    return resize_images(held_out.images, metric.preprocess.size or TRAINING_SIZE)
 
 
 def evaluation_bank(
@@ -216,7 +212,7 @@ def evaluation_bank(
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
     """Compare held-out images with changes of them; equal seeds give equal changes."""
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    distances = metric_distances(metric, device)
     metric.head.cpu()
     return build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.images.decode import Pixels
 from dps_train.contexts import check_ordered, pair_table
-from dps_train.data.batches import random_crops
-from dps_train.data.sources import Image
-from dps_train.distortions.paper import DISTORTIONS, quantize
+from dps_train.data.crops import random_crops
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.judgements.triplets import Triplets, load_triplets
 from dps_train.seeds import generator_for
 
@@ -53,7 +54,7 @@ Batches = Callable[[int], Batch]
 class RankingBatches:
     """Crops with one draw of each distortion that a context orders; see `ranking_batches`."""
 
-    images: tuple[Image, ...]
+    images: tuple[Pixels, ...]
     context: Context
     size: int
     seed: int
@@ -79,7 +80,7 @@ class RankingBatches:
 
 
 def ranking_batches(
-    images: Sequence[Image], context: Context, *, size: int, seed: int
+    images: Sequence[Pixels], context: Context, *, size: int, seed: int
 ) -> RankingBatches:
     """Return batches of crops with one draw of each distortion that a context orders.
 
