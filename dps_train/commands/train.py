@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,17 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dps_infer.commands.shared.run import DebugOption
-from dps_infer.contexts.context import Context, choose_context
-from dps_infer.contexts.ranking import (
-    OTHER,
-    PAPER_DISTORTIONS,
-    describe_ranking,
-    format_importances,
-    format_ranking,
-)
 from dps_infer.errors import UsageError
 from dps_infer.files.write import check_output
 from dps_infer.runtime.device import Device
+from dps_train.commands.context_options import describe_source, read_context
 from dps_train.commands.options import (
     ChannelNormOption,
     CustomOption,
@@ -39,12 +31,10 @@ from dps_train.commands.options import (
     note,
     parse_size,
 )
-from dps_train.distortions.installed import installed_distortions, mentioned_words
 from dps_train.fit.runs import DEFAULT_FOLDER, free_name
 from dps_train.fit.settings import Normalization, Precision, Settings, Start, Variant
 
 if TYPE_CHECKING:
-    from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.fit.training import Trained
 
 CONTEXT_OPTIONS = "--ranking, --importance, --context-name, --triplets and --bapps"
@@ -205,7 +195,7 @@ def train(
     if given > 1:
         raise UsageError(f"{CONTEXT_OPTIONS} are five ways to give a context: give one")
     judgements = triplets or bapps
-    context, custom = _context(
+    context, custom = read_context(
         ranking, importance, context_name, distortions or (), needed=judgements is None
     )
     settings = Settings(
@@ -239,7 +229,7 @@ def train(
     settings.check()
     name = settings.label if out is None else out.name
     folder = _free_folder(out, settings, force=force)
-    note(_describe(settings))
+    note(describe_source(context, judgements))
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     if force and not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -254,47 +244,6 @@ def train(
     note(f"run written to {folder}; freeze it with: dps-export {folder} -o ctx.onnx")
 
 
-def _context(
-    ranking: str | None,
-    importance: str | None,
-    name: str | None,
-    distortions: Sequence[str],
-    *,
-    needed: bool,
-) -> tuple[Context | None, tuple[CustomDistortion, ...]]:
-    """Return the context and the custom distortions.
-
-    Raises:
-        UsageError: the context is needed and missing, or it is not valid; or a distortion cannot
-            be used.
-    """
-    from dps_infer.contexts.folders import find
-
-    saved = None if name is None else find(name, note=lambda text: note(f"note: {text}")).context
-    custom = _custom(distortions, ranking or importance or (saved.mentions() if saved else ""))
-    if not needed:
-        return None, custom
-    if ranking is None and importance is None and saved is None:
-        raise UsageError(
-            "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first), "
-            "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists "
-            "the distortions, `dps-train contexts list` the saved contexts"
-        )
-    names = (*PAPER_DISTORTIONS, *(one.name for one in custom))
-    context = choose_context(names, ranking=ranking, importances=importance, context=saved)
-    return context, custom
-
-
-def _custom(distortions: Sequence[str], mentioned: str) -> tuple[CustomDistortion, ...]:
-    """Return the custom distortions that options name; without any, PyTorch is not loaded."""
-    words = set(mentioned_words(mentioned)) - {*PAPER_DISTORTIONS, OTHER}
-    if not distortions and not (words and words & installed_distortions().keys()):
-        return ()
-    from dps_train.custom.find import find_custom
-
-    return find_custom(distortions, mentioned)
-
-
 def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
     """Return the run folder to write, after checking that it can be written."""
     if out is None:
@@ -305,15 +254,6 @@ def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
     if settings.bank is not None and settings.bank.resolve() == out.resolve():
         raise UsageError(f"{out} cannot be both --bank and --out: name two folders")
     return out
-
-
-def _describe(settings: Settings) -> str:
-    context = settings.context
-    if context is None:
-        return f"judgements in {settings.judgements}"
-    if context.ranking is None:
-        return f"importances {format_importances(context.importances)}"
-    return f"ranking {format_ranking(context.ranking)}: {describe_ranking(context.ranking)}"
 
 
 def _train(settings: Settings, name: str) -> Trained:

@@ -120,7 +120,8 @@ def _fit_importances(
     device: torch.device,
 ) -> Agreement:
     """Fit the importances to all triplets, and cross-validate the agreement."""
-    first, second = _channel_distances(metric, triplets, settings, device)
+    size = settings.size or TRAINING_SIZE
+    first, second = channel_distances(metric, triplets, size, device)
     judge = torch.tensor(triplets.judge)
     head.cpu()
     with torch.no_grad():
@@ -148,13 +149,14 @@ def _fit_triplets(
     device: torch.device,
 ) -> Agreement:
     """Train scalars, and with some variants the network, on triplets."""
-    before = _agreement(metric, held_out, settings, device)
+    size = settings.size or TRAINING_SIZE
+    before = _agreement(metric, held_out, size, device)
     if settings.end_to_end:
-        batches = TripletBatches(training, settings.size or TRAINING_SIZE, settings.seed)
+        batches = TripletBatches(training, size, settings.seed)
         train_network(metric, settings, batches, training.sha256())
     elif settings.variant == LIN:
         assert isinstance(metric.head, ScalarHead)
-        first, second = _channel_distances(metric, training, settings, device)
+        first, second = channel_distances(metric, training, size, device)
         metric.head.weights.data = fit_lin_to_triplets(
             first,
             second,
@@ -162,28 +164,36 @@ def _fit_triplets(
             generator=generator_for("head", settings.seed),
             objective=settings.objective,
         )
-    after = _agreement(metric, held_out, settings, device)
+    after = _agreement(metric, held_out, size, device)
     return Agreement(before, after, held_out.ceiling, len(held_out))
 
 
-def _agreement(
-    metric: Metric, triplets: Triplets, settings: Settings, device: torch.device
-) -> float:
+def _agreement(metric: Metric, triplets: Triplets, size: int, device: torch.device) -> float:
     metric.eval()
     metric.head.cpu()
     with torch.no_grad():
-        z = _channel_distances(metric, triplets, settings, device)
+        z = channel_distances(metric, triplets, size, device)
         first, second = (metric.head(candidate).numpy() for candidate in z)
     return two_afc_agreement(first, second, triplets.judge)
 
 
-def _channel_distances(
-    metric: Metric, triplets: Triplets, settings: Settings, device: torch.device
+def channel_distances(
+    metric: Metric, triplets: Triplets, size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return z of the first and of the second candidates, each [T, D]."""
+    """Return z of the first and of the second candidates, each [T, D].
+
+    Args:
+        metric: the metric whose network compares them.
+        triplets: T triplets.
+        size: side in pixels that images are resized to first.
+        device: where the network runs.
+
+    Raises:
+        ImageError: an image can no longer be read.
+    """
     distances = metric_distances(metric, device)
     first, second = [], []
-    for batch in triplet_batches(triplets, BATCH, settings.size or TRAINING_SIZE):
+    for batch in triplet_batches(triplets, BATCH, size):
         reference = distances.maps(batch.reference)
         first.append(distances.z(reference, batch.p0))
         second.append(distances.z(reference, batch.p1))

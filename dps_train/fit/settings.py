@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
+from dps_train.data.names import check_source
 from dps_train.model.names import ADDITIVE, COMPARISONS, EMBEDDED
 
 if TYPE_CHECKING:
@@ -220,6 +221,11 @@ class Settings:
                 f"{', '.join(one.name for one in self.custom)}: take --variant additive, or "
                 "lin for distortions that are functions"
             )
+        check_source(self.data)
+        if self.test_data is not None:
+            check_source(self.test_data)
+        if self.judgements is not None and not self.judgements.exists():
+            raise UsageError(f"{self.judgements}: no such file or folder of judgements")
 
 
 def check_comparison(text: str | None) -> None:

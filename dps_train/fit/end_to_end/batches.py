@@ -50,6 +50,19 @@ Batches = Callable[[int], Batch]
 """Returns the batch of a step. It must be picklable, since each process holds a copy."""
 
 
+def triplet_batch(reference: Tensor, p0: Tensor, p1: Tensor, judge: Tensor) -> Batch:
+    """Return the batch of N triplets.
+
+    Args:
+        reference: float RGB [N, 3, H, W] in [0, 1].
+        p0: the first candidates, like `reference`.
+        p1: the second candidates, like `reference`.
+        judge: in [0, 1]: 0 if p0 is closer, 1 if p1 is [N].
+    """
+    candidates = torch.stack([p0, p1], dim=1)
+    return Batch(reference, candidates, torch.tensor([[0, 1]]), judge[:, None].float())
+
+
 @dataclass(frozen=True)
 class RankingBatches:
     """Crops with one draw of each distortion that a context orders; see `ranking_batches`."""
@@ -116,6 +129,4 @@ class TripletBatches:
         generator = generator_for(f"triplet batch {step}", self.seed)
         rows = torch.randint(len(self.triplets), (TRIPLETS_PER_BATCH,), generator=generator)
         drawn = load_triplets(self.triplets.select(rows.tolist()), self.size)
-        candidates = torch.stack([drawn.p0, drawn.p1], dim=1)
-        judge = drawn.judge[:, None].float()
-        return Batch(drawn.reference, candidates, torch.tensor([[0, 1]]), judge)
+        return triplet_batch(drawn.reference, drawn.p0, drawn.p1, drawn.judge)

@@ -20,9 +20,9 @@ from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
 from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
+from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, triplet_batch
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
-from dps_train.fit.triplet_batches import Batch, Batches, ranking_batches, triplet_batch
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
