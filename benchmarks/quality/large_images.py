@@ -30,13 +30,13 @@ from dps_infer import Metric
 from dps_infer.contexts.context import Context
 from dps_infer.model import embedded
 from dps_infer.model.view import View
+from dps_infer.progress import track
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, load_held_out
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS, color
 from dps_train.measure.statistics import named_share, spearman, two_afc
-from dps_train.progress import track
 
 Pixels = NDArray[np.uint8]
 SIDE, FARTHEST = 1024, 64

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
-from PIL import Pixels as Pillow
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.data.sources import Images
 
 THUMBNAIL, PAGE = 32, 256

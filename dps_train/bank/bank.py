@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.data.crops import random_crops
 from dps_train.distortions.families import FAMILY_SIZE, draw_family
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import PairEncoder
-from dps_train.progress import track
 
 BATCH = 64
 

@@ -27,8 +27,8 @@ import msgspec
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
+from dps_infer.arrays import Floats
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.files.write import atomic_folder, sha256_file
 from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, bank_parts
@@ -120,7 +120,7 @@ def _build(
         size=recipe.size,
         generator=generator_for(PURPOSE, recipe.seed),
     )
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, Floats] = {}
     start = 0
     for part in parts:
         if not arrays:
@@ -153,7 +153,7 @@ def _build(
     return manifest
 
 
-def _create(folder: Path, part: Bank, crops: int) -> dict[str, NDArray[np.float32]]:
+def _create(folder: Path, part: Bank, crops: int) -> dict[str, Floats]:
     """Create the files for so many crops; other dimensions are those of the first batch."""
     shapes = {name: (crops, *getattr(part, name).shape[1:]) for name in ARRAYS}
     needed = sum(4 * int(np.prod(shape)) for shape in shapes.values())

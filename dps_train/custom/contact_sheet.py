@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.custom.custom_distortion import CustomDistortion, all_distortions
 from dps_train.data.contact_sheet import COLUMNS, PAPER, distortion_sheet, labeled_row
 from dps_train.distortions.paper import DISTORTIONS

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.errors import UsageError
-from dps_infer.images.decode import Pixels
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import NAMES
 

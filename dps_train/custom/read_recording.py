@@ -29,14 +29,14 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError, UsageError
-from dps_infer.images.decode import Pixels
+from dps_infer.progress import track
 from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.custom.function import StrengthDistortion, strength_distortion
 from dps_train.custom.recording import Recording, Scene
 from dps_train.data.csv_rows import CsvRow, Problem, read_csv_rows, refuse_problems
 from dps_train.data.sources import FEWEST_IMAGES, read_pixels
-from dps_train.progress import track
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.custom.function import StrengthDistortion
 from dps_train.data.crops import Window, crop_window, draw_window
 from dps_train.data.sources import HELD_OUT_SHARE

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import OutputError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.images.decode import Pixels
 from dps_train.data.crops import to_tensor
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS

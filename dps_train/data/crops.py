@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.distortions.distortion import quantize
 
 TRAINING_SIZE = 64

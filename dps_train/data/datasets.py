@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torchvision.datasets import STL10, SVHN
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError
-from dps_infer.images.decode import Pixels
 from dps_train.data import names
 
 FOLDER_VARIABLE = "DPS_DATA"

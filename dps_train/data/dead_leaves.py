@@ -11,9 +11,8 @@ import math
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Floats, Pixels
 
 SMALLEST_RADIUS = 2.0
 LARGEST_RADIUS = 100.0
@@ -51,7 +50,7 @@ def dead_leaves(side: int, generator: torch.Generator, *, leaves: int = 1500) ->
     return _shade(image, generator)
 
 
-def _shade(image: NDArray[np.float32], generator: torch.Generator) -> Pixels:
+def _shade(image: Floats, generator: torch.Generator) -> Pixels:
     """Add a gradient of light and grain, so that surfaces are not flat."""
     angle, depth, noise = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     axis = np.linspace(-0.5, 0.5, len(image), dtype=np.float32)

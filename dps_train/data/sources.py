@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.images.decode import DEFAULT_POLICY, Pixels, composite, load_picture
+from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.data.names import SAMPLE, check_folder

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric as LoadedMetric
 from dps_infer.contexts.context import Context
 from dps_infer.errors import ContextError, UsageError
-from dps_infer.images.decode import Pixels
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import MetricInfo

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.bank.bank import Bank
 from dps_train.contexts import all_rankings, importance_table
 from dps_train.distortions.families import COMPOSED, GRADED, Pairs
 from dps_train.model.heads import LEARNING_KNEE, AdditiveHead, ChannelHead
-from dps_train.progress import track
 
 EPOCHS = 15
 CROPS_PER_BATCH = 32

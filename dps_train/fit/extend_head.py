@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.bank.bank import BATCH, Bank, FeatureDistances
 from dps_train.contexts import importance_table, random_rankings
 from dps_train.custom.custom_distortion import CustomDistortion
@@ -29,7 +30,6 @@ from dps_train.fit.additive import (
 )
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.heads import AdditiveHead
-from dps_train.progress import track
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05

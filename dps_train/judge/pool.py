@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
-from dps_infer.images.decode import Pixels
+from dps_infer.progress import track
 from dps_train.data.crops import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import folder_images, load_training, read_pixels
 from dps_train.distortions.distortion import Distortion
@@ -30,7 +31,6 @@ from dps_train.distortions.paper import DISTORTIONS
 from dps_train.distortions.random_changes import rows_by_kind
 from dps_train.judgements.importances import Numbers, scaled_differences
 from dps_train.model.metric import Metric, resize
-from dps_train.progress import track
 
 REFERENCES = 40
 CHANGES = 8

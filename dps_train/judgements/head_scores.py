@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.image_distance import bounded_batches
 from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_agreement
 from dps_train.judgements.triplets import pixel_batches
 from dps_train.model.metric import Metric
-from dps_train.progress import track
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Floats, Pixels
 from dps_train.judgements.scoring import DistanceFunction
 from dps_train.model.metric import Metric
 
@@ -26,7 +24,7 @@ def metric_distance(metric: Metric, device: torch.device) -> DistanceFunction:
     metric.to(device).eval()
 
     @torch.no_grad()
-    def distance(reference: Pixels, distorted: Pixels) -> NDArray[np.float32]:
+    def distance(reference: Pixels, distorted: Pixels) -> Floats:
         parts = [
             metric(torch.from_numpy(first).to(device), torch.from_numpy(second).to(device))[0]
             for first, second in bounded_batches(reference, distorted)

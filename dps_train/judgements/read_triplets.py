@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dps_infer.errors import ImageError
+from dps_infer.progress import track
 from dps_train.data.csv_rows import Problem, read_csv_rows, refuse_problems
 from dps_train.data.sources import read_pixels
 from dps_train.judgements.triplets import Triplets, size_difference
-from dps_train.progress import track
 
 IMAGES = ("reference", "p0", "p1")
 JUDGE = "judge"

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import DataError
-from dps_infer.images.decode import Pixels
 from dps_train.judgements.bapps import SamePairs, read_bapps
 from dps_train.judgements.triplets import Triplets, pixel_batches
 

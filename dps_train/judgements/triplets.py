@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.images.decode import Pixels
 from dps_train.data.crops import to_tensor
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, read_pixels
 from dps_train.model.metric import resize

@@ -15,10 +15,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.distortions.distortion import Distortion, quantize
 from dps_train.distortions.other.kinds import HELD_OUT
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.progress import track
 
 DRAWS = 4
 GRADES = 10

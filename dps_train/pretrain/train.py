@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dps_infer.model.manifest import DataInfo
+from dps_infer.progress import track
 from dps_train.contexts import all_rankings, importance_table
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.families import (
@@ -39,7 +40,6 @@ from dps_train.model.embedded.embedded_metric import Recipe
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, initial_parts
 from dps_train.pretrain.images.mixture import pretraining_images
-from dps_train.progress import track
 from dps_train.seeds import generator_for
 
 IMAGES = 20_000

@@ -27,7 +27,7 @@ FIRST_COLUMNS = {
     "score": Kind.number,
     "baseline": Kind.number,
     "ceiling": Kind.number,
-    "improved": Kind.truth,
+    "improved": Kind.boolean,
 }
 """The metric, why there is none, and its 2AFC score in its context. All other columns are
 numbers."""

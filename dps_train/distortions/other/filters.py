@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 
 
 def erode(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
-from dps_infer.images.decode import Pixels
 from dps_train.contexts import check_ordered, pair_table
 from dps_train.data.crops import random_crops
 from dps_train.distortions.distortion import quantize

@@ -11,15 +11,8 @@ import math
 import cv2
 import numpy as np
 
-from dps_infer.images.decode import Pixels
-from dps_train.pretrain.images.painting import (
-    Floats,
-    as_image,
-    polygon,
-    random_point,
-    resized,
-    to_pixels,
-)
+from dps_infer.arrays import Floats, Pixels
+from dps_train.pretrain.images.painting import as_image, polygon, random_point, resized, to_pixels
 from dps_train.pretrain.images.photographs import Photographs, photograph_crop, recolored
 from dps_train.pretrain.images.procedural import fractal_noise, gradient, plain
 

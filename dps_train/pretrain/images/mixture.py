@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
 from dps_train.pretrain.images.drawings import line_drawing, street_map
 from dps_train.pretrain.images.pages import screenshot, text_page
@@ -25,7 +26,6 @@ from dps_train.pretrain.images.photographs import (
     thumbnail,
 )
 from dps_train.pretrain.images.procedural import fractal_noise, gradient, sky
-from dps_train.progress import track
 
 Painter = Callable[[int, np.random.Generator], Pixels]
 """From a side in pixels and a random generator to uint8 RGB [side, side, 3]."""

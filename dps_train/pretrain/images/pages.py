@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 from dps_train.pretrain.images.painting import Color, as_color, random_color, resized
 from dps_train.pretrain.images.photographs import Photographs, photograph_crop
 

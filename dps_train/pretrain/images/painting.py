@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Pixels
 
-Floats = NDArray[np.float32]
 Color = tuple[float, float, float]
 """RGB, 0 to 255, for OpenCV's drawing functions."""
 

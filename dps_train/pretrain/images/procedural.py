@@ -11,10 +11,9 @@ import math
 import cv2
 import numpy as np
 
-from dps_infer.images.decode import Pixels
+from dps_infer.arrays import Floats, Pixels
 from dps_train.pretrain.images.painting import (
     Color,
-    Floats,
     as_color,
     as_image,
     random_color,
