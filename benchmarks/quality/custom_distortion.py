@@ -29,7 +29,7 @@ from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import Settings
-from dps_train.fit.train_variant import teach_custom
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import load_images
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
@@ -158,7 +158,7 @@ def teach(
     metric = load_universal()
     before = metric.head
     images, _ = load_images(settings)
-    teach_custom(metric, settings, images, CPU)
+    train_additive(metric, settings, images, CPU)
     test_images = load_held_out(data, generator_for("images", seed))
     measured, distortions = with_scenes(resize_images(test_images.images, TRAINING_SIZE), held_out)
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)

@@ -20,7 +20,7 @@ from dps_train.fit.end_to_end.batches import TripletBatches
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.lin import fit_lin_to_triplets
 from dps_train.fit.settings import LIN, Settings
-from dps_train.fit.train_variant import teach_custom, train_network
+from dps_train.fit.train_variant import train_additive, train_network
 from dps_train.fit.training import (
     MOST_HELD_OUT,
     Agreement,
@@ -68,7 +68,7 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
     if custom:
         images_to_change, _ = load_images(settings)
         settings = dataclasses.replace(settings, custom=custom)
-        teach_custom(metric, settings, images_to_change, device, note)
+        train_additive(metric, settings, images_to_change, device, note)
     if isinstance(metric.head, AdditiveHead):
         training = held_out = triplets
         agreement = _fit_importances(metric, metric.head, triplets, settings, device)

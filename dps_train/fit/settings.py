@@ -215,6 +215,11 @@ class Settings:
             if value and not self.end_to_end:
                 raise UsageError(f"{option} is for --variant tune and scratch, not {self.variant}")
         recorded = any(one.recording for one in self.custom)
+        if self.custom and self.judgements is not None and self.variant != ADDITIVE:
+            raise UsageError(
+                f"--distortions: --variant {self.variant} cannot learn them from judgements: take "
+                "--variant additive"
+            )
         if self.custom and (self.end_to_end or (recorded and self.variant == LIN)):
             raise UsageError(
                 f"--distortions: --variant {self.variant} cannot learn "

@@ -21,7 +21,7 @@ from dps_train.fit.end_to_end.train import train_end_to_end
 from dps_train.fit.extend_head import extend
 from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
 from dps_train.fit.lin import draw_lin_bank, fit_one_lin
-from dps_train.fit.settings import LIN, SCRATCH, Settings
+from dps_train.fit.settings import LIN, Settings
 from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
@@ -58,7 +58,7 @@ def train_variant(
         train_network(metric, settings, batches, f"{training.sha256()} {context.order}")
         return True
     if settings.variant == ADDITIVE:
-        _train_additive(metric, settings, training, device, note)
+        train_additive(metric, settings, training, device, note)
     elif settings.variant == LIN:
         check_ordered(context)
         _train_lin(metric, settings, context, training, device)
@@ -74,21 +74,8 @@ def train_network(metric: Metric, settings: Settings, batches: Batches, data: st
         batches: the batch of each step.
         data: identifies the data of the batches, as in `train_end_to_end`.
     """
-    train_end_to_end(
-        metric,
-        batches,
-        steps=settings.steps,
-        objective=settings.objective,
-        seed=settings.seed,
-        batch_norm=settings.variant == SCRATCH,
-        device=settings.device,
-        devices=settings.devices,
-        precision=settings.precision,
-        data=data,
-        checkpoint=settings.checkpoint,
-        resume=settings.resume,
-        log=open_logger(settings.logger, settings.logs),
-    )
+    log = open_logger(settings.logger, settings.logs)
+    train_end_to_end(metric, batches, settings, data=data, log=log)
     before = metric.backbone.weights
     metric.backbone.weights = WeightsInfo(
         source=f"{before.source}, then {settings.variant}",
@@ -97,26 +84,19 @@ def train_network(metric: Metric, settings: Settings, batches: Batches, data: st
     )
 
 
-def teach_custom(
+def train_additive(
     metric: Metric,
     settings: Settings,
     training: Images,
     device: torch.device,
     note: Note = lambda _: None,
 ) -> None:
-    """Extend a trained additive head by the amounts of `settings.custom`, in place.
+    """Train a metric's additive head, in place; see `train_variant` for the arguments.
 
-    The other amounts stay as they were. See `train_variant` for the arguments.
+    A new head is trained from scratch, and a trained one is adapted to the images. With custom
+    distortions a trained head keeps its amounts, and only learns new ones.
     """
-    distances = metric_distances(metric, device)
-    bank = _bank(settings, distances, training, note)
-    _extend(metric, settings, distances, bank, training)
-
-
-def _train_additive(
-    metric: Metric, settings: Settings, training: Images, device: torch.device, note: Note
-) -> None:
-    head = metric.head
+    head, size = metric.head, settings.size or TRAINING_SIZE
     assert isinstance(head, AdditiveHead)
     distances = metric_distances(metric, device)
     bank = _bank(settings, distances, training, note)
@@ -126,7 +106,17 @@ def _train_additive(
     elif not settings.custom:
         adapt_additive(head, bank, epochs=epochs, generator=generator)
     if settings.custom:
-        _extend(metric, settings, distances, bank, training)
+        metric.head = extend(
+            head.cpu(),
+            settings.custom,
+            bank,
+            distances,
+            training.images,
+            pairs=settings.bank_pairs,
+            size=size,
+            epochs=epochs,
+            generator=generator_for("own distortions", settings.seed),
+        )
 
 
 def _train_lin(
@@ -147,27 +137,6 @@ def _train_lin(
         generator=generator,
         objective=settings.objective,
         epochs=settings.epochs or LIN_EPOCHS,
-    )
-
-
-def _extend(
-    metric: Metric,
-    settings: Settings,
-    distances: FeatureDistances,
-    bank: Bank,
-    training: Images,
-) -> None:
-    assert isinstance(metric.head, AdditiveHead)
-    metric.head = extend(
-        metric.head.cpu(),
-        settings.custom,
-        bank,
-        distances,
-        training.images,
-        pairs=settings.bank_pairs,
-        size=settings.size or TRAINING_SIZE,
-        epochs=settings.epochs or EPOCHS,
-        generator=generator_for("own distortions", settings.seed),
     )
 
 

@@ -35,7 +35,7 @@ from dps_train.fit.end_to_end.checkpoints import (
 )
 from dps_train.fit.end_to_end.learner import Learner
 from dps_train.fit.objectives import BETAS, Objective, make_objective, rate_factor
-from dps_train.fit.settings import PRECISIONS
+from dps_train.fit.settings import PRECISIONS, SCRATCH, Settings
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -83,19 +83,11 @@ class ProcessError(DpsError):
 def train_end_to_end(
     metric: Metric,
     batches: Batches,
+    settings: Settings,
     *,
-    steps: int,
-    objective: str = "pairwise",
-    seed: int = 0,
-    batch_norm: bool = False,
-    rates: Rates = RATES,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = PRECISIONS[0],
     data: str = "",
-    checkpoint: Path | None = None,
+    rates: Rates = RATES,
     every: int = STEPS_PER_CHECKPOINT,
-    resume: bool = False,
     log: Log | None = None,
 ) -> None:
     """Train a metric's backbone and head, in place; on return it is frozen and on the CPU.
@@ -103,44 +95,36 @@ def train_end_to_end(
     Args:
         metric: with a `ScalarHead`.
         batches: the batch of each step.
-        steps: number of optimizer steps.
-        objective: one of `dps_train.fit.settings.OBJECTIVES`.
-        seed: of the order of candidates, and of a judge network's initial weights.
-        batch_norm: whether BatchNorm learns its statistics, as a random network must.
-        rates: initial learning rates.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        devices: number of processes that share a batch; on ``cuda`` each has its own GPU.
-        precision: one of `PRECISIONS`; the mixed ones affect only the network.
+        settings: of the training. The mixed precisions affect only the network.
         data: identifies the data of the batches, for example by a hash; a checkpoint of a
             training on other data is refused.
-        checkpoint: folder for a checkpoint; None writes none.
+        rates: initial learning rates.
         every: steps between checkpoints; the last step always writes one.
-        resume: continue from the checkpoint if it exists.
         log: called every `STEPS_PER_LOG` steps with the loss, the batch's 2AFC score and the
             factor of the learning rate.
 
     Raises:
         UsageError: the objective or precision is unknown, or a batch is too small to share.
         DeviceError: there are fewer devices than asked for.
-        OutputError: a checkpoint exists and `resume` is off, or it cannot be written.
+        OutputError: a checkpoint exists and is not to be resumed, or it cannot be written.
         CheckpointError: the checkpoint belongs to another training.
         DivergedError: the loss became infinite or NaN.
         ProcessError: one of several processes failed.
     """
-    fabric = _fabric(device, devices, precision)
+    fabric = _fabric(settings.device, settings.devices, settings.precision)
     plan = {
-        "steps": steps,
-        "objective": objective,
-        "seed": seed,
-        "batch_norm": batch_norm,
-        "precision": precision,
-        "devices": devices,
+        "steps": settings.steps,
+        "objective": settings.objective,
+        "seed": settings.seed,
+        "batch_norm": settings.variant == SCRATCH,
+        "precision": settings.precision,
+        "devices": settings.devices,
         "data": data,
         **{f"{name} rate": rate for name, rate in dataclasses.asdict(rates).items()},
     }
     with tempfile.TemporaryDirectory() as folder:
-        path = (checkpoint or Path(folder)) / CHECKPOINT
-        if path.exists() and not resume:
+        path = (settings.checkpoint or Path(folder)) / CHECKPOINT
+        if path.exists() and not settings.resume:
             raise OutputError(
                 f"{path} is left from an earlier training: continue it with --resume, or delete "
                 "the file to start again"
@@ -155,7 +139,7 @@ def train_end_to_end(
         except ProcessRaisedException as error:
             last_line = str(error).rstrip().splitlines()[-1]
             raise ProcessError(
-                f"one of {devices} training processes failed: {last_line}"
+                f"one of {settings.devices} training processes failed: {last_line}"
             ) from error
         # Several processes trained copies of the metric. The checkpoint is right in every case.
         trained = Learner(metric.cpu(), _objective(plan))

@@ -26,7 +26,7 @@ from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.heads import measure_heads
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import Settings
-from dps_train.fit.train_variant import teach_custom
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import train
 from dps_train.judge.server import Server
 from dps_train.model.embedded.embedded_metric import load_universal
@@ -207,7 +207,7 @@ def test_jpeg_is_learned_and_the_six_are_not_disturbed():
     training = load_held_out(str(SHARED / "train"), torch.Generator())
     settings = Settings(custom=own, data=str(SHARED / "train"), pairs=9000)
     cpu = torch.device("cpu")
-    teach_custom(metric, settings, training, cpu)
+    train_additive(metric, settings, training, cpu)
     images = resize_images(load_held_out(str(SHARED / "val"), torch.Generator()).images, 64)
     distortions = all_distortions(own)
     names = tuple(distortion.name for distortion in distortions)
