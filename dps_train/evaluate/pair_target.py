@@ -30,7 +30,8 @@ from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.devices import pick_device
 from dps_train.evaluate.target import EMBEDDED, names_file
-from dps_train.fit.run_folder import load_run, newest_run
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
