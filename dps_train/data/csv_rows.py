@@ -13,7 +13,7 @@ from pathlib import Path
 from dps_infer.errors import DataError, UsageError
 
 Problem = tuple[int, str]
-"""The number of a row, and what is wrong with it."""
+"""The number of a row, and a description of the problem."""
 
 
 @dataclass(frozen=True)
