@@ -36,6 +36,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "numpy",
     "opencv-python-headless",
+    "simplejpeg",
     "scikit-image",
     "pillow",
     "lpips",
