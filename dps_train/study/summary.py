@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from dps_train.evaluate.printing import wide_console
 from dps_train.study.folder import Values
 from dps_train.study.table import MARKS
 
@@ -35,20 +35,20 @@ MEANS = {
 Summary = dict[str, str | int | float | None]
 
 
-def summarize(rows: Sequence[Values]) -> list[Summary]:
-    """Return a summary for each network, comparison and variant.
+def summarize(rows: Sequence[Values], by: Sequence[str] = GROUPED_BY) -> list[Summary]:
+    """Return a summary for each network, comparison and variant, or by other columns.
 
     Returns:
-        `GROUPED_BY`, the number of ``metrics``, how many of them ``failed`` to train, and for the
-        others the figures of `MEANS`: the ``lowest`` score and the means of all other columns;
-        None if nothing was measured.
+        The columns of `by`, the number of ``metrics``, the number that ``failed`` to train, and
+        the figures of `MEANS` over the others: the ``lowest`` score, and the mean of each other
+        column; None if nothing was measured.
     """
     groups: dict[tuple[str, ...], list[Values]] = {}
     for values in rows:
-        groups.setdefault(tuple(str(values[name]) for name in GROUPED_BY), []).append(values)
+        groups.setdefault(tuple(str(values[name]) for name in by), []).append(values)
     summaries = []
     for names, some in groups.items():
-        summary: Summary = dict(zip(GROUPED_BY, names, strict=True))
+        summary: Summary = dict(zip(by, names, strict=True))
         summary["metrics"] = len(some)
         summary["failed"] = sum(bool(values["error"]) for values in some)
         for figure, column in MEANS.items():
@@ -83,10 +83,7 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
             f"{one['metrics']}" + f" ({one['failed']} failed)" * bool(one["failed"]),
             *("none" if figure is None else f"{figure:.4f}" for figure in figures),
         )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
-    console.print(table)
+    wide_console().print(table)
 
 
 def numbers(rows: Iterable[Values], column: str) -> list[float]:
