@@ -43,13 +43,10 @@ class Bank:
 
 
 class FeatureDistances:
-    """A frozen backbone with a comparison: images in, channel distances out.
+    """A frozen backbone with a fixed or learned comparison: images in, channel distances out.
 
-    Args:
-        preprocess: used for normalization; images come at the working size.
-        backbone: the loss network.
-        comparison: of its maps, fixed or learned.
-        device: where the network runs; results come back to the CPU.
+    Only the normalization of `preprocess` is used: images come at the working size. The network
+    runs on `device`; results come back to the CPU.
     """
 
     def __init__(

@@ -24,10 +24,7 @@ FOLDER_VARIABLE = "DPS_DATA"
 
 
 class LabeledSTL10(STL10):  # type: ignore[misc]
-    """STL-10 without its 100,000 unlabeled images, whose 2.6 GB are not needed.
-
-    The download contains them; they may be deleted.
-    """
+    """STL-10 without its 100,000 unlabeled images: 2.6 GB, downloaded but deletable."""
 
     train_list = STL10.train_list[:2]
 
@@ -48,18 +45,13 @@ def folder() -> Path:
 
 
 def load_dataset(name: str, split: str) -> Pixels:
-    """Return all images of a split; files that are missing are downloaded.
+    """Return all images of a split, ``train`` or ``test``; missing files are downloaded.
 
-    Args:
-        name: one of `DATASETS`.
-        split: ``train`` or ``test``.
-
-    Returns:
-        uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
-        26,032).
+    Returns uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
+    26,032).
 
     Raises:
-        DpsError: they are missing or damaged, and cannot be downloaded.
+        DpsError: the files are missing or damaged, and cannot be downloaded.
     """
     root = folder()
     try:

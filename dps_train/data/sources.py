@@ -108,7 +108,7 @@ def load_folder(folder: Path) -> Images:
 
     Raises:
         UsageError: there is no such folder.
-        ImageError: a file with the suffix of an image cannot be read as one.
+        ImageError: a file with the suffix of an image cannot be read.
     """
     check_folder(folder)
     return Images(folder.resolve().name, tuple(read_pixels(path) for path in folder_images(folder)))
@@ -120,11 +120,7 @@ def folder_images(folder: Path) -> list[Path]:
 
 
 def read_pixels(path: Path) -> Pixels:
-    """Read an image by the decode policy, alpha over the default background.
-
-    Raises:
-        ImageError: it cannot be read, or the policy refuses it.
-    """
+    """Read an image, alpha over the default background; ImageError if the policy refuses it."""
     picture = load_picture(path, label=str(path))
     return composite(picture, DEFAULT_POLICY.background)
 

@@ -40,13 +40,9 @@ def score_judgements(
     triplets: Path | None,
     note: Callable[[str], None],
 ) -> JudgementScores:
-    """Score a distance, each pair of images at its own size.
+    """Score a distance by BAPPS (a folder) and by triplets (a CSV file), at each image's own size.
 
-    Args:
-        distance: of decoded images.
-        bapps: the folder that holds 2afc and jnd.
-        triplets: a CSV file of judgements.
-        note: receives one line about triplets that were judged both ways.
+    `note` receives one line about triplets that were judged both ways.
 
     Raises:
         DpsError: judgements or images are missing or wrong.

@@ -56,12 +56,9 @@ def sort(first: Tensor, second: Tensor) -> Tensor:
 
 
 def layout(first: Tensor, second: Tensor) -> Tensor:
-    """Location of differences: squared difference summed over channels, on a coarse grid.
+    """Squared difference summed over channels, on a coarse grid: [N, `LAYOUT_CELLS`²].
 
     A shift differs everywhere, a rotation or an enlargement more towards the edges.
-
-    Returns:
-        [N, `LAYOUT_CELLS`²].
     """
     return _pooled((first - second).square().sum(dim=1, keepdim=True), LAYOUT_CELLS).flatten(1)
 

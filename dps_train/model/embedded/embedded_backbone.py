@@ -26,8 +26,7 @@ CONVOLUTIONS = (1, 1, 2, 2)
 class EmbeddedNetwork(nn.Module):
     """Four stages of 3x3 convolutions, each halving the resolution.
 
-    Args:
-        batch_norm: for faster training; afterwards it is folded into the convolutions.
+    Batch normalization makes training faster; afterwards it is folded into the convolutions.
     """
 
     def __init__(self, *, batch_norm: bool = False) -> None:
