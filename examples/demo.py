@@ -1,9 +1,9 @@
-"""The main job on real photographs: rank and compare; then adapt, export, compare.
+"""The main workflow on photographs: compare in a context; then adapt, export and compare again.
 
-Two copies of a photograph, one shifted and one blurred. To a fixed metric the shift is
-the larger change. In a context in which a shift barely matters and blur matters most,
-the adapted metric says the opposite: at once, with the metric that comes with the package,
-and after adapting it to images. Run it with ``make demo``.
+One copy of a photograph is shifted, another one blurred. To a fixed metric the shift is the larger
+change. In a context where a shift barely matters and blur matters most, the blur is: with the
+packaged metric, which needs no training, and with a metric adapted to images. Run it with
+``make demo``.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def main() -> None:
     for title, distances in (("unadapted", unadapted), ("adapted", adapted)):
         larger = max(distances, key=distances.__getitem__)
         print(f"{title:11}{distances['shifted']:9.3f}{distances['blurred']:10.3f}   {larger}")
-    print(f"Look at {folder / 'sheet.png'}; the context file is {context}")
+    print(f"Contact sheet: {folder / 'sheet.png'}; context file: {context}")
     if max(unadapted, key=unadapted.__getitem__) == max(adapted, key=adapted.__getitem__):
-        sys.exit("The order did not change: this is a defect, please report it.")
+        sys.exit("The order did not change. This is a defect: please report it.")
 
 
 def draw_images() -> dict[str, NDArray[np.uint8]]:
-    """Return the reference and its two copies, uint8 RGB."""
+    """Return the reference and its two changed copies, uint8 RGB [H, W, 3]."""
     cat = photograph("chelsea")
     reference = np.ascontiguousarray(cat[20 : 20 + SIDE, 100 : 100 + SIDE])
     shift = np.array([[1, 0, 24], [0, 1, 12]], dtype=np.float32)
@@ -77,7 +77,7 @@ def draw_images() -> dict[str, NDArray[np.uint8]]:
 
 
 def unadapted_distances(run: Path, images: dict[str, NDArray[np.uint8]]) -> dict[str, float]:
-    """Measure with the same network and the plain sum of its feature differences."""
+    """Return the plain sum of feature differences of the same network, which knows no context."""
     metric, _ = load_run(run)
     reference, *others = (torch.from_numpy(image)[None] for image in images.values())
     with torch.no_grad():
@@ -87,7 +87,7 @@ def unadapted_distances(run: Path, images: dict[str, NDArray[np.uint8]]) -> dict
 
 
 def compare(reference: Path, distorted: Path, *context: str) -> float:
-    """Compare two files as a user would, and return the distance."""
+    """Compare two files with ``dps-infer``, and return the distance."""
     arguments = ("compare", str(reference), str(distorted), *context)
     call("dps-infer", *arguments)
     answer = call("dps-infer", *arguments, "--json", show=False)
@@ -95,7 +95,7 @@ def compare(reference: Path, distorted: Path, *context: str) -> float:
 
 
 def call(*command: str, show: bool = True) -> str:
-    """Run a command as a user would, and return what it printed."""
+    """Run a command, and return its standard output."""
     if show:
         print(f"\n$ {shlex.join(command)}", flush=True)
     result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)

@@ -1,8 +1,8 @@
-"""What the contexts of the gallery make of the same changes, a picture for each.
+"""Draw a contact sheet for each context of the gallery: the same changes in a different order.
 
-A photograph under six distortions, each at the strength of amount 1, closest first; and the
-heat map of one pair, in which four parts are changed in different ways. Makes the pictures of
-docs/contexts.md: ``python examples/gallery.py -o docs/images/gallery``.
+Each sheet shows a photograph under the six distortions, at the strength of amount 1 and sorted by
+distance, and the heat map of one pair in which four parts are changed in different ways. Makes the
+pictures of docs/contexts.md: ``python examples/gallery.py -o docs/images/gallery``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from skimage import data
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.contexts.folders import GALLERY
-from dps_infer.model.calibration import scores
+from dps_infer.contexts.saved import read_saved
 from dps_infer.model.view import View
 from dps_infer.report.examples import examples
 from dps_infer.show.heatmap import draw_map
@@ -28,7 +28,7 @@ CELL, CAPTION, GAP, COLUMNS = 192, 44, 8, 4
 PAPER, INK = 255, (40, 40, 40)
 LINE = 0.42
 SHOWN_PARTS = 2
-COLOURS = 256
+COLORS = 256
 
 Image = NDArray[np.uint8]
 
@@ -44,16 +44,15 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     save(np.concatenate(pair, axis=1), output / "pair.png")
     for file in sorted(GALLERY.glob("*.toml")):
-        context = Context.named(file.stem)
-        save(sheet(context, reference, candidate), output / f"{file.stem}.png")
-        print(f"{context.name}: {context.describe()}")
-        found = scores(context.manifest.draws, context.ranking or context.importances)
-        print(f"  2AFC {found.adapted:.3f}, unadapted {found.baseline:.3f}")
-    print(f"Look at {output}")
+        # By file: a context of the user's own would hide one of the gallery's name.
+        metric = Metric.universal(context=read_saved(file))
+        save(sheet(metric, reference, candidate), output / f"{file.stem}.png")
+        print(f"{metric.name}: {metric.describe()}")
+    print(f"Pictures written to {output}")
 
 
 def changed(reference: Image) -> Image:
-    """Return a copy, changed in four quarters: recoloured, blurred, darker, and shifted."""
+    """Return a copy with four changed quarters: recolored, blurred, darkened and shifted."""
     candidate = reference.copy()
     top, bottom, left, right = slice(10, 140), slice(160, 290), slice(10, 140), slice(160, 290)
     hue = cv2.cvtColor(reference, cv2.COLOR_RGB2HSV)
@@ -65,13 +64,13 @@ def changed(reference: Image) -> Image:
     return candidate
 
 
-def sheet(context: Context, reference: Image, candidate: Image) -> Image:
-    """Return the reference, its six distortions, closest first, and the pair's heat map."""
-    # Strengths of amount 1 are those that the view of the whole image reads as 1.
-    found = examples(context, reference, view=View.whole)
+def sheet(metric: Metric, reference: Image, candidate: Image) -> Image:
+    """Return the reference, its six distortions sorted by distance, and the pair's heat map."""
+    # Strengths of amount 1 are defined on whole images.
+    found = examples(metric, reference, view=View.whole)
     cells = [cell(e.pixels, caption(e.name, e.strength, e.distance)) for e in found]
-    comparison = context.compare(reference, candidate, with_map=True)
-    picture = draw_map(comparison, context, candidate)
+    comparison = metric.compare(reference, candidate, with_map=True)
+    picture = draw_map(comparison, metric, candidate)
     total, _, parts = formula(comparison).partition(" = ")
     largest = " + ".join(parts.split(" + ")[:SHOWN_PARTS])
     cells.append(cell(picture, [f"the pair: {total}", largest]))
@@ -84,7 +83,7 @@ def caption(name: str, strength: str, distance: float) -> list[str]:
 
 
 def cell(picture: Image, words: list[str]) -> Image:
-    """Put lines of text above a picture, and a margin right of it and below."""
+    """Put lines of text above a picture, and a margin to the right and below."""
     head = np.full((CAPTION, CELL, 3), PAPER, np.uint8)
     for number, line in enumerate(words):
         origin = (1, 16 + 20 * number)
@@ -95,10 +94,10 @@ def cell(picture: Image, words: list[str]) -> Image:
 
 
 def save(picture: Image, path: Path) -> None:
-    """Write a picture with a palette, which takes less than half of the size."""
+    """Write a picture with a palette: less than half the size of full color."""
     full = Pillow.fromarray(picture)
-    # Only with a palette that is given does Pillow dither, so that no bands are seen.
-    palette = full.quantize(COLOURS, kmeans=1)
+    # Pillow dithers, which avoids visible bands, only where it is given a palette.
+    palette = full.quantize(COLORS, kmeans=1)
     full.quantize(palette=palette, dither=Pillow.Dither.FLOYDSTEINBERG).save(path, optimize=True)
 
 

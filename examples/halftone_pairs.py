@@ -1,8 +1,8 @@
-"""Make images before and after a distortion, as something outside Python would have made them.
+"""Make pairs of images before and after a distortion, as a process outside Python would.
 
-A newspaper prints dots of ink instead of shades. Here a few lines of code stand in for the press
-and the scanner; what counts is what they leave: a folder of images and a CSV file with the columns
-before,after,strength. docs/own-distortions.md goes on from there.
+A newspaper prints dots of ink instead of shades. A few lines of code stand in for the press and
+the scanner, and write a folder of images and a CSV file with the columns before,after,strength.
+docs/custom-distortions.md shows how to train on it.
 
     python examples/halftone_pairs.py PHOTOGRAPHS -o halftone
     dps-train --distortions halftone/halftone.csv --ranking color,halftone,blur
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def printed(image: Image, screen: int) -> Image:
-    """Print uint8 [H, W, 3] with round dots, one screen an ink, each at an angle of its own."""
+    """Print uint8 [H, W, 3] in round dots, with a screen at another angle for each ink."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
     planes = []
@@ -66,7 +66,7 @@ def printed(image: Image, screen: int) -> Image:
         along = (x * np.cos(angle) + y * np.sin(angle)) * np.pi / screen
         across = (y * np.cos(angle) - x * np.sin(angle)) * np.pi / screen
         dots = 0.5 + 0.25 * (np.cos(2 * along) + np.cos(2 * across))
-        # Ink is where the shade is darker than the screen; the scanner's lens softens its edges.
+        # There is ink where the shade is darker than the screen; the scanner softens the edges.
         paper = 1 / (1 + np.exp(-12 * (plane / 255 - dots)))
         planes.append((255 * paper).astype(np.uint8))
     return np.asarray(cv2.merge(planes), np.uint8)

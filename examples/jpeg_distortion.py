@@ -1,4 +1,4 @@
-"""JPEG compression as a distortion of one's own; docs/own-distortions.md explains it.
+"""JPEG compression as a custom distortion; docs/custom-distortions.md explains it.
 
 dps-train --distortions examples/jpeg_distortion.py --ranking jpeg,color,translate,blur
 """
@@ -17,10 +17,10 @@ from dps_train.custom import distortion
     reference=2,
 )
 def jpeg(pixels: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
-    """Compress: JPEG's steps are `strength` times as coarse as those of quality 50."""
-    # Quality is no strength: what it does to the steps changes its law at 50.
+    """Compress with quantization steps `strength` times as coarse as those of quality 50."""
+    # Quality is no strength: below and above 50 it changes the steps by different formulas.
     quality = 50 / strength if strength > 1 else 100 - 50 * strength
     option = [cv2.IMWRITE_JPEG_QUALITY, max(1, round(quality))]
-    # OpenCV takes blue first, and distortions are given red first.
+    # Distortions get RGB; OpenCV expects BGR.
     _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], option)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)

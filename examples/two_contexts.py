@@ -1,8 +1,8 @@
-"""One pair of images, two contexts: two distances, and two heat maps.
+"""One pair of images in two contexts: two distances, and two heat maps.
 
-A photograph, and a copy that is blurred in one part and has other colours in another. Where
-blur matters most, the blurred part stands out; where color does, the recoloured one. Makes
-the picture in the README: ``python examples/two_contexts.py -o docs/images/two-contexts.png``.
+A copy of a photograph is blurred in one part and recolored in another. Where blur matters most,
+the blurred part stands out; where color does, the recolored one. Makes the picture in the README:
+``python examples/two_contexts.py -o docs/images/two-contexts.png``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from dps_infer import Context
+from dps_infer import Metric
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.words import formula
 
@@ -24,7 +24,7 @@ GAP, CAPTION = 12, 64
 WIDTH = 1400
 PAPER, INK = 255, (40, 40, 40)
 BLURRED = (slice(40, 240), slice(160, 310))
-RECOLOURED = (slice(310, 490), slice(300, 490))
+RECOLORED = (slice(310, 490), slice(300, 490))
 
 Image = NDArray[np.uint8]
 
@@ -37,29 +37,29 @@ def main() -> None:
     candidate = changed(reference)
     columns = [
         column(reference, ["reference", ""]),
-        column(candidate, ["candidate", "blurred above, other colours below"]),
+        column(candidate, ["candidate", "blurred above, recolored below"]),
     ]
-    context = Context.universal(ranking=RANKINGS[0])
+    universal = Metric.universal(ranking=RANKINGS[0])
     for ranking in RANKINGS:
-        context = context.with_ranking(ranking)
-        comparison = context.compare(reference, candidate, with_map=True)
-        picture = draw_map(comparison, context, candidate, overlay=True, legend=True)
+        metric = universal.in_context(ranking=ranking)
+        comparison = metric.compare(reference, candidate, with_map=True)
+        picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
         reading = formula(comparison)
-        print(f"{context.describe()}: {reading}")
+        print(f"{metric.describe()}: {reading}")
         columns.append(column(picture, [f"{ranking.split(',')[-1]} matters most:", reading]))
     sheet = beside(columns)
     size = (WIDTH, round(sheet.shape[0] * WIDTH / sheet.shape[1]))
     save_picture(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), output, force=True)
-    print(f"Look at {output}")
+    print(f"Picture written to {output}")
 
 
 def changed(reference: Image) -> Image:
-    """Return a copy, blurred in one part, with its hues turned in another."""
+    """Return a copy that is blurred in one part, and has its hues turned in another."""
     candidate = reference.copy()
     candidate[BLURRED] = cv2.GaussianBlur(reference, (0, 0), sigmaX=3)[BLURRED]
     hue = cv2.cvtColor(reference, cv2.COLOR_RGB2HSV)
     hue[..., 0] = (hue[..., 0].astype(int) + 30) % 180
-    candidate[RECOLOURED] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[RECOLOURED]
+    candidate[RECOLORED] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[RECOLORED]
     return candidate
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dps_infer.compare import motion
-from dps_infer.compare.bands import AGGREGATION, BOTH, LAYOUT
-from dps_infer.compare.motion import Motions
+from dps_infer.compare import bands
+from dps_infer.compare.bands import AGGREGATION, BOTH, LAYOUT, Motions
 from dps_infer.model.contract import TILES, output_name
 from dps_infer.model.manifest import Views
 from dps_infer.model.view import View
@@ -83,11 +82,11 @@ def combine(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions | None)
 
 
 def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions) -> Tensor:
-    """Free tiles [N, A] of motion; see `dps_infer.compare.motion.without_motion`."""
+    """Free tiles [N, A] of motion; see `dps_infer.compare.bands.without_motion`."""
     strengths = [
         threshold
         * torch.expm1(
-            amounts[:, column].clamp(max=motion.LARGEST) * math.log1p(reference / threshold)
+            amounts[:, column].clamp(max=bands.LARGEST) * math.log1p(reference / threshold)
         )
         for amounts in (whole, tiles)
         for column, threshold, reference in zip(
@@ -96,12 +95,12 @@ def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions)
     ]
     turn, moved, enlarged, _, own, _ = strengths
     moving = torch.maximum(
-        across * (moved + turn * (math.pi / 360) + enlarged / 4), motion.TRUST * own
+        across * (moved + turn * (math.pi / 360) + enlarged / 4), bands.TRUST * own
     )
-    fade = ((moving - motion.FAINT) / (motion.FULL - motion.FAINT)).clamp(0, 1)
+    fade = ((moving - bands.FAINT) / (bands.FULL - bands.FAINT)).clamp(0, 1)
     turned, shifted, zoomed = (whole[:, column] for column in among.columns)
     largest = torch.maximum(torch.maximum(turned, shifted), zoomed)
-    share = (shifted + motion.EVEN) / (largest + motion.EVEN)
+    share = (shifted + bands.EVEN) / (largest + bands.EVEN)
     _, threshold, _ = among.thresholds
     _, reference, _ = among.references
     shift = torch.log1p(own / across / threshold) / math.log1p(reference / threshold)
@@ -156,7 +155,7 @@ class ViewedMetric(nn.Module):
         super().__init__()
         self.metric = metric
         self.side = tile_side(metric)
-        self.motions = motion.motions(metric.head.names, distortion_infos())
+        self.motions = bands.motions(metric.head.names, distortion_infos())
 
     def forward(
         self, reference: Tensor, distorted: Tensor, importance: Tensor

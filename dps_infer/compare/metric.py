@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer.arrays import Pixels
-from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs
+from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.contexts.ranking import Ranking
@@ -32,7 +32,9 @@ from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
+
+if TYPE_CHECKING:
+    from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
 
 
 class Metric:
@@ -301,7 +303,7 @@ class Metric:
             for reference, candidate in load_pairs(references, candidates, policy)
         )
         results: list[Comparison] = []
-        cache = ReferenceCache()
+        cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
             results += self.compare_pairs(batch, view=view, with_map=with_map, cache=cache)
         return results

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from dps_infer.model.calibration import percentiles
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration
 from dps_infer.model.view import View
-from dps_infer.runtime.reference_cache import ReferenceCache
+
+if TYPE_CHECKING:
+    from dps_infer.runtime.reference_cache import ReferenceCache
 
 PIXELS_PER_RUN = 1 << 17
 """Pixels of all images that go through tiles at a time, except for a shared reference. Tiles keep
@@ -117,13 +120,15 @@ def compare_pairs(
         view: see `GraphRunner.choose_view`.
         with_map: compute maps and tiles as well; takes a run per context.
         alone: see `dps_infer.runtime.engine.Engine.run`.
-        cache: hand the same to the next call if its pairs may have the same reference.
+        cache: from `new_cache`; hand the same to the next call if its pairs may have the same
+            reference.
 
     Returns:
         For each context its comparisons, one per pair.
     """
     chosen = runner.choose_view(view)
-    cache = cache or ReferenceCache()
+    if cache is None and len(pairs) > 1:
+        cache = new_cache()
     by_shape: dict[tuple[int, ...], list[_Rendering]] = {}
     for index, pair in enumerate(pairs):
         for reference, candidate in pair.renderings:
@@ -142,6 +147,13 @@ def compare_pairs(
                     if index not in kept or comparison.distance > kept[index].distance:
                         kept[index] = comparison
     return [[kept[index] for index in range(len(pairs))] for kept in farthest]
+
+
+def new_cache() -> ReferenceCache:
+    """Return an empty cache of reference features; a single pair does not load its module."""
+    from dps_infer.runtime.reference_cache import ReferenceCache
+
+    return ReferenceCache()
 
 
 def _runs(renderings: list[_Rendering], view: View | None, *, on_cuda: bool) -> Iterator[_Run]:
@@ -171,13 +183,14 @@ def _measure(
     *,
     with_map: bool,
     alone: bool,
-    cache: ReferenceCache,
+    cache: ReferenceCache | None,
 ) -> Iterator[Measurement]:
     """Yield the measurement of a run in each context."""
     different = run.renderings[: 1 if run.candidates > 1 else None]
     references = np.stack([reference for _, reference, _ in different])
     candidates = np.stack([candidate for _, _, candidate in run.renderings])
-    cached = cache.features_of(run.renderings[0][1], run.candidates)
+    reference = run.renderings[0][1]
+    cached = None if cache is None else cache.features_of(reference, run.candidates)
     measurement: Measurement | None = None
     for weighting in weightings:
         if measurement is None or with_map:

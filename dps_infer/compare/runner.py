@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,9 @@ from dps_infer.model.contract import (
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import CUDA, open_engine
-from dps_infer.runtime.reference_cache import ReferenceFeatures
+
+if TYPE_CHECKING:
+    from dps_infer.runtime.reference_cache import ReferenceFeatures
 
 BAND_PIXELS = 1 << 17
 """Pixels of the distorted image that go through the graph at a time, in views with tiles."""
@@ -192,7 +194,6 @@ class GraphRunner:
         is_large = views is not None and height * width > BAND_PIXELS
         if views is not None and view in (View.tiles, View.both) and is_large:
             from dps_infer.compare import bands
-            from dps_infer.compare.motion import motions
 
             if bands.known(views):
                 metric = self.manifest.metric
@@ -201,7 +202,7 @@ class GraphRunner:
                     feeds,
                     cached,
                     tile=views.tile,
-                    motions=motions(metric.amounts, metric.distortions),
+                    motions=bands.motions(metric.amounts, metric.distortions),
                     view=view,
                     importances=importances,
                     with_map=TILES in fetches,

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dps_infer.compare.metric import Metric
-from dps_infer.compare.pairs import Comparison, compare_pairs
+from dps_infer.compare.pairs import Comparison, compare_pairs, new_cache
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -29,8 +30,10 @@ from dps_infer.images.decode import (
     make_pair,
 )
 from dps_infer.model.view import View
-from dps_infer.runtime.reference_cache import ReferenceCache
 from dps_infer.runtime.threads import available_threads
+
+if TYPE_CHECKING:
+    from dps_infer.runtime.reference_cache import ReferenceCache
 
 BATCH_SIZE = 16
 """Pairs a batch: beyond, a run gains nothing; images of one batch are held at a time."""
@@ -202,7 +205,7 @@ class _Comparer:
         self._metrics = metrics
         self._view = view
         self._with_map = with_map
-        self._cache = ReferenceCache()
+        self._cache: ReferenceCache | None = None
 
     def compare(self, pairs: list[Pair]) -> list[dict[str, Comparison] | DpsError]:
         """Return comparisons by label for each pair, or why there are none."""
@@ -227,6 +230,8 @@ class _Comparer:
             return error
 
     def _compare(self, pairs: list[Pair]) -> list[dict[str, Comparison]]:
+        if self._cache is None and len(pairs) > 1:
+            self._cache = new_cache()
         return compare_in_all(
             pairs,
             self._metrics,

@@ -111,7 +111,7 @@ class Model:
     def with_graph(self, graph: Sequence[GraphField]) -> Model:
         """Return the same model with another graph."""
         data = self.data
-        content = length_delimited(GRAPH, b"".join(field.whole for field in graph))
+        content = length_delimited(GRAPH, b"".join([field.whole for field in graph]))
         ends = [0]
         parts = []
         for number, wire, begin, _, stop in read_fields(data, 0, len(data)):
@@ -130,7 +130,7 @@ class Model:
             The smaller model; this one if it has nodes with graphs inside them, whose needs are
             not looked into.
         """
-        if any(field.holds_graph for field in self.graph):
+        if any([field.holds_graph for field in self.graph]):
             return self
         return self.with_graph(needed_for(self.graph, {name.encode() for name in outputs}))
 

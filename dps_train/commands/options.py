@@ -61,7 +61,7 @@ OwnOption = Annotated[
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
         help="Distortions of your own, besides the six: a Python module or file that makes some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of an "
         "installed one. May be given several times.",
     ),
 ]

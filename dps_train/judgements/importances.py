@@ -8,7 +8,7 @@ finds its one minimum. Near it the posterior is a normal distribution of the log
 (Laplace's approximation), from which intervals are drawn, and by which the next triplet to
 ask for is chosen (`dps_train.judge.next_question`).
 
-The constants were chosen by ``benchmarks/judgements.py``; see ``docs/judgements.md``.
+The constants were chosen with ``python -m benchmarks judgements``; see ``docs/judgements.md``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from dps_export.views import (
     tile_side,
     views_info,
 )
-from dps_infer.compare import bands, motion
+from dps_infer.compare import bands
 from dps_infer.compare.bands import AGGREGATION, BOTH, LAYOUT
 from dps_infer.model.view import View
 from dps_train.contexts import AMOUNTS
@@ -42,7 +42,7 @@ METRICS = {
     "native": lambda: channel_metric(None),
 }
 
-MOTIONS = motion.motions(AMOUNTS, distortion_infos())
+MOTIONS = bands.motions(AMOUNTS, distortion_infos())
 IMPORTANCE = torch.tensor([0.5, 2.0, 0.25, 1.0, 4.0, 0.125, 0.75])
 
 SIZES = [(17, 31), (64, 64), (130, 200), (1, 1), (65, 64)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dps_infer import Metric
 from dps_infer.compare import bands, runner
-from dps_infer.compare.motion import motions, without_motion
+from dps_infer.compare.bands import motions, without_motion
 from dps_infer.model import embedded
 from dps_infer.model.manifest import DistortionInfo
 from dps_infer.model.view import View

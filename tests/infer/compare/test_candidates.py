@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from infer_helpers import encode, make_manifest, make_model, write
 
+from dps_infer import Metric
 from dps_infer.compare.candidates import compare_candidates
 from dps_infer.compare.metric import Comparison
 from dps_infer.errors import ImageError, UsageError

@@ -292,7 +292,7 @@ def test_wrong_inputs_and_outputs_are_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (None, None, None, 4), ()])
 def test_inputs_that_take_no_rgb_images_are_refused(context, shape):
-    engine = context._engine
+    engine = context.runner._engine
     inputs = {**engine.inputs, "distorted": Port("distorted", "uint8", shape)}
     with pytest.raises(ContextError, match="input distorted uint8"):
         check_ports(inputs, engine.outputs, context.manifest)

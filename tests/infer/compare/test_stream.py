@@ -12,6 +12,7 @@ import pytest
 from infer_helpers import bomb, encode
 
 from dps_infer.compare import stream
+from dps_infer.compare.runner import GraphRunner
 from dps_infer.compare.stream import score
 from dps_infer.errors import ContextError, ImageError, UsageError
 from dps_infer.images.codec import decode
@@ -106,13 +107,13 @@ def test_pairs_are_read_only_a_little_ahead(context, photo):
 def test_of_large_images_few_are_held(context, photo, monkeypatch):
     monkeypatch.setattr(stream, "PIXELS_HELD", 2 * photo.shape[0] * photo.shape[1])
     sizes = []
-    measure = type(context).measure
+    measure = GraphRunner.measure
 
-    def counting(self, reference, distorted, **options):
+    def counting(self, reference, distorted, importances, **options):
         sizes.append(len(distorted))
-        return measure(self, reference, distorted, **options)
+        return measure(self, reference, distorted, importances, **options)
 
-    monkeypatch.setattr(type(context), "measure", counting)
+    monkeypatch.setattr(GraphRunner, "measure", counting)
     taken = itertools.count()
     pairs = ((photo, 255 - photo) for _ in itertools.islice(taken, 40))
     found = score(pairs, {"": context}, batch_size=5)
@@ -125,14 +126,14 @@ def test_of_large_images_few_are_held(context, photo, monkeypatch):
 
 
 def test_a_context_that_fails_on_one_pair_only(context, photo, monkeypatch):
-    measure = type(context).measure
+    measure = GraphRunner.measure
 
-    def failing(self, reference, distorted, **options):
+    def failing(self, reference, distorted, importances, **options):
         if (distorted == 13).all(axis=(1, 2, 3)).any():
             raise ContextError("does not work on this")
-        return measure(self, reference, distorted, **options)
+        return measure(self, reference, distorted, importances, **options)
 
-    monkeypatch.setattr(type(context), "measure", failing)
+    monkeypatch.setattr(GraphRunner, "measure", failing)
     pairs = [(photo, photo), (photo, np.full_like(photo, 13)), (photo, 255 - photo)]
     found = list(score(pairs, {"": context}))
     assert [one.error for one in found] == ["", "does not work on this", ""]
@@ -142,7 +143,7 @@ def test_a_context_that_no_longer_works_stops_the_run(context, photo, monkeypatc
     def failing(*_, **__):
         raise ContextError("the device is gone")
 
-    monkeypatch.setattr(type(context), "measure", failing)
+    monkeypatch.setattr(GraphRunner, "measure", failing)
     with pytest.raises(ContextError, match="gone"):
         list(score([(photo, photo)] * 3, {"": context}))
 

@@ -72,7 +72,7 @@ def test_distortions_of_its_own_are_known_to_it_and_refused_by_a_metric_without_
         {"blur": 0.4, "jpeg": 1.0, "other": 0.4**0.5}
     )
     with pytest.raises(UsageError, match="context mine: unknown distortion 'jpeg'"):
-        saved.for_distortions(SIX).importances
+        saved.for_distortions(SIX)
     # What does not count need not be known.
     saved = read(GOOD + text + "[importances]\njpeg = 0\nblur = 1\n")
     assert saved.for_distortions(SIX).importances["blur"] == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infer_helpers import DISTORTIONS, DRAWS_EACH, IMAGES, IMPORTANCES, LEVELS, make_draws
 
-from dps_infer.contexts.ranking import parse_ranking, ranking_importances
+from dps_infer.contexts.context import Context, ranking_context
 from dps_infer.model.calibration import calibrate, percentiles, scores
 from dps_infer.model.manifest import Calibration
 
@@ -96,9 +96,9 @@ def expected_score(pairs: list[tuple[str, str]], distances_of) -> float:
 )
 def test_scores_follow_their_definition(text, pairs):
     draws = make_draws()
-    ranking = parse_ranking(text, DISTORTIONS)
-    weights = ranking_importances(ranking, DISTORTIONS)
-    found = scores(draws, ranking)
+    context = ranking_context(text, DISTORTIONS)
+    weights = context.importances
+    found = scores(draws, context)
     assert found.adapted == pytest.approx(expected_score(pairs, lambda n: distances(n, weights)))
     assert found.baseline == pytest.approx(expected_score(pairs, draws.uniform.__getitem__))
     true = {name: np.array(values) * weights[name] for name, values in draws.true_amounts.items()}
@@ -114,15 +114,15 @@ def test_importances_order_what_is_unequal():
         for less, more in itertools.product(DISTORTIONS, DISTORTIONS)
         if weights[less] < weights[more]
     ]
-    found = scores(draws, weights)
+    found = scores(draws, Context(weights))
     assert found.adapted == pytest.approx(expected_score(pairs, lambda n: distances(n, weights)))
 
 
 def test_nothing_ordered_has_no_score():
-    assert scores(make_draws(), {**dict.fromkeys(IMPORTANCES, 1.0), "other": 2.0}) is None
+    assert scores(make_draws(), Context({**dict.fromkeys(IMPORTANCES, 1.0), "other": 2.0})) is None
 
 
 def test_equal_distances_count_half():
     draws = make_draws()
     draws.uniform = dict.fromkeys(DISTORTIONS, [1.0] * (IMAGES * DRAWS_EACH))
-    assert scores(draws, parse_ranking("color,blur", DISTORTIONS)).baseline == 0.5
+    assert scores(draws, ranking_context("color,blur", DISTORTIONS)).baseline == 0.5

@@ -92,7 +92,7 @@ def test_a_file_with_views_gives_its_default_where_none_is_named(universal, phot
         "importance": np.array(list(universal.importances.values()), np.float32),
     }
     kinds = ("distance", "amounts", "map")
-    outputs = universal._engine.run([*kinds, *(f"{kind}_both" for kind in kinds)], feeds)
+    outputs = universal.runner._engine.run([*kinds, *(f"{kind}_both" for kind in kinds)], feeds)
     for kind in kinds:
         np.testing.assert_array_equal(outputs[kind], outputs[f"{kind}_both"])
 
@@ -175,7 +175,7 @@ def test_doubling_every_importance_doubles_every_distance(universal, pair, given
 
 def test_another_context_shares_the_engine(universal, photo):
     other = universal.in_context(ranking="blur,color")
-    assert other._engine is universal._engine
+    assert other.runner._engine is universal.runner._engine
     assert other.ranking == (("blur",), ("color",))
     assert other.importances == ranking_importances(other.ranking, list(IMPORTANCES)[:-1])
     assert universal.ranking == (("color",), ("rotate",), ("blur",))
@@ -284,7 +284,7 @@ def test_graph_and_manifest_must_agree(tmp_path):
     ids=str,
 )
 def test_wrong_inputs_for_importances(universal, port):
-    engine = universal._engine
+    engine = universal.runner._engine
     inputs = {**engine.inputs, "importance": port}
     with pytest.raises(ContextError, match="one for each amount"):
         check_ports(inputs, engine.outputs, universal.manifest)
@@ -294,7 +294,7 @@ def test_wrong_inputs_for_importances(universal, port):
     "name", ["tiles", "amounts_tiles", "map_both", "distance_whole", "amounts"]
 )
 def test_wrong_outputs_of_views(universal, name):
-    engine = universal._engine
+    engine = universal.runner._engine
     missing = {key: port for key, port in engine.outputs.items() if key != name}
     with pytest.raises(ContextError, match="has the outputs"):
         check_ports(engine.inputs, missing, universal.manifest)

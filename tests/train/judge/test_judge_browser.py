@@ -109,8 +109,8 @@ def test_judging_by_keyboard_undone_left_and_resumed(page, images_folder, tmp_pa
 
 
 def test_a_person_at_the_keyboard_is_understood_and_loses_no_answer(images_folder, tmp_path):
-    """The program itself, closed and opened again in mid-run; see `benchmarks.judgements`."""
-    from benchmarks.keyboard_judge import Person, judge_in_browser
+    """The program itself, closed and started again halfway; see `judgements_browser`."""
+    from benchmarks.shared.keyboard_judge import Person, judge_in_browser
 
     metric = load_universal()
     hidden = np.array([0.2, 0.1, 1, 0.05, 4, 0.5, 0.3])

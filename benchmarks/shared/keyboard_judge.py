@@ -1,7 +1,7 @@
-"""A simulated person at the page of ``dps-train judge``: looks at the browser, and presses keys.
+"""A simulated person who judges on the page of ``dps-train judge``, by keyboard in a browser.
 
-The program runs as its users run it, in a process of its own. Nothing is known of it but the
-address that it prints, what the page shows, and the file of judgements that it writes.
+The program runs in its own process, as users run it. All that is used of it is the address that it
+prints, the pictures on the page, and the file of judgements that it writes.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from dps_train.judgements.triplets import read_triplets
 
 Image = NDArray[np.uint8]
 Seen = tuple[Image, Image, Image]
-"""Reference, first and second candidate as they stand on the page: uint8 RGB [H, W, 3]."""
+"""Reference, first and second candidate as the page shows them: uint8 RGB [H, W, 3]."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COMMAND = (sys.executable, "-m", "dps_train.cli")
 PATIENCE = 60
-"""Seconds after which the program or the page is taken to hang."""
+"""Seconds to wait for the program or the page."""
 
 SLIP = 0.1
-"""How often a person presses the wrong key, sees it and takes it back."""
+"""How often a person presses the wrong key, notices, and takes the answer back."""
 
 KEYS = {0.0: "1", 1.0: "2", 0.5: "0"}
 
@@ -54,22 +54,23 @@ PIXELS = """() => ["reference", "p0", "p1"].map(id => {
 
 
 class LostAnswerError(DpsError):
-    """The file does not hold what was answered on the page."""
+    """The file of judgements lacks an answer, or holds another one."""
 
 
 def find_browser() -> str | None:
-    """Return the path of an installed browser that can be driven; None if there is none."""
+    """Return the path of an installed Chromium; None if there is none."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass
 class Person:
-    """Somebody who judges by keyboard.
+    """A person who judges by keyboard.
 
     Attributes:
-        decide: 0 where the first candidate is closer, 1 where the second, 0.5 for "cannot say".
-        rng: when a key is slipped to.
-        given: what was judged, and how, as the page showed it.
+        decide: returns 0 where the first candidate is closer, 1 where the second is, 0.5 for
+            "cannot say".
+        rng: draws the wrong keys.
+        given: the triplets judged so far, as the page showed them, and the answers.
     """
 
     decide: Callable[[Seen], float]
@@ -77,7 +78,7 @@ class Person:
     given: list[tuple[Seen, float]] = field(default_factory=list)
 
     def sit_down(self, page: Page, url: str, answers: int) -> None:
-        """Open the page, which goes on where it was left, and judge up to so many answers."""
+        """Open the page, and judge until there are this many answers, earlier sittings included."""
         page.goto(url)
         page.wait_for_function(READY, arg=len(self.given))
         while len(self.given) < answers:
@@ -93,19 +94,19 @@ class Person:
             self.given.append((seen, judge))
 
     def check(self, out: Path) -> None:
-        """Compare the file with what was judged, in order.
+        """Compare the file with the answers given.
 
         Raises:
-            LostAnswerError: it holds something else.
+            LostAnswerError: they differ.
         """
         kept = read_triplets(out)
         if len(kept) != len(self.given):
-            raise LostAnswerError(f"{out} holds {len(kept)} answers of {len(self.given)}")
+            raise LostAnswerError(f"{out} holds {len(kept)} of {len(self.given)} answers")
         rows = zip(kept.reference, kept.p0, kept.p1, kept.judge, strict=True)
         for number, (*paths, judge) in enumerate(rows, start=1):
             seen, meant = self.given[number - 1]
             if judge != meant or not _equal([read_pixels(path) for path in paths], seen):
-                raise LostAnswerError(f"{out}: answer {number} is not what was answered")
+                raise LostAnswerError(f"{out}: answer {number} differs from the one given")
 
 
 def judge_in_browser(
@@ -117,18 +118,18 @@ def judge_in_browser(
     seed: int = 0,
     command: Sequence[str] = COMMAND,
 ) -> None:
-    """Let a person judge in several sittings; between them, program and browser are closed.
+    """Let a person judge in several sittings, and close program and browser between them.
 
     Args:
-        person: who judges.
-        images: see ``dps-train judge``.
+        person: judges.
+        images: as ``dps-train judge`` takes them.
         out: the file of judgements.
-        sittings: how many answers there are at the end of each.
-        seed: see ``dps-train judge``.
-        command: what runs ``dps-train``.
+        sittings: number of answers at the end of each.
+        seed: of ``dps-train judge``.
+        command: runs ``dps-train``.
 
     Raises:
-        LostAnswerError: what was answered is not in the file after a sitting.
+        LostAnswerError: an answer is not in the file after a sitting.
     """
     for answers in sittings:
         arguments = [*command, "judge", images, "--out", str(out), "--seed", str(seed)]
@@ -139,7 +140,7 @@ def judge_in_browser(
 
 @contextmanager
 def _serving(arguments: Sequence[str]) -> Iterator[str]:
-    """Run the program until Ctrl-C: its address."""
+    """Run the program, and yield the address that it prints; Ctrl-C ends it."""
     pipe = subprocess.PIPE
     with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
@@ -156,18 +157,18 @@ def _serving(arguments: Sequence[str]) -> Iterator[str]:
 
 @contextmanager
 def _tab() -> Iterator[Page]:
-    """A tab of a browser of its own, in which nothing may go wrong."""
-    happened: list[str] = []
+    """Open a tab in a new browser; fail at the end if the page logged anything."""
+    logged: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(1000 * PATIENCE)
-        page.on("console", lambda message: happened.append(message.text))
-        page.on("pageerror", lambda error: happened.append(str(error)))
+        page.on("console", lambda message: logged.append(message.text))
+        page.on("pageerror", lambda error: logged.append(str(error)))
         yield page
         browser.close()
-    if happened:
-        raise DpsError(f"the page said: {'; '.join(happened)}")
+    if logged:
+        raise DpsError(f"the page logged: {'; '.join(logged)}")
 
 
 def _press(page: Page, key: str, answered: int) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks whose figures do not depend on how busy the machine is."""

@@ -1,0 +1,148 @@
+"""The paper's experiment: metrics adapted to random rankings, beside the unadapted one.
+
+For every ranking and variant a metric is trained and measured, as `dps-train study` does. Takes
+about half an hour with the defaults.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from benchmarks.shared.options import DataOption, SeedOption, ThreadsOption, TrainDataOption
+from benchmarks.shared.record import file_input, image_input
+from benchmarks.shared.suite import Measured
+from benchmarks.shared.table import Table
+from dps_infer.errors import UsageError
+from dps_train.commands.train import PAIRS
+from dps_train.fit.settings import BASELINE, VARIANTS, Settings
+from dps_train.fit.training import load_images
+from dps_train.study.plan import Study
+from dps_train.study.runner import run_study
+from dps_train.study.summary import Summary, summarise
+
+
+class Variant(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Means over the metrics of one variant; `dps_train.study.summary` explains the fields."""
+
+    variant: str
+    metrics: int
+    improved: int
+    score: float
+    lowest: float
+    baseline: float
+    ceiling: float
+    monotonicity: float
+    composition: float
+    stability: float
+    retention: float
+
+
+class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The variants of one network."""
+
+    backbone: str
+    variants: list[Variant]
+
+
+def measure(
+    data: DataOption = "sample",
+    train_data: TrainDataOption = "sample",
+    rankings: Annotated[int, typer.Option(min=1, max=720, help="Random rankings.")] = 20,
+    variants: Annotated[
+        str, typer.Option(help=f"Some of {','.join(VARIANTS)}, joined by commas.")
+    ] = "baseline,lin,additive",
+    backbone: Annotated[str, typer.Option(help="`embedded` or a torchvision model.")] = "embedded",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the network (safetensors).")
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=100, help="Training pairs of additive.  [default: as dps-train]"),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over them.  [default: as dps-train]")
+    ] = None,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+) -> Measured:
+    """Run the study in a temporary folder."""
+    names = tuple(variants.split(","))
+    for name in names:
+        if name not in VARIANTS:
+            raise UsageError(f"--variants names {name!r}: expected some of {','.join(VARIANTS)}")
+    common = Settings(
+        data=train_data,
+        test_data=None if data == train_data else data,
+        epochs=epochs,
+        seed=seed,
+        device="cpu",
+    )
+    study = Study(
+        rankings=rankings,
+        variants=names,
+        comparisons=(None,),
+        backbones=(backbone,),
+        weights={} if weights is None else {backbone: weights},
+        repetitions=1,
+        pairs={start.value: number if pairs is None else pairs for start, number in PAIRS.items()},
+        bapps=None,
+        common=common,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        summaries = summarise(run_study(study, Path(folder) / "study"))
+    training, held_out = load_images(common)
+    inputs = {
+        "train_data": image_input(training, train_data),
+        "data": image_input(held_out, data),
+    }
+    if weights is not None:
+        inputs["weights"] = file_input(weights)
+    return Measured(Figures(backbone=backbone, variants=list(map(_variant, summaries))), inputs)
+
+
+def tables(figures: Figures) -> dict[str, Table]:
+    """Return the measures, a column for each variant."""
+    variants = figures.variants
+    improved = [
+        "" if one.variant == BASELINE else f"{one.improved} of {one.metrics}" for one in variants
+    ]
+    measures = {
+        "2AFC, mean": "score",
+        "2AFC, lowest ranking": "lowest",
+        "2AFC, unadapted": "baseline",
+        "2AFC, ceiling": "ceiling",
+        "monotonicity": "monotonicity",
+        "composition": "composition",
+        "stability": "stability",
+        "retention": "retention",
+    }
+    rows = [("improved", *improved)]
+    for label, field in measures.items():
+        rows.append((label, *(f"{getattr(one, field):.3f}" for one in variants)))
+    title = f"{figures.backbone}, {variants[0].metrics} rankings"
+    return {"": Table(("", *(one.variant for one in variants)), rows, title)}
+
+
+def _variant(summary: Summary) -> Variant:
+    fields = (
+        "score",
+        "lowest",
+        "baseline",
+        "ceiling",
+        "monotonicity",
+        "composition",
+        "stability",
+        "retention",
+    )
+    assert summary.improved is not None
+    return Variant(
+        variant=summary.variant,
+        metrics=summary.metrics,
+        improved=round(summary.improved * summary.metrics),
+        **{field: getattr(summary, field) for field in fields},
+    )

@@ -1,0 +1,1 @@
+"""Benchmarks of time: run them on a machine that does nothing else."""
