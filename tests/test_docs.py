@@ -8,14 +8,15 @@ that no longer exists fails here.
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import cv2
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ TOO_EXPENSIVE = {
     r"dps-train evaluate (embedded|runs/(?!mine))": "takes minutes, or a trained run",
     r"dps-train judge": "waits for a person",
     r"dps-train study": "trains for minutes or hours",
-    r"dps-export (runs/|.*runs/)": "exports with PyTorch for a minute; tests/export does",
+    r"dps-export .*runs/": "exports with PyTorch for a minute; tests/export does",
+    r"dps-infer .*jpeg,": "needs a metric that was trained on another distortion",
 }
 """Regular expressions at the start of commands that are parsed and not run, with the reasons."""
 
@@ -73,36 +75,33 @@ MODULES_TOO_EXPENSIVE = {
     "pytest": "runs the tests inside of a test",
 }
 
+CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""The base of click's errors; Typer brings a click of its own, or uses the package."""
+
 ALL_COMMANDS = [command for page in PAGES for command in commands(page)]
 
 
-def command_line(name: str) -> click.Command:
-    """The command line of a program, as click sees it."""
+def command_line(name: str) -> Any:
+    """The command line of a program, as Typer's click sees it."""
     return typer.main.get_command(importlib.import_module(PROGRAMS[name]).app)
 
 
 def parse(words: tuple[str, ...]) -> None:
-    """Parse a command line without running it, and exit as the program would if it is wrong."""
-    command, arguments, parent = command_line(words[0]), list(words[1:]), None
-    while isinstance(command, click.Group):
-        context = click.Context(command, info_name=words[0], parent=parent)
-        # Options of the group itself, such as those of dps-train without a command.
-        parsed, _, _ = command.make_parser(context).parse_args(args=list(arguments))
-        parent, rest = context, _after_options(command, context, arguments)
-        if not rest:
-            assert command.invoke_without_command, f"{words}: names no command"
-            command.make_context(words[0], arguments)
+    """Parse a command line without running it.
+
+    Raises:
+        CLICK_ERROR: there is no such command or option, or a value is wrong.
+    """
+    command, context = command_line(words[0]), None
+    arguments = list(words[1:])
+    while True:
+        context = command.make_context(words[0], list(arguments), parent=context)
+        if not hasattr(command, "commands"):
             return
-        assert rest[0] in command.commands, f"{words}: there is no command {rest[0]}"
-        command, arguments = command.commands[rest[0]], rest[1:]
-    command.make_context(words[0], arguments, parent=parent)
-
-
-def _after_options(group: click.Group, context: click.Context, arguments: list[str]) -> list[str]:
-    parser = group.make_parser(context)
-    parser.allow_interspersed_args = False
-    _, rest, _ = parser.parse_args(args=list(arguments))
-    return rest
+        arguments = [*getattr(context, "_protected_args", ()), *context.args]
+        if not arguments:
+            return
+        _, command, arguments = command.resolve_command(context, arguments)
 
 
 def too_expensive(command: Command) -> str | None:
@@ -116,7 +115,7 @@ def too_expensive(command: Command) -> str | None:
 def test_options_exist(command: Command):
     try:
         parse(command.words)
-    except click.ClickException as error:
+    except CLICK_ERROR as error:
         pytest.fail(f"{command}\n{error.format_message()}")
 
 
@@ -127,11 +126,10 @@ def test_wrong_options_are_found():
         ("dps-infer", "compare", "a.png", "b.png", "--rankings", "color,blur"),
         ("dps-train", "--variant", "none", "--ranking", "color,blur"),
         ("dps-export", "--no-such-option"),
+        ("dps-infer", "measure", "a.png"),
     ):
-        with pytest.raises(click.ClickException):
+        with pytest.raises(CLICK_ERROR):
             parse(wrong)
-    with pytest.raises(AssertionError, match="no command measure"):
-        parse(("dps-infer", "measure", "a.png"))
 
 
 def test_other_programs_are_known():
@@ -203,9 +201,12 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
     shifted = np.roll(reference, 9, axis=1)
     images = {
         **dict.fromkeys(("reference", "a", "sheet", "photo", "references/1"), reference),
-        **dict.fromkeys(("candidate", "b", "scan", "one", "candidates/1", "screenshots/1"), blurred),
+        **dict.fromkeys(
+            ("candidate", "b", "scan", "one", "candidates/1", "screenshots/1"), blurred
+        ),
         **dict.fromkeys(("c", "two", "candidates/2", "references/2"), shifted),
         "baselines/1": reference,
+        "screenshots/1": blurred,
         "halftone/1": reference,
         "halftone/1-4": blurred,
     }
@@ -217,7 +218,7 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
         write_photographs(folder / name)
     cv2.imwrite(str(folder / "photo.jpg"), reference)
     for name in ("pairs", "acceptable", "pages"):
-        rows = "reference.png,candidate.png\nreference.png,two.png\n" * 85
+        rows = "reference.png,candidate.png\nreference.png,two.png\n" * (85 if name == "pages" else 20)
         (folder / f"{name}.csv").write_text("reference,candidate\n" + rows)
     for name, pixels in (("a", reference), ("b", blurred)):
         size = (pixels.shape[1], pixels.shape[0])
@@ -238,7 +239,7 @@ OUTPUTS = ("-o", "--output", "--out", "--sheet", "--map", "--json")
 
 def remove_stand_ins(words: tuple[str, ...], folder: Path, written: set[Path]) -> None:
     """Remove prepared files that a command writes; those of earlier commands stay."""
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in itertools.pairwise(words):
         path = (folder / value).resolve()
         if option in OUTPUTS and not value.startswith("-") and path not in written:
             written.add(path)
@@ -259,9 +260,14 @@ def run_as_user(words: tuple[str, ...], folder: Path) -> subprocess.CompletedPro
         text=True,
         check=False,
     )
-    allowed = (0, ABOVE_THRESHOLD) if "--threshold" in words else (0,)
-    assert result.returncode in allowed, f"{' '.join(words)}\n{result.stdout}{result.stderr}"
+    assert result.returncode in allowed_codes(words), (
+        f"{' '.join(words)}\n{result.stdout}{result.stderr}"
+    )
     return result
+
+
+def allowed_codes(words: tuple[str, ...]) -> tuple[int, ...]:
+    return (0, ABOVE_THRESHOLD) if "--threshold" in words else (0,)
 
 
 def cheap(page: Path) -> Iterator[Command]:
@@ -277,21 +283,26 @@ def cheap(page: Path) -> Iterator[Command]:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(cheap(p))], ids=page_name)
-def test_commands_run(page, tmp_path, frozen, trained_run, monkeypatch):
+def test_commands_run(page, tmp_path, frozen, trained_run, monkeypatch, run_main):
     monkeypatch.setenv("DPS_CONTEXTS", str(tmp_path / "saved-contexts"))
+    monkeypatch.chdir(tmp_path)
     prepare(tmp_path, frozen, trained_run)
     written: set[Path] = set()
     for command in cheap(page):
         remove_stand_ins(command.words, tmp_path, written)
-        run_as_user(command.words, tmp_path)
+        program, *arguments = command.words
+        # In this process, which has imported PyTorch once; but serve reads standard input.
+        if program in PROGRAMS and "serve" not in arguments:
+            code, out, err = run_main(PROGRAMS[program], *arguments)
+            assert code in allowed_codes(command.words), f"{command}\n{out}{err}"
+        else:
+            run_as_user(command.words, tmp_path)
 
 
 def test_the_reading_in_the_readme_is_what_users_see(tmp_path):
     """Numbers may differ in the last digit, as they do between processors."""
     shutil.copytree(ROOT / "examples" / "images", tmp_path / "examples" / "images")
-    shown = [
-        c for c in commands(ROOT / "README.md") if "examples/images/reference.jpg" in c.words
-    ]
+    shown = [c for c in commands(ROOT / "README.md") if "examples/images/reference.jpg" in c.words]
     outputs = blocks(ROOT / "README.md", "text")
     assert len(shown) == len(outputs) == 2
     number = re.compile(r"\d+(?:\.\d+)?")
@@ -401,9 +412,13 @@ def test_every_page_is_in_the_index():
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_paths_in_code_spans_exist(page):
     """Files of the project that are named in full; pages of docs/ may name them too."""
-    named = re.compile(r"(?:dps_infer|dps_train|export|tests|benchmarks|examples|docs|clients)/\S*")
-    paths = [span for span in spans(page) if named.fullmatch(span) and not re.search(r"[*<{]", span)]
-    missing = [path for path in paths if not (ROOT / path.partition(":")[0]).exists()]
+    named = re.compile(
+        r"(?:dps_infer|dps_train|export|tests|benchmarks|examples|docs|clients)/[\w./-]*"
+    )
+    paths = [
+        span for span in spans(page) if named.fullmatch(span) and not re.search(r"[*<{]", span)
+    ]
+    missing = [path for path in paths if not (ROOT / path).exists()]
     assert missing == [], page_name(page)
 
 
@@ -415,9 +430,9 @@ def test_options_in_code_spans_exist(page):
             continue
         command = command_line(words[0])
         rest = words[1:]
-        while isinstance(command, click.Group) and rest and rest[0] in command.commands:
+        while hasattr(command, "commands") and rest and rest[0] in command.commands:
             command, rest = command.commands[rest[0]], rest[1:]
-        if isinstance(command, click.Group) and rest and not command.invoke_without_command:
+        if hasattr(command, "commands") and rest and not command.invoke_without_command:
             assert rest[0].startswith("-"), f"{page_name(page)}: there is no `{span}`"
         known = {option for parameter in command.params for option in parameter.opts}
         known |= {option for parameter in command.params for option in parameter.secondary_opts}
@@ -427,9 +442,9 @@ def test_options_in_code_spans_exist(page):
                 assert option in {*known, "--help"}, f"{page_name(page)}: {option} in `{span}`"
 
 
-def all_commands(name: str, command: click.Command) -> Iterator[str]:
+def all_commands(name: str, command: Any) -> Iterator[str]:
     """The names of a program and its commands; those of `contexts` count as one."""
-    if not isinstance(command, click.Group):
+    if not hasattr(command, "commands"):
         yield name
         return
     if command.invoke_without_command and name == "dps-train":
