@@ -201,9 +201,7 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
     shifted = np.roll(reference, 9, axis=1)
     images = {
         **dict.fromkeys(("reference", "a", "sheet", "photo", "references/1"), reference),
-        **dict.fromkeys(
-            ("candidate", "b", "scan", "one", "candidates/1", "screenshots/1"), blurred
-        ),
+        **dict.fromkeys(("candidate", "b", "scan", "one", "candidates/1"), blurred),
         **dict.fromkeys(("c", "two", "candidates/2", "references/2"), shifted),
         "baselines/1": reference,
         "screenshots/1": blurred,
@@ -218,7 +216,9 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
         write_photographs(folder / name)
     cv2.imwrite(str(folder / "photo.jpg"), reference)
     for name in ("pairs", "acceptable", "pages"):
-        rows = "reference.png,candidate.png\nreference.png,two.png\n" * (85 if name == "pages" else 20)
+        rows = "reference.png,candidate.png\nreference.png,two.png\n" * (
+            85 if name == "pages" else 20
+        )
         (folder / f"{name}.csv").write_text("reference,candidate\n" + rows)
     for name, pixels in (("a", reference), ("b", blurred)):
         size = (pixels.shape[1], pixels.shape[0])
