@@ -14,13 +14,13 @@ import shutil
 from dataclasses import dataclass, field
 from importlib import metadata
 
-import dps_infer
 from dps_infer.errors import DpsError
 from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import CPU, CUDA, probe_providers
 from dps_infer.runtime.threads import affinity_cores, available_threads, cgroup_cores
+from dps_infer.version import __version__
 
 PACKAGE = "dps-toolkit"
 
@@ -117,7 +117,7 @@ def examine() -> Diagnosis:
     """Examine the installation that this interpreter uses. It takes a second or two."""
     problems: list[Finding] = []
     notes: list[Finding] = []
-    versions: dict[str, str | None] = {PACKAGE: dps_infer.__version__}
+    versions: dict[str, str | None] = {PACKAGE: __version__}
     for name, module in MODULES.items():
         versions[name] = _module_version(module, problems)
     brought_by = metadata.packages_distributions()

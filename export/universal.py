@@ -19,9 +19,9 @@ from dps_infer.files.write import check_output
 from dps_infer.model import embedded
 from dps_infer.model.manifest import Draws, Manifest
 from dps_train.bank.bank import FeatureDistances
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, load_held_out
-from dps_train.measure.evaluation import build_evaluation_bank
+from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.measure.stored_draws import reported_draws
 from dps_train.model.description import data_info, metric_info
 from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
@@ -66,7 +66,7 @@ def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
     distances = FeatureDistances(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
-    images = whole(held_out.images, IMAGE_SIZE)
+    images = resize_images(held_out.images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator_for("draws", seed))
     assert isinstance(metric.head, AdditiveHead)
     return reported_draws(metric.head, bank)

@@ -1,9 +1,9 @@
-"""Pairs from folders: files of the same relative path in two, or every two files of one.
+"""Pairs from folders: files with the same relative path in two folders, or every two files of one.
 
-Which files count is told by their suffixes: those of `SUFFIXES`, in any case. Among them
-are formats that are not read here: a file of such a name is an error, not an absence.
-Other files, and all whose name (or whose folder's name) begins with a dot, are left out
-and counted. Folders are searched to any depth, links to folders too, each folder once.
+Files are images by their suffix (`SUFFIXES`, in any case). The list has formats that cannot be
+read here, so that such a file is reported as an error instead of being skipped. Other files, and
+those whose name or folder begins with a dot, are skipped and counted. Folders are searched
+recursively, linked folders as well, each one once.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Found:
     """The images in a folder.
 
     Attributes:
-        folder: where they are.
-        files: their paths in it, sorted.
-        left_out: how many other files there are.
+        folder: the folder.
+        files: the paths of the images relative to the folder, sorted.
+        left_out: number of other files.
     """
 
     folder: Path
@@ -40,12 +40,12 @@ class Found:
 
 @dataclass(frozen=True)
 class FolderPair:
-    """Two images to compare, or one whose counterpart is missing.
+    """Two images to compare, or one without a counterpart.
 
     Attributes:
-        reference: the first file, there or not.
-        candidate: the second file, there or not.
-        missing: why there is no pair, in one line; empty if there is one.
+        reference: the first file; it may not exist.
+        candidate: the second file; it may not exist.
+        missing: which of them does not exist, in one line; empty if both do.
     """
 
     reference: Path
@@ -54,12 +54,12 @@ class FolderPair:
 
     @property
     def source(self) -> PairSource:
-        """The pair as `dps_infer.compare.stream.score` takes it."""
+        """The pair in the form that `dps_infer.compare.stream.score` takes."""
         return DpsError(self.missing) if self.missing else (self.reference, self.candidate)
 
 
 def find_images(folder: str | os.PathLike[str]) -> Found:
-    """Find the images in a folder and the folders in it.
+    """Find the images in a folder, recursively.
 
     Raises:
         ImageError: a folder is missing or cannot be read, or there is no image.
@@ -86,13 +86,13 @@ def matching_pairs(
     Args:
         reference: the first folder.
         candidate: the second folder.
-        any_suffix: leave suffixes out of it: ``a/b.png`` and ``a/b.jpg`` are a pair.
+        any_suffix: ignore suffixes: ``a/b.png`` and ``a/b.jpg`` are a pair.
 
     Returns:
-        Sorted by relative path; files without a counterpart are among them, as such.
+        The pairs, and files without a counterpart, sorted by relative path.
 
     Raises:
-        UsageError: without their suffixes, two files of one folder have the same path.
+        UsageError: two files of one folder differ only in the suffix that is ignored.
     """
     firsts, seconds = (_by_key(found, any_suffix) for found in (reference, candidate))
     pairs = []
@@ -118,7 +118,7 @@ def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
     """Pair every file of a folder with every later one.
 
     Returns:
-        How many pairs there are, and the pairs; those of one reference are neighbours.
+        The number of pairs, and the pairs; those with the same reference are adjacent.
 
     Raises:
         UsageError: there is only one file.
@@ -131,7 +131,7 @@ def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, PurePath]]:
-    """Yield every file under a folder, with its path in it."""
+    """Yield every file below a folder, and its path relative to it."""
     seen: set[tuple[int, int]] = set()
 
     def enter(inside: PurePath) -> Iterator[tuple[Path, PurePath]]:
@@ -145,7 +145,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, PurePath]]:
             raise ImageError(f"{here}: is a file, expected a folder with images") from None
         except OSError as error:
             raise ImageError(f"{here}: cannot be read ({error.strerror or error})") from None
-        # A link may lead back to where it lies.
+        # A link may lead back to a folder that contains it.
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
@@ -159,7 +159,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, PurePath]]:
 
 
 def _by_key(found: Found, any_suffix: bool) -> dict[PurePath, PurePath]:
-    """Return the files of a folder by what they are paired by."""
+    """Return the files of a folder by their path, with or without the suffix."""
     if not any_suffix:
         return {file: file for file in found.files}
     keys = [file.with_suffix("") for file in found.files]

@@ -1,18 +1,18 @@
-"""Rows of results: the one table that every command over many pairs writes and reads.
+"""Rows of results: the table that every command over many pairs writes and reads.
 
-One flat row a pair, the same in CSV, JSON lines and Parquet (`dps_infer.files.tables`). First
-come the columns of the input, unchanged, or ``reference`` and ``candidate``. Then, for
-one context:
+One flat row per pair, the same in CSV, JSON lines and Parquet (`dps_infer.files.tables`). First
+come the columns of the input, unchanged, or ``reference`` and ``candidate``. In one context they
+are followed by
 
-- ``distance``, and ``part.<name>`` for each part of it, which add up to it;
+- ``distance``, and ``part.<name>`` for each of its parts, which add up to it;
 
-for several contexts, by their labels, ``distance.<label>`` for each, and then
-``part.<label>.<name>``. And always
+in several contexts, by their labels, by ``distance.<label>`` for each, and then
+``part.<label>.<name>``. The last columns are always
 
 - ``identical``: whether no pixel differs;
-- ``notes``: what was done to the images, joined by "; ";
+- ``notes``: how the images were converted, joined by "; ";
 - ``context``: "label: description", several joined by " | ";
-- ``error``: empty, or in one line why there are no numbers. They are null then.
+- ``error``: empty, or the reason, in one line, why the numbers are null.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ REFERENCE, CANDIDATE = "reference", "candidate"
 DISTANCE, PART = "distance", "part."
 IDENTICAL, NOTES, CONTEXT, ERROR = "identical", "notes", "context", "error"
 PAIR_COLUMNS: Columns = {REFERENCE: Kind.text, CANDIDATE: Kind.text}
-"""What comes first where the input has no columns of its own."""
+"""The first columns if the input has no columns of its own."""
 
 
 def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
-    """Return the columns of results, without those of the input, and what they hold.
+    """Return the columns of results and their kinds, without the columns of the input.
 
     Args:
-        metrics: by their labels.
+        metrics: by label.
     """
     distances = [distance_column(label, metrics) for label in metrics]
     parts = [
@@ -49,16 +49,21 @@ def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
     ]
     return {
         **dict.fromkeys([*distances, *parts], Kind.number),
-        IDENTICAL: Kind.truth,
+        IDENTICAL: Kind.boolean,
         **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
     }
 
 
 def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where: str) -> None:
-    """Refuse columns of the input that results have as well.
+    """Refuse input whose columns have the names of results.
+
+    Args:
+        inputs: the columns of the input.
+        metrics: by label.
+        where: the name of the input in the error message.
 
     Raises:
-        UsageError: there is one; it names the input as `where`.
+        UsageError: a column of the input is also a column of the results.
     """
     taken = [name for name in columns(metrics) if name in inputs]
     if taken:
@@ -68,12 +73,12 @@ def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where:
 def row(
     comparisons: Mapping[str, Comparison], metrics: Mapping[str, Metric], *, error: str = ""
 ) -> Row:
-    """Return the columns of one pair's results.
+    """Return the results of one pair by column.
 
     Args:
-        comparisons: one a context, by label; none if there is an error.
-        metrics: by their labels.
-        error: why there are no comparisons.
+        comparisons: by the label of the metric; empty if there is an error.
+        metrics: by label.
+        error: the reason why there are no comparisons.
 
     >>> row({}, {}, error="a.png: no such file")["error"]
     'a.png: no such file'
@@ -83,17 +88,17 @@ def row(
         values[distance_column(label, metrics)] = comparison.distance
         for name, part in comparison.parts.items():
             values[_part_column(label, name, metrics)] = part
-        # What was done to the images, all contexts saw alike.
+        # The images were converted once, for all contexts.
         values[IDENTICAL] = comparison.identical
         values[NOTES] = "; ".join(comparison.notes)
     values[NOTES] = values[NOTES] or ""
-    values[CONTEXT] = " | ".join(f"{label}: {c.describe()}" for label, c in metrics.items())
+    values[CONTEXT] = " | ".join(f"{label}: {m.describe()}" for label, m in metrics.items())
     values[ERROR] = " ".join(error.split())
     return values
 
 
 def distance_column(label: str, metrics: Mapping[str, Metric]) -> str:
-    """Return the name of the column with a context's distances."""
+    """Return the name of the column with the distances of a metric."""
     return DISTANCE if len(metrics) == 1 else f"{DISTANCE}.{label}"
 
 
@@ -108,12 +113,12 @@ def open_results(
     input_columns: Columns = PAIR_COLUMNS,
     force: bool = False,
 ) -> AbstractContextManager[Write]:
-    """Open a file of results; see `dps_infer.files.tables.open_table`.
+    """Open a file of results for writing; see `dps_infer.files.tables.open_table`.
 
     Args:
-        path: its suffix chooses the format.
-        metrics: by their labels.
-        input_columns: what comes first.
+        path: the file; its suffix selects the format.
+        metrics: by label.
+        input_columns: the first columns.
         force: replace an existing file.
     """
     return open_table(path, {**input_columns, **columns(metrics)}, force=force)
@@ -124,10 +129,10 @@ class ResultColumns:
     """The columns of a file of results.
 
     Attributes:
-        inputs: those that come first, with ``reference`` and ``candidate`` among them.
-        distances: the columns with distances, by the contexts' labels; the label of a
-            single context is empty.
-        parts: by label, the columns with parts by their names.
+        inputs: the first columns, ``reference`` and ``candidate`` among them.
+        distances: the columns of distances by the labels of the contexts; a single context
+            has an empty label.
+        parts: by label, the columns of the parts by their names.
     """
 
     inputs: tuple[str, ...]
@@ -136,10 +141,10 @@ class ResultColumns:
 
 
 def result_columns(path: Path) -> ResultColumns:
-    """Find out what a file of results holds.
+    """Return the columns of a file of results.
 
     Raises:
-        TableError: it cannot be read, or is no file of results.
+        TableError: it cannot be read, or is not a file of results.
     """
     names = list(read_columns(path))
     missing = [n for n in (REFERENCE, CANDIDATE, IDENTICAL, CONTEXT, ERROR) if n not in names]
@@ -150,8 +155,8 @@ def result_columns(path: Path) -> ResultColumns:
     }
     if missing or not distances:
         raise TableError(
-            f"{path}: is no file of results: it has no column {(missing or [DISTANCE])[0]!r}, "
-            "expected what dps-infer batch or folder writes"
+            f"{path}: is not a file of results: it has no column {(missing or [DISTANCE])[0]!r}, "
+            "expected a file written by dps-infer batch or folder"
         )
     parts: dict[str, dict[str, str]] = {}
     for label in distances:
@@ -165,14 +170,17 @@ def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
     """Read a file of results row by row, in constant memory.
 
     Yields:
-        Every column, as `row` gives it: distances and parts are numbers or None,
-        ``identical`` is True, False or None, ``notes``, ``context`` and ``error`` are text.
+        Every column: distances and parts are numbers or None, ``identical`` is True, False or
+        None, ``notes``, ``context`` and ``error`` are text.
 
     Raises:
-        TableError: it cannot be read, is no file of results, or a row of it is none.
+        TableError: it cannot be read, is not a file of results, or has an invalid row.
     """
-    path = Path(path)
-    found = result_columns(path)
+    yield from read_rows(Path(path), result_columns(Path(path)))
+
+
+def read_rows(path: Path, found: ResultColumns) -> Iterator[Row]:
+    """Read the rows of a file of results whose columns are known; see `read_results`."""
     numbers = [*found.distances.values()]
     numbers += [name for parts in found.parts.values() for name in parts.values()]
     for line in read_lines(path):
@@ -183,7 +191,7 @@ def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
             values[IDENTICAL] = _truth(line.values[IDENTICAL])
             values |= {name: line.values.get(name) or "" for name in (NOTES, CONTEXT, ERROR)}
         except (KeyError, TypeError, ValueError):
-            raise TableError(f"{path}: row {line.number} is no row of results") from None
+            raise TableError(f"{path}: row {line.number} is not a row of results") from None
         yield values
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared import run
+from dps_infer.commands import NAME
 from dps_infer.commands.shared.maps import (
     LegendOption,
     MapOption,
     MapPartOption,
     MapStyle,
     OverlayOption,
+    Plan,
     plan_maps,
     write_maps,
 )
-from dps_infer.commands.shared.notes import note, note_run
 from dps_infer.commands.shared.options import (
     ABOVE,
     ContextNamesOption,
@@ -32,14 +32,28 @@ from dps_infer.commands.shared.options import (
     ThresholdOption,
     ViewOption,
 )
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands.shared.run import (
+    DebugOption,
+    note,
+    one_line,
+    print_json,
+    print_lines,
+    say,
+)
+from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
-    from dps_infer.show.table import Thresholds
+
+    Results = Sequence[Mapping[str, Comparison]]
+    Thresholds = Mapping[str, float | None]
+
+EPILOG = (
+    "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
+    "2 wrong usage; 3 a distance is above the threshold given by --threshold."
+)
 
 
 def compare(
@@ -64,7 +78,7 @@ def compare(
         bool,
         typer.Option(
             "--json",
-            help="Print JSON, with every digit, instead of words: one object for one candidate "
+            help="Print JSON at full precision instead of text: one object for one candidate "
             "in one context, otherwise an array of such objects, candidate by candidate.",
         ),
     ] = False,
@@ -74,76 +88,94 @@ def compare(
     resize: ResizeOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Compare images with a reference: how different, and what the difference is made of.
+    """Compare images with a reference: how different they are, and why.
 
-    The distance is 0 for identical images, and larger for what the context calls more
-    different. It is followed by its parts, which add up to it, and for one candidate in one
-    context by how it compares with known changes. Several candidates are a row each, several
-    contexts (--ranking given twice, say) a column each. Results go to stdout, everything else
-    to stderr.
+    The distance is 0 for identical images, and larger for images that the context calls more
+    different. It is printed with its parts, which add up to it. For one candidate in one context,
+    it is also compared with known distortions. Several candidates have a row each, several
+    contexts (a repeated --ranking, for example) a column each. Results go to stdout, everything
+    else to stderr.
     """
-    metrics = open_metrics(
-        context,
-        ranking,
-        importance,
-        context_name,
-        device=device,
-        threads=threads,
-        note=note,
-    )
-    style = MapStyle(overlay=overlay, legend=legend, part=map_part)
-    plan = plan_maps(map_file, style, candidates, list(metrics), force=force)
-    from dps_infer.bulk.thresholds import resolve_thresholds
+    # Most calls compare one pair and print text: JSON, tables, maps and thresholds load on demand.
     from dps_infer.compare.candidates import compare_candidates
-    from dps_infer.show.table import any_above
-    from dps_infer.show.words import record
+    from dps_infer.compare.open import open_metrics
+    from dps_infer.show.words import describe_run
 
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    style = MapStyle(overlay=overlay, legend=legend, part=map_part)
+    if map_file is None and style != MapStyle():
+        raise UsageError("--overlay, --legend and --map-part need --map FILE to write to")
+    metrics = open_metrics(
+        context, ranking, importance, context_name, device=device, threads=threads, note=note
+    )
+    plan: Plan = {}
+    if map_file is not None:
+        plan = plan_maps(map_file, candidates, list(metrics), force=force)
+    thresholds: Thresholds = {}
+    if threshold is not None:
+        from dps_infer.bulk.thresholds import resolve_thresholds
+
+        thresholds = resolve_thresholds(threshold, metrics, view=view)
     results = compare_candidates(
         reference, candidates, metrics, view=view, resize=resize, with_map=bool(plan)
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    note_run(metrics, results)
+    for line in describe_run(metrics, results, view=view):
+        say(NAME, line)
     if as_json:
-        records = [
-            {
-                **record(
-                    comparison,
-                    metrics[label],
-                    str(reference),
-                    str(candidate),
-                    label=label,
-                    threshold=thresholds[label],
-                ),
-                "map": str(plan[number, label]) if plan else None,
-            }
-            for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
-            for label, comparison in comparisons.items()
-        ]
-        shown = records[0] if len(records) == 1 else records
-        typer.echo(json.dumps(shown, indent=2, allow_nan=False))
+        records = _records(reference, candidates, results, metrics, thresholds, plan)
+        print_json(records[0] if len(records) == 1 else records)
     else:
-        for line in _words(candidates, results, metrics, thresholds):
-            typer.echo(line)
-    if any_above(results, thresholds):
-        raise typer.Exit(ABOVE)
+        print_lines(_lines(candidates, results, metrics, thresholds))
+    if thresholds:
+        from dps_infer.compare.summary import any_above
+
+        if any_above(results, thresholds):
+            raise typer.Exit(ABOVE)
 
 
-def _words(
-    candidates: list[Path],
-    results: list[dict[str, Comparison]],
-    metrics: dict[str, Metric],
+def _records(
+    reference: Path,
+    candidates: Sequence[Path],
+    results: Results,
+    metrics: Mapping[str, Metric],
+    thresholds: Thresholds,
+    plan: Plan,
+) -> list[dict[str, Any]]:
+    from dps_infer.show.records import comparison_record
+
+    return [
+        {
+            **comparison_record(
+                comparison,
+                metrics[label],
+                str(reference),
+                str(candidate),
+                label=label,
+                threshold=thresholds.get(label),
+            ),
+            "map": str(plan[number, label]) if plan else None,
+        }
+        for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
+        for label, comparison in comparisons.items()
+    ]
+
+
+def _lines(
+    candidates: Sequence[Path],
+    results: Results,
+    metrics: Mapping[str, Metric],
     thresholds: Thresholds,
 ) -> list[str]:
-    from dps_infer.show.table import table, verdicts
-    from dps_infer.show.words import describe
-
     if len(candidates) == len(metrics) == 1:
+        from dps_infer.show.words import describe
+
         ((label, metric),) = metrics.items()
-        lines = describe(results[0][label], metric, threshold=thresholds[label])
-        return [run.one_line(line) for line in lines]
-    names = [[run.one_line(str(candidate))] for candidate in candidates]
+        lines = describe(results[0][label], metric, threshold=thresholds.get(label))
+        return [one_line(line) for line in lines]
+    from dps_infer.show.lines import result_lines, threshold_lines
+
+    names = [[one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
-    lines = table(["candidate"], rows, metrics, thresholds=thresholds)
-    return [run.printable(line) for line in (*lines, *verdicts(results, thresholds))]
+    lines = result_lines(["candidate"], rows, metrics, thresholds=thresholds)
+    return [*lines, *threshold_lines(results, thresholds)]

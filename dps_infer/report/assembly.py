@@ -1,8 +1,8 @@
-"""The page: its template, style and scripts from ``page/``, and the data as one JSON island.
+"""Assemble the page: template, style and scripts from ``page/``, and the data as inline JSON.
 
-Nothing in it may be loaded from anywhere, and no script may run but its own: the policy
-in its head names them by their hashes. Data reach it in two ways only, both here: the title
-escaped as HTML, and the island, in which JSON escapes ``<`` and whatever is not ASCII.
+The page loads nothing and runs only its own scripts: the content security policy in its head
+lists them by their hashes. Data enters it in two ways only, both here: the title, escaped as HTML,
+and the inline JSON, which escapes ``<`` and all characters that are not ASCII.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-import dps_infer
 from dps_infer.compare.metric import Metric
 from dps_infer.report.examples import Example
-from dps_infer.report.maps import HeatMap, along, colour_table
+from dps_infer.report.maps import HeatMap, color_table
 from dps_infer.report.pictures import Embedded, data_url, shrink
-from dps_infer.report.rows import Measured, Results
-from dps_infer.show.heatmap import DENSEST, LEGEND_END, TICKS
+from dps_infer.report.rows import MeasuredContext, Results
+from dps_infer.show.heatmap import LEGEND_END, MAX_OPACITY, TICKS, along_scale
+from dps_infer.version import __version__
 
 PAGE = Path(__file__).with_name("page")
 SCRIPTS = ("base.js", "model.js", "overview.js", "table.js", "viewer.js", "main.js")
@@ -34,19 +34,19 @@ EXAMPLE_SIDE = 128
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """All that goes onto a page.
+    """The content of a page. Sequences have one item per context of the results.
 
     Attributes:
         title: its heading.
         source: the name of the file of results.
         results: the pairs and their contexts.
-        thresholds: for each context, distances above are marked; None if there is none.
-        metrics: for each context of the results the loaded one, or None.
-        examples: for each context, what explains it.
-        images: by the names that the results give them.
-        maps: for each context its heat maps by the number of a pair, or None.
-        thumbnail: longest side of thumbnails, in pixels.
-        preview: longest side of previews.
+        thresholds: distances above are marked; None marks none.
+        metrics: the metrics of the contexts, if they are loaded.
+        examples: the pictures that explain the contexts.
+        images: by their names in the results.
+        maps: the heat maps by the number of the pair, if the metric is loaded.
+        thumbnail: longest side of thumbnails in pixels.
+        preview: longest side of previews in pixels.
     """
 
     title: str
@@ -62,7 +62,7 @@ class Content:
 
 
 def assemble(content: Content) -> bytes:
-    """Put a page together: HTML, UTF-8, equal for equal content."""
+    """Return the page: HTML, UTF-8, the same bytes for the same content."""
     style = _file("page.css")
     script = "\n".join(_file(name) for name in SCRIPTS)
     policy = (
@@ -74,18 +74,18 @@ def assemble(content: Content) -> bytes:
         "title": html.escape(content.title),
         "style": style,
         "script": script,
-        "data": island(_data(content)),
+        "data": inline_json(_data(content)),
     }
-    # In one pass, so that nothing that is filled in is taken for a place to fill.
+    # In one pass, so that no inserted text is mistaken for a placeholder.
     page = re.sub(r"\{\{(\w+)\}\}", lambda place: filling[place[1]], _file("page.html"))
-    # Names of files may hold what has no UTF-8.
+    # Names of files may hold bytes that are not UTF-8.
     return page.encode("utf-8", errors="xmlcharrefreplace")
 
 
-def island(data: Any) -> str:
-    r"""Return data as JSON that cannot end the element it stands in, in ASCII.
+def inline_json(data: Any) -> str:
+    r"""Return data as ASCII JSON that cannot close the element around it.
 
-    >>> print(island("</script>"))
+    >>> print(inline_json("</script>"))
     "\u003c/script>"
     """
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
@@ -93,24 +93,24 @@ def island(data: Any) -> str:
 
 
 def _data(content: Content) -> dict[str, Any]:
-    """Return what the scripts of the page read as `report`."""
+    """Return the object that the scripts of the page know as `report`."""
     places = {name: place for place, name in enumerate(content.images)}
     return {
-        "version": dps_infer.__version__,
+        "version": __version__,
         "source": content.source,
         "thresholds": content.thresholds,
         "thumbnailSize": content.thumbnail,
         "previewSize": content.preview,
         "scale": {
-            "colours": colour_table(),
-            "densest": DENSEST,
+            "colors": color_table(),
+            "maxOpacity": MAX_OPACITY,
             "ticks": [{"value": tick, "along": _along(tick)} for tick in TICKS],
             "end": _along(LEGEND_END),
         },
         "contexts": [
-            _metric(measured, metric, examples)
+            _context(measured, metric, examples)
             for measured, metric, examples in zip(
-                content.results.metrics, content.metrics, content.examples, strict=True
+                content.results.contexts, content.metrics, content.examples, strict=True
             )
         ],
         "pairs": _pairs(content.results, places),
@@ -135,15 +135,14 @@ def _data(content: Content) -> dict[str, Any]:
     }
 
 
-def _metric(
-    measured: Measured, metric: Metric | None, examples: Sequence[Example]
+def _context(
+    measured: MeasuredContext, metric: Metric | None, examples: Sequence[Example]
 ) -> dict[str, Any]:
-    importances = None if metric is None else metric.importances
     return {
         "label": measured.label if metric is None else metric.label,
         "words": measured.words if metric is None else metric.describe(),
         "parts": measured.parts,
-        "importances": importances,
+        "importances": None if metric is None else metric.importances,
         "examples": [
             {
                 "name": example.name,
@@ -157,7 +156,7 @@ def _metric(
 
 
 def _pairs(results: Results, places: Mapping[str, int]) -> dict[str, Any]:
-    """Return the pairs column by column, which is smaller and faster to read than rows."""
+    """Return the pairs by column, which is smaller and faster to parse than rows."""
     pairs = results.pairs
     return {
         "reference": [pair.reference for pair in pairs],
@@ -165,11 +164,11 @@ def _pairs(results: Results, places: Mapping[str, int]) -> dict[str, Any]:
         "referenceImage": [places[pair.reference] for pair in pairs],
         "candidateImage": [places[pair.candidate] for pair in pairs],
         "distance": [
-            [pair.distances[place] for pair in pairs] for place in range(len(results.metrics))
+            [pair.distances[place] for pair in pairs] for place in range(len(results.contexts))
         ],
         "parts": [
             [[pair.parts[place][part] for pair in pairs] for part in range(len(measured.parts))]
-            for place, measured in enumerate(results.metrics)
+            for place, measured in enumerate(results.contexts)
         ],
         "identical": [pair.identical for pair in pairs],
         "notes": [pair.notes for pair in pairs],
@@ -179,7 +178,7 @@ def _pairs(results: Results, places: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _along(value: float) -> float:
-    return float(along(np.array(value, np.float32)))
+    return float(along_scale(np.float32(value)))
 
 
 def _map(heat: HeatMap) -> dict[str, Any]:
@@ -196,5 +195,5 @@ def _file(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return the hash by which a page's policy allows an inline style or script."""
+    """Return the hash by which a content security policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from dps_infer.bulk.results import CANDIDATE, PAIR_COLUMNS, REFERENCE, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, PairSource, score
+from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.errors import ImageError
 from dps_infer.files.tables import Columns, Kind
 from dps_infer.model.view import View
-from dps_infer.show.table import Spread, Thresholds
+from dps_infer.progress import Progress, ignore
 from dps_infer.video.frames import ClipPair, FramePair
 
 FRAME, TIME = "frame", "time"
@@ -74,7 +73,7 @@ def compare_videos(
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int = 5,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> VideoScores:
     """Compare two videos, in memory that does not follow their length, but for the series.
 
@@ -103,12 +102,8 @@ def compare_videos(
 
     names = {REFERENCE: str(clips.reference.path), CANDIDATE: str(clips.candidate.path)}
     width, height = clips.reference.size
-    held = thresholds or {}
-    times, identical, expected = array("d"), 0, clips.expected()
-    distances = {label: array("d") for label in metrics}
-    first = next(iter(metrics), "")
-    # Smallest first, and of equal distances the last: what is to go when there are more.
-    kept: list[tuple[float, int, FrameScore]] = []
+    times, expected = array("d"), clips.expected()
+    tally: Tally[FrameScore] = Tally(metrics, worst=worst)
     with open_results(Path(results), metrics, input_columns=FRAME_COLUMNS) as write:
         for scored in score(
             sources(),
@@ -125,13 +120,7 @@ def compare_videos(
             values = row(scored.comparisons, metrics)
             write({**names, FRAME: pair.frame, TIME: pair.time, **values})
             times.append(pair.time)
-            for label, comparison in scored.comparisons.items():
-                distances[label].append(comparison.distance)
-            identical += scored.comparisons[first].identical
-            distance = scored.comparisons[first].distance
-            heapq.heappush(kept, (distance, -scored.index, FrameScore(pair, scored.comparisons)))
-            if len(kept) > worst:
-                heapq.heappop(kept)
+            tally.add(FrameScore(pair, scored.comparisons), scored.comparisons)
             progress(len(times), max(expected, len(times)))
         if not times:
             raise ImageError(
@@ -139,19 +128,11 @@ def compare_videos(
                 "that go on after the start that is asked for"
             )
     return VideoScores(
-        frames=len(times),
-        identical=identical,
+        frames=tally.compared,
+        identical=tally.identical,
         times=times,
-        distances=distances,
-        spreads={label: _spread(values, held.get(label)) for label, values in distances.items()},
-        worst=tuple(scored for _, _, scored in sorted(kept, reverse=True)),
+        distances=tally.distances,
+        spreads=tally.spreads(thresholds or {}),
+        worst=tally.worst(),
         remark=clips.remark,
-    )
-
-
-def _spread(distances: array[float], threshold: float | None) -> Spread:
-    return Spread(
-        median=median(distances),
-        largest=max(distances),
-        above=None if threshold is None else sum(d > threshold for d in distances),
     )

@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.codec import silent_log
-from dps_infer.images.decode import Pixels
 
 _EPSILON = 1e-6
 """Of a frame: times such as 0.3 s must not fall before the frame that begins there."""

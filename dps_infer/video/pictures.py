@@ -9,12 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.summary import Thresholds
 from dps_infer.errors import OutputError
-from dps_infer.images.decode import Pair, Pixels, load_picture, make_pair
+from dps_infer.images.decode import Pair, load_picture, make_pair
 from dps_infer.model.view import View
 from dps_infer.show.heatmap import draw_map, save_picture
-from dps_infer.show.table import Thresholds
 from dps_infer.video.compare import FrameScore, VideoScores
 
 GAP = 8

@@ -32,19 +32,20 @@ def distortions(
 
     Without --sheet an IMAGE gives distortions.png in the current folder.
     """
-    from dps_train.custom.find import all_distortions, find_own
+    from dps_train.custom.custom_distortion import all_distortions
+    from dps_train.custom.find import find_custom
     from dps_train.evaluate.printing import print_distortions
 
     if sheet is None and image is not None:
         sheet = Path("distortions.png")
-    own = find_own(distortions or (), with_installed=True)
+    own = find_custom(distortions or (), with_installed=True)
     if sheet is not None:
-        from dps_train.custom.split import own_sheet
+        from dps_train.custom.contact_sheet import custom_sheet
         from dps_train.data.contact_sheet import check_sheet, save_sheet
         from dps_train.data.sources import photograph, read_pixels
 
         check_sheet(sheet, force=force)
         pixels = photograph("chelsea") if image is None else read_pixels(image)
-        save_sheet(own_sheet(pixels, own), sheet, force=force)
+        save_sheet(custom_sheet(pixels, own), sheet, force=force)
         say(NAME, f"contact sheet written to {sheet}")
     print_distortions(all_distortions(own))

@@ -15,6 +15,7 @@ from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
+from dps_train.commands.evaluate_ladders import evaluate_ladders
 from dps_train.commands.options import (
     NAME,
     SOURCES,
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dps_infer.contexts.context import Context
-    from dps_train.distortions.paper import Distortion
+    from dps_train.distortions.distortion import Distortion
     from dps_train.evaluate.target import Subject
-    from dps_train.judgements.agreement import People
+    from dps_train.judgements.agreement import JudgementScores
     from dps_train.measure.evaluation import Measures
 
 UNIVERSAL_RANKINGS = "20"
@@ -54,7 +55,8 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
-            help=f"Images to measure on: {SOURCES}. Of more than {MOST_IMAGES}, so many are drawn."
+            help=f"Images to measure on: {SOURCES}. Of more than {MOST_IMAGES}, so many are drawn; "
+            "with --ladders at most --photographs."
         ),
     ] = "sample",
     rankings: Annotated[
@@ -99,7 +101,49 @@ def evaluate(
         typer.Option(
             help="How a context file looks at images: as a whole at its working size, in tiles "
             "at their own resolution, or both. Tiles are measured on images of twice its working "
-            "size.  [default: whole]"
+            "size.  [default: whole; with --ladders the file's own]"
+        ),
+    ] = None,
+    ladders: Annotated[
+        bool,
+        typer.Option(
+            "--ladders",
+            help="Instead of all that: climb ladders of real changes (JPEG, noise, a turn ...) on "
+            "photographs at their own size, from barely visible to gross; see docs/ladders.md.",
+        ),
+    ] = False,
+    contexts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD,...",
+            help="With --ladders: the contexts to measure in, joined by commas: `general` (every "
+            "kind counts alike), a number of random rankings, `own`, or names of saved contexts. "
+            "It takes the place of --rankings.  [default: the metric's own; else general,20]",
+        ),
+    ] = None,
+    ranking: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --ladders: a ranking of your own to measure in. May be given several times, "
+            "and beside --contexts.",
+        ),
+    ] = None,
+    photographs: Annotated[
+        int, typer.Option(min=2, help="With --ladders: photographs to draw, at most.")
+    ] = 10,
+    megapixels: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE,...",
+            help="With --ladders: measure at these sizes, joined by commas: `own`, or numbers that "
+            "the photographs are scaled to, like 0.15,1,4.",
+        ),
+    ] = "own",
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="With --ladders: write a page of plots, a curve for each photograph.",
         ),
     ] = None,
     json_file: Annotated[
@@ -112,26 +156,60 @@ def evaluate(
 ) -> None:
     """Measure a metric on other images, in its own context or in many.
 
-    docs/measures.md says what each measure means.
+    docs/measures.md says what each measure means, docs/ladders.md those of --ladders.
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
+    if ladders:
+        _refuse(
+            {"--rankings": rankings},
+            "is not for --ladders: write the number into --contexts, like general,20",
+        )
+        _refuse(
+            {
+                "--heads": heads,
+                "--train-data": train_data,
+                "--bapps": bapps,
+                "--triplets": triplets,
+                "--distortions": distortions,
+            },
+            "does not go with --ladders: leave it out",
+        )
+        evaluate_ladders(
+            subject,
+            data=data,
+            contexts=contexts,
+            rankings=ranking or (),
+            photographs=photographs,
+            megapixels=megapixels,
+            view=view,
+            device=device,
+            seed=seed,
+            json_file=json_file,
+            plots=plots,
+            force=force,
+        )
+        return
+    _refuse(
+        {"--contexts": contexts, "--ranking": ranking, "--plots": plots},
+        "is for --ladders: give that as well",
+    )
     if json_file is not None:
         check_output(json_file, force=force)
     import torch
 
-    from dps_train.custom.find import all_distortions, find_own
-    from dps_train.custom.split import with_scenes
+    from dps_train.custom.custom_distortion import all_distortions, with_scenes
+    from dps_train.custom.find import find_custom
     from dps_train.evaluate.target import load_subject
 
-    own = find_own(distortions or ())
+    own = find_custom(distortions or ())
     names = tuple(distortion.name for distortion in all_distortions(own))
     asked_rankings = None if rankings is None else parse_rankings(rankings, len(names))
     measured = load_subject(subject, view=view, device=device, names=names)
     generator = torch.Generator().manual_seed(seed)
     if measured.own is None and rankings is None:
         asked_rankings = int(UNIVERSAL_RANKINGS)
-    contexts = _contexts(measured, asked_rankings, generator, names)
+    measured_in = _contexts(measured, asked_rankings, generator, names)
     asked_heads = _heads(heads, measured, train_data)
     if measured.own is None and (bapps is not None or triplets is not None):
         raise UsageError(
@@ -144,7 +222,7 @@ def evaluate(
         measured,
         asked_heads,
         images,
-        contexts,
+        measured_in,
         shown,
         train_data=train_data,
         seed=seed,
@@ -155,6 +233,12 @@ def evaluate(
         with atomic_file(json_file, force=force) as temporary:
             temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     _print({head: measures[head] for head in asked_heads}, measured, people)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for option, value in options.items():
+        if value:
+            raise UsageError(f"{option} {why}")
 
 
 def _contexts(
@@ -201,7 +285,7 @@ def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Te
     """Return images to measure on [M, 3, size, size], at most `MOST_IMAGES` of them."""
     import torch
 
-    from dps_train.data.batches import whole
+    from dps_train.data.crops import resize_images
     from dps_train.data.sources import load_held_out
     from dps_train.seeds import generator_for
 
@@ -210,17 +294,17 @@ def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Te
         say(NAME, f"measured on {MOST_IMAGES} of the {len(images)} images of {data}, drawn by seed")
         order = torch.randperm(len(images), generator=generator_for("held-out images", seed))
         images = tuple(images[row] for row in sorted(order[:MOST_IMAGES].tolist()))
-    return whole(images, size)
+    return resize_images(images, size)
 
 
 def _people(
     subject: Subject, bapps: Path | None, triplets: Path | None, device: Device
-) -> People | None:
+) -> JudgementScores | None:
     """Measure the agreement with people, where that is asked for."""
     if bapps is None and triplets is None:
         return None
     from dps_train.devices import pick_device
-    from dps_train.judgements.agreement import measure_people
+    from dps_train.judgements.agreement import score_judgements
     from dps_train.judgements.image_distance import metric_distance
     from dps_train.model.metric import Metric
 
@@ -228,7 +312,7 @@ def _people(
         distance = metric_distance(subject.metric, pick_device(device.value))
     else:
         distance = subject.metric.distance
-    return measure_people(
+    return score_judgements(
         distance, bapps=bapps, triplets=triplets, note=lambda text: say(NAME, text)
     )
 
@@ -274,7 +358,7 @@ def _report(
     measures: Mapping[str, Measures],
     own: str,
     heads: tuple[str, ...],
-    people: People | None,
+    people: JudgementScores | None,
     seed: int,
 ) -> dict[str, Any]:
     """Return what --json writes: the measures of the metric's own head, and what else was asked."""
@@ -287,7 +371,9 @@ def _report(
     }
 
 
-def _print(measures: Mapping[str, Measures], subject: Subject, people: People | None) -> None:
+def _print(
+    measures: Mapping[str, Measures], subject: Subject, people: JudgementScores | None
+) -> None:
     from dps_train.evaluate.printing import print_heads, print_measures, print_people
     from dps_train.model.metric import Metric
 

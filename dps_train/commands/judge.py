@@ -13,7 +13,7 @@ from dps_infer.errors import UsageError
 from dps_train.commands.options import NAME, SOURCES, OwnOption, SeedOption
 
 if TYPE_CHECKING:
-    from dps_train.custom.find import Own
+    from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.model.metric import Metric
 
 
@@ -55,14 +55,15 @@ def judge(
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")
     if not out.parent.is_dir():
         raise UsageError(f"--out is {out}: there is no folder {out.parent}")
-    from dps_train.custom.find import all_distortions, find_own
+    from dps_train.custom.custom_distortion import all_distortions
+    from dps_train.custom.find import find_custom
     from dps_train.judge.answers import AnswerFile
     from dps_train.judge.pool import draw_pool
     from dps_train.judge.server import Server
     from dps_train.judge.session import Session
     from dps_train.seeds import generator_for
 
-    shown = all_distortions(_functions(find_own(distortions or ())))
+    shown = all_distortions(_functions(find_custom(distortions or ())))
     metric = _metric(run, tuple(distortion.name for distortion in shown))
     answers = AnswerFile(out)
     pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
@@ -76,16 +77,16 @@ def judge(
     say(NAME, f"{count} judgements in {out}; adapt a metric to them: {session.command}")
 
 
-def _functions(own: tuple[Own, ...]) -> tuple[Own, ...]:
+def _functions(own: tuple[CustomDistortion, ...]) -> tuple[CustomDistortion, ...]:
     """Return distortions if they can be shown on any image.
 
     Raises:
         UsageError: one is known by images before and after alone.
     """
     for one in own:
-        if one.recorded is not None:
+        if one.recording is not None:
             raise UsageError(
-                f"--distortions: {one.about.name} is known by images before and after, and cannot "
+                f"--distortions: {one.name} is known by images before and after, and cannot "
                 "be shown on others: write the CSV file of judgements yourself "
                 "(docs/judgements.md), or give a function"
             )

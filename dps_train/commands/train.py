@@ -39,7 +39,7 @@ from dps_train.commands.options import (
 
 if TYPE_CHECKING:
     from dps_infer.contexts.context import Context
-    from dps_train.custom.find import Own
+    from dps_train.custom.custom_distortion import CustomDistortion
     from dps_train.fit.settings import Settings
     from dps_train.fit.training import Trained
 
@@ -252,13 +252,15 @@ def train(
             "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
             "in different ways: give one"
         )
-    from dps_train.custom.find import find_own
+    from dps_train.custom.find import find_custom
     from dps_train.fit.run_folder import DEFAULT_FOLDER, free_name, save_run
     from dps_train.fit.settings import END_TO_END, LIN, Settings
-    from dps_train.model.backbones import resolve_layers
+    from dps_train.model.layer_presets import resolve_layers
 
     saved = None if context_name is None else _saved(context_name)
-    own = find_own(distortions or (), ranking or importance or (saved.mentions() if saved else ""))
+    own = find_custom(
+        distortions or (), ranking or importance or (saved.mentions() if saved else "")
+    )
     wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
     say(NAME, _echo(wanted, triplets, bapps))
     working_size = parse_size(size)
@@ -274,10 +276,10 @@ def train(
     for option, value in (("--resume", resume), ("--logger", logger)):
         if value and not learns_network:
             raise UsageError(f"{option} is for --variant tune and scratch, not {variant.value}")
-    if own and (learns_network or (any(one.recorded for one in own) and variant.value == LIN)):
+    if own and (learns_network or (any(one.recording for one in own) and variant.value == LIN)):
         raise UsageError(
             f"--distortions: --variant {variant.value} cannot learn "
-            f"{', '.join(one.about.name for one in own)}: take --variant additive, or for "
+            f"{', '.join(one.name for one in own)}: take --variant additive, or for "
             "distortions that are functions lin"
         )
     if resume and out is None:
@@ -368,7 +370,10 @@ def _saved(name: str) -> Context:
 
 
 def _context(
-    ranking: str | None, importance: str | None, saved: Context | None, own: tuple[Own, ...]
+    ranking: str | None,
+    importance: str | None,
+    saved: Context | None,
+    own: tuple[CustomDistortion, ...],
 ) -> Context:
     """Return the context that is given.
 
@@ -376,7 +381,7 @@ def _context(
         UsageError: none is given, or it names an unknown distortion.
     """
     from dps_infer.contexts.context import choose_context
-    from dps_train.custom.find import all_distortions
+    from dps_train.custom.custom_distortion import all_distortions
 
     if ranking is None and importance is None and saved is None:
         raise UsageError(

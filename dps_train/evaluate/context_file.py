@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric as LoadedMetric
 from dps_infer.contexts.context import Context
 from dps_infer.errors import ContextError, UsageError
@@ -25,10 +26,10 @@ from dps_infer.model.manifest import MetricInfo
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import importance_table
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
-from dps_train.judgements.image_distance import Pixels, in_parts
-from dps_train.model.context_heads import Adapted
+from dps_train.judgements.image_distance import bounded_batches
+from dps_train.model.context_heads import AdaptedHead
 
 TILES_ACROSS = 2
 """Working sizes along each side of the images that are looked at in tiles."""
@@ -81,14 +82,14 @@ class FileMetric:
         return size if self.view in (None, View.whole) else TILES_ACROSS * size
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `dps_train.measure.evaluation.Distances`: the pixels, uint8 [N, size, size, 3]."""
+        """See `dps_train.measure.evaluation_bank.Distances`: pixels uint8 [N, size, size, 3]."""
         pixels = (images * 255).round().to(torch.uint8)
         return [pixels.permute(0, 2, 3, 1).contiguous()]
 
     def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
         """Return the amounts, or the distance where there are none.
 
-        See `dps_train.measure.evaluation.Distances`.
+        See `dps_train.measure.evaluation_bank.Distances`.
         """
         (first,), (second,) = reference, self.maps(changed)
         rows = [
@@ -97,7 +98,7 @@ class FileMetric:
         ]
         return torch.from_numpy(np.concatenate(rows))
 
-    def adapted(self, contexts: Sequence[Context]) -> Adapted:
+    def adapted(self, contexts: Sequence[Context]) -> AdaptedHead:
         """Return what is made of `z`: a universal file's in each context, a plain one's in its own.
 
         Raises:
@@ -111,7 +112,7 @@ class FileMetric:
         else:
             own = list(self.metric.importances.values()) if names else [1.0]
             weights = torch.tensor(own).expand(len(contexts), -1)
-        return Adapted(lambda z: z, weights, None, names or None)
+        return AdaptedHead(lambda z: z, weights, None, names or None)
 
     def distance(self, reference: Pixels, distorted: Pixels) -> NDArray[np.float32]:
         """Return the distances [N] of images at their own size (`dps_train.judgements.scoring`)."""
@@ -120,7 +121,7 @@ class FileMetric:
     def _measured(self, reference: Pixels, distorted: Pixels) -> list[Measurement]:
         return [
             self.metric.measure(first, second, view=self.view)
-            for first, second in in_parts(reference, distorted)
+            for first, second in bounded_batches(reference, distorted)
         ]
 
 

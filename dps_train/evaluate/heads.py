@@ -9,15 +9,17 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_train.bank.bank import FeatureDistances
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.evaluate.context_file import FileMetric
 from dps_train.fit.lin import draw_lin_bank, fit_lin
 from dps_train.fit.settings import LIN
-from dps_train.measure.evaluation import Measures, build_evaluation_bank, evaluate, evaluate_adapted
+from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
+from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.model.comparisons import Comparison
-from dps_train.model.context_heads import scalars_in, uniform_in
+from dps_train.model.context_heads import scalars_in_contexts, unadapted_in_contexts
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -66,7 +68,8 @@ def measure_heads(
         if head == own:
             measures[head] = evaluate(metric.head, bank, contexts)
         elif head == UNIFORM:
-            measures[head] = evaluate_adapted(uniform_in(metric.head, contexts), bank, contexts)
+            unadapted = unadapted_in_contexts(metric.head, contexts)
+            measures[head] = evaluate_adapted(unadapted, bank, contexts)
         else:
             if training is None:
                 raise ValueError("lin is trained per context: expected images to train it on")
@@ -111,4 +114,4 @@ def _measure_lin(
     bank = build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions
     )
-    return evaluate_adapted(scalars_in(weights), bank, contexts)
+    return evaluate_adapted(scalars_in_contexts(weights), bank, contexts)

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dps_infer.model.manifest import MetricInfo
-from dps_train.distortions.paper import Distortion
+from dps_train.distortions.distortion import Distortion
 from dps_train.fit.training import Agreement
-from dps_train.judgements.agreement import People
+from dps_train.judgements.agreement import JudgementScores
 from dps_train.measure.evaluation import Measures
 
 CORRELATION = (
@@ -22,7 +22,7 @@ CORRELATION = (
 
 def print_measures(measures: Measures) -> None:
     """Print the evaluation: 2AFC per pair, and the marks of a metric."""
-    console = _console()
+    console = wide_console()
     if measures.score is not None:
         console.print(_score_table(measures))
     console.print(_metric_table(measures))
@@ -54,10 +54,10 @@ def print_heads(measured: Mapping[str, Measures]) -> None:
             table.add_section()
         last = measure
         table.add_row(measure, of, *(_shown(value) for _, _, value, _ in columns), good)
-    _console().print(table)
+    wide_console().print(table)
 
 
-def print_people(people: People) -> None:
+def print_people(people: JudgementScores) -> None:
     """Print how far a metric agrees with the judgements that were given."""
     table = Table(
         "people's judgements",
@@ -82,7 +82,7 @@ def print_people(people: People) -> None:
         of = f"{people.triplets.triplets} triplets"
         values = (people.triplets.agreement, people.triplets.ceiling)
         table.add_row("2AFC", of, *map(_shown, values))
-    _console().print(table)
+    wide_console().print(table)
 
 
 def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
@@ -99,7 +99,7 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
     )
     values = (agreement.before, agreement.after, agreement.ceiling)
     table.add_row("2AFC", *(f"{value:.4f}" for value in values))
-    _console().print(table)
+    wide_console().print(table)
     if info.importances is not None and len(info.importances) > 1:
         importances = Table(
             "amount",
@@ -111,7 +111,7 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
         for name, value in info.importances.items():
             low, high = (agreement.intervals or {}).get(name, (value, value))
             importances.add_row(name, f"{value:.3f}", f"{low:.3f} to {high:.3f}")
-        _console().print(importances)
+        wide_console().print(importances)
 
 
 def print_distortions(distortions: Sequence[Distortion]) -> None:
@@ -127,13 +127,17 @@ def print_distortions(distortions: Sequence[Distortion]) -> None:
             distortion.unit,
             f"{distortion.reference:g}",
         )
-    _console().print(table)
+    wide_console().print(table)
 
 
-def _console() -> Console:
-    """Return a console on standard output, wide enough for the tables where it is no terminal."""
+def wide_console(least: int = 120) -> Console:
+    """Return a console on standard output, wide enough for a table where it is no terminal.
+
+    Args:
+        least: columns, where standard output is no terminal.
+    """
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    return console if console.is_terminal else Console(highlight=False, width=max(least, 120))
 
 
 Row = tuple[str, str, float | None, str]

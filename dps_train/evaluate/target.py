@@ -12,7 +12,7 @@ from dps_infer.errors import UsageError
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import measured_context
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
 from dps_train.fit.run_folder import load_run, newest_run
@@ -61,7 +61,7 @@ def load_subject(
         UsageError: a view is asked for, and it is no context file; or it knows other distortions.
         DpsError: it is missing, or damaged.
     """
-    if _names_file(path):
+    if names_file(path):
         return _file(load_file_metric(path, view=view, device=device, names=names), path)
     if view is not None:
         raise UsageError("--view is for context files: a run is measured on whole images")
@@ -79,7 +79,8 @@ def load_subject(
     return Subject(metric, str(folder), variant, own, tied, _size(metric))
 
 
-def _names_file(path: Path | None) -> TypeGuard[Path]:
+def names_file(path: Path | None) -> TypeGuard[Path]:
+    """Return whether a path names a context file, and not a run folder or `EMBEDDED`."""
     if path is None or path == EMBEDDED:
         return False
     return path.suffix.lower() == SUFFIX or path.is_file()

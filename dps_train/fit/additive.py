@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.progress import track
 from dps_train.bank.bank import Bank
 from dps_train.contexts import all_rankings, importance_table
-from dps_train.distortions.random_changes import COMPOSED, GRADED, Pairs
+from dps_train.distortions.families import COMPOSED, GRADED, Pairs
 from dps_train.model.heads import LEARNING_KNEE, AdditiveHead, ChannelHead
-from dps_train.progress import track
 
 EPOCHS = 15
 CROPS_PER_BATCH = 32
@@ -178,8 +178,8 @@ def additive_loss(
         targets: amounts, and the share of `other` [B, F, K + 1].
         contexts: importances [R, K + 1].
         emphasis: what counts how much.
-        graded: from `dps_train.distortions.random_changes.graded_pairs`.
-        composed: from `dps_train.distortions.random_changes.composed_pairs`.
+        graded: from `dps_train.distortions.families.graded_pairs`.
+        composed: from `dps_train.distortions.families.composed_pairs`.
     """
     evidence, visible = head.evidence(z, LEARNING_KNEE), head.visible(z)
     targets = head.amounts_of(targets, z, LEARNING_KNEE)

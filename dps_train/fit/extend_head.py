@@ -7,19 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.bank.bank import BATCH, Bank, FeatureDistances
 from dps_train.contexts import importance_table, random_rankings
+from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.custom.families import (
-    OWN_COMPOSED,
-    OWN_FAMILY_SIZE,
-    OWN_GRADED,
-    draw_own_family,
+    CUSTOM_COMPOSED,
+    CUSTOM_FAMILY_SIZE,
+    CUSTOM_GRADED,
+    draw_custom_family,
 )
-from dps_train.custom.find import Own
-from dps_train.custom.function import OwnDistortion
-from dps_train.custom.recorded import shown_distortion
-from dps_train.data.batches import random_crops
-from dps_train.data.sources import Image
+from dps_train.custom.function import StrengthDistortion
+from dps_train.custom.recording import recorded_distortion
+from dps_train.data.crops import random_crops
 from dps_train.fit.additive import (
     BALANCED,
     CONTEXTS_PER_BATCH,
@@ -29,7 +30,6 @@ from dps_train.fit.additive import (
 )
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.heads import AdditiveHead
-from dps_train.progress import track
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
@@ -45,10 +45,10 @@ CONTEXTS = 720
 
 def extend(
     head: AdditiveHead,
-    own: Sequence[Own],
+    own: Sequence[CustomDistortion],
     ordinary: Bank,
     distances: FeatureDistances,
-    images: Sequence[Image],
+    images: Sequence[Pixels],
     *,
     pairs: int,
     size: int,
@@ -68,7 +68,7 @@ def extend(
         epochs: passes over these.
         generator: of everything random.
     """
-    extended = ExtendedHead(head, [one.about.name for one in own])
+    extended = ExtendedHead(head, [one.name for one in own])
     initialise(extended.own, generator)
     initialise(extended.gates, generator)
     bank = _own_bank(own, distances, images, pairs=pairs, size=size, generator=generator)
@@ -87,31 +87,37 @@ def extend(
         optimizer, LEARNING_RATE, total_steps=len(batches)
     )
     head.requires_grad_(False)
-    extended.own.dropping = extended.gates.dropping = generator
+    extended.own.dropout = extended.gates.dropout = generator
     for rows in track(batches, "own distortions"):
         others = torch.randint(len(ordinary.z), (CROPS_PER_BATCH,), generator=generator)
         drawn = contexts[torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)]
         loss = (
             additive_loss(
-                extended, bank.z[rows], with_own[rows], drawn, BALANCED, OWN_GRADED, OWN_COMPOSED
+                extended,
+                bank.z[rows],
+                with_own[rows],
+                drawn,
+                BALANCED,
+                CUSTOM_GRADED,
+                CUSTOM_COMPOSED,
             )
             + additive_loss(extended, ordinary.z[others], without[others], drawn, BALANCED)
-            + QUIET * extended.own_evidence(ordinary.z[others]).sum(dim=-1).mean()
+            + QUIET * extended.custom_evidence(ordinary.z[others]).sum(dim=-1).mean()
         )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    extended.own.dropping = extended.gates.dropping = None
+    extended.own.dropout = extended.gates.dropout = None
     head.requires_grad_(True)
     extended.round_to_half()
     return extended.eval()
 
 
 def _own_bank(
-    own: Sequence[Own],
+    own: Sequence[CustomDistortion],
     distances: FeatureDistances,
-    images: Sequence[Image],
+    images: Sequence[Pixels],
     *,
     pairs: int,
     size: int,
@@ -119,13 +125,13 @@ def _own_bank(
 ) -> Bank:
     """Draw crops and families of changes with each own distortion, and compare them."""
     z, amounts = [], []
-    crops = -(-pairs // (OWN_FAMILY_SIZE * len(own)))
+    crops = -(-pairs // (CUSTOM_FAMILY_SIZE * len(own)))
     for number, one in enumerate(own):
-        for start in track(range(0, crops, BATCH), one.about.name):
+        for start in track(range(0, crops, BATCH), one.name):
             count = min(BATCH, crops - start)
             batch, distortion = _crops(one, images, count, size, generator)
             reference = distances.maps(batch)
-            family = draw_own_family(batch, distortion, generator)
+            family = draw_custom_family(batch, distortion, generator)
             z.append(
                 torch.stack([distances.z(reference, draw.images) for draw, _ in family], dim=1)
             )
@@ -138,10 +144,14 @@ def _own_bank(
 
 
 def _crops(
-    one: Own, images: Sequence[Image], count: int, size: int, generator: torch.Generator
-) -> tuple[Tensor, OwnDistortion]:
+    one: CustomDistortion,
+    images: Sequence[Pixels],
+    count: int,
+    size: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, StrengthDistortion]:
     """Return crops [count, 3, size, size], and the distortion of them."""
-    if one.recorded is None:
-        return random_crops(images, count, size, generator), one.about
-    shown = one.recorded.crops(count, size, generator)
-    return shown.before, shown_distortion(one.about, shown)
+    if one.recording is None:
+        return random_crops(images, count, size, generator), one.distortion
+    scenes = one.recording.crops(count, size, generator)
+    return scenes.before, recorded_distortion(one.distortion, scenes)

@@ -15,8 +15,8 @@ from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
 from dps_train.devices import pick_device
 from dps_train.fit.initial_metric import starting_metric
@@ -37,15 +37,9 @@ from dps_train.fit.triplet_batches import TRIPLETS_PER_BATCH, Batch, triplet_bat
 from dps_train.fit.variants import fit_end_to_end, teach_own
 from dps_train.judgements.bapps import TRAIN, read_bapps
 from dps_train.judgements.importances import cross_validated, fit_importances
+from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS, read_triplets
 from dps_train.judgements.scoring import two_afc_agreement
-from dps_train.judgements.triplets import (
-    FEWEST_JUDGEMENTS,
-    Triplets,
-    load_triplets,
-    read_triplets,
-    split_triplets,
-    triplet_batches,
-)
+from dps_train.judgements.triplets import Triplets, load_triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
 from dps_train.model.description import metric_info
 from dps_train.model.heads import AdditiveHead, Head, ScalarHead
@@ -77,7 +71,7 @@ def train_on_judgements(
     triplets = _read(settings.triplets, note)
     metric = starting_metric(settings)
     size = settings.size or TRAINING_SIZE
-    own, own_held_out = split_own(settings.own, settings.seed)
+    own, own_held_out = split_custom(settings.own, settings.seed)
     if own:
         images_to_change, _ = load_images(settings)
         teach_own(metric, dataclasses.replace(settings, own=own), images_to_change, device, note)

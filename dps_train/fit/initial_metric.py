@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dps_train.contexts import AMOUNTS
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.fit.settings import COMPARISON, COMPARISONS, FROM_EMBEDDED, SCRATCH, Settings
 from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
 from dps_train.model.comparisons import Comparison

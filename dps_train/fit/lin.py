@@ -22,14 +22,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
+from dps_infer.progress import track
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import pair_table
-from dps_train.data.batches import random_crops
-from dps_train.data.sources import Image
-from dps_train.distortions.paper import DISTORTIONS, Distortion, quantize
+from dps_train.data.crops import random_crops
+from dps_train.distortions.distortion import Distortion, quantize
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.objectives import BETAS, PAIRWISE, exchange, make_objective, rate_factor
-from dps_train.progress import track
 
 CROPS = 600
 DRAWS = 3
@@ -48,7 +49,7 @@ CONTEXTS_AT_ONCE = 24
 
 def draw_lin_bank(
     distances: FeatureDistances,
-    images: Sequence[Image],
+    images: Sequence[Pixels],
     *,
     size: int,
     generator: torch.Generator,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dps_infer.contexts.context import Context
-from dps_train.custom.find import Own
+from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.fit.objectives import PAIRWISE
 from dps_train.model.description import ADDITIVE
 from dps_train.model.embedded.embedded_backbone import NAME as EMBEDDED_BACKBONE
@@ -67,7 +67,7 @@ class Settings:
 
     context: Context | None = None
     triplets: Path | None = None
-    own: tuple[Own, ...] = ()
+    own: tuple[CustomDistortion, ...] = ()
     variant: str = ADDITIVE
     data: str = "sample"
     test_data: str | None = None

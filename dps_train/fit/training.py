@@ -13,22 +13,18 @@ from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
 from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
 from dps_train.bank.bank import FeatureDistances
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import starting_metric
 from dps_train.fit.settings import BASELINE, Settings
 from dps_train.fit.variants import fit_variant
-from dps_train.measure.evaluation import (
-    EvaluationBank,
-    Measures,
-    build_evaluation_bank,
-    calibration_quantiles,
-    evaluate,
-)
-from dps_train.measure.stored_draws import reported_draws
+from dps_train.measure.evaluation import Measures, evaluate
+from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
+from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
 from dps_train.model.description import data_info, metric_info
 from dps_train.model.heads import AdditiveHead, ChannelHead, Head
 from dps_train.model.metric import Metric
@@ -101,7 +97,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
     device = pick_device(settings.device)
     metric = starting_metric(settings)
     training, held_out = load_images(settings)
-    own, own_held_out = split_own(settings.own, settings.seed)
+    own, own_held_out = split_custom(settings.own, settings.seed)
     settings = dataclasses.replace(settings, own=own)
     images, distortions = with_scenes(evaluation_images(metric, held_out), own_held_out)
     evaluation = evaluation_bank(metric, images, settings.seed, device, distortions)
@@ -137,7 +133,7 @@ def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _:
 
 def evaluation_images(metric: Metric, held_out: Images) -> Tensor:
     """Return held-out images as they are measured on: [M, 3, size, size] in [0, 1]."""
-    return whole(held_out.images, metric.preprocess.size or TRAINING_SIZE)
+    return resize_images(held_out.images, metric.preprocess.size or TRAINING_SIZE)
 
 
 def evaluation_bank(

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
 from dps_train.contexts import check_ordered, pair_table
-from dps_train.data.batches import random_crops
-from dps_train.data.sources import Image
-from dps_train.distortions.paper import DISTORTIONS, quantize
+from dps_train.data.crops import random_crops
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.seeds import generator_for
 
 CROPS_PER_BATCH = 16
@@ -59,7 +60,7 @@ def triplet_batch(reference: Tensor, p0: Tensor, p1: Tensor, judge: Tensor) -> B
 
 
 def ranking_batches(
-    images: Sequence[Image], context: Context, *, size: int, seed: int
+    images: Sequence[Pixels], context: Context, *, size: int, seed: int
 ) -> RankingBatches:
     """Return batches of crops with one draw of each distortion that a context judges.
 
@@ -80,7 +81,7 @@ def ranking_batches(
 class RankingBatches:
     """See `ranking_batches`."""
 
-    images: tuple[Image, ...]
+    images: tuple[Pixels, ...]
     context: Context
     size: int
     seed: int

@@ -11,8 +11,8 @@ from dps_infer.model.manifest import WeightsInfo
 from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank
 from dps_train.bank.stored import stored_bank
 from dps_train.contexts import check_ordered
-from dps_train.custom.find import all_distortions
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.custom.custom_distortion import all_distortions
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.additive import EPOCHS, adapt_additive, fit_additive
 from dps_train.fit.end_to_end.loggers import open_logger
@@ -22,10 +22,10 @@ from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
 from dps_train.fit.lin import draw_lin_bank, fit_one_lin
 from dps_train.fit.settings import BASELINE, END_TO_END, LIN, SCRATCH, Settings
 from dps_train.fit.triplet_batches import Batches, ranking_batches
-from dps_train.model.backbones import state_sha256
 from dps_train.model.description import ADDITIVE
 from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
 from dps_train.model.metric import Metric
+from dps_train.model.weights import state_sha256
 from dps_train.seeds import generator_for
 
 

@@ -1,4 +1,4 @@
-"""What a metric says of itself in a manifest."""
+"""The description of a metric for a manifest."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo, Scores
 from dps_train.data.sources import Images
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.model.metric import Metric
 from dps_train.versions import installed_versions
 
 ADDITIVE = "additive"
-"""The variant whose head tells kinds of change apart."""
+"""The variant whose head reports an amount per kind of change."""
 
 TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from dps_infer.files.write import atomic_file
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import importance_table
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.initial_metric import starting_metric
 from dps_train.fit.lin import EPOCHS, draw_lin_bank, fit_one_lin
@@ -28,10 +28,16 @@ from dps_train.fit.settings import BASELINE, END_TO_END, LIN, Settings
 from dps_train.fit.training import evaluation_bank, evaluation_images
 from dps_train.fit.variants import fit_variant
 from dps_train.judgements.bapps import Bapps
-from dps_train.judgements.head_scores import JudgedDistances, compare_bapps
+from dps_train.judgements.head_scores import BappsDistances, bapps_distances
 from dps_train.judgements.scoring import BappsScores
-from dps_train.measure.evaluation import EvaluationBank, Measures, evaluate_adapted
-from dps_train.model.context_heads import Adapted, head_in, scalars_in, uniform_in
+from dps_train.measure.evaluation import Measures, evaluate_adapted
+from dps_train.measure.evaluation_bank import EvaluationBank
+from dps_train.model.context_heads import (
+    AdaptedHead,
+    head_in_contexts,
+    scalars_in_contexts,
+    unadapted_in_contexts,
+)
 from dps_train.model.description import ADDITIVE
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
@@ -73,7 +79,7 @@ class _Compared:
 
     comparison: str
     held_out: EvaluationBank
-    judged: JudgedDistances | None
+    judged: BappsDistances | None
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> _Compared:
         """Return the same with every tensor [..., D] replaced by what `function` makes of it."""
@@ -124,7 +130,8 @@ class Bench:
         measures = evaluate_adapted(adapted, compared.held_out, [job.context])
         uniform, unadapted, before = adapted, compared, measures
         if job.settings.variant in END_TO_END:
-            uniform, unadapted = uniform_in(self._metric.head, [job.context]), self._compared
+            uniform = unadapted_in_contexts(self._metric.head, [job.context])
+            unadapted = self._compared
             before = evaluate_adapted(uniform, unadapted.held_out, [job.context])
         assert before.baseline is not None, "rankings of a study order distortions"
         assert uniform.total is not None, "every head of a study has an unadapted distance"
@@ -136,19 +143,20 @@ class Bench:
             unadapted.people(uniform.total),
         )
 
-    def _trained(self, job: Job) -> tuple[Adapted, _Compared]:
+    def _trained(self, job: Job) -> tuple[AdaptedHead, _Compared]:
         """Return an adapted head, and what it is measured on."""
         variant, contexts = job.settings.variant, [job.context]
         if variant == BASELINE:
-            return uniform_in(self._metric.head, contexts), self._compared
+            return unadapted_in_contexts(self._metric.head, contexts), self._compared
         if variant == LIN:
-            return scalars_in(self._fit_lin(job)[None]), self._compared
+            return scalars_in_contexts(self._fit_lin(job)[None]), self._compared
         if variant == ADDITIVE:
             head, read = self._additive(job)
             weights = importance_table(contexts)
-            return Adapted(lambda z: z[..., :-1], weights, lambda z: z[..., -1], head.names), read
+            adapted = AdaptedHead(lambda z: z[..., :-1], weights, lambda z: z[..., -1], head.names)
+            return adapted, read
         metric = self._fit_end_to_end(job)
-        return head_in(metric.head, contexts), self._compare(metric)
+        return head_in_contexts(metric.head, contexts), self._compare(metric)
 
     @cached_property
     def _metric(self) -> Metric:
@@ -193,7 +201,7 @@ class Bench:
             def read(z: Tensor) -> Tensor:
                 return torch.cat([head.amounts(z), head.total(z)[..., None]], dim=-1)
 
-            columns = Adapted(read, torch.empty(0), head.total).columns
+            columns = AdaptedHead(read, torch.empty(0), head.total).columns
             with torch.no_grad():
                 self._shared = head, self._compare(metric).mapped(columns)
         return self._shared
@@ -223,7 +231,7 @@ class Bench:
     def _compare(self, metric: Metric) -> _Compared:
         images = evaluation_images(metric, self._held_out)
         held_out = evaluation_bank(metric, images, self._settings.seed, self._device)
-        judged = None if self._bapps is None else compare_bapps(metric, self._bapps, self._device)
+        judged = None if self._bapps is None else bapps_distances(metric, self._bapps, self._device)
         return _Compared(metric.comparison.name, held_out, judged)
 
 

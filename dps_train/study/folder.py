@@ -20,7 +20,7 @@ import msgspec
 from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file
 from dps_infer.model.manifest import DataInfo, WeightsInfo
-from dps_train.bank.stored import differences
+from dps_train.bank.manifest import field_differences
 
 FORMAT_VERSION = 1
 
@@ -149,7 +149,7 @@ def _check(path: Path, manifest: StudyManifest) -> None:
         raise StudyError(
             f"{path / MANIFEST} cannot be read ({error}): name another folder with --out"
         ) from None
-    different = differences(there, msgspec.to_builtins(manifest))
+    different = field_differences(there, msgspec.to_builtins(manifest))
     if different:
         raise StudyError(
             f"{path} holds another study ({'; '.join(different)}): ask for the same, or name "

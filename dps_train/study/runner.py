@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from dps_infer.progress import track
 from dps_train.data.sources import Images
 from dps_train.devices import pick_device
 from dps_train.fit.end_to_end.train import DivergedError
@@ -19,7 +20,6 @@ from dps_train.fit.settings import BASELINE, COMPARISON
 from dps_train.fit.training import load_images
 from dps_train.judgements.bapps import Bapps, read_bapps
 from dps_train.model.description import TOOLS, data_info
-from dps_train.progress import track
 from dps_train.study.family import Bench
 from dps_train.study.folder import Result, StudyFolder, StudyManifest, Values, open_study
 from dps_train.study.plan import OWN, Job, Study, plan

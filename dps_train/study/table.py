@@ -27,7 +27,7 @@ STUDIED = {
     "score": Kind.number,
     "baseline": Kind.number,
     "ceiling": Kind.number,
-    "improved": Kind.truth,
+    "improved": Kind.boolean,
 }
 """The first columns: what the metric is, why there is none, and its 2AFC score in its context.
 All others are numbers."""

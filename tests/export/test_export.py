@@ -33,10 +33,12 @@ from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manif
 from dps_infer.model.view import View
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph
 from dps_train.fit.run_folder import RunError, load_run
-from dps_train.measure.evaluation import build_evaluation_bank, calibration_quantiles, evaluate
+from dps_train.measure.evaluation import evaluate
+from dps_train.measure.evaluation_bank import build_evaluation_bank
+from dps_train.measure.stored_draws import calibration_quantiles
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.heads import PairHead
 from dps_train.model.pair_encoder import IMAGE_SIZE
@@ -168,7 +170,7 @@ def test_outputs_without_a_view_are_those_of_the_default_one(file, session, impo
 def test_the_batch_does_not_matter(context, height, width):
     first = photographs(7, height, width)
     second = photographs(7, height, width, seed=1)
-    whole = context.measure(first, second, with_map=True)
+    resize_images = context.measure(first, second, with_map=True)
     for step in (1, 2):
         pieces = [
             context.measure(first[i : i + step], second[i : i + step], with_map=True)
@@ -176,7 +178,7 @@ def test_the_batch_does_not_matter(context, height, width):
         ]
         for name in ("distances", "amounts", "maps", "tiles"):
             joined = np.concatenate([getattr(piece, name) for piece in pieces])
-            assert far_apart(joined, getattr(whole, name)) <= WITHIN, name
+            assert far_apart(joined, getattr(resize_images, name)) <= WITHIN, name
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -590,7 +592,7 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
     bank = build_evaluation_bank(
-        distances, whole(held_out.images, IMAGE_SIZE), generator_for("draws", 4)
+        distances, resize_images(held_out.images, IMAGE_SIZE), generator_for("draws", 4)
     )
     wanted = ranking_context(context.ranking)
     metric.head.set_importances(wanted.importances)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
+from dps_infer.progress import track
 from dps_train.devices import pick_device
 from dps_train.fit.end_to_end.checkpoints import (
     Plan,
@@ -43,7 +44,6 @@ from dps_train.fit.objectives import (
 from dps_train.fit.triplet_batches import Batch, Batches
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
-from dps_train.progress import track
 from dps_train.seeds import generator_for
 
 if TYPE_CHECKING:

@@ -223,7 +223,7 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
         (("--ranking", "3,1", "--size", "large"), "--size"),
         (("--ranking", "3,1", "--backbone", "squeezenet9"), "unknown backbone"),
         (("--ranking", "3,1", "--layers", "stage9"), "'stage9'"),
-        (("--ranking", "3,1", "--data", "no/such/folder"), "no/such/folder is no folder"),
+        (("--ranking", "3,1", "--data", "no/such/folder"), "no/such/folder is not a folder"),
         (("--ranking", "3,1", "--from", "embedded", "--size", "32"), "--from scratch"),
         (("--ranking", "3,1", "--from", "embedded", "--size", "native"), "--from scratch"),
         (("--ranking", "3,1", "--from", "embedded", "--backbone", "vgg11"), "--from scratch"),

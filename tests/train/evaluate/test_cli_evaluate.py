@@ -15,7 +15,7 @@ from dps_infer.contexts.ranking import OTHER
 from dps_infer.model.embedded import UNIVERSAL
 from dps_infer.model.manifest import JudgementsInfo
 from dps_train.commands import evaluate as command
-from dps_train.contexts import AMOUNTS, pair_table
+from dps_train.contexts import AMOUNTS, measured_context, pair_table
 from dps_train.data.sources import read_pixels
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.printing import print_heads
@@ -180,7 +180,7 @@ def test_the_context_that_a_metric_is_measured_in(trained, importances, judged, 
         importances=importances,
         judgements=JudgementsInfo(source="s", triplets=1, sha256="0") if judged else None,
     )
-    context = saved_context(info)
+    context = measured_context(info)
     ordered = pair_table([context])[0].nonzero().tolist()
     blur = NAMES.index("blur")
     expected = (

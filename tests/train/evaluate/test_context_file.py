@@ -17,8 +17,9 @@ from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import random_rankings
-from dps_train.data.batches import whole
-from dps_train.distortions.paper import DISTORTIONS, NAMES, quantize
+from dps_train.data.crops import resize_images
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS, NAMES
 from dps_train.evaluate.context_file import FileMetric, load_file_metric
 from dps_train.evaluate.heads import measure_file, measure_heads
 from dps_train.judgements import image_distance
@@ -29,7 +30,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return whole([image.numpy() for image in photos(3, 70, 80)], 64)
+    return resize_images([image.numpy() for image in photos(3, 70, 80)], 64)
 
 
 def universal(view: View | None = None) -> FileMetric:

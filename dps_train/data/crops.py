@@ -1,4 +1,4 @@
-"""From images of any size to float batches at the working size."""
+"""From images of any size to float tensors at the working size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_train.data.sources import Image
-from dps_train.distortions.paper import quantize
+from dps_infer.arrays import Pixels
+from dps_train.distortions.distortion import quantize
 
 TRAINING_SIZE = 64
-"""Working size in pixels of training and evaluation where a metric keeps its images' own."""
+"""Working size in pixels of training and evaluation for a metric that keeps the size of images."""
 
 SMALLEST_CROP = 0.4
-"""The shortest side of a training crop, as a share of the image's shorter side."""
+"""Shortest side of a training crop, as a share of the image's shorter side."""
 
 
-def to_tensor(image: Image) -> Tensor:
+def to_tensor(image: Pixels) -> Tensor:
     """Return a uint8 RGB [H, W, 3] array as float [1, 3, H, W] in [0, 1]."""
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
-def whole(images: Sequence[Image], size: int) -> Tensor:
-    """Shrink whole images, both sides and without a crop, as the paper does.
+def resize_images(images: Sequence[Pixels], size: int) -> Tensor:
+    """Resize whole images on both sides without cropping, as the paper does.
 
     Returns:
         Float RGB [N, 3, size, size] in [0, 1], rounded to 256 levels.
@@ -34,28 +34,24 @@ def whole(images: Sequence[Image], size: int) -> Tensor:
 
 
 def random_crops(
-    images: Sequence[Image], count: int, size: int, generator: torch.Generator
+    images: Sequence[Pixels], count: int, size: int, generator: torch.Generator
 ) -> Tensor:
-    """Draw crops of any position, size and slightly varying shape, half of them mirrored.
+    """Draw crops of any position and size and slightly varying shape, half of them mirrored.
 
     Every image is drawn equally often, give or take one.
 
     Returns:
         Float RGB [count, 3, size, size] in [0, 1], rounded to 256 levels.
     """
-    order = torch.cat(
-        [torch.randperm(len(images), generator=generator) for _ in range(-(-count // len(images)))]
-    )[:count]
-    return torch.cat([_random_crop(images[int(i)], size, generator) for i in order])
-
-
-def _random_crop(image: Image, size: int, generator: torch.Generator) -> Tensor:
-    return cut(image, draw_window(image, generator), size)
+    rounds = -(-count // len(images))
+    order = torch.cat([torch.randperm(len(images), generator=generator) for _ in range(rounds)])
+    chosen = [images[number] for number in order[:count].tolist()]
+    return torch.cat([crop_window(image, draw_window(image, generator), size) for image in chosen])
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of an image: top and left, height and width in pixels, and whether it is mirrored."""
+    """A part of an image: its corner and its extent in pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -72,19 +68,19 @@ class Window:
         )
 
 
-def draw_window(image: Image, generator: torch.Generator, *, side: int | None = None) -> Window:
-    """Draw a window of any position, size and slightly varying shape, half of them mirrored.
+def draw_window(image: Pixels, generator: torch.Generator, *, side: int | None = None) -> Window:
+    """Draw a window of any position and size and slightly varying shape, half of them mirrored.
 
     Args:
-        image: uint8 RGB [H, W, 3], or another of the same height and width.
+        image: uint8 RGB [H, W, 3].
         generator: draws.
-        side: of a square window in pixels, at most, instead of any size.
+        side: if given, the window is a square of this side in pixels, or as much of it as fits.
     """
     height, width = image.shape[:2]
     draw = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
     if side is None:
         length = min(height, width) * (SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0])
-        # Up to the whole of a wide image: squeezing is what `whole` does to it as well.
+        # Up to the whole of a wide image: resizing squeezes it as `resize_images` does.
         crop_height = max(1, min(height, round(length)))
         crop_width = max(1, min(width, round(length * (0.8 + 0.7 * draw[1]))))
     else:
@@ -94,8 +90,8 @@ def draw_window(image: Image, generator: torch.Generator, *, side: int | None = 
     return Window(top, left, crop_height, crop_width, draw[4] < 0.5)
 
 
-def cut(image: Image, window: Window, size: int) -> Tensor:
-    """Cut a window out and resize it: [1, 3, size, size] in [0, 1], rounded to 256 levels."""
+def crop_window(image: Pixels, window: Window, size: int) -> Tensor:
+    """Crop a window and resize it: [1, 3, size, size] in [0, 1], rounded to 256 levels."""
     resized = _resized(to_tensor(image[window.slices]), size)
     return resized.flip(-1) if window.mirrored else resized
 

@@ -240,7 +240,7 @@ def test_check_output_allows_what_can_be_written(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from dps_infer.files.write import write
+from dps_infer.files import write
 
 with getattr(write, sys.argv[1])(Path(sys.argv[2]), force=sys.argv[3] == "force") as temporary:
     path = temporary / "inside" if temporary.is_dir() else temporary

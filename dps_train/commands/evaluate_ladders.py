@@ -1,0 +1,124 @@
+"""``dps-train evaluate --ladders``: real changes at full size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dps_infer.commands.shared.run import say
+from dps_infer.errors import DpsError, UsageError
+from dps_infer.files.write import atomic_file, check_output
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
+from dps_train.commands.options import NAME
+
+OWN_SIZE = "own"
+LARGEST_MEGAPIXELS = 50.0
+
+
+def evaluate_ladders(
+    subject: Path | None,
+    *,
+    data: str,
+    contexts: str | None,
+    rankings: Sequence[str],
+    photographs: int,
+    megapixels: str,
+    view: View | None,
+    device: Device,
+    seed: int,
+    json_file: Path | None,
+    plots: Path | None,
+    force: bool,
+) -> None:
+    """Measure a metric on ladders of real changes, print the figures, and write what is asked for.
+
+    Args:
+        subject: a run, ``embedded`` or a context file; None takes the newest run.
+        data: the photographs: a folder, or a data set's name.
+        contexts: as `dps_train.evaluate.pair_contexts.pair_contexts` reads them.
+        rankings: more contexts.
+        photographs: how many to draw, at most.
+        megapixels: sizes joined by commas, each a number or ``own``.
+        view: of a context file; None takes its default.
+        device: where the network runs.
+        seed: of everything random.
+        json_file: to write the figures to.
+        plots: to write the page of plots to.
+        force: replace outputs that exist.
+
+    Raises:
+        DpsError: see the functions called.
+    """
+    for path in (json_file, plots):
+        if path is not None:
+            check_output(path, force=force)
+    if plots is not None and importlib.util.find_spec("jinja2") is None:
+        raise DpsError('--plots needs jinja2: pip install "dps-toolkit[plot]"')
+    sizes = _sizes(megapixels)
+    from dps_train.evaluate.ladders.measuring import climb, kinds_here
+    from dps_train.evaluate.ladders.photographs import load_photographs
+    from dps_train.evaluate.ladders.records import LadderReport, SizeFigures
+    from dps_train.evaluate.ladders.summary import context_figures, group_summaries, kind_figures
+    from dps_train.evaluate.ladders.table import print_ladders
+    from dps_train.evaluate.pair_contexts import pair_contexts
+    from dps_train.evaluate.pair_target import load_pair_target
+
+    target = load_pair_target(subject, view=view, device=device)
+    asked = pair_contexts(target, contexts, rankings, seed=seed)
+    kinds, left_out = kinds_here()
+    for name, why in left_out.items():
+        say(NAME, f"note: no ladder {name}: {why}")
+    report = LadderReport(
+        target=target.name,
+        view=None if target.view is None else target.view.value,
+        data=data,
+        seed=seed,
+        left_out=left_out,
+        sizes=[],
+    )
+    for size in sizes:
+        pictures = load_photographs(data, photographs, seed=seed, megapixels=size)
+        climbed, far = climb(target, asked, pictures, kinds)
+        figures = context_figures(target, asked, climbed, far)
+        report.sizes.append(
+            SizeFigures(
+                megapixels=size,
+                photographs={one.name: [*one.pixels.shape[1::-1]] for one in pictures},
+                kinds=kind_figures(target, climbed),
+                groups=group_summaries(figures),
+                contexts=figures,
+            )
+        )
+    if json_file is not None:
+        with atomic_file(json_file, force=force) as temporary:
+            temporary.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n")
+    if plots is not None:
+        from dps_train.evaluate.ladders.page import render
+
+        with atomic_file(plots, force=force) as temporary:
+            temporary.write_text(render(report), encoding="utf-8", errors="xmlcharrefreplace")
+    print_ladders(report)
+
+
+def _sizes(text: str) -> list[float | None]:
+    """Return the sizes that are asked for, each once; None stands for the photographs' own."""
+    sizes: dict[float | None, None] = {}
+    for word in (part.strip() for part in text.split(",")):
+        if word == OWN_SIZE:
+            sizes[None] = None
+            continue
+        try:
+            size = float(word)
+        except ValueError:
+            size = 0.0
+        if not 0 < size <= LARGEST_MEGAPIXELS:
+            raise UsageError(
+                f"--megapixels is {text!r}: expected {OWN_SIZE}, or numbers up to "
+                f"{LARGEST_MEGAPIXELS:g}, joined by commas, like {OWN_SIZE},0.15,1,4"
+            )
+        sizes[size] = None
+    return list(sizes)

@@ -1,0 +1,1 @@
+"""Ladders of real changes at full size: what users will see of a metric."""

@@ -1,0 +1,247 @@
+"""Measure image pairs at their own size, in several contexts, whatever the metric is.
+
+`embedded` and context files run in onnxruntime, as `dps_infer` runs them, in any of their views.
+A run folder runs in PyTorch at its working size and has no views. A metric that gives amounts is
+run once for all contexts: a context only weighs them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dps_infer.arrays import Pixels
+from dps_infer.compare.metric import Metric as LoadedFile
+from dps_infer.compare.pairs import new_cache
+from dps_infer.compare.runner import distances
+from dps_infer.errors import ContextError, UsageError
+from dps_infer.images.decode import Picture, load_picture, make_pair
+from dps_infer.model import embedded
+from dps_infer.model.context_file import read_context_file
+from dps_infer.model.manifest import MetricInfo
+from dps_infer.model.view import View
+from dps_infer.runtime.device import Device
+from dps_train.devices import pick_device
+from dps_train.evaluate.target import EMBEDDED, names_file
+from dps_train.fit.run_folder import load_run, newest_run
+from dps_train.judgements.image_distance import PIXELS_AT_ONCE
+from dps_train.model.heads import AdditiveHead
+from dps_train.model.metric import Metric
+
+Doubles: TypeAlias = NDArray[np.float64]
+
+CANDIDATES_AT_ONCE = 64
+"""Candidates handed to onnxruntime at a time; they share the features of their reference."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairMeasures:
+    """What a metric says of N pairs in one context.
+
+    Attributes:
+        distances: [N], >= 0, higher means more different.
+        amounts: [N, K+1], >= 0, in the order of `PairTarget.part_names`; None where the metric
+            gives none.
+        parts: [N, K+1], importance times amount; each row adds up to the distance. None where
+            `amounts` is.
+        sizes: [N], the general distance before the context weighs it. No metric gives it yet.
+        strengths: [N, K+1], in the unit of each kind. No metric gives them yet.
+        directions: [N, K+1], in [-1, 1]. No metric gives them yet.
+    """
+
+    distances: Doubles
+    amounts: Doubles | None = None
+    parts: Doubles | None = None
+    sizes: Doubles | None = None
+    strengths: Doubles | None = None
+    directions: Doubles | None = None
+
+
+class _Seen(NamedTuple):
+    """What does not depend on the context: distances [N] in the own one, amounts [N, K+1]."""
+
+    distances: Doubles
+    amounts: Doubles | None
+
+
+class PairTarget(ABC):
+    """A metric that measures pairs of images, both of the same size.
+
+    Attributes:
+        name: for people.
+        kinds: the distortions that a ranking may name; none where the metric tells none apart.
+        part_names: the columns of the amounts, ``other`` last; none where there are no amounts.
+        own: the importances of the context that it is adapted to; None for a universal metric.
+        tied: why it can be measured in its own context only; None where any context is fine.
+        view: how it looks at images; None where there are no views.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    part_names: tuple[str, ...]
+    own: Mapping[str, float] | None
+    tied: str | None
+    view: View | None
+
+    def measure(
+        self,
+        reference: Pixels,
+        candidates: Sequence[Pixels],
+        contexts: Sequence[Mapping[str, float] | None],
+    ) -> list[PairMeasures]:
+        """Compare one reference with candidates of its size.
+
+        Candidates share what is computed of the reference, as do following calls with the same
+        array, which must not change meanwhile.
+
+        Args:
+            reference: uint8 RGB [H, W, 3].
+            candidates: uint8 RGB [H, W, 3] each, at least one.
+            contexts: the importance of each of `part_names`, by name; None stands for `own`.
+
+        Returns:
+            The measures of all candidates, one entry a context.
+        """
+        seen = self._see(reference, candidates)
+        return [self._weigh(seen, context) for context in contexts]
+
+    @abstractmethod
+    def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
+        """Run the metric."""
+
+    def _weigh(self, seen: _Seen, importances: Mapping[str, float] | None) -> PairMeasures:
+        given = self.own if importances is None else importances
+        if given is None:
+            raise ValueError(f"{self.name} has no context of its own: expected importances")
+        if seen.amounts is None:
+            return PairMeasures(seen.distances)
+        row = {name: given[name] for name in self.part_names}
+        # In its own context a metric's distances are taken as it rounds them.
+        weighed = seen.distances
+        if importances is not None:
+            weighed = distances(seen.amounts.astype(np.float32), row).astype(np.float64)
+        return PairMeasures(weighed, seen.amounts, seen.amounts * np.array([*row.values()]))
+
+
+class FileTarget(PairTarget):
+    """A context file, run by onnxruntime.
+
+    Args:
+        metric: the file; a universal one may be in any context.
+        name: for people.
+        view: how it looks at images; None takes the file's default.
+
+    Raises:
+        ContextError: it is universal and gives no amounts, or has no views and is asked for one.
+    """
+
+    def __init__(self, metric: LoadedFile, name: str, view: View | None) -> None:
+        universal = metric.manifest.universal
+        if universal and not metric.part_names:
+            raise ContextError(f"{name}: is universal, and gives no amounts")
+        self.name = name
+        self.kinds = metric.manifest.metric.distortion_names
+        self.part_names = metric.part_names
+        self.own = None if universal else metric.importances
+        self.tied = None if universal else "the context of this file is frozen into it"
+        self.view = metric.runner.choose_view(view)
+        self._metric = metric
+        self._cache = new_cache()
+        self._reference: tuple[Pixels, Picture] | None = None
+
+    def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
+        # Features are kept for the next call as long as the reference is the same object.
+        if self._reference is None or self._reference[0] is not reference:
+            self._reference = (reference, load_picture(reference, label="reference"))
+        first = self._reference[1]
+        found = []
+        for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
+            pairs = [
+                make_pair(first, load_picture(candidate, label="candidate"))
+                for candidate in candidates[start : start + CANDIDATES_AT_ONCE]
+            ]
+            found += self._metric.compare_pairs(pairs, view=self.view, cache=self._cache)
+        amounts = [[one.amounts[name] for name in self.part_names] for one in found]
+        return _Seen(
+            np.array([one.distance for one in found]),
+            np.array(amounts) if self.part_names else None,
+        )
+
+
+class RunTarget(PairTarget):
+    """A trained metric, run by PyTorch at its working size.
+
+    Args:
+        metric: in evaluation mode.
+        info: what the run says about it.
+        name: for people.
+        device: where the network runs.
+    """
+
+    view = None
+
+    def __init__(self, metric: Metric, info: MetricInfo, name: str, device: torch.device) -> None:
+        additive = isinstance(metric.head, AdditiveHead)
+        importances = metric.head.importances.tolist()
+        self.name = name
+        self.kinds = info.distortion_names
+        self.part_names = metric.head.names if additive else ()
+        self.own = dict(zip(metric.head.names, importances, strict=True))
+        self.tied = (
+            None if additive else f"the head of a {info.variant} run tells no kinds of change apart"
+        )
+        self._metric = metric.to(device).eval()
+        self._device = device
+
+    @torch.no_grad()
+    def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
+        first = torch.from_numpy(reference[None]).to(self._device)
+        distance, amounts = [], []
+        step = max(1, PIXELS_AT_ONCE // (reference.shape[0] * reference.shape[1]))
+        for start in range(0, len(candidates), step):
+            some = torch.from_numpy(np.stack(candidates[start : start + step]))
+            found = self._metric(first, some.to(self._device))
+            distance.append(found[0].double().cpu().numpy())
+            amounts.append(found[1].double().cpu().numpy())
+        return _Seen(np.concatenate(distance), np.concatenate(amounts) if self.part_names else None)
+
+
+def load_pair_target(
+    path: Path | None,
+    *,
+    view: View | None = None,
+    device: Device = Device.auto,
+    threads: int | None = None,
+) -> PairTarget:
+    """Load what a path names.
+
+    Args:
+        path: a run folder, a context file, or `dps_train.evaluate.target.EMBEDDED`; None takes
+            the newest run.
+        view: how a context file looks at images; None takes the file's default.
+        device: where it is run.
+        threads: CPU threads of onnxruntime; None takes what this process may use.
+
+    Raises:
+        UsageError: a view is asked for, and it is no context file.
+        DpsError: it is missing, damaged, or not supported by this machine.
+    """
+    if path == EMBEDDED or names_file(path):
+        file = embedded.UNIVERSAL if path == EMBEDDED else path
+        info = read_context_file(file).manifest
+        # A universal file is opened in some context; its amounts are the same in any.
+        ranking = ",".join(info.metric.distortion_names) if info.universal else None
+        metric = LoadedFile.load(file, ranking=ranking, device=device, threads=threads)
+        return FileTarget(metric, str(path), view)
+    if view is not None:
+        raise UsageError("--view is for context files: a run is measured on whole images")
+    folder = newest_run() if path is None else path
+    trained, manifest = load_run(folder)
+    return RunTarget(trained, manifest.metric, str(folder), pick_device(device.value))
