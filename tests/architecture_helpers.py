@@ -153,6 +153,8 @@ def tables() -> str:
         titles = [f"in `{folder}/`", *(f"imports from `{other}/`" for other in others)]
         rows = [titles, ["---"] * len(titles)]
         for name in (name for name in order if _in(name, folder)):
+            if name.endswith("__init__.py") and not imports[name]:
+                continue
             used = [target for target in order if target in imports[name]]
             cells = (", ".join(_short(t) for t in used if _in(t, other)) for other in others)
             rows.append([_short(name), *(cell or NOTHING for cell in cells)])
