@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.commands.shared.maps import (
     LegendOption,
     MapOption,
@@ -18,27 +19,6 @@ from dps_infer.commands.shared.maps import (
     Plan,
     plan_maps,
     write_maps,
-)
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
 )
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
@@ -64,16 +44,16 @@ def compare(
         list[Path],
         typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
     legend: LegendOption = False,
     map_part: MapPartOption = None,
-    force: ForceOption = False,
+    force: options.ForceOption = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -82,11 +62,11 @@ def compare(
             "in one context, otherwise an array of such objects, candidate by candidate.",
         ),
     ] = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Compare images with a reference: how different they are, and why.
 
@@ -105,7 +85,7 @@ def compare(
     if map_file is None and style != MapStyle():
         raise UsageError("--overlay, --legend and --map-part need --map FILE to write to")
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     plan: Plan = {}
     if map_file is not None:
@@ -121,17 +101,17 @@ def compare(
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
     for line in describe_run(metrics, results, view=view):
-        say(NAME, line)
+        run.say(NAME, line)
     if as_json:
         records = _records(reference, candidates, results, metrics, thresholds, plan)
-        print_json(records[0] if len(records) == 1 else records)
+        run.print_json(records[0] if len(records) == 1 else records)
     else:
-        print_lines(_lines(candidates, results, metrics, thresholds))
+        run.print_lines(_lines(candidates, results, metrics, thresholds))
     if thresholds:
         from dps_infer.compare.summary import any_above
 
         if any_above(results, thresholds):
-            raise typer.Exit(ABOVE)
+            raise typer.Exit(options.ABOVE)
 
 
 def _records(
@@ -172,10 +152,10 @@ def _lines(
 
         ((label, metric),) = metrics.items()
         lines = describe(results[0][label], metric, threshold=thresholds.get(label))
-        return [one_line(line) for line in lines]
+        return [run.one_line(line) for line in lines]
     from dps_infer.show.lines import result_lines, threshold_lines
 
-    names = [[one_line(str(candidate))] for candidate in candidates]
+    names = [[run.one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
     lines = result_lines(["candidate"], rows, metrics, thresholds=thresholds)
     return [*lines, *threshold_lines(results, thresholds)]

@@ -281,7 +281,7 @@ def test_nothing_is_left_when_the_work_breaks_off(distances, images, tmp_path, m
 def test_a_bank_that_does_not_fit_on_the_disk_is_refused(distances, images, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OutputError, match="make room"):
+    with pytest.raises(OutputError, match="free some space"):
         stored_bank(tmp_path / "bank", distances, images, **WANTED)
     assert list(tmp_path.iterdir()) == []
 

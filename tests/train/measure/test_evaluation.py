@@ -97,7 +97,7 @@ def agreement(close: float, far: float) -> float:
 def expected_score(context: Context, measured) -> float:
     """2AFC by its definition; `measured` gives the distance of (kind, draw, image)."""
     scores = []
-    for less, more in ranked_pairs(context.ranking):
+    for less, more in ranked_pairs(context.order):
         a, b = NAMES.index(less), NAMES.index(more)
         for image in range(IMAGES):
             for draw, other in itertools.product(range(DRAWS), repeat=2):
