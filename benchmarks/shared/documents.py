@@ -21,7 +21,7 @@ BLOCK = re.compile(
 )
 MARKER = re.compile(r"^<!-- (table: .*|end) -->$", re.MULTILINE)
 
-SHOWN_VERSIONS = ("torch", "onnxruntime", "onnxruntime-gpu", "lpips")
+SHOWN_VERSIONS = ("torch", "onnxruntime", "onnxruntime-gpu")
 COMMIT_DIGITS = 7
 
 

@@ -81,8 +81,8 @@ def stored_bank(
         note: receives one line about what was done.
 
     Returns:
-        The bank, memory-mapped: its tensors are read from the files as they are used, and
-        writing to them changes no file.
+        The bank, memory-mapped: tensors are read as they are used, and writing to them changes no
+        file.
 
     Raises:
         BankError: the folder is not a bank, or without `force` one that must be replaced.

@@ -19,9 +19,9 @@ from dps_train.commands.evaluate_ladders import evaluate_ladders
 from dps_train.commands.options import (
     NAME,
     SOURCES,
+    CustomOption,
     DeviceOption,
     ForceOption,
-    OwnOption,
     SeedOption,
     parse_rankings,
 )
@@ -95,7 +95,7 @@ def evaluate(
             "reference,p0,p1,judge."
         ),
     ] = None,
-    distortions: OwnOption = None,
+    distortions: CustomOption = None,
     view: Annotated[
         View | None,
         typer.Option(

@@ -147,12 +147,12 @@ def _describe(path: Path, strengths: Sequence[float]) -> StrengthDistortion:
     median = float(np.median(strengths))
     return strength_distortion(
         path.stem.lower() if settings.name is None else settings.name,
+        _cannot_apply,
         unit=settings.unit,
         range=(low, high),
         threshold=min(strengths) / 2 if settings.threshold is None else settings.threshold,
         reference=median if settings.reference is None else settings.reference,
         limit=max(high, *strengths),
-        apply=_cannot_apply,
         needs_original=True,
     )
 

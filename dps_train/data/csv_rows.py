@@ -18,12 +18,7 @@ Problem = tuple[int, str]
 
 @dataclass(frozen=True)
 class CsvRow:
-    """One row.
-
-    Attributes:
-        number: of the row in the file.
-        cells: stripped values by column; a column that the header lacks is missing.
-    """
+    """One row: its number, and stripped values by column, without columns that the header lacks."""
 
     number: int
     cells: dict[str, str]
@@ -32,9 +27,8 @@ class CsvRow:
 def read_csv_rows(path: Path, columns: Sequence[str]) -> tuple[list[CsvRow], list[Problem]]:
     """Read a CSV file (UTF-8) with these columns, in any order; blank rows are skipped.
 
-    Returns:
-        The rows, and what is wrong with the file. With wrong columns there are rows as well, as
-        long as one column is known: so problems of their values can be reported at the same time.
+    Returns the rows and the problems. Even with wrong columns, rows with known columns are
+    returned, so that problems of their values can be reported at the same time.
 
     Raises:
         UsageError: the file cannot be opened.

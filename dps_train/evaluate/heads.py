@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
-from dps_train.bank.bank import FeatureDistances
+from dps_train.bank.bank import FeatureDistances, metric_distances
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
@@ -59,7 +59,7 @@ def measure_heads(
         The measures by head, in the order asked for.
     """
     metric.head.cpu()
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    distances = metric_distances(metric, device)
     bank = build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions
     )

@@ -47,11 +47,7 @@ class BappsDistances:
 
     @torch.no_grad()
     def scores(self, distance: Callable[[Tensor], Tensor]) -> BappsScores:
-        """Score a distance [N] of channel distances [N, D].
-
-        Raises:
-            DataError: as `dps_train.judgements.scoring.jnd_score`.
-        """
+        """Score a distance [N] of channel distances [N, D]; raises as `jnd_score`."""
         two_afc = {
             name: two_afc_agreement(
                 distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge
@@ -66,12 +62,9 @@ class BappsDistances:
 
 
 def bapps_distances(metric: Metric, bapps: Bapps, device: torch.device) -> BappsDistances:
-    """Compare all images of BAPPS, each at its own size.
+    """Compare all images of BAPPS, each at its own size, with the network of a metric on `device`.
 
-    Args:
-        metric: its network is on `device`; the head is not used.
-        bapps: images are read from disk.
-        device: where the network runs; results come back to the CPU.
+    The head is not used; results come back to the CPU.
 
     Raises:
         ImageError: an image cannot be read, or sizes differ.

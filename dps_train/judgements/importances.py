@@ -68,10 +68,7 @@ class FittedImportances:
         return drawn
 
     def intervals(self, generator: torch.Generator) -> list[tuple[float, float]]:
-        """Return for each amount the interval (`INTERVAL`) of its importance.
-
-        Values are shares of the largest importance, whichever that is.
-        """
+        """Return the interval (`INTERVAL`) of each importance, as a share of the largest one."""
         drawn = self.sample(SAMPLES, generator)
         shares = drawn / drawn.max(axis=1, keepdims=True)
         low, high = np.quantile(shares, INTERVAL, axis=0).tolist()
@@ -79,13 +76,7 @@ class FittedImportances:
 
 
 def fit_importances(first: Tensor, second: Tensor, judge: Tensor) -> FittedImportances:
-    """Fit importances to judgements.
-
-    Args:
-        first: amounts of the first candidates [T, A].
-        second: amounts of the second candidates [T, A].
-        judge: in [0, 1]: 0 where the first is closer, 1 where the second is [T].
-    """
+    """Fit importances to amounts of both candidates [T, A] and judgements [T] in [0, 1]."""
     return fit_differences(scaled_differences(first, second), judge.double().numpy())
 
 
@@ -135,9 +126,6 @@ def cross_validated(
         groups: of the triplets, such as their references [T]; a group is left out as a whole.
             With a single group, triplets are left out instead.
         generator: draws the folds.
-
-    Returns:
-        `dps_train.judgements.scoring.two_afc_agreement`.
     """
     if len(set(groups)) == 1:
         groups = range(len(groups))

@@ -10,7 +10,7 @@ from dps_train.evaluate.ladders.changes import codecs, detail, geometry, tone
 from dps_train.evaluate.ladders.photographs import Photograph
 
 MILD = 1
-"""The second step: what gross changes are compared with."""
+"""The second step, which gross changes are compared with."""
 
 THIRD = 2
 """The step that another picture should be beyond, on every ladder."""
@@ -30,8 +30,8 @@ class Kind:
         change: makes the changed image of a photograph.
         named_as: the name of a metric that has one for this kind; None where no metric is expected
             to have one.
-        direction: 1 where the kind is what the name says, -1 where it is the opposite: brighter is
-            the opposite of darken. 0 where there are no two directions.
+        direction: 1 where the kind goes the way of the name, -1 where it goes the other way, as
+            brighter does for darken. 0 where the name has no two directions.
         cropped: the reference is the middle of the photograph (`geometry.middle`).
         physical: the steps are in the unit in which a metric gives the strength of `named_as`.
     """
@@ -92,7 +92,7 @@ KINDS = (
     ),
     Kind("patch", "% of area", (0.1, 0.3, 1, 2.5, 6, 13, 30), detail.patch, "content"),
 )  # fmt: skip
-"""What a metric has no name for counts as `other`, and is not asked to be named."""
+"""In the order of the tables. A kind without a name counts as `other`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Climb every ladder on every photograph, and keep what the metric says in each context."""
+"""Measure every step of every ladder on every photograph, in each context."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _one(measures: Sequence[PairMeasures], rows: slice) -> _One:
 
 
 def _stacked(values: Sequence[Doubles]) -> Doubles:
-    """Stack arrays [C, ...] of each photograph: [C, P, ...]; gross ones [C] likewise."""
+    """Stack one array [C, ...] per photograph to [C, P, ...]."""
     return np.stack(values, axis=1)
 
 

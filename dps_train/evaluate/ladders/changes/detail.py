@@ -1,4 +1,4 @@
-"""Changes of detail: noise, softer, sharper, coarser, and a part that is replaced."""
+"""Changes of detail: noise, blur, sharpening, median, rescaling, and a pasted part."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def blur(photograph: Photograph, sigma: float) -> Pixels:
 
 
 def sharpen(photograph: Photograph, amount: float) -> Pixels:
-    """Add `amount` times what a blur of `SHARPENED_SIGMA` takes away (unsharp masking)."""
+    """Add `amount` times the difference from a blur of `SHARPENED_SIGMA` (unsharp masking)."""
     lost = photograph.pixels - _blurred(photograph.pixels, SHARPENED_SIGMA)
     return rounded(photograph.pixels + np.float32(amount) * lost)
 
@@ -48,7 +48,7 @@ def rescale(photograph: Photograph, factor: float) -> Pixels:
 
 
 def patch(photograph: Photograph, percent: float) -> Pixels:
-    """Paste a rectangle of another photograph over so much of the area; larger ones hold smaller.
+    """Paste a rectangle of another photograph over a share of the area; larger ones hold smaller.
 
     The rectangle has the photograph's shape. Where it lies is drawn once for all steps.
     """
