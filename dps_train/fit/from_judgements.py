@@ -12,11 +12,7 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import metric_distances
-<<<<<<< HEAD
-from dps_train.contexts import AMOUNTS
-=======
 from dps_train.contexts import AMOUNTS, measured_context
->>>>>>> trainup
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
@@ -81,75 +77,6 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
     else:
         training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
         agreement = _fit_triplets(metric, settings, training, held_out, device)
-<<<<<<< HEAD
-
-    judgements = JudgementsInfo(
-        source=triplets.source, triplets=len(training), sha256=training.sha256()
-    )
-    return describe_fitted(
-        metric,
-        settings,
-        name,
-        agreement,
-        judgements,
-        training_data=_data_info(training),
-        held_out_data=_data_info(held_out),
-        references=list(dict.fromkeys(held_out.reference)),
-        custom=custom_held_out,
-    )
-
-
-def describe_fitted(
-    metric: Metric,
-    settings: Settings,
-    name: str,
-    agreement: Agreement,
-    judgements: JudgementsInfo,
-    *,
-    training_data: DataInfo,
-    held_out_data: DataInfo,
-    references: Sequence[Path],
-    custom: Sequence[CustomDistortion],
-) -> Trained:
-    """Measure the marks of a metric that was fitted to people's judgements, and describe it.
-
-    Args:
-        metric: with its head fitted.
-        settings: of the training.
-        name: the metric's name for its manifest.
-        agreement: with the judgements.
-        judgements: what the metric was fitted to.
-        training_data: the images of the judgements.
-        held_out_data: the images that the agreement is measured on.
-        references: originals to measure the marks on, of which at most `MOST_HELD_OUT` are taken.
-        custom: held-out parts of custom distortions.
-    """
-    device = pick_device(settings.device)
-    originals = tuple(read_pixels(path) for path in references[:MOST_HELD_OUT])
-    images = Images(held_out_data.source, originals)
-    shown, distortions = with_scenes(evaluation_images(metric, images), custom)
-    bank = evaluation_bank(metric, shown, settings.seed, device, distortions)
-    head = metric.head
-    importances = dict.fromkeys(AMOUNTS, 1.0)
-    if isinstance(head, AdditiveHead):
-        importances = dict(zip(head.names, head.importances.tolist(), strict=True))
-    context = Context(importances, judgements=judgements.triplets)
-    return describe_trained(
-        metric,
-        settings,
-        name,
-        context=context,
-        bank=bank,
-        measures=evaluate(head, bank, [context]),
-        scores=Scores(
-            baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling
-        ),
-        training_data=training_data,
-        held_out_data=held_out_data,
-        distortions=distortions,
-        judgements=judgements,
-        agreement=agreement,
-=======
     return describe_fitted(
         metric,
         settings,
@@ -162,7 +89,6 @@ def describe_fitted(
         held_out_data=_data_info(held_out),
         references=list(dict.fromkeys(held_out.reference)),
         custom=custom_held_out,
->>>>>>> trainup
     )
 
 
