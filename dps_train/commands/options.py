@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import Annotated
 
@@ -13,6 +14,14 @@ from dps_infer.runtime.device import Device
 from dps_train.fit.settings import Logger, Objective
 
 NAME = "dps-train"
+
+
+class Direction(str, enum.Enum):
+    """Meaning of a higher score of people."""
+
+    better = "better"
+    worse = "worse"
+
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
@@ -62,8 +71,8 @@ CustomOption = Annotated[
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
         help="Custom distortions, besides the six: a Python module or file that defines some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
-        "installed one. May be given several times.",
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of "
+        "an installed one. May be given several times.",
     ),
 ]
 
