@@ -18,12 +18,11 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer.errors import UsageError
-from dps_train.commands.train import PAIRS
 from dps_train.fit.settings import BASELINE, VARIANTS, Settings
 from dps_train.fit.training import load_images
 from dps_train.study.plan import Study
-from dps_train.study.runner import run_study
-from dps_train.study.summary import Summary, summarise
+from dps_train.study.run_study import run_study
+from dps_train.study.summary import Summary, summarize
 
 
 class Variant(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -78,6 +77,7 @@ def measure(
     common = Settings(
         data=train_data,
         test_data=None if data == train_data else data,
+        pairs=pairs,
         epochs=epochs,
         seed=seed,
         device="cpu",
@@ -89,12 +89,11 @@ def measure(
         backbones=(backbone,),
         weights={} if weights is None else {backbone: weights},
         repetitions=1,
-        pairs={start.value: number if pairs is None else pairs for start, number in PAIRS.items()},
         bapps=None,
         common=common,
     )
     with tempfile.TemporaryDirectory() as folder:
-        summaries = summarise(run_study(study, Path(folder) / "study"))
+        summaries = summarize(run_study(study, Path(folder) / "study"))
     training, held_out = load_images(common)
     inputs = {
         "train_data": image_input(training, train_data),
@@ -129,20 +128,8 @@ def tables(figures: Figures) -> dict[str, Table]:
 
 
 def _variant(summary: Summary) -> Variant:
-    fields = (
-        "score",
-        "lowest",
-        "baseline",
-        "ceiling",
-        "monotonicity",
-        "composition",
-        "stability",
-        "retention",
-    )
-    assert summary.improved is not None
-    return Variant(
-        variant=summary.variant,
-        metrics=summary.metrics,
-        improved=round(summary.improved * summary.metrics),
-        **{field: getattr(summary, field) for field in fields},
-    )
+    improved, metrics = summary["improved"], summary["metrics"]
+    assert isinstance(improved, float)
+    assert isinstance(metrics, int)
+    fields = {field: summary[field] for field in Variant.__struct_fields__}
+    return msgspec.convert({**fields, "improved": round(improved * metrics)}, Variant)

@@ -78,11 +78,11 @@ def stored_bank(
         size: side of a crop in pixels.
         seed: of everything random.
         force: replace a bank that is damaged or has another recipe.
-        note: receives one line about what was done.
+        note: receives one line about the result.
 
     Returns:
-        The bank, memory-mapped: its tensors are read from the files as they are used, and
-        writing to them changes no file.
+        The bank, memory-mapped: tensors are read as they are used, and writing to them changes no
+        file.
 
     Raises:
         BankError: the folder is not a bank, or without `force` one that must be replaced.

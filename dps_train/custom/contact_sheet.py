@@ -13,12 +13,7 @@ from dps_train.distortions.paper import DISTORTIONS
 
 
 def custom_sheet(image: Pixels, custom: Sequence[CustomDistortion]) -> Pixels:
-    """Draw an image under each distortion; recorded ones show their first scene instead.
-
-    Args:
-        image: uint8 RGB [H, W, 3].
-        custom: the custom distortions.
-    """
+    """Draw an image uint8 RGB [H, W, 3] under each distortion, and a scene of each recorded one."""
     sheets = [distortion_sheet(image, all_distortions(custom))]
     for number, one in enumerate(custom, len(DISTORTIONS)):
         if one.recording is not None:

@@ -60,9 +60,7 @@ def with_scenes(
 ) -> tuple[Tensor, tuple[Distortion, ...]]:
     """Return images to evaluate on, and all distortions of them.
 
-    Args:
-        images: float RGB [M, 3, size, size] in [0, 1].
-        custom: the scenes of recorded ones are appended to the images.
+    Images are float RGB [M, 3, size, size] in [0, 1]; scenes of recordings are appended to them.
     """
     distortions: list[Distortion] = list(DISTORTIONS)
     for one in custom:

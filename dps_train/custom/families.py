@@ -38,13 +38,7 @@ CustomDraw = tuple[Draw, Tensor]
 def draw_custom_family(
     images: Tensor, distortion: StrengthDistortion, generator: torch.Generator
 ) -> list[CustomDraw]:
-    """Draw a family of changes of each image, in the order of `CUSTOM_FAMILY`.
-
-    Args:
-        images: float RGB [N, 3, H, W] in [0, 1].
-        distortion: a custom distortion of this batch.
-        generator: draws strengths, and which of the six is combined with it.
-    """
+    """Draw a family of changes of images [N, 3, H, W], in the order of `CUSTOM_FAMILY`."""
     members = [*_graded(images, distortion, generator), *_graded(images, distortion, generator)]
     members += [
         _applied(images, distortion, distortion.sample(len(images), generator)) for _ in range(2)

@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -76,14 +76,12 @@ def distortion(
         takes_rng = len(inspect.signature(function).parameters) > 2
         return strength_distortion(
             called,
+            _ImageFunction(called, function, takes_rng),
             unit=unit,
             range=range,
             threshold=threshold,
             reference=reference,
             limit=range[1] if limit is None else limit,
-            apply=lambda images, parameters: _apply(
-                called, function, takes_rng, images, parameters
-            ),
         )
 
     return decorate
@@ -91,13 +89,13 @@ def distortion(
 
 def strength_distortion(
     name: str,
+    apply: Callable[[Tensor, Tensor], Tensor],
     *,
     unit: str,
     range: tuple[float, float],
     threshold: float,
     reference: float,
     limit: float,
-    apply: Callable[[Tensor, Tensor], Tensor],
     needs_original: bool = False,
 ) -> StrengthDistortion:
     """Check and build a distortion; see `distortion` for the arguments and errors.
@@ -126,7 +124,6 @@ def strength_distortion(
         threshold=float(threshold),
         reference=float(reference),
         limit=float(limit),
-        columns=1,
         needs_original=needs_original,
         _apply=apply,
         _strength=lambda parameters: parameters[:, 0],
@@ -144,38 +141,36 @@ def _check_name(name: str) -> None:
         )
 
 
-def _apply(
-    name: str, function: ChangeImage, takes_rng: bool, images: Tensor, parameters: Tensor
-) -> Tensor:
-    """Change float RGB images [N, 3, H, W] in [0, 1] one by one."""
-    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    changed = [
-        _changed(name, function, takes_rng, image, strength, seed) if strength > 0 else image
-        for image, (strength, seed) in zip(pixels, parameters.tolist(), strict=True)
-    ]
-    return (torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2).float() / 255).to(images)
+@dataclass(frozen=True)
+class _ImageFunction:
+    """Applies a user's function to the images of a batch."""
 
+    name: str
+    function: ChangeImage
+    takes_rng: bool
 
-def _changed(
-    name: str,
-    function: ChangeImage,
-    takes_rng: bool,
-    image: Pixels,
-    strength: float,
-    seed: float,
-) -> Pixels:
-    rng: list[Any] = [np.random.default_rng(int(seed * SEEDS))] if takes_rng else []
-    try:
-        changed = np.asarray(function(image.copy(), strength, *rng))
-    # The user's function may raise anything; the message names it.
-    except Exception as error:
-        raise UsageError(
-            f"distortion {name} failed at strength {strength:g} on uint8 pixels "
-            f"{list(image.shape)}: {type(error).__name__}: {error}"
-        ) from error
-    if changed.shape != image.shape or changed.dtype != np.uint8:
-        raise UsageError(
-            f"distortion {name} turned uint8 pixels {list(image.shape)} into {changed.dtype} "
-            f"{list(changed.shape)}: expected the same shape and type"
-        )
-    return np.ascontiguousarray(changed)
+    def __call__(self, images: Tensor, parameters: Tensor) -> Tensor:
+        planes = (images * 255).round().to(torch.uint8)
+        pixels = planes.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        changed = [
+            self._change(image, strength, seed) if strength > 0 else image
+            for image, (strength, seed) in zip(pixels, parameters.tolist(), strict=True)
+        ]
+        return (torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2).float() / 255).to(images)
+
+    def _change(self, image: Pixels, strength: float, seed: float) -> Pixels:
+        rng = [np.random.default_rng(int(seed * SEEDS))] if self.takes_rng else []
+        try:
+            changed = np.asarray(self.function(image.copy(), strength, *rng))
+        # The user's function may raise anything; the message names it.
+        except Exception as error:
+            raise UsageError(
+                f"distortion {self.name} failed at strength {strength:g} on uint8 pixels "
+                f"{list(image.shape)}: {type(error).__name__}: {error}"
+            ) from error
+        if changed.shape != image.shape or changed.dtype != np.uint8:
+            raise UsageError(
+                f"distortion {self.name} turned uint8 pixels {list(image.shape)} into "
+                f"{changed.dtype} {list(changed.shape)}: expected the same shape and type"
+            )
+        return np.ascontiguousarray(changed)

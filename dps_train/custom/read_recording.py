@@ -121,7 +121,7 @@ def _row(folder: Path, row: CsvRow) -> _Row | Problem:
 
 
 def _load(row: _Row, images: dict[Path, Pixels]) -> list[str]:
-    """Read the images of a row into `images`; return what is wrong with them."""
+    """Read the images of a row into `images`; return their problems."""
     problems = []
     for path in (row.before, row.after):
         if path in images:
@@ -147,12 +147,12 @@ def _describe(path: Path, strengths: Sequence[float]) -> StrengthDistortion:
     median = float(np.median(strengths))
     return strength_distortion(
         path.stem.lower() if settings.name is None else settings.name,
+        _cannot_apply,
         unit=settings.unit,
         range=(low, high),
         threshold=min(strengths) / 2 if settings.threshold is None else settings.threshold,
         reference=median if settings.reference is None else settings.reference,
         limit=max(high, *strengths),
-        apply=_cannot_apply,
         needs_original=True,
     )
 

@@ -33,14 +33,10 @@ SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def distortion_sheet(image: Pixels, distortions: Sequence[Distortion] = DISTORTIONS) -> Pixels:
-    """Draw an image under each distortion, weak to strong over its range.
+    """Draw an image uint8 RGB [H, W, 3] under each distortion, weak to strong over its range.
 
-    Args:
-        image: uint8 RGB [H, W, 3].
-        distortions: in the order of their numbers; those that need originals are left out.
-
-    Returns:
-        uint8 RGB: a row per distortion, the undistorted image first, strengths below.
+    Each distortion has a row: the original image first, strengths below. Distortions that need
+    originals are left out.
     """
     small = F.interpolate(
         to_tensor(image),
@@ -68,11 +64,7 @@ def labeled_row(title: str, images: Sequence[Pixels], captions: Sequence[str]) -
 
 
 def check_sheet(path: Path, *, force: bool = False) -> None:
-    """Refuse early a file that a sheet cannot be written to.
-
-    Raises:
-        OutputError: the suffix is none of `SHEET_SUFFIXES`, or `path` cannot be written.
-    """
+    """Raise an OutputError early if the suffix is unknown or `path` cannot be written."""
     if path.suffix.lower() not in SHEET_SUFFIXES:
         raise OutputError(
             f"cannot write {path}: expected a name that ends in {', '.join(SHEET_SUFFIXES)}"

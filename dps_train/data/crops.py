@@ -27,8 +27,7 @@ def to_tensor(image: Pixels) -> Tensor:
 def resize_images(images: Sequence[Pixels], size: int) -> Tensor:
     """Resize whole images on both sides without cropping, as the paper does.
 
-    Returns:
-        Float RGB [N, 3, size, size] in [0, 1], rounded to 256 levels.
+    Returns float RGB [N, 3, size, size] in [0, 1], rounded to 256 levels.
     """
     return torch.cat([_resized(to_tensor(image), size) for image in images])
 
@@ -38,10 +37,8 @@ def random_crops(
 ) -> Tensor:
     """Draw crops of any position and size and slightly varying shape, half of them mirrored.
 
-    Every image is drawn equally often, give or take one.
-
-    Returns:
-        Float RGB [count, 3, size, size] in [0, 1], rounded to 256 levels.
+    Every image is drawn equally often, give or take one. Returns float RGB [count, 3, size, size]
+    in [0, 1], rounded to 256 levels.
     """
     rounds = -(-count // len(images))
     order = torch.cat([torch.randperm(len(images), generator=generator) for _ in range(rounds)])
@@ -71,10 +68,7 @@ class Window:
 def draw_window(image: Pixels, generator: torch.Generator, *, side: int | None = None) -> Window:
     """Draw a window of any position and size and slightly varying shape, half of them mirrored.
 
-    Args:
-        image: uint8 RGB [H, W, 3].
-        generator: draws.
-        side: if given, the window is a square of this side in pixels, or as much of it as fits.
+    With `side`, the window is a square of this side in pixels, or as much of it as fits.
     """
     height, width = image.shape[:2]
     draw = torch.rand(5, generator=generator, dtype=torch.float64).tolist()

@@ -17,21 +17,21 @@ from torchvision.datasets import STL10, SVHN
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError
+from dps_train.data import names
 
 FOLDER_VARIABLE = "DPS_DATA"
 """Environment variable with the folder of the files."""
 
 
 class LabeledSTL10(STL10):  # type: ignore[misc]
-    """STL-10 without its 100,000 unlabeled images, whose 2.6 GB are not needed.
-
-    The download contains them; they may be deleted.
-    """
+    """STL-10 without its 100,000 unlabeled images: 2.6 GB, downloaded but deletable."""
 
     train_list = STL10.train_list[:2]
 
 
-DATASETS: dict[str, Callable[..., Any]] = {"stl10": LabeledSTL10, "svhn": SVHN}
+DATASETS: dict[str, Callable[..., Any]] = dict(
+    zip(names.DATASETS, (LabeledSTL10, SVHN), strict=True)
+)
 """Loaders by the name that --data and --test-data accept."""
 
 SIZES = {"stl10": "2.6 GB", "svhn": "250 MB"}
@@ -45,18 +45,13 @@ def folder() -> Path:
 
 
 def load_dataset(name: str, split: str) -> Pixels:
-    """Return all images of a split; files that are missing are downloaded.
+    """Return all images of a split, ``train`` or ``test``; missing files are downloaded.
 
-    Args:
-        name: one of `DATASETS`.
-        split: ``train`` or ``test``.
-
-    Returns:
-        uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
-        26,032).
+    Returns uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
+    26,032).
 
     Raises:
-        DpsError: they are missing or damaged, and cannot be downloaded.
+        DpsError: the files are missing or damaged, and cannot be downloaded.
     """
     root = folder()
     try:

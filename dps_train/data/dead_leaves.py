@@ -19,16 +19,7 @@ LARGEST_RADIUS = 100.0
 
 
 def dead_leaves(side: int, generator: torch.Generator, *, leaves: int = 1500) -> Pixels:
-    """Draw one image.
-
-    Args:
-        side: width and height in pixels.
-        generator: of everything random.
-        leaves: number of shapes; later ones cover earlier ones.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+    """Draw one image uint8 RGB [side, side, 3]; later leaves cover earlier ones."""
     numbers = torch.rand(leaves, 10, generator=generator, dtype=torch.float64).numpy()
     # Scale invariance needs radii with density r^-3: draw them by the inverse of its integral.
     small, large = SMALLEST_RADIUS**-2, LARGEST_RADIUS**-2

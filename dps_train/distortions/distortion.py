@@ -11,7 +11,7 @@ from torch import Tensor
 from dps_train.distortions.amount_law import amount_of_strength, strength_of_amount
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distortion:
     """One kind of change, with one random parameter per image.
 
@@ -34,7 +34,7 @@ class Distortion:
     threshold: float
     reference: float
     limit: float
-    columns: int
+    columns: int = 1
     _apply: Callable[[Tensor, Tensor], Tensor]
     _strength: Callable[[Tensor], Tensor]
     _with_strength: Callable[[Tensor, Tensor], Tensor]

@@ -20,13 +20,9 @@ BLUR_KERNEL = (11, 21)
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Rotate each image counter-clockwise about its center; uncovered corners are black.
+    """Rotate images [N, 3, H, W] counter-clockwise about the center; uncovered corners are black.
 
-    Equals ``torchvision.transforms.functional.rotate``.
-
-    Args:
-        images: float [N, 3, H, W].
-        degrees: [N, 1].
+    Equals ``torchvision.transforms.functional.rotate``; degrees [N, 1].
     """
     angle = torch.deg2rad(-degrees[:, 0].double().cpu())
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -36,13 +32,9 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, fraction: Tensor) -> Tensor:
-    """Shift each image by whole pixels; the uncovered border is black.
+    """Shift images [N, 3, H, W] by whole pixels; the uncovered border is black.
 
-    Equals ``torchvision.transforms.functional.affine`` with the rounded shift.
-
-    Args:
-        images: float [N, 3, H, W].
-        fraction: [N, 2], shift right and down as a fraction of width and height.
+    Equals ``affine`` with the rounded shift; `fraction` [N, 2] of width and height, right and down.
     """
     height, width = images.shape[-2:]
     pixels = torch.round(fraction.double().cpu() * torch.tensor([width, height]))
@@ -52,39 +44,21 @@ def translate(images: Tensor, fraction: Tensor) -> Tensor:
 
 
 def zoom(images: Tensor, scale: Tensor) -> Tensor:
-    """Enlarge each image about its center.
-
-    Equals ``torchvision.transforms.functional.affine``.
-
-    Args:
-        images: float [N, 3, H, W].
-        scale: [N, 1], above 1 enlarges.
-    """
+    """Enlarge images [N, 3, H, W] about the center. Equals ``affine``; scale [N, 1]."""
     inverse = torch.eye(2, 3, dtype=torch.float64).repeat(len(images), 1, 1)
     inverse /= scale.double().cpu()[:, :, None]
     return _warp(images, inverse)
 
 
 def darken(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply each image by its factor.
-
-    Equals ``torchvision.transforms.functional.adjust_brightness``.
-
-    Args:
-        images: float [N, 3, H, W] in [0, 1].
-        factor: [N, 1], 1 changes nothing, 0 gives black.
-    """
+    """Multiply images [N, 3, H, W] by factors [N, 1]. Equals ``adjust_brightness``."""
     return (images * factor.to(images)[:, :, None, None]).clamp(0, 1)
 
 
 def color(images: Tensor, turn: Tensor) -> Tensor:
-    """Shift the hue of each image.
+    """Shift the hue of RGB images [N, 3, H, W] in [0, 1].
 
-    Equals ``torchvision.transforms.functional.adjust_hue``.
-
-    Args:
-        images: float [N, 3, H, W] in [0, 1], RGB.
-        turn: [N, 1], in turns of the color circle: 0.5 gives the opposite hue.
+    Equals ``adjust_hue``; `turn` [N, 1] in turns of the color circle: 0.5 gives the opposite hue.
     """
     value, _ = images.max(dim=1)
     minimum, _ = images.min(dim=1)
@@ -108,13 +82,9 @@ def color(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image with a Gaussian truncated to `BLUR_KERNEL`, edges reflected.
+    """Blur images [N, 3, H, W] with a Gaussian truncated to `BLUR_KERNEL`, edges reflected.
 
-    Equals ``torchvision.transforms.functional.gaussian_blur``.
-
-    Args:
-        images: float [N, 3, H, W], H and W above half the kernel.
-        sigma: [N, 1], in pixels.
+    Equals ``gaussian_blur``; sigma [N, 1] in pixels. H and W are above half the kernel.
     """
     count, channels, height, width = images.shape
     pad_x, pad_y = BLUR_KERNEL[0] // 2, BLUR_KERNEL[1] // 2
@@ -180,7 +150,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=3.0,
         reference=90.0,
         limit=180.0,
-        columns=1,
         _apply=rotate,
         _strength=lambda degrees: 180 - (degrees[:, 0] % 360 - 180).abs(),
         _with_strength=lambda strength, direction: _signed(strength, direction) % 360,
@@ -206,7 +175,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.1,
         reference=0.5,
         limit=0.9,
-        columns=1,
         _apply=darken,
         _strength=lambda factor: 1 - factor[:, 0],
         _with_strength=lambda strength, direction: (1 - strength)[:, None],
@@ -219,7 +187,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.02,
         reference=0.25,
         limit=0.5,
-        columns=1,
         _apply=color,
         _strength=lambda turn: turn[:, 0].abs(),
         _with_strength=_signed,
@@ -232,7 +199,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.5,
         reference=4.0,
         limit=10.0,
-        columns=1,
         _apply=blur,
         _strength=lambda sigma: sigma[:, 0],
         _with_strength=lambda strength, direction: strength[:, None],
@@ -245,7 +211,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.03,
         reference=0.5,
         limit=1.0,
-        columns=1,
         _apply=zoom,
         _strength=lambda scale: scale[:, 0] - 1,
         _with_strength=lambda strength, direction: (1 + strength)[:, None],

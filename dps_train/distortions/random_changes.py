@@ -36,7 +36,7 @@ class Draw:
 
 
 def draw_moved_windows(surroundings: Tensor, side: int, generator: torch.Generator) -> list[Draw]:
-    """Rotate, shift or enlarge what a window shows, once weaker and once stronger.
+    """Rotate, shift or enlarge the content of a window, once weaker and once stronger.
 
     In a family (`dps_train.distortions.families`) the uncovered border is black; here it shows the
     surroundings, as in a part of a larger image that moves.

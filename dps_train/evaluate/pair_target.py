@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.devices import pick_device
 from dps_train.evaluate.target import EMBEDDED, names_file
-from dps_train.fit.run_folder import load_run, newest_run
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
@@ -69,6 +70,19 @@ class _Seen(NamedTuple):
 
     distances: Doubles
     amounts: Doubles | None
+
+
+class MeasuresPairs(Protocol):
+    """Whatever measures pairs in several contexts, as `PairTarget.measure` does."""
+
+    def measure(
+        self,
+        reference: Pixels,
+        candidates: Sequence[Pixels],
+        contexts: Sequence[Mapping[str, float] | None],
+    ) -> list[PairMeasures]:
+        """See `PairTarget.measure`."""
+        ...
 
 
 class PairTarget(ABC):

@@ -15,11 +15,12 @@ from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
-from dps_train.fit.run_folder import load_run, newest_run
-from dps_train.model.description import ADDITIVE
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 
 EMBEDDED = Path("embedded")
 SUFFIX = ".onnx"

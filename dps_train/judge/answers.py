@@ -19,11 +19,7 @@ from dps_train.judgements.triplets import Triplets
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """A CSV file of judgements that grows, and the folder of its pictures beside it.
-
-    Attributes:
-        path: the CSV file; the first answer creates it.
-    """
+    """A growing CSV file of judgements, and the folder of its pictures beside it."""
 
     path: Path
 
@@ -36,7 +32,7 @@ class AnswerFile:
         """Return the answers so far; None if there are none.
 
         Raises:
-            DpsError: the file exists and is not as this page would have written it.
+            DpsError: the file is not as this page would have written it.
         """
         if not self.path.exists() or not self.path.stat().st_size:
             return None
@@ -56,11 +52,7 @@ class AnswerFile:
         return read_triplets(self.path) if len(lines) > 1 else None
 
     def append(self, pictures: tuple[Picture, Picture, Picture], judge: float) -> None:
-        """Add an answer, its pictures first.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
+        """Add an answer, its pictures first; OutputError if a file cannot be written."""
         for picture in pictures:
             file = self.folder / picture.name
             if not file.exists():
@@ -76,11 +68,7 @@ class AnswerFile:
         self._write(text.getvalue().encode(), size)
 
     def undo(self) -> None:
-        """Remove the last answer; its pictures stay.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
+        """Remove the last answer; its pictures stay. OutputError if the file cannot be written."""
         content = self._content()
         self._write(b"", content.rstrip(b"\r\n").rindex(b"\n") + 1)
 

@@ -18,11 +18,8 @@ def information_gain(differences: Numbers, samples: Numbers) -> Numbers:
     """Return the information in nats that each answer is expected to give about the importances.
 
     It is the entropy of the answer minus its entropy if the importances were known (Houlsby et
-    al. 2011, arXiv 1112.5745): large where samples give certain but different answers.
-
-    Args:
-        differences: of triplets, from `dps_train.judgements.importances.scaled_differences` [T, A].
-        samples: importances from the posterior [S, A].
+    al. 2011, arXiv 1112.5745): large where samples [S, A] of the posterior give certain but
+    different answers to `dps_train.judgements.importances.scaled_differences` [T, A].
     """
     relative = samples / samples.mean(axis=1, keepdims=True)
     certain = 0.5 + 0.5 * np.tanh(DECISIVE * (differences @ relative.T) / 2)
@@ -34,10 +31,7 @@ def information_gain(differences: Numbers, samples: Numbers) -> Numbers:
 def expected_agreement(differences: Numbers, mode: Numbers, samples: Numbers) -> float:
     """Return the share of triplets that the fit is expected to decide as the person would.
 
-    Args:
-        differences: of triplets [T, A].
-        mode: the fitted importances [A].
-        samples: importances from the posterior [S, A].
+    Differences are [T, A], the fitted importances [A], and samples of the posterior [S, A].
     """
     decided = differences @ mode > 0
     return float(np.mean((differences @ samples.T > 0) == decided[:, None]))

@@ -45,12 +45,7 @@ WEAKEST = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image to show.
-
-    Attributes:
-        name: of its file; equal pixels have equal names.
-        pixels: uint8 RGB [H, W, 3].
-    """
+    """An image uint8 RGB [H, W, 3]; equal pixels have equal file names."""
 
     name: str
     pixels: Pixels
@@ -79,11 +74,11 @@ def draw_pool(
     excluded: Path,
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> Pool:
-    """Draw references and changes of them, and compare them with a metric.
+    """Draw references and changes of them, and compare them with an additive metric.
 
     Args:
         source: `sample`, a dataset's name, or a folder.
-        metric: an additive one.
+        metric: reports the amounts.
         generator: draws everything.
         excluded: a folder below `source` to skip: the pictures that were written there.
         distortions: to draw changes from, besides other changes.

@@ -41,11 +41,7 @@ HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one session.
-
-    Args:
-        session: the questions and answers.
-        port: 0 selects a free one.
+    """Serves one session; port 0 selects a free one.
 
     Raises:
         UsageError: the port is not free.

@@ -93,25 +93,16 @@ class Session:
         self._ask(None)
 
     def picture(self, number: int, place: int) -> Picture:
-        """Return reference (0), p0 (1) or p1 (2) of the current question.
-
-        Raises:
-            KeyError: `number` is not that of the current question.
-        """
+        """Return reference (0), p0 (1) or p1 (2) of question `number`, or raise KeyError."""
         with self._lock:
             if number != self._number or self.question is None or place not in range(3):
                 raise KeyError(number)
             return self.question.pictures[place]
 
     def answer(self, number: int, judge: float) -> bool:
-        """Save an answer, and choose the next question.
+        """Save an answer, one of `JUDGES`, and choose the next question.
 
-        Args:
-            number: of the question that it answers.
-            judge: one of `JUDGES`.
-
-        Returns:
-            Whether it was accepted: it must answer the current question.
+        Returns whether it was accepted: `number` must be that of the current question.
 
         Raises:
             OutputError: it cannot be written; the question stays.
@@ -126,10 +117,7 @@ class Session:
             return True
 
     def undo(self) -> bool:
-        """Remove the last answer and ask its question again.
-
-        Returns:
-            Whether there was one.
+        """Remove the last answer and ask its question again; return whether there was one.
 
         Raises:
             OutputError: the file cannot be written; the answer stays.

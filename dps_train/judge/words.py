@@ -68,10 +68,7 @@ def explain_importances(
 ) -> Explanation:
     """Explain how many times as much the most important change counts as the others.
 
-    Args:
-        phrases: of the amounts [A].
-        fitted: the importances.
-        samples: importances from the posterior [S, A].
+    `samples` [S, A] are importances from the posterior; `phrases` describe the amounts [A].
     """
     order = np.argsort(-fitted.mode)
     most = int(order[0])

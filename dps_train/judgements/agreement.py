@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dps_train.judgements.read_triplets import read_triplets
 from dps_train.judgements.scoring import BappsScores, DistanceFunction, score_bapps, score_triplets
 
@@ -42,13 +40,9 @@ def score_judgements(
     triplets: Path | None,
     note: Callable[[str], None],
 ) -> JudgementScores:
-    """Score a distance, each pair of images at its own size.
+    """Score a distance by BAPPS (a folder) and by triplets (a CSV file), at each image's own size.
 
-    Args:
-        distance: of decoded images.
-        bapps: the folder that holds 2afc and jnd.
-        triplets: a CSV file of judgements.
-        note: receives one line about triplets that were judged both ways.
+    `note` receives one line about triplets that were judged both ways.
 
     Raises:
         DpsError: judgements or images are missing or wrong.
@@ -58,6 +52,5 @@ def score_judgements(
     bapps_scores = None if bapps is None else score_bapps(bapps, distance)
     if read is None:
         return JudgementScores(bapps_scores, None)
-    ceiling = float(np.mean([max(judge, 1 - judge) for judge in read.judge]))
-    scores = TripletScores(score_triplets(read, distance), ceiling, len(read))
+    scores = TripletScores(score_triplets(read, distance), read.ceiling, len(read))
     return JudgementScores(bapps_scores, scores)

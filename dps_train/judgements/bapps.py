@@ -24,13 +24,9 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class SamePairs:
-    """Pairs that people judged to be the same or not; images stay on disk.
+    """Pairs p0 and p1 of equal size, and the share of people in [0, 1] who found them the same.
 
-    Attributes:
-        source: a name for messages.
-        p0: image files.
-        p1: image files, each of the size of its partner.
-        same: the share of people who answered "same", in [0, 1].
+    `source` is a name for messages; images stay on disk.
     """
 
     source: str
@@ -41,12 +37,7 @@ class SamePairs:
 
 @dataclass(frozen=True)
 class Bapps:
-    """The training or validation part of BAPPS, by split.
-
-    Attributes:
-        two_afc: triplets.
-        jnd: pairs with just noticeable differences.
-    """
+    """The triplets (`two_afc`) and pairs (`jnd`) of a part of BAPPS, by split."""
 
     two_afc: dict[str, Triplets]
     jnd: dict[str, SamePairs]
@@ -66,9 +57,7 @@ class Bapps:
 def read_bapps(folder: Path, part: str = VAL) -> Bapps:
     """Read all file names and judgements of a part; images are read when they are used.
 
-    Args:
-        folder: holds ``2afc`` and ``jnd``; for `VAL`, one of them may be missing.
-        part: `TRAIN`, which has triplets only, or `VAL`.
+    `folder` holds ``2afc`` and ``jnd``; one may be missing in `VAL`, and `TRAIN` has triplets only.
 
     Raises:
         UsageError: there is no such folder.

@@ -15,12 +15,7 @@ PIXELS_AT_ONCE = 1 << 19
 
 
 def metric_distance(metric: Metric, device: torch.device) -> DistanceFunction:
-    """Return a metric's distance in its current context.
-
-    Args:
-        metric: is moved to `device`, and put in evaluation mode.
-        device: where the network runs.
-    """
+    """Return a metric's distance in its current context; the metric moves to `device`."""
     metric.to(device).eval()
 
     @torch.no_grad()

@@ -26,14 +26,7 @@ DistanceFunction = Callable[[Pixels, Pixels], ArrayLike]
 
 @dataclass(frozen=True)
 class BappsScores:
-    """Scores in [0, 1] by split; higher is better.
-
-    Attributes:
-        two_afc: see `two_afc_agreement`.
-        two_afc_mean: over the splits, equally weighted; None if there is none.
-        jnd: see `jnd_score`.
-        jnd_mean: over the splits, equally weighted; None if there is none.
-    """
+    """Scores in [0, 1] by split: `two_afc_agreement`, `jnd_score`, and their means."""
 
     two_afc: dict[str, float]
     two_afc_mean: float | None
@@ -57,9 +50,13 @@ def two_afc_agreement(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> float:
         d1: distances of p1 to the reference [N].
         judge: share of people who chose p1 [N].
     """
+    return float(np.mean(two_afc_scores(d0, d1, judge)))
+
+
+def two_afc_scores(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> NDArray[np.float64]:
+    """Return the score of each triplet [N], with the arguments of `two_afc_agreement`."""
     first, second, share = _vectors(d0, d1, judge)
-    scores = (first < second) * (1 - share) + (second < first) * share + (first == second) * 0.5
-    return float(np.mean(scores))
+    return (first < second) * (1 - share) + (second < first) * share + (first == second) * 0.5
 
 
 def jnd_score(distances: ArrayLike, same: ArrayLike) -> float:
@@ -68,10 +65,6 @@ def jnd_score(distances: ArrayLike, same: ArrayLike) -> float:
     Pairs up to some distance count as the same. Precision and recall weigh a pair by the share of
     people who found it the same; the envelope is the highest precision at this recall or a higher
     one. Equal distances keep their order, as in LPIPS's scorer.
-
-    Args:
-        distances: of the two images of each pair [N].
-        same: share of people who found them the same [N].
 
     Raises:
         DataError: nobody found any pair the same, so recall is undefined.
@@ -102,12 +95,7 @@ def score_triplets(triplets: Triplets, distance: DistanceFunction, batch: int = 
 
 
 def score_pairs(pairs: SamePairs, distance: DistanceFunction, batch: int = BATCH) -> float:
-    """Return a distance's `jnd_score` on pairs, each at its own size.
-
-    Raises:
-        ImageError: an image cannot be read, or the sizes in a pair differ.
-        DataError: as `jnd_score`.
-    """
+    """Return a distance's `jnd_score` on pairs, each at its own size; see `score_triplets`."""
     (distances,) = _distances((pairs.p0, pairs.p1), distance, batch)
     return jnd_score(distances, pairs.same)
 
@@ -115,10 +103,7 @@ def score_pairs(pairs: SamePairs, distance: DistanceFunction, batch: int = BATCH
 def score_bapps(folder: Path, distance: DistanceFunction, batch: int = BATCH) -> BappsScores:
     """Score a distance on BAPPS's validation part: 2AFC and JND, split by split.
 
-    Raises:
-        UsageError: as `read_bapps`.
-        DataError: as `read_bapps` and `jnd_score`.
-        ImageError: an image cannot be read, or sizes differ.
+    Raises as `read_bapps`, `score_triplets` and `jnd_score`.
     """
     bapps = read_bapps(folder)
     two_afc = {

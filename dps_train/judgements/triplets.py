@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ class Triplets:
         source: a name for messages and manifests.
         reference: image files.
         p0: the first candidates, each of its reference's size.
-        p1: the second candidates, each of its reference's size.
+        p1: the second candidates.
         judge: in [0, 1]: 0 = p0 is closer, 1 = p1 is.
     """
 
@@ -40,22 +39,20 @@ class Triplets:
     def __len__(self) -> int:
         return len(self.judge)
 
+    @property
+    def ceiling(self) -> float:
+        """The agreement of always answering as the majority of the judges did."""
+        return float(np.mean([max(judge, 1 - judge) for judge in self.judge]))
+
     def select(self, rows: Sequence[int]) -> Triplets:
         """Return some of the triplets, in the order of `rows`."""
-        return dataclasses.replace(
-            self,
-            reference=tuple(self.reference[row] for row in rows),
-            p0=tuple(self.p0[row] for row in rows),
-            p1=tuple(self.p1[row] for row in rows),
-            judge=tuple(self.judge[row] for row in rows),
+        reference, p0, p1 = (
+            tuple(column[row] for row in rows) for column in (self.reference, self.p0, self.p1)
         )
+        return Triplets(self.source, reference, p0, p1, tuple(self.judge[row] for row in rows))
 
     def sha256(self) -> str:
-        """Return a hash over all sizes, pixels and judgements, in order.
-
-        Raises:
-            ImageError: an image can no longer be read.
-        """
+        """Return a hash over all sizes, pixels and judgements, in order."""
         digest = hashlib.sha256()
         for *paths, judge in zip(self.reference, self.p0, self.p1, self.judge, strict=True):
             for path in paths:
@@ -68,14 +65,7 @@ class Triplets:
 
 @dataclass(frozen=True)
 class TripletImages:
-    """Some triplets at the working size.
-
-    Attributes:
-        reference: float RGB [N, 3, size, size] in [0, 1].
-        p0: float RGB [N, 3, size, size] in [0, 1].
-        p1: float RGB [N, 3, size, size] in [0, 1].
-        judge: [N].
-    """
+    """Some triplets at the working size: float RGB [N, 3, size, size] in [0, 1], and judge [N]."""
 
     reference: Tensor
     p0: Tensor
@@ -105,11 +95,7 @@ def split_triplets(triplets: Triplets, generator: torch.Generator) -> tuple[Trip
 
 
 def load_triplets(triplets: Triplets, size: int) -> TripletImages:
-    """Decode all of these triplets, resized as in a metric's preprocessing.
-
-    Raises:
-        ImageError: an image can no longer be read.
-    """
+    """Decode these triplets and resize them as in a metric's preprocessing, or raise ImageError."""
     reference, p0, p1 = (
         torch.cat([resize(to_tensor(read_pixels(path)), size) for path in paths])
         for paths in (triplets.reference, triplets.p0, triplets.p1)
@@ -127,12 +113,8 @@ def triplet_batches(triplets: Triplets, batch: int, size: int) -> Iterator[Tripl
 def pixel_batches(columns: Sequence[Sequence[Path]], batch: int) -> Iterator[tuple[Pixels, ...]]:
     """Decode rows of images at their own sizes, in order.
 
-    Args:
-        columns: equally many image files each; the images in a row have one size.
-        batch: the largest number of rows to yield; fewer where the size changes.
-
-    Yields:
-        For each column, uint8 RGB [N, H, W, 3].
+    Yields uint8 RGB [N, H, W, 3] for each column; N is at most `batch`, and less where the size
+    changes. The images in a row have one size.
 
     Raises:
         ImageError: an image cannot be read, or the sizes in a row differ.

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -85,13 +85,7 @@ def evaluate(head: Head, bank: EvaluationBank, contexts: Sequence[Context]) -> M
 def evaluate_adapted(
     adapted: AdaptedHead, bank: EvaluationBank, contexts: Sequence[Context]
 ) -> Measures:
-    """Measure an adapted head.
-
-    Args:
-        adapted: with one row of weights per context.
-        bank: of held-out images.
-        contexts: that the head was adapted to.
-    """
+    """Measure a head that was adapted to these contexts, with one row of weights each."""
     judged = pair_table(contexts)
     columns = bank.mapped(adapted.columns)
     at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
@@ -104,9 +98,7 @@ def evaluate_adapted(
             strict=True,
         )
     ]
-    marks = _Marks(
-        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(_Marks)}
-    )
+    marks = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     baseline = None
     if adapted.total is not None:
         uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
@@ -114,68 +106,45 @@ def evaluate_adapted(
     named = None
     if adapted.names is not None and adapted.names[:-1] == bank.names:
         named = named_share(columns.drawn, bank.names)
-    stable = bool(marks.stability.isfinite().all())
+    stable = bool(marks["stability"].isfinite().all())
     return Measures(
         rankings=len(contexts),
-        score=_spread(marks.score),
+        score=_spread(marks["score"]),
         baseline=None if baseline is None else _spread(baseline),
-        ceiling=_spread(marks.ceiling),
-        improved=None if baseline is None else _improved(marks.score, baseline),
-        pairs=_by_pair(marks.score, bank.names),
+        ceiling=_spread(marks["ceiling"]),
+        improved=None if baseline is None else _improved(marks["score"], baseline),
+        pairs=_by_pair(marks["score"], bank.names),
         baseline_pairs=None if baseline is None else _by_pair(baseline, bank.names),
-        ceiling_pairs=_by_pair(marks.ceiling, bank.names),
+        ceiling_pairs=_by_pair(marks["ceiling"], bank.names),
         named=named,
-        monotonicity=_by_name(marks.monotonicity, bank.names),
-        composition=float(marks.composition.mean()),
-        stability=float(marks.stability.mean()) if stable else None,
-        retention=dict(zip(bank.unseen, marks.retention.mean(dim=0).tolist(), strict=True)),
+        monotonicity=_by_name(marks["monotonicity"], bank.names),
+        composition=float(marks["composition"].mean()),
+        stability=float(marks["stability"].mean()) if stable else None,
+        retention=dict(zip(bank.unseen, marks["retention"].mean(dim=0).tolist(), strict=True)),
         images=bank.noise.shape[0],
     )
 
 
-@dataclass(frozen=True)
-class _Marks:
-    """Measures of R contexts, one row each, means over the images.
+def _marks(
+    columns: EvaluationBank, weights: Tensor, importances: Tensor, judged: Tensor
+) -> dict[str, Tensor]:
+    """Measure R contexts together, from columns in the place of z and weights [R, F].
 
-    Attributes:
-        score: [R, K, K], NaN if not judged.
-        ceiling: [R, K, K], NaN if not judged.
-        monotonicity: [R, K].
-        composition: [R].
-        stability: [R], infinite or NaN if the least disruptive distortion is ignored, or there
-            is no noise.
-        retention: [R, U] of U kinds of change.
-    """
-
-    score: Tensor
-    ceiling: Tensor
-    monotonicity: Tensor
-    composition: Tensor
-    stability: Tensor
-    retention: Tensor
-
-
-def _marks(columns: EvaluationBank, weights: Tensor, importances: Tensor, judged: Tensor) -> _Marks:
-    """Measure some contexts together.
-
-    Args:
-        columns: the columns that the weights multiply, instead of z.
-        weights: [R, F].
-        importances: [R, K + 1].
-        judged: [R, K, K].
+    Returns score and ceiling [R, K, K], NaN if not judged; monotonicity [R, K]; composition [R];
+    stability [R], infinite or NaN if it is undefined; and retention [R, U]: means over images.
     """
     distances = columns.mapped(lambda read: context_distances(read, weights))
     kinds = columns.drawn_amounts.shape[0]
     true_distances = importances[:, :kinds, None, None] * columns.drawn_amounts
     unseen = [spearman(series, 1).mean(dim=1) for series in distances.unseen.values()]
-    return _Marks(
-        score=two_afc(distances.drawn, judged),
-        ceiling=two_afc(true_distances, judged),
-        monotonicity=spearman(distances.graded, 2, columns.strengths).nanmean(dim=2),
-        composition=composition_share(distances.drawn[:, :, 0], distances.composed),
-        stability=distances.noise.mean(dim=1) / _least(distances.drawn, importances, judged),
-        retention=torch.stack(unseen, dim=1),
-    )
+    return {
+        "score": two_afc(distances.drawn, judged),
+        "ceiling": two_afc(true_distances, judged),
+        "monotonicity": spearman(distances.graded, 2, columns.strengths).nanmean(dim=2),
+        "composition": composition_share(distances.drawn[:, :, 0], distances.composed),
+        "stability": distances.noise.mean(dim=1) / _least(distances.drawn, importances, judged),
+        "retention": torch.stack(unseen, dim=1),
+    }
 
 
 def _least(drawn: Tensor, importances: Tensor, judged: Tensor) -> Tensor:

@@ -82,14 +82,9 @@ def build_evaluation_bank(
     faint_noise: bool = True,
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
-    """Draw the changes of held-out images and compare each with its image.
+    """Draw changes of held-out images [M, 3, size, size], and compare each with its image.
 
-    Args:
-        distances: runs the backbone.
-        images: float RGB [M, 3, size, size] in [0, 1].
-        generator: draws the parameters.
-        faint_noise: whether `distances` sees noise below one of 256 levels.
-        distortions: to evaluate.
+    `faint_noise` tells whether `distances` sees noise below one of 256 levels.
     """
     count, kinds = len(images), len(distortions)
     names = tuple(distortion.name for distortion in distortions)

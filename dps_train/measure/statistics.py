@@ -41,10 +41,7 @@ def two_afc(distances: Tensor, judged: Tensor) -> Tensor:
 def spearman(distances: Tensor, dim: int, strengths: Tensor | None = None) -> Tensor:
     """Return the rank correlation of distances with strengths along a dimension.
 
-    Args:
-        distances: of any shape.
-        dim: the dimension.
-        strengths: broadcast to `distances`; by default they rise with the position.
+    Strengths broadcast to distances; by default they rise with the position.
 
     Returns:
         float64 in [-1, 1], without the dimension; 0 for a constant series, NaN if a value is
@@ -74,9 +71,8 @@ def _ranks(values: Tensor, dim: int) -> Tensor:
 def composition_share(alone: Tensor, composed: Tensor) -> Tensor:
     """Return how often two changes are at least as far as the farther of the two: [R].
 
-    Args:
-        alone: distances of single distortions [R, K, M].
-        composed: of the second distortion on top of the first [R, K, K, M].
+    `alone` are distances of single distortions [R, K, M], `composed` those of the second on top of
+    the first [R, K, K, M].
     """
     farther = torch.maximum(alone[:, :, None], alone[:, None, :])
     different = ~torch.eye(alone.shape[1], dtype=torch.bool)[:, :, None]
@@ -88,9 +84,7 @@ def composition_share(alone: Tensor, composed: Tensor) -> Tensor:
 def named_share(amounts: Tensor, names: Sequence[str] = NAMES) -> dict[str, float]:
     """Return, per distortion, how often its own amount is larger than every other.
 
-    Args:
-        amounts: of draws of single distortions [K, V, M, K + 1].
-        names: of the distortions.
+    Amounts are of draws of single distortions [K, V, M, K + 1].
     """
     shares = {}
     for number, name in enumerate(names):

@@ -60,11 +60,7 @@ TORCHVISION_LICENSE = "BSD-3-Clause code, trained on ImageNet (its terms of acce
 
 
 class Backbone(nn.Module):
-    """A frozen network that returns the feature maps of some of its layers.
-
-    Args:
-        name: ``embedded`` or a torchvision model.
-        layers: node names; by default those of `dps_train.model.layer_presets.DEFAULTS`.
+    """A frozen network, ``embedded`` or of torchvision, that returns feature maps of some layers.
 
     Raises:
         UsageError: the network or a node is unknown, or the network has no default layers.
@@ -81,11 +77,7 @@ class Backbone(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return one map [N, C, H', W'] per layer for normalized images [N, 3, H, W].
-
-        Raises:
-            UsageError: the network does not accept images of this size.
-        """
+        """Return one map [N, C, H', W'] per layer for normalized images [N, 3, H, W]."""
         try:
             maps = self.network(images)
         except (RuntimeError, AssertionError):
@@ -98,11 +90,7 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def unfreeze(self, *, batch_norm: bool) -> None:
-        """Make the weights trainable, until `freeze`.
-
-        Args:
-            batch_norm: whether BatchNorm uses and learns the statistics of its batches.
-        """
+        """Make the weights trainable, with `batch_norm` also the statistics of BatchNorm."""
         self.requires_grad_(True)
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -128,11 +116,7 @@ class Backbone(nn.Module):
         return [getattr(maps[layer], "shape", torch.Size()) for layer in self.layers]
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse a size of image that the network does not accept.
-
-        Raises:
-            UsageError: names the smallest size that it accepts.
-        """
+        """Refuse a size that the network does not accept; the UsageError names the smallest."""
         if self.shapes(height, width) is not None:
             return
         sides = range(1, COMMON_SIDE)

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model import names
+
 LAYOUT_CELLS = 4
 """Cells along each side of the grid of `layout`."""
 
@@ -54,22 +56,16 @@ def sort(first: Tensor, second: Tensor) -> Tensor:
 
 
 def layout(first: Tensor, second: Tensor) -> Tensor:
-    """Location of differences: squared difference summed over channels, on a coarse grid.
+    """Squared difference summed over channels, on a coarse grid: [N, `LAYOUT_CELLS`²].
 
     A shift differs everywhere, a rotation or an enlargement more towards the edges.
-
-    Returns:
-        [N, `LAYOUT_CELLS`²].
     """
     return _pooled((first - second).square().sum(dim=1, keepdim=True), LAYOUT_CELLS).flatten(1)
 
 
-COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "spatial": spatial,
-    "mean": mean,
-    "sort": sort,
-    "layout": layout,
-}
+COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    zip(names.COMPARISONS, (spatial, mean, sort, layout), strict=True)
+)
 
 
 class Comparison(nn.Module):

@@ -30,12 +30,7 @@ apart."""
 
 
 class ExtendedHead(AdditiveHead):
-    """An additive head, and custom distortions that it learned later.
-
-    Args:
-        older: a trained additive head.
-        custom: names of the new distortions.
-    """
+    """A trained additive head, and custom distortions that it learned later."""
 
     def __init__(self, older: AdditiveHead, custom: Sequence[str]) -> None:
         super().__init__((*older.names[:-1], *custom, older.names[-1]), older.inputs)
@@ -75,11 +70,7 @@ class ExtendedHead(AdditiveHead):
 
 
 class Reader(nn.Module):
-    """Two layers that read numbers from a code.
-
-    Attributes:
-        dropout: generator of the dropout while the layers are trained; None disables it.
-    """
+    """Two layers that read numbers from a code; `dropout` draws what training leaves out."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -46,13 +46,7 @@ def visibility(total: Tensor, threshold: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """From z to amounts, and from amounts to one distance.
-
-    distance = sum of importance_k * amount_k.
-
-    Args:
-        names: of the amounts.
-    """
+    """From z to named amounts, and on to one distance = sum of importance_k * amount_k."""
 
     importances: Tensor
 
@@ -79,9 +73,6 @@ class ScalarHead(Head):
 
     It does not tell kinds of change apart: its one amount, `other`, is the distance. Weights
     are >= 0; with the initial weights of 1 it is the unadapted metric.
-
-    Args:
-        channels: length of z.
     """
 
     def __init__(self, channels: int) -> None:
@@ -165,13 +156,7 @@ class AdditiveHead(Head):
 
 
 class ChannelHead(AdditiveHead):
-    """An additive head for any backbone: evidence = MLP(log(1 + z / scale)).
-
-    Args:
-        channels: length of z.
-        names: of the amounts, `other` last.
-        hidden: width of the two hidden layers.
-    """
+    """An additive head for any backbone: evidence = MLP(log(1 + z / scale))."""
 
     scale: Tensor
     center: Tensor
@@ -210,9 +195,7 @@ class ChannelHead(AdditiveHead):
 class PairHead(AdditiveHead):
     """An additive head for the code of a `dps_train.model.pair_encoder.PairEncoder`.
 
-    Args:
-        code: length of the code; z is one longer, the unadapted distance comes first.
-        names: of the amounts, `other` last.
+    z is the unadapted distance, followed by the code.
     """
 
     HIDDEN = 128

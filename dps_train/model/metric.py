@@ -44,10 +44,7 @@ def _resize_weights(line: Tensor, size: int) -> Tensor:
 class Preprocess(nn.Module):
     """From uint8 RGB [N, H, W, 3] to normalized float [N, 3, size, size].
 
-    Args:
-        size: the working size in pixels; None keeps the size of the images.
-        mean: per channel, of values in [0, 1].
-        std: per channel, of values in [0, 1].
+    `size` None keeps the size of the images; mean and std are per channel, of values in [0, 1].
     """
 
     mean: Tensor
@@ -97,14 +94,7 @@ def spread(places: Tensor) -> Tensor:
 
 
 class Metric(nn.Module):
-    """A perceptual distance that explains itself.
-
-    Args:
-        preprocess: uint8 images to normalized ones.
-        backbone: normalized images to feature maps.
-        comparison: two lists of feature maps to z.
-        head: z to amounts and distance.
-    """
+    """A perceptual distance that explains itself: images to maps to z to amounts and distance."""
 
     def __init__(
         self,

@@ -49,8 +49,7 @@ KEY_CELLS = 16
 class PairEncoder(nn.Module):
     """Turn the maps of two images into a code of the change between them.
 
-    Args:
-        batch_norm: for training; afterwards it is folded into the adjacent layers.
+    Batch normalization is for training; afterwards it is folded into the adjacent layers.
     """
 
     name = NAME
@@ -72,10 +71,7 @@ class PairEncoder(nn.Module):
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         """Return z [N, 1 + CODE]: the sum of all mean squared differences, then the code.
 
-        Args:
-            first: from `normalized`, with the embedded network's four maps of images of
-                `IMAGE_SIZE`.
-            second: the same of the other images.
+        Maps are from `normalized`, of the embedded network's four maps of images of `IMAGE_SIZE`.
         """
         *maps, keys = first
         *other_maps, other_keys = second

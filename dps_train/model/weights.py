@@ -25,11 +25,7 @@ class WeightsError(DpsError):
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        WeightsError: it is missing, or not a safetensors file.
-    """
+    """Read a safetensors file; WeightsError if it is missing, or not such a file."""
     if not path.is_file():
         raise WeightsError(f"{path} is not a file: expected weights in the safetensors format")
     try:
@@ -71,14 +67,10 @@ def load_strictly(
 ) -> None:
     """Load weights that must fit: no missing key, no surplus key, equal shapes.
 
-    Args:
-        module: the module to load into.
-        weights: tensors by name.
-        origin: the file's name, for the message.
-        ignorable: keys that may be there as well (a classifier that the backbone leaves out).
+    `ignorable` keys may be there as well (a classifier that the backbone leaves out).
 
     Raises:
-        WeightsError: names every missing and surplus key and every wrong shape.
+        WeightsError: names `origin`, and every missing and surplus key and wrong shape.
     """
     expected = module.state_dict()
     # Older files lack these counters, which inference never reads.

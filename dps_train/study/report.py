@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dps_infer.files.write import atomic_file
 from dps_train.fit.settings import BASELINE
 from dps_train.study.charts import (
-    COLOURS,
+    COLORS,
     by_variant,
     gain_chart,
     mark_chart,
@@ -22,7 +22,7 @@ from dps_train.study.charts import (
 )
 from dps_train.study.folder import Values
 from dps_train.study.plan import Study
-from dps_train.study.summary import numbers, summarise
+from dps_train.study.summary import numbers, summarize
 from dps_train.study.table import CSV, PARQUET
 
 PAGE = "report.html"
@@ -30,34 +30,34 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture with what it says.
+    """A chart of the report.
 
     Attributes:
         title: its heading.
-        words: what is to be seen, for those who do not see it too.
-        url: the picture itself, as a data URL.
+        text: explanation, also used as alternative text.
+        url: the picture as a data URL.
     """
 
     title: str
-    words: str
+    text: str
     url: str
 
 
 @dataclass(frozen=True)
 class Tile:
-    """The headline of a variant.
+    """The headline figures of a variant.
 
     Attributes:
         variant: its name.
-        colour: in the charts.
-        improved: how many of its metrics are better than the unadapted one.
-        metrics: of how many.
+        color: its color in the charts.
+        improved: number of its metrics that are better than the unadapted one.
+        metrics: number of its metrics.
         score: mean 2AFC.
-        baseline: of the unadapted metrics.
+        baseline: mean 2AFC of the unadapted metrics.
     """
 
     variant: str
-    colour: str
+    color: str
     improved: int
     metrics: int
     score: float
@@ -65,18 +65,15 @@ class Tile:
 
 
 def write_report(folder: Path, study: Study, rows: Sequence[Values]) -> Path:
-    """Write the report of a study into its folder.
+    """Write the report of a study into its folder, and return its path.
 
     Args:
-        folder: of the study.
-        study: what was asked for.
-        rows: of its table.
-
-    Returns:
-        The page.
+        folder: the study's folder.
+        study: the study.
+        rows: the rows of its table.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the page cannot be written.
     """
     page = folder / PAGE
     with atomic_file(page, force=True) as temporary:
@@ -85,7 +82,7 @@ def write_report(folder: Path, study: Study, rows: Sequence[Values]) -> Path:
 
 
 def render(study: Study, rows: Sequence[Values]) -> str:
-    """Return the page, the same for the same rows."""
+    """Return the page; equal rows give equal pages."""
     environment = Environment(
         loader=PackageLoader("dps_train.study", "page"),
         autoescape=True,
@@ -100,7 +97,7 @@ def render(study: Study, rows: Sequence[Values]) -> str:
         first=rows[0],
         rows=rows,
         failed=[values for values in rows if values["error"]],
-        summaries=summarise(rows),
+        summaries=summarize(rows),
         tiles=_tiles(done),
         charts=_charts(done),
         judged=any("bapps.2afc" in values for values in done),
@@ -114,7 +111,7 @@ def _tiles(rows: Sequence[Values]) -> list[Tile]:
         tiles.append(
             Tile(
                 variant,
-                COLOURS[variant],
+                COLORS[variant],
                 sum(values["improved"] is True for values in some),
                 len(some),
                 fmean(numbers(some, "score")),
@@ -131,13 +128,13 @@ def _charts(rows: Sequence[Values]) -> list[Chart]:
         charts += [
             _chart(
                 "Adapted against unadapted",
-                "One point a metric. Above the dashed line, adapting helped.",
+                "One point per metric. Above the dashed line, adapting helped.",
                 score_chart,
                 adapted,
             ),
             _chart(
                 "Gains",
-                "One point a metric; the bar is the mean.",
+                "One point per metric; the bar is the mean.",
                 gain_chart,
                 adapted,
             ),
@@ -146,8 +143,8 @@ def _charts(rows: Sequence[Values]) -> list[Chart]:
         charts.append(
             _chart(
                 "Agreement with people",
-                "How much more or less often the adapted metric agrees with people's judgements "
-                "than the unadapted one. Below the dashed line, adapting cost agreement.",
+                "Difference in agreement with people's judgements between the adapted metric and "
+                "the unadapted one. Below the dashed line, adapting cost agreement.",
                 people_chart,
                 adapted,
             )
@@ -156,9 +153,9 @@ def _charts(rows: Sequence[Values]) -> list[Chart]:
         charts.append(
             _chart(
                 "Marks of a metric",
-                "Does the distance grow with the strength of a change (monotonicity, and "
-                "retention for kinds of change never trained on)? Are two changes at least as far "
-                "as the farther of the two (composition)?",
+                "Does the distance grow with the strength of a change (monotonicity; retention for "
+                "kinds of change never trained on)? Are two changes in turn at least as far as "
+                "the farther of the two (composition)?",
                 mark_chart,
                 rows,
             )
@@ -167,10 +164,10 @@ def _charts(rows: Sequence[Values]) -> list[Chart]:
 
 
 def _chart(
-    title: str, words: str, draw: Callable[[Sequence[Values]], str], rows: Sequence[Values]
+    title: str, text: str, draw: Callable[[Sequence[Values]], str], rows: Sequence[Values]
 ) -> Chart:
     picture = base64.b64encode(draw(rows).encode()).decode()
-    return Chart(title, words, f"data:image/svg+xml;base64,{picture}")
+    return Chart(title, text, f"data:image/svg+xml;base64,{picture}")
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-NAME = "embedded"
+from dps_train.model.names import EMBEDDED
+
+NAME = EMBEDDED
 LAYERS = ("stage1", "stage2", "stage3", "stage4")
 LICENSE = "Apache-2.0"
 SOURCE = "dps_train.pretrain"
@@ -24,8 +26,7 @@ CONVOLUTIONS = (1, 1, 2, 2)
 class EmbeddedNetwork(nn.Module):
     """Four stages of 3x3 convolutions, each halving the resolution.
 
-    Args:
-        batch_norm: for faster training; afterwards it is folded into the convolutions.
+    Batch normalization makes training faster; afterwards it is folded into the convolutions.
     """
 
     def __init__(self, *, batch_norm: bool = False) -> None:

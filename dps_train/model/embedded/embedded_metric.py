@@ -27,11 +27,7 @@ WEIGHTS = Path(__file__).with_name("universal.safetensors")
 
 
 def load_universal() -> Metric:
-    """Return the embedded metric in evaluation mode, with all importances 1.
-
-    Raises:
-        WeightsError: the package's weight files are damaged.
-    """
+    """Return the embedded metric in evaluation mode, with all importances 1."""
     metric = Metric(
         Preprocess(IMAGE_SIZE),
         load_backbone(embedded_backbone.NAME),
@@ -54,13 +50,7 @@ def load_universal() -> Metric:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the embedded metric was trained.
-
-    Attributes:
-        data: the training images.
-        steps: number of training steps.
-        seed: of everything random.
-    """
+    """The data, number of steps and seed that the embedded metric was trained with."""
 
     data: DataInfo
     steps: int

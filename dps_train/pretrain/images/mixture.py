@@ -48,15 +48,9 @@ KIND_SHARES = {
 
 
 def pretraining_images(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Draw images of random kinds.
+    """Draw images of random kinds: uint8 RGB [count, 3, side, side].
 
-    Args:
-        count: number of images.
-        side: width and height in pixels.
-        generator: of everything random; equal seeds give equal bytes.
-
-    Returns:
-        uint8 RGB [count, 3, side, side].
+    Equal seeds give equal bytes.
 
     Raises:
         ImageError: scikit-image is missing or does not bundle one of the photographs.

@@ -48,11 +48,7 @@ class Ink:
 
 
 def text_page(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
-    """Render lines of words, with headings, colored words, pictures and bars.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+    """Render lines of words, headings, pictures and bars: uint8 RGB [side, side, 3]."""
     extent = side * int(rng.choice(PAGE_SIDES))
     paper, color = _paper_and_ink(rng)
     page = np.full((extent, extent, 3), paper, dtype=np.uint8)
@@ -76,11 +72,7 @@ def text_page(photographs: Photographs, side: int, rng: np.random.Generator) -> 
 
 
 def screenshot(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
-    """Render a window of a program: bars, panels, buttons, rows with icons, and a picture.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+    """Render a window with bars, panels, rows, buttons and pictures: uint8 RGB [side, side, 3]."""
     extent = side * int(rng.choice(PAGE_SIDES))
     paper, color = _paper_and_ink(rng)
     accent = random_color(rng)

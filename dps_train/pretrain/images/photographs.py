@@ -58,11 +58,7 @@ class Photographs:
 
 
 def load_photographs() -> Photographs:
-    """Load the photographs to pretrain on.
-
-    Raises:
-        ImageError: scikit-image is missing or does not bundle one of them.
-    """
+    """Load the photographs; ImageError if scikit-image does not have one of them."""
     total = sum(PHOTOGRAPH_SHARES.values())
     return Photographs(
         tuple(photograph(name) for name in PHOTOGRAPH_SHARES),
@@ -71,21 +67,13 @@ def load_photographs() -> Photographs:
 
 
 def photograph_crop(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
-    """Crop a part of any size and position, some at 1:1, some recolored.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+    """Crop a part of any size, some at 1:1, some recolored: uint8 RGB [side, side, 3]."""
     native = rng.random() < NATIVE_SHARE
     return _crop_with_contrast(photographs, side, rng, native=native)
 
 
 def thumbnail(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
-    """Shrink a crop to a thumbnail and enlarge it again, smoothly or in blocks.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+    """Shrink a crop and enlarge it again, smoothly or in blocks: uint8 RGB [side, side, 3]."""
     crop = _crop_with_contrast(photographs, side, rng, native=False)
     small = resized(crop, max(1, round(side * rng.uniform(*THUMBNAIL_SHARES))))
     interpolation = rng.choice(

@@ -87,10 +87,7 @@ def _to_unit_range(values: Floats) -> Floats:
 def _fractal(side: int, fall: float, rng: np.random.Generator) -> Floats:
     """Return noise of mean 0 and deviation 1 per channel: float32 [side, side, 3].
 
-    Args:
-        side: width and height in pixels.
-        fall: the amplitude is the frequency to the power of -fall.
-        rng: random generator.
+    Its amplitude is the frequency to the power of -fall.
     """
     rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :]
     # One period per image is the lowest frequency; adding it avoids a division by zero.

@@ -158,7 +158,7 @@ def test_judged_contexts_have_all_marks_and_no_score(
     cli, tiny_settings, judgements, few_images, tmp_path, variant
 ):
     settings = dataclasses.replace(
-        tiny_settings, context=None, triplets=judgements, variant=variant
+        tiny_settings, context=None, judgements=judgements, variant=variant
     )
     save_run(tmp_path / "run", train_on_judgements(settings, "judged"), settings={})
     measures = measured(cli, tmp_path, tmp_path / "run", "--data", few_images)

@@ -17,7 +17,7 @@ from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES
 from dps_train.fit import lin
 from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets, fit_one_lin
-from dps_train.fit.objectives import OBJECTIVES
+from dps_train.fit.settings import OBJECTIVES
 from dps_train.measure.statistics import two_afc
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import context_distances
