@@ -88,7 +88,7 @@ def fill(text: str, document: str, records: Path) -> str:
 
 
 def render(name: str, records: Path) -> str:
-    """Return the content of a block: a table and its source, or what to run where there is none.
+    """Return the content of a block: a table and its source, or the command to run.
 
     Args:
         name: of the table.

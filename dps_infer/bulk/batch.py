@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -41,10 +41,6 @@ class BatchSummary:
     resumed: int
     seconds: float
     rate: float
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Return the attributes by name."""
-        return asdict(self)
 
 
 def score_file(

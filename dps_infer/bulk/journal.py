@@ -60,7 +60,6 @@ class Journal:
     """
 
     def __init__(self, path: Path, stream: BinaryIO, done: int) -> None:
-        """Take a file that `open_journal` opened."""
         self.path = path
         self.done = done
         self._stream = stream

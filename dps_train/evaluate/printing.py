@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dps_infer.model.manifest import MetricInfo
 from dps_train.distortions.distortion import Distortion
-from dps_train.fit.training import Agreement
+from dps_train.fit.training import Agreement, ScoresAgreement
 from dps_train.judgements.agreement import JudgementScores
 from dps_train.measure.evaluation import Measures
 
@@ -105,6 +105,13 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
     )
     values = (agreement.before, agreement.after, agreement.ceiling)
     table.add_row("2AFC", *(f"{value:.4f}" for value in values))
+    if isinstance(agreement, ScoresAgreement):
+        for name, before, after in (
+            ("spearman, all pairs", agreement.overall_before, agreement.overall_after),
+            ("spearman, within references", agreement.within_before, agreement.within_after),
+        ):
+            table.add_row(name, _shown(before), _shown(after), "1")
+        table.title = f"{agreement.pairs} scores of {agreement.references} references"
     wide_console().print(table)
     if info.importances is not None and len(info.importances) > 1:
         importances = Table(

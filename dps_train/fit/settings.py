@@ -71,8 +71,10 @@ class Settings:
     """What to train; `check` refuses contradictions.
 
     Attributes:
-        context: what counts as disruptive; None if `judgements` are given.
+        context: what counts as disruptive; None if `judgements` or `scores` are given.
         judgements: a CSV file of judged triplets or a BAPPS folder, instead of a context.
+        scores: people's scores of pairs, instead of a context: a CSV file or a published set.
+        higher_is_better: in a CSV file of scores, whether a higher one means more alike.
         custom: custom distortions, besides the six.
         variant: what is trained.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
@@ -105,6 +107,8 @@ class Settings:
 
     context: Context | None = None
     judgements: Path | None = None
+    scores: Path | None = None
+    higher_is_better: bool = True
     custom: tuple[CustomDistortion, ...] = ()
     variant: Variant = ADDITIVE
     data: str = "sample"
@@ -170,8 +174,9 @@ class Settings:
         if self.context is not None:
             name = self.context.label
         else:
-            assert self.judgements is not None, "settings with neither context nor judgements"
-            name = self.judgements.resolve().stem
+            source = self.judgements or self.scores
+            assert source is not None, "settings with neither context, judgements nor scores"
+            name = source.resolve().stem
         return name if self.variant == ADDITIVE else f"{self.variant}-{name}"
 
     def record(self) -> dict[str, int | float | str]:
@@ -202,7 +207,10 @@ class Settings:
                 "comparison, normalization and size: leave those options out, or give "
                 "--from scratch"
             )
-        if self.judgements is not None and self.variant == ADDITIVE and not self.from_embedded:
+        if self.scores is not None and self.variant != ADDITIVE:
+            raise UsageError(f"--scores fits importances: leave --variant {self.variant} out")
+        people = self.judgements or self.scores
+        if people is not None and self.variant == ADDITIVE and not self.from_embedded:
             raise UsageError(
                 "judgements only say how much each amount counts, and a new head has not learned "
                 "any amounts: leave --from scratch out, train the head with --ranking first, or "
@@ -222,8 +230,8 @@ class Settings:
         check_source(self.data)
         if self.test_data is not None:
             check_source(self.test_data)
-        if self.judgements is not None and not self.judgements.exists():
-            raise UsageError(f"{self.judgements}: no such file or folder of judgements")
+        if people is not None and not people.exists():
+            raise UsageError(f"{people}: no such file or folder of judgements or scores")
 
 
 def check_comparison(text: str | None) -> None:

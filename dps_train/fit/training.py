@@ -56,6 +56,27 @@ class Agreement:
     intervals: Mapping[str, tuple[float, float]] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoresAgreement(Agreement):
+    """The same where triplets are two candidates of a reference, judged by their scores.
+
+    Attributes:
+        pairs: how many pairs of a reference and a candidate are scored.
+        references: how many.
+        overall_before: Spearman correlation with people over all pairs, as `before`.
+        overall_after: as `after`.
+        within_before: mean Spearman correlation within references, as `before`.
+        within_after: as `after`.
+    """
+
+    pairs: int
+    references: int
+    overall_before: float
+    overall_after: float
+    within_before: float
+    within_after: float
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained metric and its figures.
