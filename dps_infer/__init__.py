@@ -1,4 +1,4 @@
-"""Measure how different two images are, in a context that says what matters.
+"""Measure how different two images are, in a context that states what matters.
 
     from dps_infer import Metric
 
@@ -7,11 +7,11 @@
 
 `Metric.load` takes a context file of your own instead.
 
-A distance is >= 0, 0 for identical images, symmetric, and larger for what the
-context calls more different. Images are paths, encoded bytes, or uint8 RGB arrays
-[height, width, 3]; how files are decoded is stated in `dps_infer.images.decode`.
+A distance is >= 0, 0 for identical images, symmetric, and larger for images that the context
+calls more different. Images are paths, encoded bytes, or uint8 RGB arrays [height, width, 3];
+`dps_infer.images.decode` states how files are decoded.
 
-Everything here is loaded on first use, so that importing the package costs nothing.
+Everything is loaded on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dps_infer.bulk.folder_pairs import find_images as find_images
     from dps_infer.bulk.folder_pairs import matching_pairs as matching_pairs
     from dps_infer.bulk.results import read_results as read_results
-    from dps_infer.bulk.thresholds import calibrate_file as calibrate_file
+    from dps_infer.bulk.threshold_estimate import calibrate_file as calibrate_file
     from dps_infer.bulk.thresholds import resolve_threshold as resolve_threshold
     from dps_infer.bulk.thresholds import write_threshold as write_threshold
     from dps_infer.compare.candidates import compare_candidates as compare_candidates
@@ -44,103 +44,50 @@ if TYPE_CHECKING:
     from dps_infer.images.decode import DecodePolicy as DecodePolicy
     from dps_infer.model.manifest import Manifest as Manifest
     from dps_infer.model.view import View as View
-    from dps_infer.report import build_report as build_report
+    from dps_infer.report.build import build_report as build_report
     from dps_infer.show.heatmap import draw_map as draw_map
+    from dps_infer.version import __version__ as __version__
     from dps_infer.video.compare import compare_videos as compare_videos
     from dps_infer.video.frames import ClipPair as ClipPair
     from dps_infer.video.frames import Sampling as Sampling
 
-    __version__: str
-
-_HOMES = {
-    "ClipPair": "dps_infer.video.frames",
-    "Comparison": "dps_infer.compare.pairs",
-    "Context": "dps_infer.contexts.context",
-    "ContextError": "dps_infer.errors",
-    "DataError": "dps_infer.errors",
-    "DecodePolicy": "dps_infer.images.decode",
-    "DeviceError": "dps_infer.errors",
-    "DpsError": "dps_infer.errors",
-    "ImageError": "dps_infer.errors",
-    "Manifest": "dps_infer.model.manifest",
-    "Metric": "dps_infer.compare.metric",
-    "Sampling": "dps_infer.video.frames",
-    "Scored": "dps_infer.compare.stream",
-    "View": "dps_infer.model.view",
-    "build_report": "dps_infer.report",
-    "calibrate_file": "dps_infer.bulk.thresholds",
-    "compare_candidates": "dps_infer.compare.candidates",
-    "compare_videos": "dps_infer.video.compare",
-    "draw_map": "dps_infer.show.heatmap",
-    "examine": "dps_infer.doctor",
-    "find_images": "dps_infer.bulk.folder_pairs",
-    "matching_pairs": "dps_infer.bulk.folder_pairs",
-    "rank_candidates": "dps_infer.compare.candidates",
-    "read_results": "dps_infer.bulk.results",
-    "resolve_threshold": "dps_infer.bulk.thresholds",
-    "score": "dps_infer.compare.stream",
-    "score_file": "dps_infer.bulk.batch",
-    "score_folder": "dps_infer.bulk.folder",
-    "write_threshold": "dps_infer.bulk.thresholds",
+_NAMES = {
+    "bulk.batch": ("score_file",),
+    "bulk.folder": ("score_folder",),
+    "bulk.folder_pairs": ("find_images", "matching_pairs"),
+    "bulk.results": ("read_results",),
+    "bulk.threshold_estimate": ("calibrate_file",),
+    "bulk.thresholds": ("resolve_threshold", "write_threshold"),
+    "compare.candidates": ("compare_candidates", "rank_candidates"),
+    "compare.metric": ("Metric",),
+    "compare.pairs": ("Comparison",),
+    "compare.stream": ("Scored", "score"),
+    "contexts.context": ("Context",),
+    "doctor": ("examine",),
+    "errors": ("ContextError", "DataError", "DeviceError", "DpsError", "ImageError"),
+    "images.decode": ("DecodePolicy",),
+    "model.manifest": ("Manifest",),
+    "model.view": ("View",),
+    "report.build": ("build_report",),
+    "show.heatmap": ("draw_map",),
+    "version": ("__version__",),
+    "video.compare": ("compare_videos",),
+    "video.frames": ("ClipPair", "Sampling"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "ClipPair",
-    "Comparison",
-    "Context",
-    "ContextError",
-    "DataError",
-    "DecodePolicy",
-    "DeviceError",
-    "DpsError",
-    "ImageError",
-    "Manifest",
-    "Metric",
-    "Sampling",
-    "Scored",
-    "View",
-    "__version__",
-    "build_report",
-    "calibrate_file",
-    "compare_candidates",
-    "compare_videos",
-    "draw_map",
-    "examine",
-    "find_images",
-    "matching_pairs",
-    "rank_candidates",
-    "read_results",
-    "resolve_threshold",
-    "score",
-    "score_file",
-    "score_folder",
-    "write_threshold",
-]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562)."""
-    value: Any
-    if name == "__version__":
-        value = _installed_version()
-    elif name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
+    """List the public names, whether they are loaded or not."""
     return sorted({*globals(), *__all__})
-
-
-def _installed_version() -> str:
-    # importlib.metadata takes a few hundredths of a second, which only --version should pay.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("dps-toolkit")
-    except PackageNotFoundError:
-        return "0+unknown"

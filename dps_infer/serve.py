@@ -1,8 +1,8 @@
-"""A long-lived process that compares images for a program in any language.
+"""A server process that compares images for a program in any language.
 
-The program writes one JSON object a line, and reads one JSON object a line: a ready line
-first, then one answer a request, in the order of the requests. ``docs/serve.md`` states the
-protocol. Whatever is wrong with a request becomes its answer; the process lives on.
+The program writes one JSON object per line and reads one JSON object per line: first a ready line,
+then one answer per request, in the order of the requests. ``docs/serve.md`` specifies the protocol.
+An invalid request is answered with an error; the process keeps running.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
-import dps_infer
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import (
     ContextError,
@@ -30,19 +29,20 @@ from dps_infer.images.decode import ImageSource, load_picture, make_pair
 from dps_infer.model import embedded
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_infer.show.words import record
+from dps_infer.show.records import comparison_record
+from dps_infer.version import __version__
 
 PROTOCOL = 1
-"""Raised by changes that a client of the version before would not survive."""
+"""Version of the protocol; incremented by changes that break clients."""
 
 MAX_LINE_BYTES = 64 * MEBIBYTE
-"""Of one request, with its base64 images, by default."""
+"""Default size limit of a request, including its base64 images."""
 
 CONTEXTS_KEPT = 64
-"""Contexts of requests whose calibration is remembered."""
+"""Contexts of requests whose calibration is cached."""
 
-_NEUTRAL = {"other": 1.0}
-"""Opens the universal file; every request replaces it by its own."""
+_PLACEHOLDER = {"other": 1.0}
+"""Importances to open the universal file with; every request replaces them."""
 
 KINDS: dict[type[DpsError], str] = {
     ImageError: "image",
@@ -68,8 +68,8 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True, tag_field="method", k
 class Compare(_Request, tag="compare", kw_only=True):
     """Compare two images.
 
-    At most one of `context`, `ranking` and `importances` is given; none is enough where one
-    context alone was opened at the start.
+    Takes at most one of `context`, `ranking` and `importances`; all may be omitted if exactly one
+    context was opened at the start.
     """
 
     reference: str | Encoded
@@ -84,22 +84,22 @@ class Compare(_Request, tag="compare", kw_only=True):
 
 
 class Ping(_Request, tag="ping", kw_only=True):
-    """Ask whether the process is there."""
+    """Check that the process responds."""
 
 
 class Info(_Request, tag="info", kw_only=True):
-    """Ask what the process runs, as the ready line says it."""
+    """Ask for the content of the ready line."""
 
 
 class Shutdown(_Request, tag="shutdown", kw_only=True):
-    """Ask the process to leave, after an answer."""
+    """Ask the process to answer and exit."""
 
 
 Request = Compare | Ping | Info | Shutdown
 
 
 class Server:
-    """Answers requests, one after the other."""
+    """Answers requests one by one."""
 
     def __init__(
         self,
@@ -108,32 +108,29 @@ class Server:
         device: Device = Device.auto,
         threads: int | None = None,
     ) -> None:
-        """Take what was opened at the start.
+        """Take the metrics that were opened at the start.
 
         Args:
-            metrics: by their labels. A ranking in a request is one of the first universal
-                file among them; without any, of the package's own, which is opened now if
-                there are no contexts at all, and else when it is first needed.
-            device: where that computes.
-            threads: its CPU threads.
+            metrics: by label. A ranking in a request applies to the first universal file among
+                them. If there is none, it applies to the universal metric of the package, which is
+                opened now if there are no metrics at all, otherwise when it is first needed.
+            device: the device of the universal metric of the package.
+            threads: CPU threads of the universal metric of the package.
         """
         self._metrics = dict(metrics)
-        self._universal = next((c for c in metrics.values() if c.manifest.universal), None)
+        self._universal = next((m for m in metrics.values() if m.manifest.universal), None)
         self._device, self._threads = device, threads
-        # A universal file's calibration takes longer than a comparison of small images.
-        self._ranked = lru_cache(CONTEXTS_KEPT)(lambda text: self._base().in_context(ranking=text))
-        self._weighted = lru_cache(CONTEXTS_KEPT)(
-            lambda values: self._base().in_context(importances=dict(values))
-        )
+        # Calibrating a universal file takes longer than comparing small images.
+        self._in_context = lru_cache(CONTEXTS_KEPT)(self._open_context)
         if not metrics:
             self._base()
 
     def info(self) -> dict[str, Any]:
-        """Say what runs here."""
+        """Describe the server: its version, device and contexts."""
         first = next(iter(self._metrics.values()), None) or self._base()
         return {
             "protocol": PROTOCOL,
-            "version": dps_infer.__version__,
+            "version": __version__,
             "provider": first.provider,
             "threads": first.threads,
             "contexts": {
@@ -147,14 +144,7 @@ class Server:
         }
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bool]:
-        """Answer one request.
-
-        Args:
-            line: the request, JSON.
-
-        Returns:
-            The answer, and whether the process shall live on.
-        """
+        """Return the answer to a line of JSON, and whether to keep running."""
         request_id: RequestId = None
         try:
             request_id, request = _parse(line)
@@ -164,7 +154,7 @@ class Server:
             return _failed(request_id, kind, str(error)), True
         except _BadRequest as error:
             return _failed(error.request_id, "request", str(error)), True
-        # Also a defect of the toolkit must not end a process that others rely on.
+        # Even a defect of the toolkit must not end a process that other programs rely on.
         except Exception as error:
             text = f"unexpected {type(error).__name__}: {error}"
             return _failed(request_id, "broken", text), True
@@ -184,7 +174,7 @@ class Server:
         pair = make_pair(*pictures, resize=request.resize)
         (comparison,) = metric.compare_pairs([pair], view=request.view, with_map=False)
         reference, candidate = (s if isinstance(s, str) else "base64" for s in sources.values())
-        return record(
+        return comparison_record(
             comparison,
             metric,
             reference,
@@ -194,16 +184,15 @@ class Server:
         )
 
     def _metric(self, request: Compare) -> Metric:
-        """Return the context that a request means."""
+        """Return the metric in the context of a request."""
         given = [request.context, request.ranking, request.importances]
         if sum(value is not None for value in given) > 1:
             raise UsageError("context, ranking and importances exclude each other: give one")
-        if request.ranking is not None:
-            return self._ranked(request.ranking)
-        if isinstance(request.importances, str):
-            return self._base().in_context(importances=request.importances)
-        if request.importances is not None:
-            return self._weighted(tuple(request.importances.items()))
+        importances = request.importances
+        if request.ranking is not None or importances is not None:
+            # A mapping cannot be a cache key.
+            numbers = tuple(importances.items()) if isinstance(importances, dict) else importances
+            return self._in_context(request.ranking, numbers)
         known = ", ".join(self._metrics) or "none"
         if request.context is None:
             if len(self._metrics) == 1:
@@ -215,12 +204,18 @@ class Server:
             raise UsageError(f"no context {request.context!r} was opened (open are: {known})")
         return self._metrics[request.context]
 
+    def _open_context(
+        self, ranking: str | None, importances: str | tuple[tuple[str, float], ...] | None
+    ) -> Metric:
+        numbers = dict(importances) if isinstance(importances, tuple) else importances
+        return self._base().in_context(ranking=ranking, importances=numbers)
+
     def _base(self) -> Metric:
-        """Return the universal file, in some context or other."""
+        """Return the universal file, in an arbitrary context."""
         if self._universal is None:
             self._universal = Metric.load(
                 embedded.UNIVERSAL,
-                importances=_NEUTRAL,
+                importances=_PLACEHOLDER,
                 device=self._device,
                 threads=self._threads,
             )
@@ -234,13 +229,13 @@ def serve(
     *,
     max_line: int = MAX_LINE_BYTES,
 ) -> None:
-    """Say that the server is ready, and answer every line until the end or a shutdown.
+    """Write the ready line, then answer every request until the end of the input or a shutdown.
 
     Args:
-        server: what answers.
-        requests: where they come from.
-        answers: where the ready line and the answers go, each written at once.
-        max_line: longest request in bytes; no more than that is held.
+        server: the server.
+        requests: the input, one request per line.
+        answers: the output; every line is flushed.
+        max_line: longest request in bytes; no more than that is held in memory.
     """
     encoder = msgspec.json.Encoder()
 
@@ -260,7 +255,7 @@ def serve(
 
 
 class _BadRequest(Exception):
-    """A line that is no request, with its id if it has one."""
+    """An invalid request, with its id if it has one."""
 
     def __init__(self, message: str, request_id: RequestId = None) -> None:
         super().__init__(message)
@@ -271,16 +266,16 @@ def _parse(line: bytes) -> tuple[RequestId, Request]:
     try:
         value = msgspec.json.decode(line)
     except (ValueError, RecursionError) as error:
-        raise _BadRequest(f"is no JSON: {error}") from None
+        raise _BadRequest(f"is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise _BadRequest("expected a JSON object on a line of its own")
     request_id = value.get("requestId")
     if isinstance(request_id, bool) or not isinstance(request_id, (str, int, type(None))):
-        raise _BadRequest("expected a requestId that is a text or a whole number")
+        raise _BadRequest("expected a requestId that is a string or an integer")
     try:
         return request_id, msgspec.convert(value, Request)
     except (ValueError, RecursionError) as error:
-        raise _BadRequest(f"is no request: {error}", request_id) from None
+        raise _BadRequest(f"is not a valid request: {error}", request_id) from None
 
 
 def _source(image: str | Encoded, name: str) -> ImageSource:
@@ -289,7 +284,7 @@ def _source(image: str | Encoded, name: str) -> ImageSource:
     try:
         return base64.b64decode(image.base64, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ImageError(f"{name}: is no base64 ({error})") from None
+        raise ImageError(f"{name}: is not valid base64 ({error})") from None
 
 
 def _failed(request_id: RequestId, kind: str, message: str) -> dict[str, Any]:
@@ -301,7 +296,7 @@ def _failed(request_id: RequestId, kind: str, message: str) -> dict[str, Any]:
 
 
 def _lines(stream: BinaryIO, limit: int) -> Iterator[bytes | None]:
-    """Yield lines; None for one that is too long, of which the rest is read and dropped."""
+    """Yield lines; None for one that is too long, whose rest is read and dropped."""
     while line := stream.readline(limit + 1):
         if len(line) <= limit or line.endswith(b"\n"):
             yield line

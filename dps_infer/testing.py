@@ -1,4 +1,4 @@
-"""For tests: assert that an image looks like the one that is expected.
+"""For tests: assert that an image looks like a baseline.
 
     from dps_infer.testing import assert_similar
 
@@ -7,10 +7,10 @@
             screenshot(), "baselines/page.png", ranking="color,translate,blur", threshold=0.05
         )
 
-If the assertion fails, both images and the heat map of their difference are saved, and the
-message says where, and what the difference is made of. With the environment variable
-``DPS_UPDATE_BASELINES`` set to 1, the images that are expected are written instead of compared
-with; look at what changed before you commit it.
+If the assertion fails, both images and a heat map of their difference are saved, and the message
+names their folder and the parts of the difference. With the environment variable
+``DPS_UPDATE_BASELINES`` set to 1, the baselines are replaced instead of compared; review the
+changes before you commit them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from dps_infer.bulk.thresholds import resolve_threshold
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.contexts.context import Context
 from dps_infer.contexts.folders import find
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
@@ -42,10 +43,10 @@ from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.words import describe
 
 UPDATE = "DPS_UPDATE_BASELINES"
-"""The environment variable that asks for new baselines."""
+"""The environment variable that replaces baselines."""
 
 FAILURES = Path("dps-failures")
-"""Where images of failures go unless told otherwise, in the folder the tests run in."""
+"""The default folder for images of failures, in the current folder."""
 
 
 def assert_similar(
@@ -61,26 +62,24 @@ def assert_similar(
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
 ) -> Comparison | None:
-    """Assert that an image looks like the one that is expected, in a context.
+    """Assert that an image looks like a baseline, in a context.
 
     Args:
-        actual: what the test made: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
-        expected: the baseline, likewise; to be updated, it must be a path.
-        threshold: the largest distance that passes; or ``"auto"`` or the path of a threshold
-            file (``dps-infer calibrate``).
-        metric: a loaded context, or the path of a context file; without it, the universal
-            metric of this package. Files are computed on the CPU, so that a test reads alike
-            everywhere.
-        ranking: for a universal file, what matters: ``"color,translate,blur"``.
-        importances: instead of a ranking: ``{"color": 0.1, "blur": 5}``.
-        context_name: instead of both, a saved context, such as ``"ui-regression"``
-            (`dps_infer.contexts.folders`).
-        view: how to look at the images, as in `Metric.compare`.
-        save_to: a folder for the images of a failure; None for
-            ``dps-failures/<test>-<baseline>``, by pytest's name for the test. What an earlier
-            failure left there is replaced.
+        actual: the image of the test: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        expected: the baseline, in the same forms; it can only be updated if it is a path.
+        threshold: the largest distance that passes; or ``"auto"`` or the path of a threshold file
+            (``dps-infer calibrate``).
+        metric: a metric, or the path of a context file; None takes the universal metric of this
+            package. Files are loaded on the CPU, so that a test gives the same result everywhere.
+        ranking: for a universal file, like ``"color,translate,blur"``.
+        importances: for a universal file, in place of a ranking: ``{"color": 0.1, "blur": 5}``.
+        context_name: for a universal file, in place of both: a saved context, such as
+            ``"ui-regression"`` (`dps_infer.contexts.folders`).
+        view: see `Metric.compare`.
+        save_to: a folder for the images of a failure, which replace those of an earlier one; None
+            takes ``dps-failures/<test>-<baseline>``, with pytest's name of the test.
         update: write `actual` to `expected` as the new baseline instead of comparing; None
-            does what ``DPS_UPDATE_BASELINES`` says.
+            follows ``DPS_UPDATE_BASELINES``.
 
     Returns:
         The comparison; None after an update.
@@ -99,10 +98,10 @@ def assert_similar(
         folder = _save({"actual": new}, save_to, expected)
         raise AssertionError(
             f"there is no baseline {os.fspath(expected)}: look at {folder / 'actual.png'}, and "
-            f"if it is as it should be, run the test with {UPDATE}=1"
+            f"if it is correct, run the test with {UPDATE}=1"
         )
     loaded = _metric(metric, ranking, importances, context_name)
-    bar = resolve_threshold(threshold, loaded, view=view)
+    limit = resolve_threshold(threshold, loaded, view=view)
     old = load_picture(expected, label="expected")
     pictures = {"expected": old, "actual": new}
     if old.size != new.size:
@@ -113,11 +112,11 @@ def assert_similar(
         )
     pair = make_pair(old, new)
     (comparison,) = loaded.compare_pairs([pair], view=view, with_map=False)
-    if bar is None or not comparison.distance > bar:
+    if limit is None or not comparison.distance > limit:
         return comparison
     folder = _save(pictures, save_to, expected)
     _save_map(pair, loaded, view, folder / "map.png")
-    lines = describe(comparison, loaded, threshold=bar)
+    lines = describe(comparison, loaded, threshold=limit)
     raise AssertionError("\n".join([*lines, f"images and heat map in {folder}"]))
 
 
@@ -139,7 +138,7 @@ def _write_baseline(picture: Picture, expected: ImageSource) -> None:
     path = Path(expected)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: expected a baseline in PNG, which keeps every pixel")
-    # Unchanged pixels leave the file alone, so that version control shows what changed.
+    # A baseline with the same pixels is not rewritten: version control shows only real changes.
     if not _same(picture, path):
         save_picture(composite(picture, WHITE), path, force=True)
 
@@ -158,29 +157,35 @@ def _metric(
     importances: str | Mapping[str, float] | None,
     context_name: str | None,
 ) -> Metric:
+    """Return the metric of an assertion."""
     if isinstance(metric, Metric):
         if ranking is importances is context_name is None:
             return metric
-        context = None if context_name is None else find(context_name).context
+        context = _saved_context(context_name)
         return metric.in_context(ranking=ranking, importances=importances, context=context)
-    # A file is opened once for all assertions of a run. A mapping cannot be a cache key.
+    # A mapping cannot be a cache key.
     numbers = tuple(importances.items()) if isinstance(importances, Mapping) else importances
     path = os.path.abspath(embedded.UNIVERSAL if metric is None else metric)
-    return _loaded(path, ranking, numbers, context_name)
+    return _load(path, ranking, numbers, context_name)
 
 
 @lru_cache(maxsize=16)
-def _loaded(
+def _load(
     path: str,
     ranking: str | None,
     importances: str | tuple[tuple[str, float], ...] | None,
     context_name: str | None,
 ) -> Metric:
+    """Load a file once for all assertions of a run."""
     numbers = dict(importances) if isinstance(importances, tuple) else importances
-    context = None if context_name is None else find(context_name).context
+    context = _saved_context(context_name)
     return Metric.load(
         path, ranking=ranking, importances=numbers, context=context, device=Device.cpu
     )
+
+
+def _saved_context(name: str | None) -> Context | None:
+    return None if name is None else find(name).context
 
 
 def _save(
@@ -190,7 +195,7 @@ def _save(
 ) -> Path:
     """Write the images of a failure and return their folder."""
     folder = _default_folder(expected) if save_to is None else Path(save_to)
-    # A map of an earlier failure would not belong to these images.
+    # The map of an earlier failure does not belong to these images.
     (folder / "map.png").unlink(missing_ok=True)
     for name, picture in pictures.items():
         save_picture(composite(picture, WHITE), folder / f"{name}.png", force=True)
@@ -205,7 +210,7 @@ def _save_map(pair: Pair, metric: Metric, view: View | str | None, path: Path) -
 
 
 def _default_folder(expected: ImageSource) -> Path:
-    # "tests/test_page.py::test_page[dark] (call)", while pytest runs it.
+    # For example "tests/test_page.py::test_page[dark] (call)".
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", 1)[0]
     baseline = Path(expected).stem if isinstance(expected, (str, os.PathLike)) else ""
     name = "-".join(part for part in (test.replace("/", "-"), baseline) if part) or "image"

@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""The choice of the device that networks run on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dps_infer.errors import DeviceError
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device that ``auto``, ``cpu`` or ``cuda`` stands for.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        DeviceError: CUDA was asked for and PyTorch has none here.
+        DeviceError: CUDA is requested, and PyTorch finds no such device.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError(

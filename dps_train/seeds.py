@@ -1,4 +1,4 @@
-"""Random numbers for one purpose each, so that leaving one out changes no other."""
+"""A separate random generator for each purpose, so that omitting one changes no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def generator_for(purpose: str, seed: int) -> torch.Generator:
-    """Return a generator of its own for a purpose, the same for equal purposes and seeds."""
+    """Return a generator that is determined by purpose and seed."""
     digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
-    # manual_seed takes what fits 64 bits; a bit less keeps it positive everywhere.
+    # manual_seed accepts 64 bits; 63 keep it positive everywhere.
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,4 +1,4 @@
-"""Versions of what made a metric, for its manifest."""
+"""Versions of installed packages, for manifests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those of the packages that are installed."""
+    """Return the versions of those packages that are installed."""
     versions = {}
     for package in packages:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,12 @@ Command = Callable[..., tuple[int, str, str]]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no lines of progress, which would depend on the machine's speed."""
+    monkeypatch.setattr("dps_infer.progress.FIRST_LINE_AFTER", math.inf)
 
 
 @pytest.fixture

@@ -102,7 +102,15 @@ def test_what_training_needs_is_known_where_it_is_missing():
 
 def test_base_installation_is_light():
     base = {normalised(line) for line in PROJECT["project"]["dependencies"]}
-    light = {"msgspec", "numpy", "opencv-python-headless", "rich", "tomli", "typer"}
+    light = {
+        "msgspec",
+        "numpy",
+        "opencv-python-headless",
+        "rich",
+        "simplejpeg",
+        "tomli",
+        "typer",
+    }
     assert base == light
 
 

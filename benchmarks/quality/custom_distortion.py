@@ -23,15 +23,16 @@ from dps_infer.commands.shared.run import say
 from dps_infer.contexts.context import Context, ranking_context
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import all_rankings, random_rankings
-from dps_train.custom.find import Own, find_own
-from dps_train.custom.split import split_own, with_scenes
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
+from dps_train.custom.find import find_custom
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import Settings
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import load_images
-from dps_train.fit.variants import teach_own
-from dps_train.measure.evaluation import EvaluationBank, build_evaluation_bank, evaluate
+from dps_train.measure.evaluation import evaluate
+from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import Head
 from dps_train.seeds import generator_for
@@ -111,8 +112,8 @@ def measure(
 ) -> Measured:
     """Teach the distortion from each source of images, and measure it."""
     source_of_distortion = distortion or str(EXAMPLE)
-    own = find_own([source_of_distortion])
-    name = own[-1].about.name
+    own = find_custom([source_of_distortion])
+    name = own[-1].name
     inputs = {}
     if Path(source_of_distortion).is_file():
         inputs["distortion"] = file_input(Path(source_of_distortion))
@@ -148,16 +149,18 @@ def tables(figures: Figures) -> dict[str, Table]:
     return {"": Table(columns, rows, f"{name}, {figures.images} held-out images")}
 
 
-def teach(own: tuple[Own, ...], train_data: str, data: str, pairs: int, seed: int) -> Taught:
+def teach(
+    own: tuple[CustomDistortion, ...], train_data: str, data: str, pairs: int, seed: int
+) -> Taught:
     """Teach the embedded metric distortions, and draw changes of held-out images."""
-    training, held_out = split_own(own, seed)
-    settings = Settings(own=training, data=train_data, pairs=pairs, seed=seed)
+    training, held_out = split_custom(own, seed)
+    settings = Settings(custom=training, data=train_data, pairs=pairs, seed=seed)
     metric = load_universal()
     before = metric.head
     images, _ = load_images(settings)
-    teach_own(metric, settings, images, CPU, lambda _: None)
+    train_additive(metric, settings, images, CPU)
     test_images = load_held_out(data, generator_for("images", seed))
-    measured, distortions = with_scenes(whole(test_images.images, TRAINING_SIZE), held_out)
+    measured, distortions = with_scenes(resize_images(test_images.images, TRAINING_SIZE), held_out)
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)
     generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(distances, measured, generator, distortions=distortions)

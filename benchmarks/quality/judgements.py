@@ -1,6 +1,6 @@
 """Judgements needed to learn a context: drawn at random, or asked by the page of `dps-train judge`.
 
-Simulated people have hidden importances (log-normal, sigma 1.2) of what the embedded metric sees,
+Simulated people have hidden importances (log-normal, sigma 1.2) of the embedded metric's amounts,
 and one answer in ten is wrong. Importances are fitted to the answers; agreement is the share of
 held-out triplets that they decide as the hidden ones do. A triplet is a reference and two changes
 of it, each of one or two distortions of random strength; near ties, whose distances differ by less
@@ -30,14 +30,14 @@ from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_training
-from dps_train.distortions.random_changes import draw_family
+from dps_train.distortions.families import draw_family
 from dps_train.judge.answers import AnswerFile
 from dps_train.judge.pool import Pool, draw_pool
 from dps_train.judge.session import Session
 from dps_train.judgements.importances import Numbers, fit_differences, scaled_differences
-from dps_train.judgements.triplets import FEWEST_JUDGEMENTS
+from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -189,7 +189,7 @@ def draw_triplets(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
     rows = torch.arange(count) % len(images.images)
-    whole_images = whole(images.images, TRAINING_SIZE)
+    whole_images = resize_images(images.images, TRAINING_SIZE)
     first: list[Tensor] = []
     second: list[Tensor] = []
     for some in rows.split(BATCH):

@@ -35,12 +35,13 @@ from benchmarks.shared.keyboard_judge import Person, Seen, find_browser, judge_i
 from benchmarks.shared.options import SeedOption, ThreadsOption
 from benchmarks.shared.suite import Measured
 from dps_infer.errors import DpsError
-from dps_train.data.batches import TRAINING_SIZE
+from dps_train.data.crops import TRAINING_SIZE
 from dps_train.fit.from_judgements import channel_distances
 from dps_train.judge.pool import picture_amounts
 from dps_train.judge.session import CANNOT_SAY
 from dps_train.judgements.importances import Numbers, fit_importances
-from dps_train.judgements.triplets import FEWEST_JUDGEMENTS, Triplets, read_triplets
+from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS, read_triplets
+from dps_train.judgements.triplets import Triplets
 from dps_train.model.metric import Metric
 
 UNSURE = 1.02

@@ -30,12 +30,13 @@ from dps_infer import Metric
 from dps_infer.contexts.context import Context
 from dps_infer.model import embedded
 from dps_infer.model.view import View
+from dps_infer.progress import track
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, load_held_out
-from dps_train.distortions.paper import DISTORTIONS, color, quantize
-from dps_train.measure.evaluation import named_share, spearman, two_afc
-from dps_train.progress import track
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS, color
+from dps_train.measure.statistics import named_share, spearman, two_afc
 
 Pixels = NDArray[np.uint8]
 SIDE, FARTHEST = 1024, 64
@@ -301,7 +302,7 @@ def _ordered(
 ) -> Ordinary:
     """Score distortions of photographs of `ORDINARY` pixels in one view."""
     generator = torch.Generator().manual_seed(seed + DRAWS_SEED)
-    images = whole([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
+    images = resize_images([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
     # The range of blur is stated at the working size of 64 pixels.
     scale = torch.tensor([ORDINARY / 64 if d.name == "blur" else 1.0 for d in DISTORTIONS])
     drawn = []

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from dps_train.data.sources import Image, Images
+from dps_infer.arrays import Pixels
+from dps_train.data.sources import Images
 
 THUMBNAIL, PAGE = 32, 256
 TEXT = (
@@ -35,7 +36,7 @@ def pages(count: int) -> Images:
     return Images("pages", tuple(_page(generator) for _ in range(count)))
 
 
-def _page(generator: np.random.Generator) -> Image:
+def _page(generator: np.random.Generator) -> Pixels:
     """Draw a heading, perhaps a colored box, and lines of text."""
     words = TEXT.split()
     light = tuple(int(value) for value in 255 - generator.integers(0, 25, 3))

@@ -25,7 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from dps_infer.errors import DpsError
 from dps_train.data.sources import read_pixels
-from dps_train.judgements.triplets import read_triplets
+from dps_train.judgements.read_triplets import read_triplets
 
 Image = NDArray[np.uint8]
 Seen = tuple[Image, Image, Image]

@@ -9,12 +9,12 @@ import msgspec
 import torch
 
 from dps_infer.contexts.context import Context
-from dps_train.data.batches import TRAINING_SIZE, whole
+from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images
 from dps_train.evaluate.heads import measure_heads
 from dps_train.measure.evaluation import Measures
-from dps_train.model.description import ADDITIVE
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 
 NONE = ""
 """The cell of a value that does not exist."""
@@ -82,7 +82,7 @@ def measure_rows(
     measured = measure_heads(
         metric,
         heads,
-        whole(images.images, metric.preprocess.size or TRAINING_SIZE),
+        resize_images(images.images, metric.preprocess.size or TRAINING_SIZE),
         contexts,
         own=ADDITIVE,
         training=training,

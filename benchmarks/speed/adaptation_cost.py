@@ -37,21 +37,17 @@ from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
-from dps_train.data.batches import TRAINING_SIZE, random_crops, whole
+from dps_train.data.crops import TRAINING_SIZE, random_crops, resize_images
 from dps_train.data.sources import load_training
-from dps_train.distortions.paper import DISTORTIONS, quantize
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.lin import LEARNING_RATE, draw_lin_bank, fit_lin
 from dps_train.fit.objectives import BETAS, Judge
-from dps_train.measure.evaluation import (
-    DRAWS,
-    EvaluationBank,
-    build_evaluation_bank,
-    evaluate,
-    evaluate_adapted,
-)
+from dps_train.measure.evaluation import evaluate, evaluate_adapted
+from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank, build_evaluation_bank
 from dps_train.model.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.context_heads import scalars_in
+from dps_train.model.context_heads import scalars_in_contexts
 from dps_train.model.heads import ChannelHead
 from dps_train.model.metric import Preprocess
 from dps_train.seeds import generator_for
@@ -140,7 +136,7 @@ def measure(
     generator = generator_for(PURPOSE, seed)
     loaded = load_training(data, generator)
     sources = loaded.images
-    held_out = whole([sources[i % len(sources)] for i in range(images)], TRAINING_SIZE)
+    held_out = resize_images([sources[i % len(sources)] for i in range(images)], TRAINING_SIZE)
     contexts = all_rankings()
     step = authors_step(distances, random_crops(sources, batch, TRAINING_SIZE, generator))
     step()  # allocates memory, and is not timed
@@ -167,7 +163,7 @@ def measure(
     )
     lin, _ = timed(
         f"evaluating {RANKINGS} linear heads",
-        lambda: evaluate_adapted(scalars_in(fitted), bank, contexts),
+        lambda: evaluate_adapted(scalars_in_contexts(fitted), bank, contexts),
     )
     head = _additive_head(bank)
     additive, _ = timed(f"evaluating {RANKINGS} rankings", lambda: evaluate(head, bank, contexts))

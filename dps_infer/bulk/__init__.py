@@ -1,1 +1,1 @@
-"""Many pairs at once: files of pairs, folders, thresholds, Ray."""
+"""Scoring many pairs: files of pairs, folders, and thresholds estimated from pairs."""

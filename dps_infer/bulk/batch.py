@@ -1,39 +1,38 @@
-"""Score a file of pairs into a file of results, so that a killed run can be continued."""
+"""Score a file of pairs into a file of results; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from dps_infer.bulk.journal import Identity, Journal, discard, journal_path, open_journal
-from dps_infer.bulk.pairs import PairsFile, open_pairs, read_pairs
+from dps_infer.bulk.pairs import read_pairs, scan_pairs
 from dps_infer.bulk.results import ERROR, check_free, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import TableError, UsageError
-from dps_infer.files.tables import Row, check_format
-from dps_infer.files.write import check_output, sha256_file
+from dps_infer.files.tables import Row, TableScan, check_format
+from dps_infer.files.write import check_output
 from dps_infer.model.view import View
-
-Progress = Callable[[int, int], None]
-"""Is told how many pairs are done, and of how many."""
+from dps_infer.progress import Progress, ignore
 
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What a run over a file of pairs came to.
+    """The outcome of a run over a file of pairs.
 
     Attributes:
         rows: pairs in the file.
-        scored: those with distances.
-        errors: those with an error instead.
-        resumed: of `rows`, those that an earlier run had done.
-        seconds: that scoring took, in this run.
-        rate: pairs a second, in this run.
+        scored: pairs with distances.
+        errors: pairs with an error instead.
+        resumed: pairs that an earlier run had finished, scored or not.
+        seconds: time spent on scoring in this run.
+        rate: pairs per second in this run.
     """
 
     rows: int
@@ -42,10 +41,6 @@ class BatchSummary:
     resumed: int
     seconds: float
     rate: float
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Return the attributes by name."""
-        return asdict(self)
 
 
 def score_file(
@@ -59,95 +54,52 @@ def score_file(
     decoders: int | None = None,
     resume: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = ignore,
 ) -> BatchSummary:
     """Score every pair of a file.
 
-    See `dps_infer.bulk.pairs` and `dps_infer.bulk.results` for the formats.
-
     A row that cannot be scored gets its reason in the column ``error``. The output appears whole
-    at the end; until then what is done lies beside it (`dps_infer.bulk.journal`).
+    at the end; until then a journal beside it holds the results (`dps_infer.bulk.journal`).
+
+    The file of pairs is read three times in constant memory: for its columns, length and hash;
+    to score its rows; and to copy its columns to the results, hashing it again.
 
     Args:
-        pairs: ``.csv``, ``.jsonl`` or ``.parquet``, with ``reference`` and ``candidate``.
-        output: likewise, told by its suffix.
+        pairs: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.pairs`.
+        output: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.results`.
         metrics: by label.
-        view: as in `Metric.compare`.
+        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
-        batch_size: as in `dps_infer.compare.stream.score`.
-        decoders: as in `dps_infer.compare.stream.score`.
-        resume: continue a run that did not finish; without one, start.
-        force: replace an output, and a journal, that exist.
-        progress: is told of each batch.
+        batch_size: see `dps_infer.compare.stream.score`.
+        decoders: see `dps_infer.compare.stream.score`.
+        resume: continue an interrupted run; start one if there is none.
+        force: replace an existing output and journal.
+        progress: called after every batch with the number of pairs done and their total.
 
     Raises:
-        UsageError: an unknown suffix, a column of the pairs that results have as well, or
+        UsageError: an unknown suffix, a column of the pairs that is also one of the results, or
             options that contradict each other.
-        TableError: the file of pairs cannot be read, or changed meanwhile.
-        OutputError: the output exists, cannot be written, or its journal is of another run.
-        ContextError: as in `dps_infer.compare.stream.score`.
+        TableError: the file of pairs cannot be read, or changed during the run.
+        OutputError: the output exists or cannot be written, or its journal is of another run.
+        ContextError: see `dps_infer.compare.stream.score`.
     """
     source, target = Path(pairs), Path(output)
     check_format(target)
     if source.resolve() == target.resolve():
         raise UsageError(f"{target}: the results would replace the pairs, the same file")
     if resume and force:
-        raise UsageError("--resume continues a run and --force starts anew: give one")
-    # A journal was begun where there was no output yet, or one that was to be replaced: one
-    # that is there now is this run's own, or still to be replaced.
+        raise UsageError("--resume continues a run and --force starts over: give one")
+    # A journal exists only where there was no output, or where the output was to be replaced. So
+    # an output beside a journal was written by this run, or may still be replaced by it.
     force_output = force or (resume and journal_path(target).exists())
     check_output(target, force=force_output)
-    opened = open_pairs(source)
-    check_free(opened.columns, metrics, where=str(source))
-    identity = _identity(opened, metrics, view, resize, batch_size)
-    with open_journal(target, identity, resume=resume, force=force) as journal:
-        resumed, start = journal.done, time.perf_counter()
-        if progress is not None:
-            progress(resumed, opened.rows)
-        rows = islice(read_pairs(source), resumed, None)
-        held: list[Row] = []
-        for scored in score(
-            (pair.source for pair in rows),
-            metrics,
-            view=view,
-            resize=resize,
-            batch_size=batch_size,
-            decoders=decoders,
-        ):
-            held.append(row(scored.comparisons, metrics, error=scored.error))
-            if len(held) == batch_size:
-                journal.append(held)
-                held.clear()
-                if progress is not None:
-                    progress(journal.done, opened.rows)
-        journal.append(held)
-        seconds = time.perf_counter() - start
-        if progress is not None:
-            progress(journal.done, opened.rows)
-        errors = _finish(opened, journal, target, metrics, force=force_output)
-        discard(journal)
-    return BatchSummary(
-        rows=opened.rows,
-        scored=opened.rows - errors,
-        errors=errors,
-        resumed=resumed,
-        seconds=seconds,
-        rate=(opened.rows - resumed) / max(seconds, 1e-9),
-    )
-
-
-def _identity(
-    pairs: PairsFile,
-    metrics: Mapping[str, Metric],
-    view: View | str | None,
-    resize: bool,
-    batch_size: int,
-) -> Identity:
-    return Identity(
-        pairs=pairs.sha256,
-        folder=str(pairs.path.parent.resolve()),
-        rows=pairs.rows,
-        metrics={
+    scan = scan_pairs(source)
+    check_free(scan.columns, metrics, where=str(source))
+    identity = Identity(
+        pairs=scan.sha256,
+        folder=str(source.parent.resolve()),
+        rows=scan.rows,
+        contexts={
             label: {
                 "sha256": metric.sha256,
                 "importances": metric.importances,
@@ -159,23 +111,57 @@ def _identity(
         resize=resize,
         batch_size=batch_size,
     )
+    with open_journal(target, identity, resume=resume, force=force) as journal:
+        resumed, start = journal.done, time.perf_counter()
+        progress(resumed, scan.rows)
+        rows = islice(read_pairs(source), resumed, None)
+        batch: list[Row] = []
+        for scored in score(
+            (pair.source for pair in rows),
+            metrics,
+            view=view,
+            resize=resize,
+            batch_size=batch_size,
+            decoders=decoders,
+        ):
+            batch.append(row(scored.comparisons, metrics, error=scored.error))
+            if len(batch) == batch_size:
+                journal.append(batch)
+                batch.clear()
+                progress(journal.done, scan.rows)
+        journal.append(batch)
+        progress(journal.done, scan.rows)
+        seconds = time.perf_counter() - start
+        errors = _write_results(source, scan, journal, target, metrics, force=force_output)
+        discard(journal)
+    return BatchSummary(
+        rows=scan.rows,
+        scored=scan.rows - errors,
+        errors=errors,
+        resumed=resumed,
+        seconds=seconds,
+        rate=(scan.rows - resumed) / max(seconds, 1e-9),
+    )
 
 
-def _finish(
-    pairs: PairsFile,
+def _write_results(
+    pairs: Path,
+    scan: TableScan,
     journal: Journal,
     output: Path,
     metrics: Mapping[str, Metric],
     *,
     force: bool,
 ) -> int:
-    """Put the columns of the pairs and their results together; return how many are errors."""
+    """Join the columns of the pairs with their results; return the number of errors."""
     errors = 0
-    with open_results(output, metrics, input_columns=pairs.columns, force=force) as write:
-        # Of the two, whichever the file's change made longer is caught below.
-        for pair, result in zip(read_pairs(pairs.path), journal.rows(), strict=False):
+    digest = hashlib.sha256()
+    with open_results(output, metrics, input_columns=scan.columns, force=force) as write:
+        rows = read_pairs(pairs, on_bytes=digest.update)
+        # If the file changed, the lengths may differ; the hash below catches it.
+        for pair, result in zip(rows, journal.rows(), strict=False):
             errors += result[ERROR] != ""
             write({**pair.values, **result})
-        if sha256_file(pairs.path) != pairs.sha256:
-            raise TableError(f"{pairs.path}: changed while it was read: run it again with --force")
+        if digest.hexdigest() != scan.sha256:
+            raise TableError(f"{pairs}: changed while it was read: run it again with --force")
     return errors

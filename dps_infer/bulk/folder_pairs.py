@@ -1,9 +1,9 @@
-"""Pairs from folders: files of the same relative path in two, or every two files of one.
+"""Pairs from folders: files with the same relative path in two folders, or every two files of one.
 
-Which files count is told by their suffixes: those of `SUFFIXES`, in any case. Among them
-are formats that are not read here: a file of such a name is an error, not an absence.
-Other files, and all whose name (or whose folder's name) begins with a dot, are left out
-and counted. Folders are searched to any depth, links to folders too, each folder once.
+Files are images by their suffix (`SUFFIXES`, in any case). The list has formats that cannot be
+read here, so that such a file is reported as an error instead of being skipped. Other files, and
+those whose name or folder begins with a dot, are skipped and counted. Folders are searched
+recursively, linked folders as well, each one once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SUFFIXES = frozenset([*READ, ".webp", *NOT_READ])
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderImages:
     """The images in a folder.
 
     Attributes:
-        folder: where they are.
-        files: their paths in it, sorted.
-        left_out: how many other files there are.
+        folder: the folder.
+        files: the paths of the images relative to the folder, sorted.
+        left_out: number of other files.
     """
 
     folder: Path
@@ -40,12 +40,12 @@ class Found:
 
 @dataclass(frozen=True)
 class FolderPair:
-    """Two images to compare, or one whose counterpart is missing.
+    """Two images to compare, or one without a counterpart.
 
     Attributes:
-        reference: the first file, there or not.
-        candidate: the second file, there or not.
-        missing: why there is no pair, in one line; empty if there is one.
+        reference: the first file; it may not exist.
+        candidate: the second file; it may not exist.
+        missing: which of them does not exist, in one line; empty if both do.
     """
 
     reference: Path
@@ -54,12 +54,12 @@ class FolderPair:
 
     @property
     def source(self) -> PairSource:
-        """The pair as `dps_infer.compare.stream.score` takes it."""
+        """The pair in the form that `dps_infer.compare.stream.score` takes."""
         return DpsError(self.missing) if self.missing else (self.reference, self.candidate)
 
 
-def find_images(folder: str | os.PathLike[str]) -> Found:
-    """Find the images in a folder and the folders in it.
+def find_images(folder: str | os.PathLike[str]) -> FolderImages:
+    """Find the images in a folder, recursively.
 
     Raises:
         ImageError: a folder is missing or cannot be read, or there is no image.
@@ -67,58 +67,55 @@ def find_images(folder: str | os.PathLike[str]) -> Found:
     folder = Path(folder)
     files: list[PurePath] = []
     left_out = 0
-    for path, inside in _walk(folder):
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if not hidden and path.suffix.lower() in SUFFIXES:
-            files.append(inside)
+    for file in _walk(folder):
+        hidden = any(part.startswith(".") for part in file.parts)
+        if not hidden and file.suffix.lower() in SUFFIXES:
+            files.append(file)
         else:
             left_out += 1
     if not files:
         raise ImageError(f"{folder}: has no images, expected files like a.png or b/c.jpg")
-    return Found(folder, tuple(sorted(files)), left_out)
+    return FolderImages(folder, tuple(sorted(files)), left_out)
 
 
 def matching_pairs(
-    reference: Found, candidate: Found, *, any_suffix: bool = False
+    reference: FolderImages, candidate: FolderImages, *, any_suffix: bool = False
 ) -> tuple[FolderPair, ...]:
     """Pair the files of two folders by their relative paths.
 
     Args:
         reference: the first folder.
         candidate: the second folder.
-        any_suffix: leave suffixes out of it: ``a/b.png`` and ``a/b.jpg`` are a pair.
+        any_suffix: ignore suffixes: ``a/b.png`` and ``a/b.jpg`` are a pair.
 
     Returns:
-        Sorted by relative path; files without a counterpart are among them, as such.
+        The pairs, and files without a counterpart, sorted by relative path.
 
     Raises:
-        UsageError: without their suffixes, two files of one folder have the same path.
+        UsageError: two files of one folder differ only in the suffix that is ignored.
     """
     firsts, seconds = (_by_key(found, any_suffix) for found in (reference, candidate))
     pairs = []
     for key in sorted({*firsts, *seconds}):
         first, second = firsts.get(key), seconds.get(key)
+        file = first or second or key
         missing = ""
         if first is None or second is None:
             there, lacks = reference.folder, candidate.folder
             if first is None:
                 there, lacks = lacks, there
-            missing = f"{first or second}: is in {there}, but has no counterpart in {lacks}"
+            missing = f"{file}: is in {there}, but has no counterpart in {lacks}"
         pairs.append(
-            FolderPair(
-                reference.folder / (first or second or key),
-                candidate.folder / (second or first or key),
-                missing,
-            )
+            FolderPair(reference.folder / file, candidate.folder / (second or file), missing)
         )
     return tuple(pairs)
 
 
-def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
+def all_pairs(found: FolderImages) -> tuple[int, Iterator[FolderPair]]:
     """Pair every file of a folder with every later one.
 
     Returns:
-        How many pairs there are, and the pairs; those of one reference are neighbours.
+        The number of pairs, and the pairs; those with the same reference are adjacent.
 
     Raises:
         UsageError: there is only one file.
@@ -130,36 +127,32 @@ def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
     return count * (count - 1) // 2, (FolderPair(first, second) for first, second in pairs)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, PurePath]]:
-    """Yield every file under a folder, with its path in it."""
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, relative to it."""
     seen: set[tuple[int, int]] = set()
-
-    def enter(inside: PurePath) -> Iterator[tuple[Path, PurePath]]:
-        here = folder / inside
-        try:
-            status = here.stat()
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except FileNotFoundError:
-            raise ImageError(f"{here}: no such folder, expected one with images") from None
-        except NotADirectoryError:
-            raise ImageError(f"{here}: is a file, expected a folder with images") from None
-        except OSError as error:
-            raise ImageError(f"{here}: cannot be read ({error.strerror or error})") from None
-        # A link may lead back to where it lies.
+    for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        status = os.stat(here)
+        # A link may lead back to a folder that contains it.
         if (status.st_dev, status.st_ino) in seen:
-            return
+            folders.clear()
+            continue
         seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if entry.is_dir():
-                yield from enter(inside / entry.name)
-            else:
-                yield Path(entry.path), inside / entry.name
-
-    return enter(PurePath())
+        folders.sort()
+        yield from (Path(here, name).relative_to(folder) for name in files)
 
 
-def _by_key(found: Found, any_suffix: bool) -> dict[PurePath, PurePath]:
-    """Return the files of a folder by what they are paired by."""
+def _refuse(error: OSError) -> None:
+    """Raise the error of a folder that cannot be searched."""
+    reasons = {
+        FileNotFoundError: "no such folder, expected one with images",
+        NotADirectoryError: "is a file, expected a folder with images",
+    }
+    reason = reasons.get(type(error), f"cannot be read ({error.strerror or error})")
+    raise ImageError(f"{error.filename}: {reason}") from None
+
+
+def _by_key(found: FolderImages, any_suffix: bool) -> dict[PurePath, PurePath]:
+    """Return the files of a folder by their path, with or without the suffix."""
     if not any_suffix:
         return {file: file for file in found.files}
     keys = [file.with_suffix("") for file in found.files]

@@ -1,9 +1,9 @@
-"""What is done of a run that may be killed at any moment: a file beside its output.
+"""The results so far of a run that may be killed at any moment, in a file beside its output.
 
-The journal of ``results.csv`` is ``results.csv.part``: text, one JSON object a line. The first
-line says what the run is (`Identity`); each line after it is the result of the next pair,
-without the columns of the input. A line counts once its end is written, and only whole batches
-are taken over, so that the batches of a resumed run are those of an uninterrupted one.
+The journal of ``results.csv`` is ``results.csv.part``: text, one JSON object per line. The first
+line identifies the run (`Identity`); each line after it is the result of the next pair, without
+the columns of the input. A line is valid only with its line break, and only whole batches are
+reused, so that a resumed run has the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ SUFFIX = ".part"
 
 
 class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """All that the results of a run follow from: it is resumed only where this is the same."""
+    """Everything that determines the results of a run; only an identical run is resumed."""
 
     format: int = FORMAT
     pairs: str
     """SHA-256 of the file of pairs."""
     folder: str
-    """The one that its relative paths start from."""
+    """The folder that its relative paths start from."""
     rows: int
-    metrics: dict[str, dict[str, Any]]
-    """By label, the SHA-256 of the file, the importances, and the execution provider."""
+    contexts: dict[str, dict[str, Any]]
+    """By label: SHA-256 of the context file, importances, and execution provider."""
     view: str | None
     resize: bool
     batch_size: int
@@ -52,15 +52,14 @@ _WORDS = {
 
 
 class Journal:
-    """A journal that is open for writing, held by this process alone.
+    """A journal that is open for writing, locked by this process.
 
     Attributes:
         path: the file.
-        done: pairs whose results it holds.
+        done: number of results in it.
     """
 
     def __init__(self, path: Path, stream: BinaryIO, done: int) -> None:
-        """Take what `open_journal` has opened."""
         self.path = path
         self.done = done
         self._stream = stream
@@ -79,7 +78,7 @@ class Journal:
         self.done += len(rows)
 
     def rows(self) -> Iterator[Row]:
-        """Read all results from the first one on."""
+        """Read all results, the first one first."""
         with self.path.open("rb") as stream:
             next(stream)
             for line in stream:
@@ -87,7 +86,7 @@ class Journal:
 
 
 def journal_path(output: Path) -> Path:
-    """Return where the journal of an output lies."""
+    """Return the path of the journal of an output."""
     return output.with_name(output.name + SUFFIX)
 
 
@@ -95,27 +94,27 @@ def journal_path(output: Path) -> Path:
 def open_journal(
     output: Path, identity: Identity, *, resume: bool = False, force: bool = False
 ) -> Iterator[Journal]:
-    """Open the journal of an output, a new one or that of a run that did not finish.
+    """Open the journal of an output: a new one, or that of an interrupted run.
 
     Args:
-        output: what the run writes.
-        identity: what the run is.
-        resume: continue where the journal ends; without a journal, start.
-        force: start anew, whatever is there.
+        output: the output of the run.
+        identity: the identity of the run.
+        resume: continue where the journal ends; start a new one if there is none.
+        force: start a new one even if there is one.
 
     Raises:
-        OutputError: there is one and neither is asked for, it is of another run, another
+        OutputError: a journal exists without `resume` or `force`, it is of another run, another
             process is writing it, or it cannot be written.
     """
     path = journal_path(output)
     if path.exists() and not (resume or force):
         raise OutputError(
             f"{path} is of a run that did not finish: pass --resume to continue it, or --force "
-            "to start anew"
+            "to start over"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Opened for appending, as another process may be writing it: nothing is lost yet.
+        # Opened for appending, which truncates nothing: another process may be writing it.
         stream = path.open("ab+")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
@@ -136,7 +135,7 @@ def open_journal(
 
 
 def _lock(path: Path, stream: BinaryIO) -> None:
-    """Keep other processes out, where the system can; the lock ends with the process."""
+    """Lock out other processes if the system supports it; the lock ends with the process."""
     try:
         import fcntl
     except ImportError:
@@ -146,7 +145,7 @@ def _lock(path: Path, stream: BinaryIO) -> None:
     except BlockingIOError:
         raise OutputError(f"another run is writing {path}: wait for it, or end it") from None
     except OSError:
-        # Some network file systems know no locks.
+        # Some network file systems do not support locks.
         return
 
 
@@ -156,22 +155,22 @@ def _check(path: Path, header: bytes, identity: Identity) -> None:
     with suppress(ValueError):
         found = msgspec.json.decode(header)
     if not isinstance(found, dict) or "format" not in found:
-        raise OutputError(f"{path} is no journal of dps-infer: move it away, or pass --force")
+        raise OutputError(f"{path} is not a journal of dps-infer: move it away, or pass --force")
     expected = msgspec.to_builtins(identity)
     changed = [words for name, words in _WORDS.items() if found.get(name) != expected[name]]
     if changed:
         raise OutputError(
             f"{path} is of another run, the difference is: {', '.join(changed)}; repeat the "
-            "command of that run, or pass --force to start anew"
+            "command of that run, or pass --force to start over"
         )
 
 
 def _whole_batches(stream: BinaryIO, batch_size: int) -> tuple[int, int]:
-    """Return how many results may be taken over, and where the last of them ends."""
+    """Return how many results can be reused, and the position where the last of them ends."""
     done, end = 0, stream.tell()
     position = end
     for count, line in enumerate(stream, start=1):
-        # After a power failure the end of a file may be anything.
+        # After a power failure, the end of a file may hold arbitrary bytes.
         try:
             msgspec.json.decode(line)
         except ValueError:
@@ -185,6 +184,6 @@ def _whole_batches(stream: BinaryIO, batch_size: int) -> tuple[int, int]:
 
 
 def discard(journal: Journal) -> None:
-    """Remove the journal of a run whose output is there."""
+    """Remove the journal of a run whose output is written."""
     with suppress(OSError):
         os.unlink(journal.path)

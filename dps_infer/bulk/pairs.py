@@ -1,74 +1,44 @@
-"""Files of pairs: which images to compare, one pair a row.
+"""Files of pairs: the images to compare, one pair per row.
 
 A table (`dps_infer.files.tables`) with the columns ``reference`` and ``candidate``: paths of
-images, relative to the folder of the table. Every other column is kept for the results.
+images, relative to the folder of the table. All other columns are copied to the results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dps_infer.bulk.results import CANDIDATE, REFERENCE
 from dps_infer.compare.stream import PairSource
 from dps_infer.errors import ImageError, TableError
-from dps_infer.files.tables import Kind, Row, check_format, read_columns, read_lines
-from dps_infer.files.write import sha256_file
+from dps_infer.files.tables import OnBytes, Row, TableScan, check_format, read_lines, scan_table
 
 
-@dataclass(frozen=True)
-class PairsFile:
-    """A file of pairs, looked through once.
-
-    Attributes:
-        path: the file.
-        columns: what they hold, in their order (`dps_infer.files.tables.Columns`).
-        rows: how many there are.
-        sha256: of the file's bytes, in hexadecimal.
-    """
-
-    path: Path
-    columns: dict[str, Kind | Any]
-    rows: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """One row of a file of pairs.
-
-    Attributes:
-        values: its columns, as they are.
-        source: what to score: the two paths, or what is wrong with the row.
-    """
+class PairRow(NamedTuple):
+    """One row of a file of pairs: its columns, and the two paths or an error."""
 
     values: Row
     source: PairSource
 
 
-def open_pairs(path: Path) -> PairsFile:
-    """Look through a file of pairs: its columns, rows and hash.
+def scan_pairs(path: Path) -> TableScan:
+    """Read a file of pairs once and check its columns.
 
     Raises:
-        UsageError: its suffix is none of a table.
-        TableError: it cannot be read, is no such table, or lacks a column.
+        UsageError: its suffix is not that of a table.
+        TableError: it cannot be read, is not a valid table, or lacks a column.
     """
     check_format(path)
-    columns = read_columns(path)
-    check_pairs(columns, where=str(path))
-    rows = sum(1 for _ in read_lines(path))
-    return PairsFile(path, columns, rows, sha256_file(path))
+    scan = scan_table(path)
+    check_pairs(scan.columns, where=str(path))
+    return scan
 
 
-def read_pairs(path: Path) -> Iterator[PairRow]:
-    """Read a file of pairs row by row, in constant memory.
-
-    Raises:
-        TableError: the file cannot be read on.
-    """
-    for line in read_lines(path):
+def read_pairs(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[PairRow]:
+    """Read a file of pairs row by row; see `dps_infer.files.tables.read_lines`."""
+    for line in read_lines(path, on_bytes=on_bytes):
         if line.fault:
             yield PairRow(line.values, ImageError(line.fault))
         else:
@@ -77,10 +47,10 @@ def read_pairs(path: Path) -> Iterator[PairRow]:
 
 
 def check_pairs(columns: Collection[str], *, where: str) -> None:
-    """Refuse a table whose columns name no pairs.
+    """Refuse a table without the columns of a pair.
 
     Raises:
-        TableError: one is missing; it names the table as `where`.
+        TableError: a column is missing; it names the table `where`.
     """
     missing = [name for name in (REFERENCE, CANDIDATE) if name not in columns]
     if missing:
@@ -92,13 +62,7 @@ def check_pairs(columns: Collection[str], *, where: str) -> None:
 
 
 def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSource:
-    """Return the two paths of a row, or what is wrong with it.
-
-    Args:
-        values: by column.
-        folder: where relative paths begin.
-        row: how the row is called where it is wrong.
-    """
+    """Return the two paths of a row in a folder, or an error, with the name `row`, without them."""
     paths = []
     for name in (REFERENCE, CANDIDATE):
         value = values.get(name)

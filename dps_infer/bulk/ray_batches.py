@@ -8,7 +8,7 @@
     )
     scored.write_parquet("/share/results")
 
-Each worker opens the contexts once. Nothing here imports Ray; docs/batches.md tells more.
+Each worker opens the context files once. Ray itself is not imported here; see docs/batches.md.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class PairScorer:
     def __init__(
         self,
         *,
-        metric: str | Sequence[str] = (),
+        context_files: str | Sequence[str] = (),
         ranking: str | Sequence[str] = (),
-        importance: str | Sequence[str] = (),
+        importances: str | Sequence[str] = (),
         context_name: str | Sequence[str] = (),
         folder: str | os.PathLike[str] = ".",
         view: View | str | None = None,
@@ -47,34 +47,34 @@ class PairScorer:
         device: Device | str = Device.auto,
         threads: int = 1,
     ) -> None:
-        """Open the contexts, as the options of ``dps-infer batch`` ask for them.
+        """Open the context files, as the options of ``dps-infer batch`` do.
 
         Args:
-            metric: context files, which every machine must see under these names.
-            ranking: instead, or for a universal file: one or several rankings.
-            importance: instead of rankings.
-            context_name: instead of rankings, names of saved contexts.
-            folder: where relative paths in the batches begin, on every machine.
-            view: as in `Metric.compare`.
+            context_files: one or several; every machine must have them at these paths. Without
+                any, the universal metric of the package is used.
+            ranking: one or several, for a universal file.
+            importances: one or several in place of rankings, like ``"color=0.1,blur=5"``.
+            context_name: one or several saved contexts in place of rankings.
+            folder: start of relative paths in the batches, on every machine.
+            view: see `Metric.compare`.
             resize: resize candidates to the size of their references.
-            device: where to compute.
-            threads: CPU threads that decode, and as many that compute; what Ray is told as
-                ``num_cpus``.
+            device: see `Metric.load`.
+            threads: CPU threads for decoding, and as many for computing; the ``num_cpus`` of Ray.
 
         Raises:
             DpsError: see `dps_infer.compare.open.open_metrics` and
                 `dps_infer.compare.stream.score`.
         """
         self._metrics = open_metrics(
-            [Path(file) for file in _listed(metric)],
+            [Path(file) for file in _listed(context_files)],
             _listed(ranking),
-            _listed(importance),
+            _listed(importances),
             _listed(context_name),
             device=device,
             threads=threads,
         )
-        for opened in self._metrics.values():
-            opened.runner.choose_view(view)
+        for metric in self._metrics.values():
+            metric.runner.choose_view(view)
         self._folder = Path(folder)
         self._view, self._resize, self._threads = view, resize, threads
 
@@ -82,17 +82,17 @@ class PairScorer:
         """Score the pairs of a batch.
 
         Args:
-            batch: a row a pair, with the columns ``reference`` and ``candidate``: a table, or
+            batch: one row per pair, with the columns ``reference`` and ``candidate``: a table, or
                 columns by name.
 
         Returns:
-            All columns of the batch, then those of results. A pair that cannot be scored has
+            All columns of the batch, then those of the results. A pair that cannot be scored has
             the reason in ``error`` and null numbers.
 
         Raises:
             TableError: a column is missing.
-            UsageError: the batch has a column of the results.
-            ContextError: as in `dps_infer.compare.stream.score`.
+            UsageError: a column of the batch is also one of the results.
+            ContextError: see `dps_infer.compare.stream.score`.
         """
         table = batch if isinstance(batch, pyarrow.Table) else pyarrow.table(dict(batch))
         check_pairs(table.column_names, where=WHERE)
@@ -107,7 +107,7 @@ class PairScorer:
         )
         found = pyarrow.Table.from_pylist(
             [row(scored.comparisons, self._metrics, error=scored.error) for scored in scores],
-            # Also where all pairs of a batch fail, numbers are a column of numbers.
+            # Without a schema, a batch in which every pair fails has columns without a type.
             schema=arrow_schema(columns(self._metrics)),
         )
         for name in found.column_names:

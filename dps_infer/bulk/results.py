@@ -1,18 +1,18 @@
-"""Rows of results: the one table that every command over many pairs writes and reads.
+"""Rows of results: the table that every command over many pairs writes and reads.
 
-One flat row a pair, the same in CSV, JSON lines and Parquet (`dps_infer.files.tables`). First
-come the columns of the input, unchanged, or ``reference`` and ``candidate``. Then, for
-one context:
+One flat row per pair, the same in CSV, JSON lines and Parquet (`dps_infer.files.tables`). First
+come the columns of the input, unchanged, or ``reference`` and ``candidate``. In one context they
+are followed by
 
-- ``distance``, and ``part.<name>`` for each part of it, which add up to it;
+- ``distance``, and ``part.<name>`` for each of its parts, which add up to it;
 
-for several contexts, by their labels, ``distance.<label>`` for each, and then
-``part.<label>.<name>``. And always
+in several contexts, by their labels, by ``distance.<label>`` for each, and then
+``part.<label>.<name>``. The last columns are always
 
 - ``identical``: whether no pixel differs;
-- ``notes``: what was done to the images, joined by "; ";
+- ``notes``: how the images were converted, joined by "; ";
 - ``context``: "label: description", several joined by " | ";
-- ``error``: empty, or in one line why there are no numbers. They are null then.
+- ``error``: empty, or the reason, in one line, why the numbers are null.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
@@ -29,36 +30,58 @@ from dps_infer.errors import TableError, UsageError
 from dps_infer.files.tables import Columns, Kind, Row, Write, open_table, read_columns, read_lines
 
 REFERENCE, CANDIDATE = "reference", "candidate"
-DISTANCE, PART = "distance", "part."
+DISTANCE, PART = "distance", "part"
 IDENTICAL, NOTES, CONTEXT, ERROR = "identical", "notes", "context", "error"
 PAIR_COLUMNS: Columns = {REFERENCE: Kind.text, CANDIDATE: Kind.text}
-"""What comes first where the input has no columns of its own."""
+"""The first columns if the input has no columns of its own."""
+
+_BOOLEANS = {True: True, "true": True, False: False, "false": False, None: None, "": None}
+
+
+@dataclass(frozen=True)
+class ResultColumns:
+    """The names of the columns of results.
+
+    Attributes:
+        inputs: the first columns, ``reference`` and ``candidate`` among them.
+        distances: the columns of distances by the labels of the contexts. In a file with a single
+            context, its label is empty.
+        parts: by label, the columns of the parts by their names.
+    """
+
+    inputs: tuple[str, ...]
+    distances: dict[str, str]
+    parts: dict[str, dict[str, str]]
 
 
 def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
-    """Return the columns of results, without those of the input, and what they hold.
-
-    Args:
-        metrics: by their labels.
-    """
-    distances = [distance_column(label, metrics) for label in metrics]
-    parts = [
-        _part_column(label, name, metrics)
-        for label, metric in metrics.items()
-        for name in metric.part_names
-    ]
+    """Return the columns of results and their kinds, without those of the input."""
+    names = _names(metrics)
+    parts = [name for of_context in names.parts.values() for name in of_context.values()]
     return {
-        **dict.fromkeys([*distances, *parts], Kind.number),
-        IDENTICAL: Kind.truth,
+        **dict.fromkeys([*names.distances.values(), *parts], Kind.number),
+        IDENTICAL: Kind.boolean,
         **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
     }
 
 
+def _names(metrics: Mapping[str, Metric]) -> ResultColumns:
+    suffixes = {label: f".{label}" if len(metrics) > 1 else "" for label in metrics}
+    return ResultColumns(
+        inputs=(),
+        distances={label: f"{DISTANCE}{suffix}" for label, suffix in suffixes.items()},
+        parts={
+            label: {part: f"{PART}{suffix}.{part}" for part in metrics[label].part_names}
+            for label, suffix in suffixes.items()
+        },
+    )
+
+
 def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where: str) -> None:
-    """Refuse columns of the input that results have as well.
+    """Refuse input whose columns have the names of results.
 
     Raises:
-        UsageError: there is one; it names the input as `where`.
+        UsageError: an input column is also one of the results; it names the input `where`.
     """
     taken = [name for name in columns(metrics) if name in inputs]
     if taken:
@@ -68,37 +91,24 @@ def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where:
 def row(
     comparisons: Mapping[str, Comparison], metrics: Mapping[str, Metric], *, error: str = ""
 ) -> Row:
-    """Return the columns of one pair's results.
-
-    Args:
-        comparisons: one a context, by label; none if there is an error.
-        metrics: by their labels.
-        error: why there are no comparisons.
+    """Return the results of one pair by column; without comparisons there is an error.
 
     >>> row({}, {}, error="a.png: no such file")["error"]
     'a.png: no such file'
     """
     values: Row = dict.fromkeys(columns(metrics))
+    names = _names(metrics)
     for label, comparison in comparisons.items():
-        values[distance_column(label, metrics)] = comparison.distance
-        for name, part in comparison.parts.items():
-            values[_part_column(label, name, metrics)] = part
-        # What was done to the images, all contexts saw alike.
+        values[names.distances[label]] = comparison.distance
+        for part, value in comparison.parts.items():
+            values[names.parts[label][part]] = value
+        # The images were converted once, for all contexts.
         values[IDENTICAL] = comparison.identical
         values[NOTES] = "; ".join(comparison.notes)
     values[NOTES] = values[NOTES] or ""
-    values[CONTEXT] = " | ".join(f"{label}: {c.describe()}" for label, c in metrics.items())
+    values[CONTEXT] = " | ".join(f"{label}: {m.describe()}" for label, m in metrics.items())
     values[ERROR] = " ".join(error.split())
     return values
-
-
-def distance_column(label: str, metrics: Mapping[str, Metric]) -> str:
-    """Return the name of the column with a context's distances."""
-    return DISTANCE if len(metrics) == 1 else f"{DISTANCE}.{label}"
-
-
-def _part_column(label: str, name: str, metrics: Mapping[str, Metric]) -> str:
-    return f"{PART}{name}" if len(metrics) == 1 else f"{PART}{label}.{name}"
 
 
 def open_results(
@@ -108,38 +118,15 @@ def open_results(
     input_columns: Columns = PAIR_COLUMNS,
     force: bool = False,
 ) -> AbstractContextManager[Write]:
-    """Open a file of results; see `dps_infer.files.tables.open_table`.
-
-    Args:
-        path: its suffix chooses the format.
-        metrics: by their labels.
-        input_columns: what comes first.
-        force: replace an existing file.
-    """
+    """Open a file of results for writing; see `dps_infer.files.tables.open_table`."""
     return open_table(path, {**input_columns, **columns(metrics)}, force=force)
 
 
-@dataclass(frozen=True)
-class ResultColumns:
-    """The columns of a file of results.
-
-    Attributes:
-        inputs: those that come first, with ``reference`` and ``candidate`` among them.
-        distances: the columns with distances, by the contexts' labels; the label of a
-            single context is empty.
-        parts: by label, the columns with parts by their names.
-    """
-
-    inputs: tuple[str, ...]
-    distances: dict[str, str]
-    parts: dict[str, dict[str, str]]
-
-
 def result_columns(path: Path) -> ResultColumns:
-    """Find out what a file of results holds.
+    """Return the columns of a file of results.
 
     Raises:
-        TableError: it cannot be read, or is no file of results.
+        TableError: it cannot be read, or is not a file of results.
     """
     names = list(read_columns(path))
     missing = [n for n in (REFERENCE, CANDIDATE, IDENTICAL, CONTEXT, ERROR) if n not in names]
@@ -150,12 +137,12 @@ def result_columns(path: Path) -> ResultColumns:
     }
     if missing or not distances:
         raise TableError(
-            f"{path}: is no file of results: it has no column {(missing or [DISTANCE])[0]!r}, "
-            "expected what dps-infer batch or folder writes"
+            f"{path}: is not a file of results: it has no column {(missing or [DISTANCE])[0]!r}, "
+            "expected a file written by dps-infer batch or folder"
         )
     parts: dict[str, dict[str, str]] = {}
     for label in distances:
-        start = PART if label == "" else f"{PART}{label}."
+        start = f"{PART}." if label == "" else f"{PART}.{label}."
         parts[label] = {name[len(start) :]: name for name in names if name.startswith(start)}
     first = names.index(next(iter(distances.values())))
     return ResultColumns(tuple(names[:first]), distances, parts)
@@ -165,14 +152,17 @@ def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
     """Read a file of results row by row, in constant memory.
 
     Yields:
-        Every column, as `row` gives it: distances and parts are numbers or None,
-        ``identical`` is True, False or None, ``notes``, ``context`` and ``error`` are text.
+        Every column: distances and parts are numbers or None, ``identical`` is True, False or
+        None, ``notes``, ``context`` and ``error`` are text.
 
     Raises:
-        TableError: it cannot be read, is no file of results, or a row of it is none.
+        TableError: it cannot be read, is not a file of results, or has an invalid row.
     """
-    path = Path(path)
-    found = result_columns(path)
+    yield from read_rows(Path(path), result_columns(Path(path)))
+
+
+def read_rows(path: Path, found: ResultColumns) -> Iterator[Row]:
+    """Read the rows of a file of results whose columns are known; see `read_results`."""
     numbers = [*found.distances.values()]
     numbers += [name for parts in found.parts.values() for name in parts.values()]
     for line in read_lines(path):
@@ -180,24 +170,12 @@ def read_results(path: str | os.PathLike[str]) -> Iterator[Row]:
             raise TableError(f"{path}: {line.fault}")
         try:
             values = {**line.values, **{name: _number(line.values[name]) for name in numbers}}
-            values[IDENTICAL] = _truth(line.values[IDENTICAL])
+            values[IDENTICAL] = _BOOLEANS[line.values[IDENTICAL]]
             values |= {name: line.values.get(name) or "" for name in (NOTES, CONTEXT, ERROR)}
         except (KeyError, TypeError, ValueError):
-            raise TableError(f"{path}: row {line.number} is no row of results") from None
+            raise TableError(f"{path}: row {line.number} is not a row of results") from None
         yield values
 
 
-def _number(value: object) -> float | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, (str, float, int)):
-        raise ValueError
-    return float(value)
-
-
-def _truth(value: object) -> bool | None:
-    if value in (None, ""):
-        return None
-    if value not in (True, False, "true", "false"):
-        raise ValueError
-    return value in (True, "true")
+def _number(value: Any) -> float | None:
+    return None if value is None or value == "" else float(value)

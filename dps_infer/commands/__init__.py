@@ -1,1 +1,3 @@
-"""The commands of ``dps-infer``, one file each."""
+"""The commands of ``dps-infer``, one per file."""
+
+NAME = "dps-infer"

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import note
-from dps_infer.commands.shared.options import (
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
-NAME = "dps-infer"
 EPILOG = (
-    "Exit codes: 0 every pair is scored; 1 something broke, and --resume continues; 2 wrong "
-    "usage; 4 some pairs have an error instead, all others are scored; 130 interrupted."
+    "Exit codes: 0 every pair is scored; 1 something broke, --resume continues; 2 wrong usage; "
+    "4 some pairs have an error, all others are scored; 130 interrupted."
 )
 
 
@@ -38,9 +23,9 @@ def batch(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="The pairs, one a row: .csv (UTF-8, commas), .jsonl or .parquet, with the columns "
-            "reference and candidate. Paths are relative to the folder of this file. Other "
-            "columns are kept.",
+            help="The pairs, one per row: .csv (UTF-8, commas), .jsonl or .parquet, with the "
+            "columns reference and candidate. Paths are relative to the folder of this file. "
+            "Other columns are copied to the results.",
         ),
     ],
     output: Annotated[
@@ -50,62 +35,53 @@ def batch(
             "-o",
             metavar="RESULTS",
             help="The file of results to write: .csv, .jsonl or .parquet. It appears when all "
-            "pairs are done; until then RESULTS.part beside it holds those that are.",
+            "pairs are done; until then RESULTS.part beside it holds the finished ones.",
         ),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
-    resize: ResizeOption = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
+    resize: options.ResizeOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Pairs that are decoded, held and run at a time.")
+        int, typer.Option(min=1, help="Pairs that are held in memory and computed at a time.")
     ] = 16,
     decoders: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Threads that decode images.  [default: a core each, at the most 8]"
-        ),
+        typer.Option(min=1, help="Threads that decode images.  [default: one per core, at most 8]"),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue a run that was interrupted or killed: nothing is lost, and nothing is "
-            "done twice. Without such a run, start. Refused if the pairs, the contexts or an "
-            "option that changes results are others.",
+            help="Resume an interrupted run without losing or repeating work; start one if there "
+            "is none. Refused if the pairs, the contexts or an option that affects results differ.",
         ),
     ] = False,
-    force: ForceOption = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON object.")
-    ] = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Score any number of pairs from a file, and keep every column of it.
+    """Score any number of pairs from a file; all of its columns are kept.
 
-    Memory stays the same for any number of pairs. A pair that cannot be scored (an image that is
-    missing, damaged, refused or of another size; a row that is broken) gets the reason in the
-    column error, and all others are scored. dps-infer report makes a page of the results.
+    Memory does not grow with the number of pairs. A pair that cannot be scored (an image that is
+    missing, damaged, refused or of another size; an invalid row) gets the reason in the column
+    error, and the run continues. dps-infer report makes a page of the results.
     """
     from dps_infer.bulk.batch import score_file
     from dps_infer.bulk.journal import journal_path
-    from dps_infer.progress import shown
+    from dps_infer.compare.open import open_metrics
+    from dps_infer.progress import show_progress
+    from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
-        context,
-        ranking,
-        importance,
-        context_name,
-        device=device,
-        threads=threads,
-        note=note,
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     try:
-        with shown("scoring", "pairs") as progress:
+        with show_progress("scoring", "pairs") as progress:
             summary = score_file(
                 pairs,
                 output,
@@ -122,19 +98,15 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    first = next(iter(metrics.values()))
-    if first.remark is not None:
-        run.say(NAME, f"note: {first.remark}")
-    run.say(NAME, f"computed by {first.provider}, CPU threads: {first.threads}")
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
-        names = {label: loaded.describe() for label, loaded in metrics.items()}
-        record = {"output": str(output), **summary.as_dict(), "contexts": names}
-        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+        contexts = {label: metric.describe() for label, metric in metrics.items()}
+        run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})
     else:
         counts = f"{summary.rows} pairs: {summary.scored} scored, {summary.errors} with errors"
         if summary.resumed:
             counts += f", {summary.resumed} of them by an earlier run"
         time = f"{summary.seconds:.1f} s, {summary.rate:.1f} pairs/s"
-        typer.echo(run.one_line(f"{counts}; {time} -> {output}"))
+        run.print_lines([run.one_line(f"{counts}; {time} -> {output}")])
     if summary.errors:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)

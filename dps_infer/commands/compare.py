@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer.commands.shared import run
+from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.commands.shared.maps import (
     LegendOption,
     MapOption,
     MapPartOption,
     MapStyle,
     OverlayOption,
+    Plan,
     plan_maps,
     write_maps,
 )
-from dps_infer.commands.shared.notes import note, note_run
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
-    from dps_infer.show.table import Thresholds
+    from dps_infer.compare.summary import Thresholds
+
+EPILOG = (
+    "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
+    "2 wrong usage; 3 a distance is above the threshold given by --threshold."
+)
 
 
 def compare(
@@ -50,100 +42,106 @@ def compare(
         list[Path],
         typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
     legend: LegendOption = False,
     map_part: MapPartOption = None,
-    force: ForceOption = False,
+    force: options.ForceOption = False,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Print JSON, with every digit, instead of words: one object for one candidate "
+            help="Print JSON at full precision instead of text: one object for one candidate "
             "in one context, otherwise an array of such objects, candidate by candidate.",
         ),
     ] = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Compare images with a reference: how different, and what the difference is made of.
+    """Compare images with a reference: how different they are, and why.
 
-    The distance is 0 for identical images, and larger for what the context calls more
-    different. It is followed by its parts, which add up to it, and for one candidate in one
-    context by how it compares with known changes. Several candidates are a row each, several
-    contexts (--ranking given twice, say) a column each. Results go to stdout, everything else
-    to stderr.
+    The distance is 0 for identical images, and larger for images that the context calls more
+    different. It is printed with its parts, which add up to it. For one candidate in one context,
+    it is also compared with known distortions. Several candidates have a row each, several
+    contexts (a repeated --ranking, for example) a column each. Results go to stdout, everything
+    else to stderr.
     """
-    metrics = open_metrics(
-        context,
-        ranking,
-        importance,
-        context_name,
-        device=device,
-        threads=threads,
-        note=note,
-    )
-    style = MapStyle(overlay=overlay, legend=legend, part=map_part)
-    plan = plan_maps(map_file, style, candidates, list(metrics), force=force)
-    from dps_infer.bulk.thresholds import resolve_thresholds
+    # Most calls compare one pair and print text: JSON, tables, maps and thresholds load on demand.
     from dps_infer.compare.candidates import compare_candidates
-    from dps_infer.show.table import any_above
-    from dps_infer.show.words import record
+    from dps_infer.compare.open import open_metrics
+    from dps_infer.show.words import describe_run
 
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    style = MapStyle(overlay=overlay, legend=legend, part=map_part)
+    if map_file is None and style != MapStyle():
+        raise UsageError("--overlay, --legend and --map-part need --map FILE to write to")
+    metrics = open_metrics(
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
+    )
+    plan: Plan = {}
+    if map_file is not None:
+        plan = plan_maps(map_file, candidates, list(metrics), force=force)
+    thresholds: Thresholds = {}
+    if threshold is not None:
+        from dps_infer.bulk.thresholds import resolve_thresholds
+
+        thresholds = resolve_thresholds(threshold, metrics, view=view)
     results = compare_candidates(
         reference, candidates, metrics, view=view, resize=resize, with_map=bool(plan)
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    note_run(metrics, results)
+    run.say(NAME, *describe_run(metrics, results, view=view))
     if as_json:
+        from dps_infer.show.records import comparison_record
+
         records = [
             {
-                **record(
+                **comparison_record(
                     comparison,
                     metrics[label],
                     str(reference),
                     str(candidate),
                     label=label,
-                    threshold=thresholds[label],
+                    threshold=thresholds.get(label),
                 ),
                 "map": str(plan[number, label]) if plan else None,
             }
             for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
             for label, comparison in comparisons.items()
         ]
-        shown = records[0] if len(records) == 1 else records
-        typer.echo(json.dumps(shown, indent=2, allow_nan=False))
+        run.print_json(records[0] if len(records) == 1 else records)
     else:
-        for line in _words(candidates, results, metrics, thresholds):
-            typer.echo(line)
-    if any_above(results, thresholds):
-        raise typer.Exit(ABOVE)
+        run.print_lines(_lines(candidates, results, metrics, thresholds))
+    if thresholds:
+        from dps_infer.compare.summary import any_above
+
+        if any_above(results, thresholds):
+            raise typer.Exit(options.ABOVE)
 
 
-def _words(
-    candidates: list[Path],
-    results: list[dict[str, Comparison]],
-    metrics: dict[str, Metric],
+def _lines(
+    candidates: Sequence[Path],
+    results: Sequence[Mapping[str, Comparison]],
+    metrics: Mapping[str, Metric],
     thresholds: Thresholds,
 ) -> list[str]:
-    from dps_infer.show.table import table, verdicts
-    from dps_infer.show.words import describe
-
     if len(candidates) == len(metrics) == 1:
+        from dps_infer.show.words import describe
+
         ((label, metric),) = metrics.items()
-        lines = describe(results[0][label], metric, threshold=thresholds[label])
+        lines = describe(results[0][label], metric, threshold=thresholds.get(label))
         return [run.one_line(line) for line in lines]
+    from dps_infer.show.lines import result_lines, threshold_lines
+
     names = [[run.one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
-    lines = table(["candidate"], rows, metrics, thresholds=thresholds)
-    return [run.printable(line) for line in (*lines, *verdicts(results, thresholds))]
+    lines = result_lines(["candidate"], rows, metrics, thresholds=thresholds)
+    return [*lines, *threshold_lines(results, thresholds)]

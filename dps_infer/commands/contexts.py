@@ -1,16 +1,14 @@
-"""``dps-infer contexts`` and ``dps-train contexts``: contexts that are kept under names."""
+"""``dps-infer contexts`` and ``dps-train contexts``: saved contexts."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared.options import ForceOption
-from dps_infer.commands.shared.run import DebugOption, one_line, printable, program_name, say
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,96 +17,94 @@ if TYPE_CHECKING:
 
 contexts = typer.Typer(
     name="contexts",
-    help="Keep contexts under names, for dps-infer --context-name: list, show, compare and merge "
-    "them.",
-    epilog="They are TOML files, looked for in contexts/ of the current folder, then in your own "
-    "folder (DPS_CONTEXTS, or contexts in the platform's folder for settings), then in the gallery "
-    "of the package; the first of a name wins. Exit codes: 0 done, 1 something broke, 2 usage.",
+    help="Save contexts under names for dps-infer --context-name, and list, show, compare and "
+    "merge them.",
+    epilog="They are TOML files. A name is searched in contexts/ of the current folder, then in "
+    "your own folder (DPS_CONTEXTS, or contexts in the platform's folder for settings), then in "
+    "the gallery of the package. Exit codes: 0 done; 1 something broke; 2 wrong usage.",
     no_args_is_help=True,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the context.")]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON, with every digit, instead of words.")
-]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.")]
 HereOption = Annotated[
     bool,
     typer.Option(
         "--here",
-        help="Write it to contexts/ of the current folder, where a project keeps it, instead of "
-        "your own folder.",
+        help="Write to contexts/ of the current folder, for a project, instead of your own folder.",
     ),
 ]
-DIGITS = 3
 
 
 @contexts.command("list")
-def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """List the contexts that can be named, and whose they are: project, user or gallery."""
+def list_(as_json: options.JsonOption = False, debug: run.DebugOption = False) -> None:
+    """List the saved contexts and where they are: project, user or gallery."""
     from dps_infer.contexts.folders import find_all
-    from dps_infer.show.columns import aligned
+    from dps_infer.show.columns import align_columns
 
     found, problems = find_all()
     for problem in problems:
-        _note(problem)
+        run.note(problem)
     if as_json:
-        _print_json([_record(one) for one in found])
+        run.print_json([_record(one) for one in found])
         return
-    for note in filter(None, (one.note for one in found)):
-        _note(note)
+    for text in filter(None, (one.note for one in found)):
+        run.note(text)
     rows = [[str(one.context.name), one.place.value, one.context.describe()] for one in found]
-    for line in aligned([["name", "whose", "least to most disruptive, or importances"], *rows]):
-        typer.echo(printable(line))
+    titles = ["name", "place", "least to most disruptive, or importances"]
+    run.print_lines(align_columns([titles, *rows]))
 
 
 @contexts.command()
-def show(name: NameArgument, as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Show a context: its reasons, its importances, its figures, and where it came from."""
-    from dps_infer.show.columns import aligned
+def show(
+    name: NameArgument, as_json: options.JsonOption = False, debug: run.DebugOption = False
+) -> None:
+    """Show a context: its reasons, its origin, its importances and its figures."""
+    from dps_infer.contexts.folders import find
+    from dps_infer.show.columns import align_columns
 
-    found = _find(name)
+    found = find(name, note=run.note)
     if as_json:
-        _print_json(_record(found))
+        run.print_json(_record(found))
         return
     context = found.context
-    importances = [[part, _shown(value)] for part, value in context.importances.items()]
+    importances = [[part, f"{value:.3g}"] for part, value in context.importances.items()]
     lines = [
         f"{context.name} ({found.place.value}: {found.path})",
         context.describe(),
         "",
         *context.why.splitlines(),
         "",
-        f"from: {one_line(context.origin)}",
+        f"from: {run.one_line(context.origin)}",
         "",
-        *aligned([["part", "importance"], *importances]),
+        *align_columns([["part", "importance"], *importances]),
     ]
     if context.figures:
         figures = [[figure, f"{value:g}"] for figure, value in context.figures.items()]
-        lines += ["", *aligned([["figure", ""], *figures])]
-    for line in lines:
-        typer.echo(printable(line))
+        lines += ["", *align_columns([["figure", ""], *figures])]
+    run.print_lines(lines)
 
 
 @contexts.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a context.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: options.JsonOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Put two contexts side by side, and say how far they agree.
+    """Show two contexts side by side, and how far they agree.
 
     The importances of each are scaled so that the largest is 1. Two distortions are ordered
     alike if the same one counts more in both contexts, or if they count the same in both.
     """
     from dps_infer.contexts import combine
-    from dps_infer.show.columns import aligned
+    from dps_infer.contexts.folders import find
+    from dps_infer.show.columns import align_columns
 
-    found = [_find(name) for name in (first, second)]
+    found = [find(name, note=run.note) for name in (first, second)]
     agreement = combine.compare(*(one.context for one in found))
     share = agreement.alike / agreement.pairs
     if as_json:
-        _print_json(
+        run.print_json(
             {
                 "contexts": [
                     {**_record(one), "scaled": importances}
@@ -121,11 +117,13 @@ def compare(
         )
         return
     one, two = agreement.importances
-    rows = [[name, _shown(one[name]), _shown(two[name])] for name in one]
-    for line in aligned([["importance", first, second], *rows], right=[1, 2]):
-        typer.echo(printable(line))
-    typer.echo(
-        f"ordered alike: {agreement.alike} of {agreement.pairs} pairs of distortions ({share:.0%})"
+    rows = [[name, f"{one[name]:.3g}", f"{two[name]:.3g}"] for name in one]
+    run.print_lines(
+        [
+            *align_columns([["importance", first, second], *rows], right=[1, 2]),
+            f"ordered alike: {agreement.alike} of {agreement.pairs} pairs of distortions "
+            f"({share:.0%})",
+        ]
     )
 
 
@@ -138,24 +136,25 @@ def merge(
     ],
     weight: Annotated[
         float,
-        typer.Option(metavar="NUMBER", help="Weight of B, from 0 to 1; the rest is that of A."),
+        typer.Option(metavar="NUMBER", help="Weight of B, from 0 to 1; A has the rest."),
     ] = 0.5,
     why: Annotated[
         str | None, typer.Option(help="The reasons.  [default: those of A and of B]")
     ] = None,
     here: HereOption = False,
-    force: ForceOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Merge two contexts: the weighted geometric mean of their importances, the largest made 1.
+    """Merge two contexts: the weighted geometric mean of their importances, scaled to at most 1.
 
-    What A counts 8 times as much and B twice as much, an even merge counts 4 times as much.
-    What one of them does not count at all, the merge does not count either.
+    A distortion that counts 8 times as much in A and twice as much in B counts 4 times as much in
+    an even merge. One that does not count in A or in B does not count in the merge.
     """
     from dps_infer.contexts.combine import merge as merge_contexts
+    from dps_infer.contexts.folders import find
     from dps_infer.model.context_figures import embedded_figures
 
-    one, two = _find(first).context, _find(second).context
+    one, two = (find(each, note=run.note).context for each in (first, second))
     merged = merge_contexts(one, two, weight=weight, name=name, why=why)
     _write(replace(merged, figures=embedded_figures(merged)), here, force)
 
@@ -163,38 +162,41 @@ def merge(
 @contexts.command()
 def save(
     name: NameArgument,
-    why: Annotated[str, typer.Option(help="The reasons: why this order? Whoever finds it asks.")],
+    why: Annotated[str, typer.Option(help="The reasons for this order, for other people.")],
     ranking: Annotated[
-        str | None,
-        typer.Option(help="Distortions from the least to the most disruptive, as dps-train takes."),
+        str | None, typer.Option(help="Distortions from the least to the most disruptive.")
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="Instead of a ranking: color=0.1,blur=5,other=0.2.")
     ] = None,
-    run: Annotated[
+    run_folder: Annotated[
         Path | None,
-        typer.Option(help="Instead of both, a run folder: its context, its figures, its origin."),
+        typer.Option(
+            "--run", help="Instead of both, a run folder, for its context, figures and origin."
+        ),
     ] = None,
     origin: Annotated[
-        str | None, typer.Option("--from", help="Where it came from, in words.")
+        str | None, typer.Option("--from", help="The origin of the context, in words.")
     ] = None,
     here: HereOption = False,
-    force: ForceOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Save a context under a name.
 
-    The figures are the run's own, or else the 2AFC scores of the universal metric in this
+    Its figures are those of the run, or else the 2AFC scores of the universal metric in this
     context.
     """
-    if sum(value is not None for value in (ranking, importance, run)) != 1:
+    if sum(value is not None for value in (ranking, importance, run_folder)) != 1:
         raise UsageError("say what to save: one of --ranking, --importance and --run")
-    if run is not None:
+    if run_folder is not None:
         if origin is not None:
-            raise UsageError("--run says itself where it came from: leave out --from")
+            raise UsageError("--run has an origin of its own: leave out --from")
         from dps_infer.model.run_folder import read_manifest, run_context
 
-        context = run_context(read_manifest(run), run.resolve().name, name=name, why=why)
+        context = run_context(
+            read_manifest(run_folder), run_folder.resolve().name, name=name, why=why
+        )
         _write(context, here, force)
         return
     from dps_infer.contexts.context import choose_context
@@ -214,29 +216,23 @@ def save(
 
 
 @contexts.command()
-def delete(name: NameArgument, debug: DebugOption = False) -> None:
-    """Delete a context of yours; the gallery's stay."""
+def delete(name: NameArgument, debug: run.DebugOption = False) -> None:
+    """Delete a context of yours; the gallery cannot be deleted."""
     from dps_infer.contexts.folders import Place, locate
 
     (place, path), *others = locate(name)
     if place is Place.gallery:
         raise UsageError(
-            f"{name} comes with the package and stays: save one of your own under this name, and "
-            "it is found instead"
+            f"{name} comes with the package and stays: save one of your own under this name to "
+            "replace it"
         )
     try:
         path.unlink()
     except OSError as error:
         raise OutputError(f"cannot delete {path}: {error.strerror or error}") from None
-    say(program_name(), f"deleted {path}")
+    run.say(run.program_name(), f"deleted {path}")
     if others:
-        _note(f"{name} is now that of {others[0][1]}")
-
-
-def _find(name: str) -> Found:
-    from dps_infer.contexts.folders import find
-
-    return find(name, note=_note)
+        run.note(f"{name} is now that of {others[0][1]}")
 
 
 def _write(context: Context, here: bool, force: bool) -> None:
@@ -244,16 +240,12 @@ def _write(context: Context, here: bool, force: bool) -> None:
     from dps_infer.contexts.saved import write_saved
 
     path = write_saved(context, PROJECT if here else user_folder(), force=force)
-    say(program_name(), f"written to {path}: {context.describe()}")
+    run.say(run.program_name(), f"written to {path}: {context.describe()}")
     (_, first), *others = locate(path.stem)
     if first.resolve() != path.resolve():
-        _note(f"{first} is found before it")
+        run.note(f"{first} is found before it")
     elif others:
-        _note(f"it hides {others[0][1]}")
-
-
-def _note(text: str) -> None:
-    say(program_name(), f"note: {text}")
+        run.note(f"it hides {others[0][1]}")
 
 
 def _record(found: Found) -> dict[str, Any]:
@@ -269,11 +261,3 @@ def _record(found: Found) -> dict[str, Any]:
         "figures": dict(context.figures),
         "hides": [str(path) for path in found.hides],
     }
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-def _shown(importance: float) -> str:
-    return f"{importance:.{DIGITS}g}"

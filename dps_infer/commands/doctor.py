@@ -1,37 +1,29 @@
-"""``dps-infer doctor``: what this installation can do, and what is wrong with it."""
+"""``dps-infer doctor``: examine the installation."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared import run
-from dps_infer.commands.shared.run import DebugOption
+from dps_infer.commands.shared import options, run
+
+EPILOG = "Exit codes: 0 healthy; 1 a problem; 2 wrong usage."
 
 
-def doctor(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of words.")
-    ] = False,
-    debug: DebugOption = False,
-) -> None:
-    """Examine this installation: runtime, devices, threads, versions, and a self test.
+def doctor(as_json: options.JsonOption = False, debug: run.DebugOption = False) -> None:
+    """Examine this installation: runtime, devices, threads, versions, and a self-test.
 
-    Each device that onnxruntime offers is tried, as it may still not work. The metric in this
-    package is checked for damage, and measures an image against itself and its negative.
-    Every problem comes with what to do about it.
+    Each device that onnxruntime offers is tried, as it may still not work. The universal metric
+    of this package is checked for damage and compares an image with itself and with its negative.
+    Each problem is printed with a remedy.
     """
     from dps_infer.doctor import describe, examine
 
     diagnosis = examine()
     if as_json:
-        result = {"healthy": diagnosis.healthy, **asdict(diagnosis)}
-        typer.echo(json.dumps(result, indent=2, allow_nan=False))
+        run.print_json({"healthy": diagnosis.healthy, **asdict(diagnosis)})
     else:
-        for line in describe(diagnosis):
-            typer.echo(run.printable(line))
+        run.print_lines(describe(diagnosis))
     if not diagnosis.healthy:
         raise typer.Exit(1)

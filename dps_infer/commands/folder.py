@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import note, note_run
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -36,18 +18,17 @@ if TYPE_CHECKING:
     from dps_infer.bulk.folder import FolderScores
     from dps_infer.bulk.folder_pairs import FolderPair
     from dps_infer.compare.metric import Metric
-    from dps_infer.show.table import Thresholds
+    from dps_infer.compare.summary import Thresholds
 
-NAME = "dps-infer"
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
-    "3 a distance is above the threshold that --threshold states; 4 a file has no counterpart or "
-    "could not be compared, whatever the distances of the others."
+    "3 a distance is above the threshold given by --threshold; 4 a file has no counterpart or "
+    "could not be compared, regardless of the distances of the others."
 )
 SHOWN = 50
-"""Rows for people, by default."""
-TOLD = 20
-"""Files that were not compared, on stderr; --json and --output have all."""
+"""Default number of rows for people."""
+MAX_ERRORS = 20
+"""Maximum errors printed on stderr; --json and --output have all."""
 
 
 def folder(
@@ -58,9 +39,9 @@ def folder(
         Path | None,
         typer.Argument(
             metavar="CAND_DIR",
-            help="The folder whose images may be different. Files of the same relative path are a "
-            "pair, in subfolders as well. A file counts if its name ends as those of images do "
-            "(.png, .jpg, .webp, ...) and does not begin with a dot.",
+            help="The folder whose images may be different. Files with the same relative path are "
+            "a pair, also in subfolders. Only files with the suffix of an image (.png, .jpg, "
+            ".webp, ...) are compared, and none whose name begins with a dot.",
         ),
     ] = None,
     every_two: Annotated[
@@ -68,26 +49,26 @@ def folder(
         typer.Option(
             "--all-pairs",
             metavar="DIR",
-            help="Instead of two folders: compare every two images of this one.",
+            help="Instead of two folders, compare every two images of this one.",
         ),
     ] = None,
     any_suffix: Annotated[
         bool,
         typer.Option(
-            "--any-suffix", help="Pair files of other formats as well: a/b.png and a/b.jpg."
+            "--any-suffix", help="Ignore suffixes when pairing: a/b.png and a/b.jpg are a pair."
         ),
     ] = False,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     worst: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="NUMBER",
-            help="How many pairs to show, those with the largest distances first.  [default: "
+            help="Number of pairs to show, the largest distances first.  [default: "
             f"{SHOWN}; with --json, all]",
         ),
     ] = None,
@@ -97,43 +78,39 @@ def folder(
             "--output",
             "-o",
             metavar="FILE",
-            help="A file to write all results to as well: .csv, .jsonl or .parquet. dps-infer "
-            "report makes a page of it.",
+            help="Also write all results to this file: .csv, .jsonl or .parquet. dps-infer report "
+            "makes a page of it.",
         ),
     ] = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Compare two folders, file by file: the worst pairs first, and a summary.
+    """Compare two folders file by file: the worst pairs first, and a summary.
 
-    A file that has no counterpart, or cannot be compared, is named on stderr, and all others
-    are compared; the exit code is 4 then. Several contexts (--ranking given twice, say) are a
-    column each; the first one decides the order.
+    Files without a counterpart, and files that cannot be compared, are listed on stderr, all
+    others are compared, and the exit code is 4. With several contexts (a repeated --ranking, for
+    example), each one has a column, and the first one decides the order.
     """
-    pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
     from dps_infer.bulk.folder import score_folder
     from dps_infer.bulk.thresholds import resolve_thresholds
+    from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
+    from dps_infer.show.words import describe_run
 
+    pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
     if output is not None:
         check_output(output, force=force)
     metrics = open_metrics(
-        context,
-        ranking,
-        importance,
-        context_name,
-        device=device,
-        threads=threads,
-        note=note,
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
-    with shown("comparing", "pairs") as progress:
+    with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,
@@ -146,63 +123,60 @@ def folder(
             force=force,
             progress=progress,
         )
-    note_run(metrics, (scored.comparisons for scored in scores.worst))
-    # Of a reference that cannot be read, every pair would tell.
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
+    # A reference that cannot be read causes the same error in all of its pairs.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
-    for error in errors[:TOLD]:
-        run.say(NAME, f"not compared: {error}")
-    if len(errors) > TOLD:
-        run.say(NAME, f"not compared: {len(errors) - TOLD} more")
+    more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
+    run.say(NAME, *(f"not compared: {text}" for text in [*errors[:MAX_ERRORS], *more]))
     if as_json:
-        record = _record(scores, metrics, thresholds)
-        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+        run.print_json(_record(scores, metrics, thresholds))
     else:
-        for line in _words(scores, metrics, thresholds, within):
-            typer.echo(run.printable(line))
+        run.print_lines(_lines(scores, metrics, thresholds, within))
     if scores.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
     if scores.above:
-        raise typer.Exit(ABOVE)
+        raise typer.Exit(options.ABOVE)
 
 
 Within = tuple[Path, Path] | Path
-"""The two folders, or the one, that files are shown relative to."""
+"""The two folders, or the one folder, that paths are shown relative to."""
 
 
 def _pairs(
     reference: Path | None, candidate: Path | None, every_two: Path | None, any_suffix: bool
 ) -> tuple[Iterable[FolderPair], int, Within]:
-    """Return the pairs that are asked for, how many they are, and in which folders they lie."""
+    """Return the pairs, their number, and the folders that contain them."""
     from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
 
     if every_two is not None:
         if reference is not None or any_suffix:
-            raise UsageError("--all-pairs takes one folder, and neither others nor --any-suffix")
+            raise UsageError("--all-pairs excludes REF_DIR, CAND_DIR and --any-suffix")
         found = find_images(every_two)
         count, pairs = all_pairs(found)
-        _tell_left_out(found.left_out)
+        _note_left_out(found.left_out)
         return pairs, count, every_two
     if reference is None or candidate is None:
         raise UsageError("expected two folders, REF_DIR and CAND_DIR, or --all-pairs DIR")
     first, second = find_images(reference), find_images(candidate)
     matched = matching_pairs(first, second, any_suffix=any_suffix)
-    _tell_left_out(first.left_out + second.left_out)
+    _note_left_out(first.left_out + second.left_out)
     return matched, len(matched), (reference, candidate)
 
 
-def _tell_left_out(count: int) -> None:
+def _note_left_out(count: int) -> None:
     if count:
-        run.say(NAME, f"note: files left out, as hidden or not named as images: {count}")
+        run.note(f"files left out, as hidden or not named as images: {count}")
 
 
-def _words(
+def _lines(
     scores: FolderScores, metrics: dict[str, Metric], thresholds: Thresholds, within: Within
 ) -> list[str]:
-    from dps_infer.show.table import legend, summary, table
+    from dps_infer.show.lines import result_lines, spread_lines
 
     rows = [(_names(scored.pair, within), scored.comparisons) for scored in scores.worst]
     titles = ["file"] if isinstance(within, tuple) else ["reference", "candidate"]
-    lines = table(titles, rows, metrics, thresholds=thresholds) if rows else legend(metrics)
+    lines = result_lines(titles, rows, metrics, thresholds=thresholds)
     more = scores.compared - len(rows)
     if more:
         lines.insert(len(rows) + 1 if rows else 0, f"and {more} more, no farther (--worst)")
@@ -210,11 +184,11 @@ def _words(
         f"{scores.pairs} pairs: {scores.compared} compared, {scores.identical} identical, "
         f"{len(scores.failed)} not compared"
     )
-    return [*lines, *summary(scores.spreads, scores.compared, thresholds)]
+    return [*lines, *spread_lines(scores.spreads, scores.compared, thresholds)]
 
 
 def _names(pair: FolderPair, within: Within) -> list[str]:
-    """Say which files a row is about."""
+    """Return the cells that name the files of a row."""
     if isinstance(within, tuple):
         return [run.one_line(os.path.relpath(pair.candidate, within[1]))]
     files = (pair.reference, pair.candidate)
@@ -223,8 +197,8 @@ def _names(pair: FolderPair, within: Within) -> list[str]:
 
 def _record(
     scores: FolderScores, metrics: dict[str, Metric], thresholds: Thresholds
-) -> dict[str, object]:
-    from dps_infer.show.table import contexts_record, pair_record
+) -> dict[str, Any]:
+    from dps_infer.show.records import contexts_record, pair_record, spreads_record
 
     def names(pair: FolderPair) -> dict[str, str]:
         return {"reference": str(pair.reference), "candidate": str(pair.candidate)}
@@ -241,14 +215,6 @@ def _record(
             "compared": scores.compared,
             "identical": scores.identical,
             "not_compared": len(scores.failed),
-            "results": {
-                label: {
-                    "median": spread.median,
-                    "largest": spread.largest,
-                    "threshold": thresholds[label],
-                    "above": spread.above,
-                }
-                for label, spread in scores.spreads.items()
-            },
+            "results": spreads_record(scores.spreads, thresholds),
         },
     }

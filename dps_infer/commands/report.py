@@ -1,4 +1,4 @@
-"""``dps-infer report``: a page to look at results with."""
+"""``dps-infer report``: an HTML page of results."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import note
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ThreadsOption,
-    ViewOption,
-    check_threshold,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
-
-NAME = "dps-infer"
 
 
 def report(
@@ -32,19 +17,19 @@ def report(
         Path,
         typer.Argument(
             metavar="RESULTS",
-            help="A file of results (.csv, .jsonl or .parquet), as dps-infer batch and folder "
-            "write it.",
+            help="A file of results (.csv, .jsonl or .parquet), written by dps-infer batch or "
+            "folder.",
         ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
     ] = Path("report.html"),
-    force: ForceOption = False,
+    force: options.ForceOption = False,
     images: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where the relative paths in the results begin.  [default: beside RESULTS, or "
+            help="The start of relative paths in the results.  [default: the folder of RESULTS, "
             "else the current folder]",
         ),
     ] = None,
@@ -55,54 +40,54 @@ def report(
         str | None,
         typer.Option(
             metavar="NUMBER|auto|FILE",
-            help="Mark the pairs with a larger distance than this. A number; or a FILE (.json) "
-            "that dps-infer calibrate wrote; or auto for the one that it wrote beside the "
-            "context file. Both of these need the context of the results.",
-            callback=check_threshold,
+            help="Mark the pairs with a larger distance. A number, a FILE (.json) written by "
+            "dps-infer calibrate, or auto for the file that it wrote beside the context file. The "
+            "last two need the context of the results.",
         ),
     ] = None,
     worst: Annotated[
         int,
         typer.Option(
             min=0,
-            help="How many pairs, those with the largest distances, get large pictures, and heat "
-            "maps if a context is given.",
+            help="Number of pairs, those with the largest distances, with large pictures, and "
+            "with heat maps if a context is given.",
         ),
     ] = 200,
     thumbnail: Annotated[
-        int, typer.Option(min=16, max=512, help="Longest side of the small pictures, in pixels.")
+        int, typer.Option(min=16, max=512, help="Longest side of the small pictures in pixels.")
     ] = 96,
     preview: Annotated[
-        int, typer.Option(min=16, max=4096, help="Longest side of the large pictures, in pixels.")
+        int, typer.Option(min=16, max=4096, help="Longest side of the large pictures in pixels.")
     ] = 512,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     resize: Annotated[
         bool,
         typer.Option(
             "--resize",
             help="For the heat maps, resize the second image of a pair to the size of the first. "
-            "Give it where the results were made with it.",
+            "Needed if the results were made with it.",
         ),
     ] = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    debug: DebugOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Make a page from results: worst pairs first, side by side, to filter and to compare.
+    """Make an HTML page of results: the worst pairs first, to filter and to look at.
 
-    The page is one file that needs no network: pictures are in it. It has a summary, a
-    histogram, and a table that sorts and filters; each pair opens side by side, under a
-    slider, blinking, or as a heat map. For heat maps, and pictures of what counts, give the
-    --context, --ranking, --importance or --context-name that the results were made with, and
-    the same --view.
+    The page is a single file that contains its pictures and needs no network. It has a summary, a
+    histogram, and a table that can be sorted and filtered. Each pair opens side by side, under a
+    slider, blinking, or as a heat map. For heat maps, and for pictures that explain the context,
+    give the --context, --ranking, --importance or --context-name that the results were made with,
+    and the same --view.
     """
+    from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output
-    from dps_infer.progress import shown
-    from dps_infer.report import build_report
+    from dps_infer.progress import show_progress
+    from dps_infer.report.build import build_report
 
     check_output(output, force=force)
     metrics = None
@@ -114,9 +99,9 @@ def report(
             context_name,
             device=device,
             threads=threads,
-            note=note,
+            note=run.note,
         )
-    with shown("report", "pictures") as progress:
+    with show_progress("report", "pictures") as progress:
         made = build_report(
             results,
             metrics=metrics,
@@ -133,6 +118,6 @@ def report(
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(made.page)
     for line in made.notes:
-        note(line)
+        run.note(line)
     size = len(made.page) / 1e6
     run.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")

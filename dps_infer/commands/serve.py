@@ -1,4 +1,4 @@
-"""``dps-infer serve``: a long-lived process for programs in any language."""
+"""``dps-infer serve``: a server process for programs in any language."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared.notes import note
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ImportancesOption,
-    RankingsOption,
-    ThreadsOption,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -28,32 +18,33 @@ def serve(
         bool,
         typer.Option(
             "--stdio",
-            help="Read requests from standard input and answer on standard output. Required: it "
-            "is the one way there is so far.",
+            help="Read requests from standard input and answer on standard output. Required, as "
+            "it is the only transport so far.",
         ),
     ] = False,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=1024, help="Longest request in MiB.")
     ] = 64,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    debug: DebugOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Answer requests, one JSON object a line, until standard input ends.
+    """Answer requests, one JSON object per line, until standard input ends.
 
-    The first line on standard output says that it is ready, and every line after it answers
+    The first line on standard output reports that the server is ready. Each line after it answers
     one line of standard input: {"requestId": 1, "method": "compare", "reference": "a.png",
     "candidate": "b.png", "ranking": "color,blur"}. The methods are compare, ping, info and
-    shutdown; docs/serve.md states the protocol. Contexts that are given here are opened once,
-    and requests name them by the labels in the first line; without any, requests say what
-    matters, as this one does.
+    shutdown; docs/serve.md specifies the protocol. Contexts given here are opened once, and
+    requests name them by the labels in the first line. Without any, requests state what matters,
+    as this one does.
     """
     if not stdio:
-        raise UsageError("say how to serve: --stdio")
+        raise UsageError("no transport is given: pass --stdio")
+    from dps_infer.compare.open import open_metrics
     from dps_infer.files.read import MEBIBYTE
     from dps_infer.serve import Server
     from dps_infer.serve import serve as serve_lines
@@ -67,10 +58,10 @@ def serve(
             context_name,
             device=device,
             threads=threads,
-            note=note,
+            note=run.note,
         )
-    # Libraries print on standard output behind Python's back: it is kept for answers, and
-    # what they print goes to standard error.
+    # Native libraries may print to standard output, which is reserved for answers: their output is
+    # redirected to standard error.
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

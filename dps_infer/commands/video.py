@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared import run
-from dps_infer.commands.shared.notes import note, note_run
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import DebugOption
-from dps_infer.compare.open import open_metrics
+from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
-    from dps_infer.show.table import Thresholds
+    from dps_infer.compare.summary import Thresholds
     from dps_infer.video.compare import VideoScores
 
-NAME = "dps-infer"
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
-    "3 a distance is above the threshold that --threshold states; 4 one video ends before the "
-    "other, or is damaged at its end, whatever the distances before."
+    "3 a distance is above the threshold given by --threshold; 4 one video ends before the other, "
+    "or is damaged at its end, regardless of the distances before."
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 
@@ -56,15 +37,15 @@ def video(
             "--output",
             "-o",
             metavar="DIR",
-            help=f"A folder to make, with {RESULTS} (a row a frame), {PLOT} (the distances over "
-            f"time) and {WORST}/ (the worst frames, each as reference, candidate and heat map).",
+            help=f"The folder to make, with {RESULTS} (one row per frame), {PLOT} (the distances "
+            f"over time) and {WORST}/ (the worst frames: reference, candidate and heat map).",
         ),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, metavar="NUMBER", help="Compare every NUMBER-th frame.  [default: 1]"),
@@ -73,16 +54,16 @@ def video(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Instead of --every, compare so many frames a second, matched by time. Videos of "
-            "different frame rates need it.",
+            help="Instead of --every, compare NUMBER frames per second, matched by time. Needed "
+            "for videos of different frame rates.",
         ),
     ] = None,
     start: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Begin at this time of both videos.")
+        float, typer.Option(metavar="SECONDS", help="Start at this time of both videos.")
     ] = 0.0,
     duration: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Compare so many seconds of them.  [default: all]"),
+        typer.Option(metavar="SECONDS", help="Compare only this long.  [default: to the end]"),
     ] = None,
     worst: Annotated[
         int,
@@ -90,7 +71,7 @@ def video(
             min=0,
             max=1000,
             metavar="NUMBER",
-            help="How many frames, those with the largest distances, to show as pictures. They "
+            help="Number of frames, those with the largest distances, to show as pictures. They "
             "are held in memory.",
         ),
     ] = 5,
@@ -101,37 +82,33 @@ def video(
             help="Plot the distances over time.  [default: if matplotlib is installed]",
         ),
     ] = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
-    """Compare two videos frame by frame: a distance a frame, the worst frames, and a summary.
+    """Compare two videos frame by frame: a distance per frame, the worst frames, and a summary.
 
-    Memory stays the same for videos of any length. Different sizes and frame rates are refused
-    unless --resize and --fps say what to do; of different lengths, the shorter one counts, and
-    the exit code is 4. Several contexts (--ranking given twice, say) are a column and a line
-    each; the first one decides which frames are the worst.
+    Memory does not grow with the length of the videos. Different sizes need --resize, different
+    frame rates --fps. If the lengths differ, the comparison ends with the shorter video, and the
+    exit code is 4. With several contexts (a repeated --ranking, for example), each one has a
+    column and a line in the plot, and the first one decides which frames are the worst.
     """
-    metrics = open_metrics(
-        context,
-        ranking,
-        importance,
-        context_name,
-        device=device,
-        threads=threads,
-        note=note,
-    )
     from dps_infer.bulk.thresholds import resolve_thresholds
+    from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_folder, check_output
-    from dps_infer.progress import shown
+    from dps_infer.progress import show_progress
+    from dps_infer.show.words import describe_run
     from dps_infer.video.compare import compare_videos
     from dps_infer.video.frames import ClipPair, Sampling
     from dps_infer.video.pictures import can_plot, check_plot, save_plot, save_worst
 
+    metrics = open_metrics(
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
+    )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
     check_output(output, force=force, folder=True)
     if plot:
@@ -139,7 +116,7 @@ def video(
     sampling = Sampling(every=every, fps=fps, start=start, duration=duration)
     clips = ClipPair(reference, candidate, sampling, resize=resize)
     with atomic_folder(output, force=force) as folder:
-        with shown("comparing", "frames") as progress:
+        with show_progress("comparing", "frames") as progress:
             scores = compare_videos(
                 clips,
                 metrics,
@@ -154,63 +131,55 @@ def video(
         if plotted:
             save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
         pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
-    note_run(metrics, (scored.comparisons for scored in scores.worst))
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
     if plot is None and not plotted:
-        run.say(NAME, 'note: no plot without matplotlib: pip install "dps-toolkit[plot]"')
+        run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:
-        run.say(NAME, f"note: {scores.remark}")
+        run.note(scores.remark)
     if as_json:
-        record = {
-            "reference": str(reference),
-            "candidate": str(candidate),
-            "output": str(output),
-            **_record(scores, metrics, thresholds),
-            "results_file": str(output / RESULTS),
-            "plot": str(output / PLOT) if plotted else None,
-            "pictures": [str(output / WORST / path.name) for path in pictures],
-        }
-        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+        run.print_json(
+            {
+                "reference": str(reference),
+                "candidate": str(candidate),
+                "output": str(output),
+                **_record(scores, metrics, thresholds),
+                "results_file": str(output / RESULTS),
+                "plot": str(output / PLOT) if plotted else None,
+                "pictures": [str(output / WORST / path.name) for path in pictures],
+            }
+        )
     else:
-        for line in [*_words(scores, metrics, thresholds), f"written to {output}"]:
-            typer.echo(run.printable(line))
+        run.print_lines([*_lines(scores, metrics, thresholds), f"written to {output}"])
     if scores.remark is not None:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
     if any(spread.above for spread in scores.spreads.values()):
-        raise typer.Exit(ABOVE)
+        raise typer.Exit(options.ABOVE)
 
 
-def _words(scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds) -> list[str]:
-    from dps_infer.show.table import legend, summary, table
+def _lines(scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds) -> list[str]:
+    from dps_infer.show.lines import result_lines, spread_lines
 
     rows = [
         ([str(scored.pair.frame), f"{scored.pair.time:.3f} s"], scored.comparisons)
         for scored in scores.worst
     ]
-    titles = ["frame", "time"]
-    lines = table(titles, rows, metrics, thresholds=thresholds) if rows else legend(metrics)
+    lines = result_lines(["frame", "time"], rows, metrics, thresholds=thresholds)
     lines.append(f"{scores.frames} frames compared, {scores.identical} identical")
-    return [*lines, *summary(scores.spreads, scores.frames, thresholds)]
+    return [*lines, *spread_lines(scores.spreads, scores.frames, thresholds)]
 
 
 def _record(
     scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds
-) -> dict[str, object]:
-    from dps_infer.show.table import contexts_record, pair_record
+) -> dict[str, Any]:
+    from dps_infer.show.records import contexts_record, pair_record, spreads_record
 
     return {
         "contexts": contexts_record(metrics),
         "frames": scores.frames,
         "identical": scores.identical,
         "remark": scores.remark,
-        "results": {
-            label: {
-                "median": spread.median,
-                "largest": spread.largest,
-                "threshold": thresholds[label],
-                "above": spread.above,
-            }
-            for label, spread in scores.spreads.items()
-        },
+        "results": spreads_record(scores.spreads, thresholds),
         "worst": [
             {
                 "frame": scored.pair.frame,

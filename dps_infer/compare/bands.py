@@ -194,7 +194,7 @@ def _amount(strength: Floats, among: Motions) -> Floats:
 
 
 def tiles_across(height: int, width: int, tile: int) -> float:
-    """Return the number of tiles along a side: the root of the number that cover the image, >= 1."""
+    """Return the tiles along a side: the root of the number that cover the image, >= 1."""
     return max(1.0, math.sqrt(height * width) / tile)
 
 

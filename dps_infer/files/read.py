@@ -1,14 +1,50 @@
-"""Reading whole files that somebody else made: bounded, and with one clear line when it fails."""
+"""Read files made by others: bounded in size, and with one clear line for each failure."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from dps_infer.errors import DpsError
 
 MEBIBYTE = 1 << 20
+
+
+@contextmanager
+def open_input(
+    path: str | os.PathLike[str], *, expected: str, error: type[DpsError]
+) -> Iterator[BinaryIO]:
+    """Open a file for reading, and explain failures to open or read it in one line.
+
+    Args:
+        path: the file; pipes are read too.
+        expected: the expected content, for messages: "an image".
+        error: the error to raise.
+
+    Raises:
+        DpsError: as `error`, naming the file: it is missing, a folder or not readable.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            yield stream
+    except FileNotFoundError:
+        raise error(f"{os.fspath(path)}: no such file, expected {expected}") from None
+    except (OSError, ValueError) as reason:
+        # Where folders cannot be opened at all, opening one is a permission error.
+        if isinstance(reason, IsADirectoryError) or (
+            isinstance(reason, PermissionError) and Path(path).is_dir()
+        ):
+            message = f"is a folder, expected {expected}"
+        elif isinstance(reason, PermissionError):
+            message = "no permission to read it: change its permissions"
+        else:
+            why = getattr(reason, "strerror", None) or reason
+            message = f"cannot be read ({why}), expected {expected}"
+        raise error(f"{os.fspath(path)}: {message}") from None
 
 
 def read_bytes(
@@ -18,42 +54,23 @@ def read_bytes(
 
     Args:
         path: the file; pipes are read too.
-        expected: what the file should be, for messages: "an image".
-        limit: the largest size accepted, in bytes. No more than that is ever held.
-        error: what to raise.
+        expected: the expected content, for messages: "an image".
+        limit: the largest accepted size in bytes. No more than that is ever held.
+        error: the error to raise.
 
     Raises:
-        DpsError: as `error`, naming the file: it is missing, a folder, not readable, empty
-            or too big.
+        DpsError: as `error`, naming the file: it is missing, a folder, not readable, empty or too
+            big.
     """
     label = os.fspath(path)
-    try:
-        with Path(path).open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > limit:
-                raise error(_too_big(label, expected, limit))
-            # A pipe or a device states no size: it is read up to the limit.
-            data = stream.read(limit + 1)
-            if not data and stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise error(f"{label}: the file is empty, expected {expected}")
-    except FileNotFoundError:
-        raise error(f"{label}: no such file, expected {expected}") from None
-    except IsADirectoryError:
-        raise error(f"{label}: is a folder, expected {expected}") from None
-    except PermissionError:
-        # Opening a folder is a permission error where folders cannot be opened at all.
-        if Path(path).is_dir():
-            raise error(f"{label}: is a folder, expected {expected}") from None
-        raise error(f"{label}: no permission to read it: change its permissions") from None
-    except (OSError, ValueError) as reason:
-        why = getattr(reason, "strerror", None) or reason
-        raise error(f"{label}: cannot be read ({why}), expected {expected}") from None
+    with open_input(path, expected=expected, error=error) as stream:
+        status = os.fstat(stream.fileno())
+        # A pipe or a device has no size: it is read up to the limit.
+        data = b"" if status.st_size > limit else stream.read(limit + 1)
+    if status.st_size > limit or len(data) > limit:
+        raise error(f"{label}: is too big, expected {expected} of at most {limit // MEBIBYTE} MiB")
+    if not data and stat.S_ISREG(status.st_mode):
+        raise error(f"{label}: the file is empty, expected {expected}")
     if not data:
         raise error(f"{label}: nothing could be read from it, expected {expected}")
-    if len(data) > limit:
-        raise error(_too_big(label, expected, limit))
     return data
-
-
-def _too_big(label: str, expected: str, limit: int) -> str:
-    return f"{label}: is too big, expected {expected} of at most {limit // MEBIBYTE} MiB"

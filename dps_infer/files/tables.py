@@ -1,40 +1,43 @@
-"""Tables of any length, row by row: CSV, JSON lines and Parquet, told by a file's suffix.
+"""Read and write tables of any length, row by row: CSV, JSON lines and Parquet.
+
+The suffix of a file decides its format:
 
 - *CSV* (``.csv``): UTF-8, separated by commas, a header line. Every cell is text.
-- *JSON lines* (``.jsonl``): UTF-8, one object a line. A key that a line lacks is null.
-- *Parquet* (``.parquet``): with the package pyarrow.
-
-A row that cannot be understood is given with its fault, and the rows after it are read on.
+- *JSON lines* (``.jsonl``): UTF-8, one object per line. A key that a line lacks is null.
+- *Parquet* (``.parquet``): needs the package pyarrow.
 """
 
 from __future__ import annotations
 
 import csv
 import enum
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from dps_infer.errors import DpsError, TableError, UsageError
+from dps_infer.files.read import open_input
+from dps_infer.files.text_rows import OnBytes as OnBytes
+from dps_infer.files.text_rows import Parsed, bounded_lines, csv_table, json_rows
 from dps_infer.files.write import atomic_file
 
-MAX_LINE_BYTES = 1 << 20
 MAX_COLUMNS = 1000
 ROWS_A_GROUP = 4096
-"""Rows that are held at a time for Parquet."""
+"""Rows of a Parquet file held in memory at a time."""
 
 Row = dict[str, Any]
-"""Values by column; None where there is none."""
+"""Values by column; None for a missing value."""
 
 Write = Callable[[Row], None]
 
 
 class Format(str, enum.Enum):
-    """How a table is stored."""
+    """The file format of a table."""
 
     csv = ".csv"
     jsonl = ".jsonl"
@@ -42,17 +45,31 @@ class Format(str, enum.Enum):
 
 
 class Kind(str, enum.Enum):
-    """What a column holds, for formats that have types."""
+    """The type of a column, for formats that have types."""
 
     text = "text"
     number = "number"
     integer = "integer"
-    truth = "truth"
+    boolean = "boolean"
 
 
 Columns = Mapping[str, "Kind | Any"]
-"""What each column holds, in their order: a `Kind`, or a type of pyarrow, in which a Parquet file
-keeps what it held."""
+"""The types of the columns in order: a `Kind`, or a type of pyarrow, which Parquet files keep."""
+
+
+@dataclass(frozen=True)
+class TableScan:
+    """The properties of a table found in one pass.
+
+    Attributes:
+        columns: the types of the columns, in order.
+        rows: number of rows.
+        sha256: hash of the file's bytes, in hexadecimal.
+    """
+
+    columns: dict[str, Kind | Any]
+    rows: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -61,8 +78,8 @@ class Line:
 
     Attributes:
         number: counted from 1, without the header.
-        values: what could be read of it.
-        fault: why it cannot be used, in one line; empty if it can.
+        values: the values that could be read.
+        fault: one line that says why the row is unusable; empty if it is usable.
     """
 
     number: int
@@ -70,87 +87,77 @@ class Line:
     fault: str = ""
 
 
-def format_of(path: Path) -> Format:
-    """Tell a table's format by its suffix.
-
-    Raises:
-        UsageError: an unknown suffix.
-    """
-    try:
-        return Format(path.suffix.lower())
-    except ValueError:
-        known = ", ".join(known.value for known in Format)
-        raise UsageError(
-            f"{path}: expected a name that ends in one of {known}, got {path.suffix or 'none'}"
-        ) from None
-
-
 def check_format(path: Path) -> Format:
-    """Tell a table's format, and make sure that it can be read and written here.
+    """Return a table's format by its suffix, and check that it can be read and written here.
 
     Raises:
         UsageError: an unknown suffix.
         DpsError: pyarrow is not installed, for Parquet.
     """
-    chosen = format_of(path)
+    try:
+        chosen = Format(path.suffix.lower())
+    except ValueError:
+        known = ", ".join(known.value for known in Format)
+        raise UsageError(
+            f"{path}: expected a name that ends in one of {known}, got {path.suffix or 'none'}"
+        ) from None
     if chosen is Format.parquet:
         _pyarrow()
     return chosen
 
 
 def read_columns(path: Path) -> dict[str, Kind | Any]:
-    """Return the columns of a table: every one that any row has, with what it holds.
+    """Return the types of a table's columns: every column that any row has.
 
     Raises:
-        TableError: the file cannot be read or is no such table, or names a column twice.
+        TableError: the file cannot be read, is not such a table, or names a column twice.
     """
-    chosen = format_of(path)
-    with _told(path):
-        if chosen is Format.parquet:
-            with _parquet_file(path) as file:
-                schema = file.schema_arrow
-            return _checked(path, schema.names, schema.types)
-        if chosen is Format.csv:
-            with path.open("rb") as stream:
-                header = next(_csv_rows(path, stream), None)
-            if not isinstance(header, list):
-                raise TableError(f"{path}: is empty, expected a header line with the columns")
-            return _checked(path, header, [Kind.text] * len(header))
-        found: dict[str, Kind | None] = {}
-        for line in _json_lines(path):
-            for name, value in line.values.items():
-                found[name] = _wider(found.get(name), value) if name in found else _kind(value)
-            if len(found) > MAX_COLUMNS:
-                break
-        return _checked(path, list(found), [kind or Kind.text for kind in found.values()])
+    with _open(path) as table:
+        return table.columns or _inferred(path, table.rows)[0]
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def scan_table(path: Path) -> TableScan:
+    """Read a table once for its columns, its number of rows and its hash.
+
+    Raises:
+        TableError: the file cannot be read, is not such a table, or names a column twice.
+    """
+    digest = hashlib.sha256()
+    with _open(path, digest.update) as table:
+        if table.columns is None:
+            columns, count = _inferred(path, table.rows)
+        else:
+            columns = table.columns
+            count = sum(1 for _ in table.rows) if table.row_count is None else table.row_count
+    return TableScan(columns, count, digest.hexdigest())
+
+
+def read_lines(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[Line]:
     """Read a table row by row, in constant memory.
 
+    Args:
+        path: the table.
+        on_bytes: has received the whole file when the iterator ends. A Parquet file, which is not
+            read from front to back, is read a second time for it.
+
     Raises:
-        TableError: the file cannot be read or is no such table.
+        TableError: the file cannot be read or is not such a table.
     """
-    chosen = format_of(path)
-    with _told(path):
-        if chosen is Format.csv:
-            yield from _csv_lines(path)
-        elif chosen is Format.jsonl:
-            yield from _json_lines(path)
-        else:
-            yield from _parquet_lines(path)
+    with _open(path, on_bytes) as table:
+        for number, (values, fault) in enumerate(table.rows, start=1):
+            yield Line(number, values, fault)
 
 
 @contextmanager
 def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator[Write]:
-    """Give a function that writes a row; the file appears whole when the block succeeds.
+    """Give a function that writes a row; the file appears complete when the block succeeds.
 
-    Rows need not have every column. Lists and objects become JSON text where a format or
-    a column cannot hold them.
+    Rows need not have every column. Lists and objects become JSON text where a format or a column
+    cannot hold them.
 
     Args:
-        path: its suffix chooses the format.
-        columns: in their order.
+        path: its suffix decides the format.
+        columns: the types of the columns, in order.
         force: replace an existing file.
 
     Raises:
@@ -165,9 +172,10 @@ def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator
                 writer.writerow(columns)
                 yield lambda row: writer.writerow(_cell(row.get(name)) for name in columns)
         elif chosen is Format.jsonl:
-            encoder = msgspec.json.Encoder()
             with temporary.open("wb") as file:
-                yield lambda row: _write_line(file, encoder, {c: row.get(c) for c in columns})
+                yield lambda row: file.writelines(
+                    (msgspec.json.encode({name: row.get(name) for name in columns}), b"\n")
+                )
         else:
             with _parquet_writer(temporary, columns) as write:
                 yield write
@@ -184,130 +192,104 @@ def arrow_schema(columns: Columns) -> Any:
         Kind.text: pyarrow.string(),
         Kind.number: pyarrow.float64(),
         Kind.integer: pyarrow.int64(),
-        Kind.truth: pyarrow.bool_(),
+        Kind.boolean: pyarrow.bool_(),
     }
     return pyarrow.schema(
         [(name, types[kind] if isinstance(kind, Kind) else kind) for name, kind in columns.items()]
     )
 
 
-def _write_line(stream: BinaryIO, encoder: msgspec.json.Encoder, row: Row) -> None:
-    stream.write(encoder.encode(row) + b"\n")
+class _Table(NamedTuple):
+    """An open table: columns and number of rows, each None if it is not stated, and the rows."""
+
+    columns: dict[str, Any] | None
+    row_count: int | None
+    rows: Iterator[Parsed]
+
+
+@contextmanager
+def _open(path: Path, on_bytes: OnBytes | None = None) -> Iterator[_Table]:
+    chosen = check_format(path)
+    with open_input(path, expected="a table", error=TableError) as stream:
+        if chosen is Format.parquet:
+            with _parquet_file(path, stream) as file:
+                schema = file.schema_arrow
+                columns = _checked(path, schema.names, schema.types)
+                yield _Table(columns, file.metadata.num_rows, _parquet_rows(file))
+            stream.seek(0)
+            while on_bytes is not None and (block := stream.read(1 << 20)):
+                on_bytes(block)
+        elif chosen is Format.csv:
+            header, rows = csv_table(path, bounded_lines(path, stream, on_bytes))
+            yield _Table(_checked(path, header, [Kind.text] * len(header)), None, rows)
+        else:
+            yield _Table(None, None, json_rows(bounded_lines(path, stream, on_bytes)))
+
+
+def _inferred(path: Path, rows: Iterator[Parsed]) -> tuple[dict[str, Kind], int]:
+    """Return every column that any row has, and the number of rows."""
+    found: dict[str, Kind | None] = {}
+    count = 0
+    for values, _ in rows:
+        count += 1
+        for name, value in values.items():
+            found[name] = _wider(found.get(name), value)
+        if len(found) > MAX_COLUMNS:
+            break
+    return _checked(path, list(found), [kind or Kind.text for kind in found.values()]), count
 
 
 def _cell(value: object) -> str:
-    """Say a value in a cell of CSV; numbers keep every digit."""
+    """Return a value as text; numbers keep every digit."""
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-# --- CSV ------------------------------------------------------------------------------
-
-
-def _csv_lines(path: Path) -> Iterator[Line]:
-    with path.open("rb") as stream:
-        rows = _csv_rows(path, stream)
-        header = next(rows, None)
-        if not isinstance(header, list):
-            raise TableError(f"{path}: is empty, expected a header line with the columns")
-        for number, row in enumerate(rows, start=1):
-            if isinstance(row, csv.Error):
-                yield Line(number, {}, f"row {number} is no CSV ({row})")
-                continue
-            faults = []
-            if len(row) != len(header):
-                faults.append(f"row {number} has {len(row)} cells, expected {len(header)}")
-            if any(_has_surrogates(cell) for cell in row):
-                faults.append(f"row {number} is no UTF-8 text")
-                row = [
-                    cell.encode(errors="surrogateescape").decode(errors="backslashreplace")
-                    for cell in row
-                ]
-            # A cell that is missing is empty; for one too many there is no column.
-            yield Line(number, dict(zip(header, row, strict=False)), "; ".join(faults))
-
-
-def _csv_rows(path: Path, stream: BinaryIO) -> Iterator[list[str] | csv.Error]:
-    """Yield the rows that are not blank, the header first, or what is wrong with one."""
-    text = (line.decode(errors="surrogateescape") for line in _bounded_lines(path, stream))
-    rows = csv.reader(text, strict=True)
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield error
-            continue
-        if row:
-            yield row
-
-
-def _has_surrogates(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
-
-
-# --- JSON lines -----------------------------------------------------------------------
-
-
-def _json_lines(path: Path) -> Iterator[Line]:
-    number = 0
-    with path.open("rb") as stream:
-        for line in _bounded_lines(path, stream):
-            if not line.strip():
-                continue
-            number += 1
-            try:
-                value = msgspec.json.decode(line)
-            except (ValueError, RecursionError) as error:
-                yield Line(number, {}, f"row {number} is no JSON ({error})")
-                continue
-            if isinstance(value, dict):
-                yield Line(number, value)
-            else:
-                yield Line(number, {}, f"row {number} is no JSON object: expected {{...}}")
-
-
 def _kind(value: object) -> Kind | None:
-    """Tell what a value is; None for null, which fits all."""
+    """Return the kind of a value; None for null, which fits every column."""
     if value is None:
         return None
     if isinstance(value, bool):
-        return Kind.truth
+        return Kind.boolean
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return Kind.integer
     return Kind.number if isinstance(value, float) else Kind.text
 
 
 def _wider(kind: Kind | None, value: object) -> Kind | None:
-    """Return what holds both a kind and a value."""
+    """Return the kind that can hold both a column's values so far and another value."""
     other = _kind(value)
     if kind is None or other is None or kind is other:
         return kind or other
     return Kind.number if {kind, other} == {Kind.integer, Kind.number} else Kind.text
 
 
+def _checked(path: Path, names: list[str], kinds: list[Any]) -> dict[str, Any]:
+    if len(names) > MAX_COLUMNS:
+        raise TableError(f"{path}: has more than {MAX_COLUMNS} columns")
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise TableError(f"{path}: has the column {twice[0]!r} twice: rename one")
+    return dict(zip(names, kinds, strict=True))
+
+
 # --- Parquet --------------------------------------------------------------------------
 
 
-def _parquet_lines(path: Path) -> Iterator[Line]:
-    number = 0
-    with _parquet_file(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-            for values in batch.to_pylist():
-                number += 1
-                yield Line(number, values)
+def _parquet_rows(file: Any) -> Iterator[Parsed]:
+    for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
+        yield from ((values, "") for values in batch.to_pylist())
 
 
 @contextmanager
-def _parquet_file(path: Path) -> Iterator[Any]:
+def _parquet_file(path: Path, stream: BinaryIO) -> Iterator[Any]:
     pyarrow = _pyarrow()
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(stream) as file:
             yield file
     except (pyarrow.ArrowException, ValueError) as error:
-        raise TableError(f"{path}: is no Parquet file that pyarrow reads ({error})") from None
+        raise TableError(f"{path}: is not a Parquet file that pyarrow reads ({error})") from None
 
 
 @contextmanager
@@ -317,7 +299,8 @@ def _parquet_writer(path: Path, columns: Columns) -> Iterator[Write]:
     held: list[Row] = []
 
     def write(row: Row) -> None:
-        held.append({**row, **{n: _text(row.get(n)) for n in texts}})
+        cells = {name: None if row.get(name) is None else _cell(row[name]) for name in texts}
+        held.append({**row, **cells})
         if len(held) == ROWS_A_GROUP:
             flush()
 
@@ -331,10 +314,6 @@ def _parquet_writer(path: Path, columns: Columns) -> Iterator[Write]:
             flush()
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else _cell(value)
-
-
 def _pyarrow() -> Any:
     try:
         import pyarrow
@@ -344,40 +323,3 @@ def _pyarrow() -> Any:
             'Parquet needs pyarrow: run pip install "dps-toolkit[parquet]", or use .csv or .jsonl'
         ) from None
     return pyarrow
-
-
-# --- all ------------------------------------------------------------------------------
-
-
-def _bounded_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield lines, without the byte order mark that some programs put before the first."""
-    first = True
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        if len(line) > MAX_LINE_BYTES:
-            raise TableError(f"{path}: has a line of more than {MAX_LINE_BYTES} bytes: is no table")
-        if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise TableError(f"{path}: is UTF-16 text, expected UTF-8: save it as UTF-8")
-        yield line.removeprefix(b"\xef\xbb\xbf") if first else line
-        first = False
-
-
-def _checked(path: Path, names: list[str], kinds: list[Any]) -> dict[str, Any]:
-    if len(names) > MAX_COLUMNS:
-        raise TableError(f"{path}: has more than {MAX_COLUMNS} columns")
-    twice = [name for number, name in enumerate(names) if name in names[:number]]
-    if twice:
-        raise TableError(f"{path}: has the column {twice[0]!r} twice: rename one")
-    return dict(zip(names, kinds, strict=True))
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in one line why a file cannot be read."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file, expected a table") from None
-    except IsADirectoryError:
-        raise TableError(f"{path}: is a folder, expected a table") from None
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None

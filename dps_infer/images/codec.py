@@ -1,10 +1,12 @@
-"""The call into OpenCV that decodes, kept quiet and made to tell of damage.
+"""Decode encoded images with simplejpeg and OpenCV, quietly, and report libjpeg's warnings.
 
-OpenCV's codecs write warnings straight to the process's stderr, and libjpeg's are the
-only sign that it made up the end of a damaged image. So the file descriptor is turned
-aside while images are decoded. Several threads may decode at a time. If libjpeg said
-something meanwhile, which is rare, each of them decodes its image once more, alone, to
-tell whose it is. Lines that no codec writes, from another thread at that moment, are
+simplejpeg is faster than OpenCV and gives the same pixels. In its strict mode it refuses whatever
+libjpeg warns about, and those warnings are the only sign that libjpeg made up part of a damaged
+image. It also refuses some chroma subsamplings. OpenCV decodes what it refuses, and all other
+formats.
+
+OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is diverted
+into a file while they decode. Lines that no codec wrote, for example those of another thread, are
 passed on.
 """
 
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 _STDERR = 2
@@ -30,101 +33,53 @@ _LIBJPEG = (
     "Warning: unknown JFIF revision",
     "Unknown Adobe color transform",
 )
-"""How libjpeg's warnings begin. It prints the first one of an image and no other."""
-_OTHERS = ("libpng ", "[ WARN:", "[ERROR:")
+"""How libjpeg's warnings begin. It prints only the first one of an image."""
+_OTHER_CODECS = ("libpng ", "[ WARN:", "[ERROR:")
+
+Samples = NDArray[np.generic]
 
 
-def decode(data: bytes) -> tuple[NDArray[np.generic] | None, list[str]]:
-    """Decode one image as it is stored: depth, alpha and orientation are kept.
+def decode(data: bytes) -> tuple[tuple[Samples, Samples | None] | None, list[str]]:
+    """Decode one image and keep its sample depth, alpha and orientation.
 
     Args:
-        data: an encoded image that `dps_infer.images.headers` has found sound.
+        data: an encoded image that `dps_infer.images.headers` has accepted.
 
     Returns:
-        Pixels [H, W], [H, W, 3] in BGR or [H, W, 4] in BGRA order, or None if OpenCV
-        cannot decode them; and what libjpeg warned of.
+        - The image, or None if it cannot be decoded: gray [H, W] or RGB [H, W, 3] samples, and the
+          alpha samples [H, W] or None.
+        - libjpeg's warnings.
     """
-    with _LISTENER.listening() as warnings:
-        pixels = _decoded(data)
-    if warnings:
-        with _LISTENER.listening(alone=True) as warnings:
-            pixels = _decoded(data)
-    return pixels, warnings
-
-
-def _decoded(data: bytes) -> NDArray[np.generic] | None:
+    if not data.startswith(b"\xff\xd8"):
+        return _decode_with_opencv(data), []
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        return (simplejpeg.decode_jpeg(data), None), []
+    except ValueError:
+        # One JPEG image at a time, so that the warnings are known to be about this one.
+        with _ONE_JPEG:
+            image = _decode_with_opencv(data)
+            return image, _DIVERSION.take_warnings()
+
+
+_ONE_JPEG = threading.Lock()
+
+
+def _decode_with_opencv(data: bytes) -> tuple[Samples, Samples | None] | None:
+    try:
+        with _DIVERSION.active():
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.ndim == 2:
+            return None if pixels is None else (pixels, None)
+        if pixels.shape[2] == 4:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), pixels[:, :, 3]
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), None
     except cv2.error:
         return None
 
 
-class _Listener:
-    """Hears what codecs say while threads decode."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._decoding = 0
-        self._alone = False
-        self._waiting_alone = 0
-        self._warnings: list[str] = []
-        self._capture = contextlib.ExitStack()
-        self._stderr: _Stderr | None = None
-
-    @contextlib.contextmanager
-    def listening(self, *, alone: bool = False) -> Iterator[list[str]]:
-        """Give a list that holds, after the block, what libjpeg warned of during it."""
-        heard: list[str] = []
-        with self._changed:
-            self._enter(alone)
-            before = len(self._warnings)
-        try:
-            yield heard
-        finally:
-            with self._changed:
-                self._hear()
-                heard.extend(self._warnings[before:])
-                self._leave()
-
-    def _enter(self, alone: bool) -> None:
-        if alone:
-            self._waiting_alone += 1
-            self._changed.wait_for(lambda: self._decoding == 0)
-            self._waiting_alone -= 1
-        else:
-            # Who has to decode alone comes first, or might wait for ever.
-            self._changed.wait_for(lambda: not self._alone and not self._waiting_alone)
-        self._alone = alone
-        if self._decoding == 0:
-            self._capture.enter_context(silent_log())
-            self._stderr = self._capture.enter_context(_captured_stderr())
-        self._decoding += 1
-
-    def _leave(self) -> None:
-        self._decoding -= 1
-        if self._decoding == 0:
-            self._capture.close()
-            self._warnings.clear()
-        self._alone = False
-        self._changed.notify_all()
-
-    def _hear(self) -> None:
-        if self._stderr is None:
-            return
-        for line in self._stderr.read().splitlines():
-            text = line.decode(errors="replace")
-            if text.startswith(_LIBJPEG):
-                self._warnings.append(text)
-            elif text.strip() and not text.startswith(_OTHERS):
-                self._stderr.pass_on(line + b"\n")
-
-
-_LISTENER = _Listener()
-
-
 @contextlib.contextmanager
 def silent_log() -> Iterator[None]:
-    """Silence OpenCV's own log, and restore its level: it belongs to the whole process."""
+    """Silence OpenCV's own log, then restore its level, which the whole process shares."""
     # OpenCV 5 moved these functions.
     log = getattr(cv2.utils, "logging", cv2)
     level = log.getLogLevel()
@@ -135,61 +90,86 @@ def silent_log() -> Iterator[None]:
         log.setLogLevel(level)
 
 
-class _Stderr:
-    """The process's stderr while it is turned aside into a file.
+class _Diversion:
+    """The process's stderr, diverted into a file while any thread decodes."""
 
-    A file, as a pipe that is full would stop whoever writes, or fail them.
-    """
-
-    def __init__(self, saved: int, file: int) -> None:
-        self._saved = saved
-        self._file = file
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._decoding = 0
+        self._undo = contextlib.ExitStack()
+        self._saved = self._file = -1
         self._position = 0
+        self._warnings: list[str] = []
 
-    def read(self) -> bytes:
-        """Return what was written meanwhile and not yet read."""
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Divert stderr during the block."""
+        with self._lock:
+            if self._decoding == 0:
+                self._undo.enter_context(silent_log())
+                self._divert()
+            self._decoding += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sort_lines()
+                self._decoding -= 1
+                if self._decoding == 0:
+                    self._undo.close()
+
+    def take_warnings(self) -> list[str]:
+        """Return libjpeg's warnings since the last call."""
+        with self._lock:
+            warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def _divert(self) -> None:
+        """Divert the file descriptor, where the system can and stderr is open."""
+        if not hasattr(os, "pread"):
+            return
+        try:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            self._saved = os.dup(_STDERR)
+        except (OSError, ValueError):
+            return
+        # A file, since whoever writes to a full pipe would block or fail.
+        self._file, self._position = _unnamed_file(), 0
+        os.dup2(self._file, _STDERR)
+        self._undo.callback(self._restore)
+
+    def _restore(self) -> None:
+        os.dup2(self._saved, _STDERR)
+        # Another thread may have written since the lines were last sorted.
+        self._sort_lines()
+        os.close(self._saved)
+        os.close(self._file)
+        self._file = -1
+
+    def _sort_lines(self) -> None:
+        """Read the lines written since the last call: keep libjpeg's, pass on strangers'."""
+        if self._file < 0:
+            return
         chunks = []
-        # The file's own position is where others write.
+        # Others write at the file's own position, so it must not move.
         while chunk := os.pread(self._file, 1 << 16, self._position):
             self._position += len(chunk)
             chunks.append(chunk)
-        return b"".join(chunks)
+        for line in b"".join(chunks).splitlines(keepends=True):
+            text = line.decode(errors="replace").rstrip()
+            if text.startswith(_LIBJPEG):
+                self._warnings.append(text)
+            elif text and not text.startswith(_OTHER_CODECS):
+                with contextlib.suppress(OSError):
+                    os.write(self._saved, line)
 
-    def pass_on(self, data: bytes) -> None:
-        """Write to where it would have gone."""
-        with contextlib.suppress(OSError):
-            os.write(self._saved, data)
 
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[_Stderr | None]:
-    """Turn file descriptor 2 aside; give None where that cannot be done."""
-    if not hasattr(os, "pread"):
-        yield None
-        return
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        saved = os.dup(_STDERR)
-    except (OSError, ValueError):
-        yield None
-        return
-    file = _unnamed_file()
-    stderr = _Stderr(saved, file)
-    try:
-        os.dup2(file, _STDERR)
-        yield stderr
-    finally:
-        os.dup2(saved, _STDERR)
-        # Nothing is being decoded any more: what came last is another thread's.
-        if left := stderr.read():
-            stderr.pass_on(left)
-        for descriptor in (saved, file):
-            os.close(descriptor)
+_DIVERSION = _Diversion()
 
 
 def _unnamed_file() -> int:
-    """Open a file that no other process sees: in memory, where the system can."""
+    """Open a file that no other process sees, in memory where the system can."""
     with contextlib.suppress(AttributeError, OSError):
         return os.memfd_create("dps-infer")
     with tempfile.TemporaryFile(buffering=0) as file:

@@ -1,33 +1,30 @@
-"""The decode policy: how an image file becomes the uint8 RGB pixels that are compared.
+"""The decode policy: how image files become the uint8 RGB pixels that are compared.
 
-All of it is stated and done here.
-
-- *Formats*: JPEG, PNG, WebP, BMP, TIFF and PNM (PBM, PGM, PPM), told by content and never
-  by name. Others are refused by name where they are known (GIF, AVIF, HEIF, JPEG 2000,
-  JPEG XL, PAM ...).
-- *Orientation*: EXIF orientation is applied, all eight of them (JPEG, PNG, WebP, TIFF).
-- *Grey* is widened to RGB; palettes are looked up; CMYK JPEG is converted to RGB without a
-  colour profile, with a note.
-- *Colour*: samples are taken as sRGB; embedded colour profiles are not applied.
-- *Depth*: 16-bit samples become 8-bit by value / 257, rounded, with a note.
-- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG that
-  states a PQ or HLG transfer function.
-- *Alpha* is composited over a stated background (white unless `DecodePolicy` says
-  otherwise), with a note. Two images whose alpha differs anywhere are compared twice, over
-  that background and over its opposite (black for a bright background, white for a dark
-  one), and the larger distance counts. Over both at once no difference of alpha can hide:
-  the two composites of a pixel differ by (1 - alpha) * 255, so together they give its
-  alpha. Where the alphas are equal, the background cancels out of the difference, and one
-  comparison will do. Colours beneath full transparency do not count, as nobody sees them.
-- *One file, one image*: animations and TIFF files of several pages are refused (reduced
-  versions and masks of a page do not count, nor do previews behind a JPEG's end).
-- *Whole files only*: a missing end, a wrong PNG checksum, or a JPEG of which libjpeg had
-  to make up a part is refused. Surplus bytes inside a JPEG are noted.
-- *Limits*: a file of more than 512 MiB, or an image that states more pixels than
-  `DecodePolicy.max_pixels`, is refused before anything of it is decoded.
-- *Sizes*: images of different sizes are refused unless a resize is asked for. Then the
-  second is resized to the size of the first, after compositing: shrunk by area averaging,
-  enlarged by cubic interpolation, with a note.
+- *Formats*: JPEG, PNG, WebP, BMP, TIFF and PNM (PBM, PGM, PPM), recognized by content and never by
+  name. Some others are refused by name (GIF, AVIF, HEIF, JPEG 2000, JPEG XL, PAM ...).
+- *Orientation*: all eight EXIF orientations are applied (JPEG, PNG, WebP, TIFF).
+- *Gray* is expanded to RGB, palettes are looked up, and CMYK JPEG is converted to RGB without a
+  color profile, with a note.
+- *Color*: samples are taken as sRGB; embedded color profiles are not applied.
+- *Depth*: 16-bit samples become 8-bit ones: value / 257, rounded, with a note.
+- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG with a PQ or HLG
+  transfer function.
+- *Alpha* is composited over a background (`DecodePolicy.background`, white by default), with a
+  note. If the alphas of two images differ anywhere, the images are compared twice, over that
+  background and over its opposite (black for a bright background, white for a dark one), and the
+  larger distance counts. No difference in alpha can hide from both: a pixel's two composites differ
+  by (1 - alpha) * 255, so together they determine its alpha. Equal alphas need one comparison only,
+  because the background cancels out. Colors of fully transparent pixels do not count, because
+  nobody sees them.
+- *One image per file*: animations and multi-page TIFF files are refused. Reduced versions and masks
+  of a TIFF page do not count as pages, and previews after a JPEG's end marker are ignored.
+- *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, or
+  libjpeg had to make up part of a JPEG. Surplus bytes inside a JPEG cause a note.
+- *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
+  refused before they are decoded.
+- *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
+  is composited and resized to the size of the first, by area averaging where it shrinks and by
+  cubic interpolation where it grows, with a note.
 """
 
 from __future__ import annotations
@@ -39,38 +36,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
-from dps_infer.images.headers import ACCEPTED, Header, read_header
-
-Pixels = NDArray[np.uint8]
-"""uint8 RGB, [H, W, 3]."""
+from dps_infer.images.headers import ACCEPTED, read_header
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
 """A path, an encoded image, or uint8 RGB pixels [H, W, 3]."""
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 MAX_FILE_BYTES = 512 * MEBIBYTE
-WHITE: Colour = (255, 255, 255)
-BLACK: Colour = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class DecodePolicy:
-    """The two choices that the policy leaves open.
+    """Options of the decode policy.
 
     Attributes:
-        background: RGB colour, 0 to 255 each, over which transparent images are composited.
-        max_pixels: the largest width times height accepted.
+        background: the color behind transparent images.
+        max_pixels: the largest accepted width times height.
     """
 
-    background: Colour = WHITE
+    background: Color = WHITE
     max_pixels: int = 100_000_000
 
     def __post_init__(self) -> None:
-        """Refuse colours and limits that mean nothing."""
+        """Reject invalid values."""
         if len(self.background) != 3 or not all(0 <= value <= 255 for value in self.background):
             raise UsageError(
                 f"expected a background of three numbers 0 to 255, got {self.background}"
@@ -87,15 +83,15 @@ class Picture:
     """A decoded image, upright, not yet composited.
 
     Attributes:
-        label: how messages call it: its path, or its part in the comparison.
-        colour: uint8 RGB [H, W, 3].
+        label: its name in messages: a path, or its role in the comparison.
+        color: uint8 RGB [H, W, 3].
         alpha: uint8 [H, W], 255 = opaque; None if every pixel is opaque.
-        premultiplied: `colour` is already multiplied by alpha.
-        notes: what decoding changed, for people.
+        premultiplied: `color` is already multiplied by alpha.
+        notes: changes made by decoding, for people.
     """
 
     label: str
-    colour: Pixels
+    color: Pixels
     alpha: NDArray[np.uint8] | None = None
     premultiplied: bool = False
     notes: tuple[str, ...] = ()
@@ -103,17 +99,17 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return self.colour.shape[1], self.colour.shape[0]
+        return self.color.shape[1], self.color.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two images made comparable: equal sizes, no alpha.
+    """Two images of equal size without alpha, ready to be compared.
 
     Attributes:
-        renderings: one or two pairs of uint8 RGB images [H, W, 3], the reference first. Of
-            several, the one with the larger distance counts.
-        notes: what was done to the images, for people.
+        renderings: one or two pairs of uint8 RGB images [H, W, 3], the reference first. The
+            rendering with the largest distance counts.
+        notes: changes made to the images, for people.
     """
 
     renderings: tuple[tuple[Pixels, Pixels], ...]
@@ -122,7 +118,7 @@ class Pair:
     @property
     def identical(self) -> bool:
         """Whether no pixel of any rendering differs."""
-        # Images that differ mostly do in their first row, and looking at all of them takes time.
+        # Most different images differ in the first row; checking it first saves time.
         return all(
             np.array_equal(first[:1], second[:1]) and np.array_equal(first, second)
             for first, second in self.renderings
@@ -135,13 +131,13 @@ def load_picture(
     """Read and decode one image by the policy of this module.
 
     Args:
-        source: a path, an encoded image, or uint8 RGB pixels [H, W, 3], which are taken as
-            they are and not copied.
-        label: what to call it in messages if it is not a path.
-        policy: what the policy leaves open.
+        source: a path, an encoded image, or uint8 RGB pixels [H, W, 3], which are used without a
+            copy.
+        label: the name in messages of an image that is not a path.
+        policy: options of the decode policy.
 
     Raises:
-        ImageError: naming the image, what was expected and what to do.
+        ImageError: the image cannot be read or is refused.
     """
     if isinstance(source, np.ndarray):
         return Picture(label, _checked_pixels(source, label))
@@ -175,7 +171,7 @@ def make_pair(
     resize: bool = False,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> Pair:
-    """Make two images comparable: composite their alpha, and resize the second if asked to.
+    """Composite the alpha of two images, and resize the second one if `resize` is set.
 
     Raises:
         ImageError: their sizes differ and `resize` is off.
@@ -183,7 +179,7 @@ def make_pair(
     if reference.size != distorted.size and not resize:
         raise ImageError(
             f"the sizes differ: {reference.label} is {_by(reference.size)}, {distorted.label} is "
-            f"{_by(distorted.size)} (width x height): crop one, or ask for a resize (--resize)"
+            f"{_by(distorted.size)} (width x height): crop one, or request a resize (--resize)"
         )
     notes = [*reference.notes, *distorted.notes]
     backgrounds = [policy.background]
@@ -206,17 +202,21 @@ def make_pair(
     return Pair(renderings, tuple(notes))
 
 
-def composite(picture: Picture, background: Colour) -> Pixels:
-    """Return a picture over a background: uint8 RGB [H, W, 3], its own pixels if opaque."""
+def composite(picture: Picture, background: Color) -> Pixels:
+    """Composite a picture over a background.
+
+    Returns:
+        uint8 RGB [H, W, 3]; the picture's own array if it is opaque.
+    """
     if picture.alpha is None:
-        return picture.colour
-    # 255 * 255 and the rounding fit into 16 bits, which halves the memory of large images.
+        return picture.color
+    # 16 bits hold 255 * 255 and the rounding term, at half the memory of 32 bits.
     alpha = picture.alpha[:, :, None].astype(np.uint16)
     behind = (255 - alpha) * np.asarray(background, np.uint16)
     if not picture.premultiplied:
-        return np.asarray((picture.colour * alpha + behind + 127) // 255, np.uint8)
-    # Premultiplied colours above their alpha occur in badly made files.
-    return np.asarray(np.minimum(picture.colour + (behind + 127) // 255, 255), np.uint8)
+        return np.asarray((picture.color * alpha + behind + 127) // 255, np.uint8)
+    # Badly made files have premultiplied colors that exceed their alpha.
+    return np.asarray(np.minimum(picture.color + (behind + 127) // 255, 255), np.uint8)
 
 
 def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
@@ -226,36 +226,38 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
             f"has {_by((header.width, header.height))} pixels, more than the limit of "
             f"{policy.max_pixels / 1e6:g} million: use a smaller image"
         )
-    pixels, warnings = decode(data)
+    image, warnings = decode(data)
     notes = [f"{label}: {note}" for note in _check_warnings(warnings)]
-    if pixels is None or pixels.shape[:2] not in (
-        (header.height, header.width),
-        (header.width, header.height),
-    ):
+    size = (header.height, header.width)
+    if image is None or image[0].shape[:2] not in (size, size[::-1]):
         raise ImageError(f"is a damaged or unusual {header.format} image: save it again as PNG")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"has {pixels.dtype} samples, expected 8 or 16 bits: save it as PNG")
-    alpha = _alpha(pixels, header)
-    if pixels.dtype == np.uint16:
+    color, alpha = image
+    if color.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"has {color.dtype} samples, expected 8 or 16 bits: save it as PNG")
+    if header.transparent_gray is not None and color.ndim == 2:
+        opaque = 255 if color.dtype == np.uint8 else 65535
+        alpha = np.where(color == header.transparent_gray, 0, opaque).astype(color.dtype)
+    if color.dtype == np.uint16:
         notes.append(f"{label}: 16-bit samples scaled to 8-bit")
-        pixels = _to_8_bits(pixels)
-        alpha = None if alpha is None else _to_8_bits(alpha)
-    if header.inks:
-        notes.append(f"{label}: CMYK converted to RGB without a colour profile")
-    colour = _to_rgb(np.asarray(pixels, np.uint8))
-    if alpha is not None and bool((alpha == 255).all()):
-        alpha = None
+    if header.cmyk:
+        notes.append(f"{label}: CMYK converted to RGB without a color profile")
+    pixels = _to_8_bits(color)
+    if pixels.ndim == 2:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    opacity = None if alpha is None else _to_8_bits(alpha)
+    if opacity is not None and bool((opacity == 255).all()):
+        opacity = None
     return Picture(
         label,
-        _upright(colour, header.orientation),
-        None if alpha is None else _upright(np.asarray(alpha, np.uint8), header.orientation),
+        _upright(pixels, header.orientation),
+        None if opacity is None else _upright(opacity, header.orientation),
         header.premultiplied,
         tuple(notes),
     )
 
 
 def _check_warnings(warnings: list[str]) -> list[str]:
-    """Return what libjpeg warned of as notes; refuse an image of which it made up a part."""
+    """Return libjpeg's harmless warnings as notes; refuse an image with any other warning."""
     for warning in warnings:
         if not any(harmless in warning for harmless in _HARMLESS):
             raise ImageError(f"is a damaged JPEG ({warning}): get the whole file again")
@@ -263,28 +265,14 @@ def _check_warnings(warnings: list[str]) -> list[str]:
 
 
 _HARMLESS = ("extraneous bytes", "Adobe color transform", "bad ICC marker")
-"""Some cameras leave surplus bytes in sound images; colour profiles are not applied anyway."""
-
-
-def _alpha(pixels: NDArray[np.generic], header: Header) -> NDArray[np.generic] | None:
-    """Return the alpha plane, in the depth of the image, or None."""
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        return pixels[:, :, 3]
-    if pixels.ndim == 2 and header.transparent_grey is not None:
-        opaque = np.iinfo(pixels.dtype).max  # type: ignore[type-var]
-        return np.where(pixels == header.transparent_grey, 0, opaque).astype(pixels.dtype)
-    return None
+"""Some cameras leave surplus bytes in sound images, and color profiles are not applied."""
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    # 257 is odd, so that no value lies half-way between two.
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    # 257 is odd, so no value lies halfway between two.
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _to_rgb(pixels: NDArray[np.uint8]) -> Pixels:
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
-    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -300,12 +288,10 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _checked_pixels(array: NDArray[np.generic], label: str) -> Pixels:
     if array.dtype != np.uint8:
-        hint = (
-            ": multiply values in [0, 1] by 255, round and convert"
-            if array.dtype.kind == "f"
-            else ""
+        advice = "multiply values in [0, 1] by 255, round and " if array.dtype.kind == "f" else ""
+        raise ImageError(
+            f"{label}: is a {array.dtype} array, expected uint8 RGB: {advice}convert it to uint8"
         )
-        raise ImageError(f"{label}: is a {array.dtype} array, expected uint8 RGB{hint}")
     if array.ndim != 3 or array.shape[2] != 3:
         raise ImageError(
             f"{label}: is an array {list(array.shape)}, expected uint8 RGB [height, width, 3]"
@@ -323,13 +309,13 @@ def _alphas_differ(first: Picture, second: Picture) -> bool:
     return not np.array_equal(first.alpha, second.alpha)
 
 
-def _opposite(background: Colour) -> Colour:
-    """Return black or white, whichever is farther from a background."""
+def _opposite(background: Color) -> Color:
+    """Return black or white, whichever is farther from the background."""
     return BLACK if sum(background) > 3 * 127 else WHITE
 
 
 def _fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize uint8 RGB to a width and height: sides shrink first, by area, then grow."""
+    """Resize to a width and height: first shrink by area averaging, then enlarge."""
     width, height = pixels.shape[1], pixels.shape[0]
     smaller = (min(width, size[0]), min(height, size[1]))
     if smaller != (width, height):
@@ -339,8 +325,8 @@ def _fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return pixels
 
 
-def _name(colour: Colour) -> str:
-    return {WHITE: "white", BLACK: "black"}.get(colour, f"RGB {colour}")
+def _name(color: Color) -> str:
+    return {WHITE: "white", BLACK: "black"}.get(color, f"RGB {color}")
 
 
 def _by(size: tuple[int, int]) -> str:

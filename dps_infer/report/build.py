@@ -1,33 +1,35 @@
-"""From a file of results to the page: which pictures and maps it gets, and from where."""
+"""Build a report from a file of results: select its pictures and heat maps and make the page."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from dps_infer.bulk.thresholds import number_of, resolve_threshold
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_infer.model.view import View
-from dps_infer.report.assembly import Content, assemble
+from dps_infer.progress import Progress, ignore
+from dps_infer.report.assembly import assemble
 from dps_infer.report.examples import Example, examples
-from dps_infer.report.maps import HeatMap, heat_map
-from dps_infer.report.pictures import Embedded, embed, find
-from dps_infer.report.rows import Pair, Results, read, worst
-from dps_infer.runtime.threads import available_threads
+from dps_infer.report.maps import HeatMap, heat_map, scale_data
+from dps_infer.report.pictures import Embedded, data_url, embed_all, find_image, shrink
+from dps_infer.report.rows import MeasuredContext, Results, load_results
+from dps_infer.version import __version__
 
 THUMBNAIL, PREVIEW, WORST = 96, 512, 200
 TITLE = "Image comparison"
+EXAMPLE_SIDE = 128
+"""Longest side in pixels of the pictures that explain a context."""
 
-DIFFERS_BY = 0.01
-"""Relative. Beyond, a distance computed again is another one, not a matter of rounding."""
-
-Progress = Callable[[int, int], None]
-"""Told how many pictures are done, and of how many."""
+TOLERANCE = 0.01
+"""Relative difference beyond which a distance that is computed again is another distance, not the
+same one rounded differently."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Report:
 
     Attributes:
         page: the HTML file, UTF-8.
-        pairs: how many it shows.
-        notes: what its maker should know, one line each.
+        pairs: number of pairs on it.
+        notes: problems that the person who makes it should know of, one line each.
     """
 
     page: bytes
@@ -57,93 +59,103 @@ def build_report(
     worst_pairs: int = WORST,
     view: View | None = None,
     resize: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = ignore,
 ) -> Report:
     """Make the report of a file of results.
 
     Args:
-        results: CSV, JSON lines or Parquet, as `dps_infer.bulk.results` writes it.
-        metrics: those that the results were measured in, by their labels: with them the
-            page has heat maps, and explains the contexts in pictures.
-        images: the folder of the images that the results name by relative paths; None looks
-            beside the file of results, then in the current folder.
+        results: CSV, JSON lines or Parquet, see `dps_infer.bulk.results`.
+        metrics: the metrics that gave the results, by label. With them the page has heat maps and
+            explains the contexts in pictures.
+        images: start of relative paths in the results; None looks beside the file of results,
+            then in the current folder.
         title: of the page.
-        threshold: distances above are marked: a number for all contexts; or, with `contexts`,
-            ``auto`` or a file's path (`dps_infer.bulk.thresholds.resolve_threshold`).
+        threshold: distances above it are marked: a number for all contexts; or, with `metrics`,
+            ``auto`` or the path of a file (`dps_infer.bulk.thresholds.resolve_threshold`).
         thumbnail: longest side of the small pictures, in pixels.
         preview: longest side of the larger pictures of the worst pairs.
-        worst_pairs: how many pairs get larger pictures and, with contexts, heat maps.
-        view: for the heat maps, as the results were measured.
-        resize: likewise.
-        progress: told how far the work is.
+        worst_pairs: number of pairs with larger pictures and, with `metrics`, heat maps.
+        view: of the heat maps; the view that the results were measured in.
+        resize: for the heat maps, resize candidates to the size of their references.
+        progress: called with the number of pictures done and their total.
 
     Raises:
         TableError: the results cannot be read.
-        UsageError: the contexts are not those of the results, the threshold is no number
-            >= 0, or one that needs a context has none.
-        ThresholdError: the threshold's file is missing, or of another context or view.
-        ContextError: a context gives no maps, or fails.
+        UsageError: the metrics are not those of the results; the threshold is a number that is
+            not finite and >= 0, or needs a metric and there is none.
+        ThresholdError: the threshold file is missing, or was made for another context or view.
+        ContextError: a context file gives no maps, or fails.
     """
     path = Path(results)
-    found = read(path)
-    given = _given(found, metrics or {})
-    thresholds = _thresholds(threshold, given, view)
+    found = load_results(path)
+    pairs = found.pairs
+    loaded = _in_order(metrics or {}, found)
+    thresholds = _thresholds(threshold, loaded, view)
     folders = [Path(images)] if images is not None else [path.parent, Path()]
-    chosen = worst(found, worst_pairs)
-    names = list(dict.fromkeys(name for pair in found.pairs for name in _both(pair)))
-    paths = {name: find(name, folders) for name in names}
-    large = {name for number in chosen for name in _both(found.pairs[number])}
-    done = _Counter(progress, len(paths) + len(chosen) * (len(given) if metrics else 0))
-    embedded = _embed_all(paths, large, thumbnail, preview, done)
-    how = _How(view, resize)
-    maps = [
-        None if metric is None else _maps(metric, found, chosen, paths, embedded, how, done)
-        for metric in given
-    ]
-    shown = [[] if metric is None else _examples(metric, names, paths, view) for metric in given]
-    content = Content(
-        title=title,
-        source=path.name,
-        results=found,
-        thresholds=thresholds,
-        metrics=given,
-        examples=shown,
-        images=embedded,
-        maps=maps,
+    chosen = found.worst(worst_pairs)
+    names = list(zip(pairs.reference, pairs.candidate, strict=True))
+    paths = {name: find_image(name, folders) for pair in names for name in pair}
+    on_done = _counter(progress, len(paths) + len(chosen) * (len(loaded) if metrics else 0))
+    embedded = embed_all(
+        paths,
         thumbnail=thumbnail,
         preview=preview,
+        large={name for number in chosen for name in names[number]},
+        on_done=on_done,
     )
-    notes = [*_image_notes(embedded, images is None), *_map_notes(found, maps)]
-    return Report(assemble(content), len(found.pairs), tuple(notes))
+
+    def heat_maps(metric: Metric) -> dict[int, HeatMap]:
+        maps = {}
+        for number in chosen:
+            reference, candidate = names[number]
+            size = (embedded[reference].height, embedded[reference].width)
+            maps[number] = heat_map(
+                metric, paths[reference], paths[candidate], size, view=view, resize=resize
+            )
+            on_done()
+        return maps
+
+    maps = [None if metric is None else heat_maps(metric) for metric in loaded]
+    places = {name: place for place, name in enumerate(paths)}
+    data = {
+        "version": __version__,
+        "source": path.name,
+        "thresholds": thresholds,
+        "thumbnailSize": thumbnail,
+        "previewSize": preview,
+        "scale": scale_data(),
+        "contexts": [
+            _context_data(measured, metric, paths.values(), view)
+            for measured, metric in zip(found.contexts, loaded, strict=True)
+        ],
+        "pairs": {
+            **vars(pairs),
+            "referenceImage": [places[name] for name in pairs.reference],
+            "candidateImage": [places[name] for name in pairs.candidate],
+        },
+        "images": [vars(image) for image in embedded.values()],
+        "maps": [
+            None if of_context is None else {n: vars(heat) for n, heat in of_context.items()}
+            for of_context in maps
+        ],
+    }
+    notes = [*_image_notes(embedded, searched=images is None), *_map_notes(found, maps)]
+    return Report(assemble(title, data), len(names), tuple(notes))
 
 
-@dataclass(frozen=True)
-class _How:
-    """How the results were measured."""
-
-    view: View | None
-    resize: bool
+def _counter(progress: Progress, total: int) -> Callable[[], None]:
+    """Return a function that reports one more picture."""
+    numbers = count(1)
+    return lambda: progress(next(numbers), total)
 
 
-class _Counter:
-    """Tells how far the work is."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def one_more(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-def _given(results: Results, metrics: Mapping[str, Metric]) -> list[Metric | None]:
-    """Return the given context of each of the results', in their order; all or none."""
+def _in_order(metrics: Mapping[str, Metric], results: Results) -> list[Metric | None]:
+    """Return the metric of each context of the results; all of them or none."""
     if not metrics:
-        return [None] * len(results.metrics)
-    labels = [measured.label for measured in results.metrics]
+        return [None] * len(results.contexts)
+    labels = [context.label for context in results.contexts]
     if labels == [""] and len(metrics) == 1:
-        # The results do not name their context: it is taken on trust.
+        # The results do not name their context, so it cannot be checked.
         return [*metrics.values()]
     if set(labels) != set(metrics):
         raise UsageError(
@@ -154,12 +166,13 @@ def _given(results: Results, metrics: Mapping[str, Metric]) -> list[Metric | Non
 
 
 def _thresholds(
-    value: str | float | None, given: Sequence[Metric | None], view: View | None
+    value: str | float | None, metrics: Sequence[Metric | None], view: View | None
 ) -> list[float | None]:
-    """Return what the distances in each context are held against."""
-    if value is None or (number := number_of(value)) is not None:
-        return [None if value is None else number] * len(given)
-    found = [resolve_threshold(value, metric, view=view) for metric in given if metric is not None]
+    """Return the threshold of each context."""
+    number = None if value is None else number_of(value)
+    if value is None or number is not None:
+        return [number] * len(metrics)
+    found = [resolve_threshold(value, metric, view=view) for metric in metrics if metric]
     if not found:
         raise UsageError(
             f"the threshold {value} holds in its own context only: give the --context, --ranking, "
@@ -168,86 +181,61 @@ def _thresholds(
     return found
 
 
-def _embed_all(
-    paths: Mapping[str, Path], large: set[str], thumbnail: int, preview: int, done: _Counter
-) -> dict[str, Embedded]:
-    def one(name: str) -> Embedded:
-        size = preview if name in large else None
-        if not name:
-            return Embedded(None, None, 0, 0, "the results name none")
-        return embed(paths[name], thumbnail=thumbnail, preview=size)
-
-    embedded = {}
-    with ThreadPoolExecutor(available_threads()) as pool:
-        for name, image in zip(paths, pool.map(one, paths), strict=True):
-            embedded[name] = image
-            done.one_more()
-    return embedded
-
-
-def _maps(
-    metric: Metric,
-    results: Results,
-    chosen: Sequence[int],
-    paths: Mapping[str, Path],
-    embedded: Mapping[str, Embedded],
-    how: _How,
-    done: _Counter,
-) -> dict[int, HeatMap]:
-    maps = {}
-    for number in chosen:
-        pair = results.pairs[number]
-        image = embedded[pair.reference]
-        maps[number] = heat_map(
-            metric,
-            paths[pair.reference],
-            paths[pair.candidate],
-            (image.height, image.width),
-            view=how.view,
-            resize=how.resize,
-        )
-        done.one_more()
-    return maps
+def _context_data(
+    measured: MeasuredContext, metric: Metric | None, paths: Iterable[Path], view: View | None
+) -> dict[str, Any]:
+    """Return a context as the page holds it; with its metric, it is explained in pictures."""
+    if metric is None:
+        return {**vars(measured), "importances": None, "examples": []}
+    return {
+        "label": metric.label,
+        "words": metric.describe(),
+        "parts": measured.parts,
+        "importances": metric.importances,
+        "examples": [
+            {
+                "name": example.name,
+                "strength": example.strength,
+                "picture": data_url(shrink(example.pixels, EXAMPLE_SIDE)),
+                "distance": example.distance,
+            }
+            for example in _examples(metric, paths, view)
+        ],
+    }
 
 
-def _examples(
-    metric: Metric, names: Sequence[str], paths: Mapping[str, Path], view: View | None
-) -> list[Example]:
-    """Explain a context on the first image that can be read."""
-    for name in names:
+def _examples(metric: Metric, paths: Iterable[Path], view: View | None) -> list[Example]:
+    """Return the examples of a metric on the first image that can be read."""
+    for path in paths:
         try:
-            picture = load_picture(paths[name], label="image")
+            picture = load_picture(path, label="image")
         except ImageError:
             continue
         return examples(metric, composite(picture, DEFAULT_POLICY.background), view=view)
     return []
 
 
-def _image_notes(embedded: Mapping[str, Embedded], looked_around: bool) -> list[str]:
-    # Of a row without a name, its own error tells.
+def _image_notes(embedded: Mapping[str, Embedded], *, searched: bool) -> list[str]:
+    # A row without a name has an error of its own.
     named = {name: image for name, image in embedded.items() if name}
     missing = [f"{name}: {image.why}" for name, image in named.items() if image.why]
     if not missing:
         return []
-    hint = "; --images DIR says where relative paths begin" if looked_around else ""
+    hint = "; --images DIR sets the start of relative paths" if searched else ""
     return [f"{len(missing)} of {len(named)} images cannot be shown ({missing[0]}){hint}"]
 
 
 def _map_notes(results: Results, maps: Sequence[Mapping[int, HeatMap] | None]) -> list[str]:
-    """Tell of maps that belong to other distances than the results hold."""
+    """Warn of maps whose distances differ from those of the results."""
     differing = 0
-    for place, found in enumerate(maps):
+    for distances, found in zip(results.pairs.distance, maps, strict=True):
         for number, heat in (found or {}).items():
-            stated = results.pairs[number].distances[place]
+            stated = distances[number]
             if stated is not None and heat.distance is not None:
-                differing += abs(heat.distance - stated) > DIFFERS_BY * max(stated, heat.distance)
+                differing += abs(heat.distance - stated) > TOLERANCE * max(stated, heat.distance)
     if differing == 0:
         return []
     return [
         f"{differing} of the heat maps belong to other distances than the results state: give "
         "the context and the --view that the results were measured with, and the same images"
     ]
-
-
-def _both(pair: Pair) -> tuple[str, str]:
-    return pair.reference, pair.candidate

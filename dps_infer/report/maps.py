@@ -1,24 +1,31 @@
-"""Heat maps for a page: where the distance of a pair comes from.
-
-Their scale and colours are those of `dps_infer.show.heatmap`, the same in all pairs.
-"""
+"""Heat maps for a page, on the scale and with the colors of `dps_infer.show.heatmap`."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Floats
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError
 from dps_infer.model.view import View
-from dps_infer.show.heatmap import MIDDLE, Floats, local_values, paint
+from dps_infer.show.heatmap import (
+    LEGEND_END,
+    MAX_OPACITY,
+    MIDDLE,
+    TICKS,
+    along_scale,
+    local_values,
+    paint,
+)
 
 LONGEST = 64
-"""Cells at most along a side. Maps are smooth: finer ones are averaged."""
+"""Maximum number of cells along a side. Maps are smooth, so finer ones are averaged."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,9 @@ class HeatMap:
     Attributes:
         width: cells across.
         height: cells down.
-        cells: base64 of a byte a cell, row by row: how far along the scale it is, of 255.
-        distance: of the pair, as it was computed with the map.
-        why: why there is no map; empty if there is one.
+        cells: base64 of one byte per cell, row by row: its position on the scale, times 255.
+        distance: of the pair, computed together with the map.
+        why: the reason why there is no map; empty if there is one.
     """
 
     width: int = 0
@@ -49,48 +56,57 @@ def heat_map(
     view: View | None = None,
     resize: bool = False,
 ) -> HeatMap:
-    """Compare two images and return their heat map; a bad image becomes its `why`.
+    """Compare two images and return their heat map; an invalid image becomes its `why`.
 
     Args:
-        metric: what to measure in.
+        metric: the metric.
         reference: the first image.
-        candidate: the second.
-        size: height and width of the first, in pixels.
-        view: as in `Metric.compare`.
-        resize: as in `Metric.compare`.
+        candidate: the second image.
+        size: height and width of the first image in pixels.
+        view: see `Metric.compare`.
+        resize: see `Metric.compare`.
 
     Raises:
-        ContextError: the context gives no maps, or fails.
+        ContextError: the context file gives no maps, or fails.
     """
     try:
         comparison = metric.compare(reference, candidate, view=view, resize=resize, with_map=True)
     except ImageError as error:
-        # The page names the images already, and need not tell where they lie.
+        # The page names the images already; their folders may be private.
         why = str(error)
         for path in (reference, candidate):
             why = why.replace(str(path), path.name)
         return HeatMap(why=why)
-    return quantised(local_values(comparison, metric, size), comparison.distance)
+    return quantize(local_values(comparison, metric, size), comparison.distance)
 
 
-def quantised(local: Floats, distance: float | None = None) -> HeatMap:
-    """Return local distances [H, W] in cells and levels."""
+def quantize(local: Floats, distance: float | None = None) -> HeatMap:
+    """Return local distances [H, W] as cells of 8 bits."""
     height, width = local.shape
     scale = min(1.0, LONGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(local, size, interpolation=cv2.INTER_AREA), np.float32)
-    levels = np.rint(along(small) * 255).astype(np.uint8)
+    levels = np.rint(along_scale(small) * 255).astype(np.uint8)
     cells = base64.b64encode(levels.tobytes()).decode("ascii")
     return HeatMap(*size, cells, distance)
 
 
-def along(local: Floats) -> Floats:
-    """Return how far along the scale local distances are, in [0, 1)."""
-    return np.asarray(local / (local + MIDDLE), np.float32)
+def scale_data() -> dict[str, Any]:
+    """Return the scale of all maps: its colors and its legend."""
+
+    def along(value: float) -> float:
+        return float(along_scale(np.float32(value)))
+
+    return {
+        "colors": color_table(),
+        "maxOpacity": MAX_OPACITY,
+        "ticks": [{"value": tick, "along": along(tick)} for tick in TICKS],
+        "end": along(LEGEND_END),
+    }
 
 
-def colour_table() -> str:
-    """Return the colours of the scale: base64 of 256 RGB triples."""
+def color_table() -> str:
+    """Return the colors of the scale: base64 of 256 RGB triples."""
     share = np.minimum(np.arange(256, dtype=np.float32) / 255, 1 - 1e-6)
-    colours = paint((MIDDLE * share / (1 - share))[None, :])
-    return base64.b64encode(colours.tobytes()).decode("ascii")
+    colors = paint((MIDDLE * share / (1 - share))[None, :])
+    return base64.b64encode(colors.tobytes()).decode("ascii")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError
-from dps_infer.images.decode import DEFAULT_POLICY, Pixels, composite, load_picture
+from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
+from dps_infer.runtime.threads import available_threads
 
 QUALITY = 80
-"""Of WebP, 0 to 100: thumbnails are to be recognised, not measured."""
+"""WebP quality of thumbnails, 0 to 100: they are for recognition, not for measurement."""
 
 PREVIEW_QUALITY = 90
 
@@ -24,12 +27,12 @@ class Embedded:
     """An image as a page holds it.
 
     Attributes:
-        thumbnail: a data URL, or None if the image cannot be shown.
-        preview: a larger one, or None if none was asked for, or the thumbnail has the
-            image's own size.
+        thumbnail: a data URL; None if the image cannot be shown.
+        preview: the data URL of a larger picture; None if none was asked for, or the thumbnail
+            has the size of the image.
         width: of the image itself, in pixels; 0 if it cannot be shown.
-        height: likewise.
-        why: why it cannot be shown; empty if it can.
+        height: of the image itself, in pixels; 0 if it cannot be shown.
+        why: the reason why it cannot be shown; empty if it can.
     """
 
     thumbnail: str | None
@@ -39,25 +42,52 @@ class Embedded:
     why: str
 
 
-def find(name: str, folders: Sequence[Path]) -> Path:
-    """Return the first path of an image that exists; if none does, the first.
-
-    Args:
-        name: as the results call it, absolute or relative.
-        folders: where to look for relative ones, at least one.
-    """
+def find_image(name: str, folders: Sequence[Path]) -> Path:
+    """Return the path of an image in the first folder that has it, or else in the first folder."""
     paths = [folder / name for folder in folders]
     return next((path for path in paths if _exists(path)), paths[0])
+
+
+def embed_all(
+    paths: Mapping[str, Path],
+    *,
+    thumbnail: int,
+    preview: int,
+    large: Collection[str],
+    on_done: Callable[[], None],
+) -> dict[str, Embedded]:
+    """Return the small pictures of many images, decoded by several threads.
+
+    Args:
+        paths: by the names of the images in the results.
+        thumbnail: longest side in pixels.
+        preview: longest side of the larger pictures.
+        large: the names of the images that get a larger picture.
+        on_done: called after each image.
+    """
+
+    def embed_one(name: str) -> Embedded:
+        if not name:
+            return Embedded(None, None, 0, 0, "the results name none")
+        size = preview if name in large else None
+        return embed(paths[name], thumbnail=thumbnail, preview=size)
+
+    embedded = {}
+    with ThreadPoolExecutor(available_threads()) as pool:
+        for name, image in zip(paths, pool.map(embed_one, paths), strict=True):
+            embedded[name] = image
+            on_done()
+    return embedded
 
 
 def embed(path: Path, *, thumbnail: int, preview: int | None = None) -> Embedded:
     """Decode an image once and make its small pictures.
 
     Args:
-        path: the image, decoded by the policy of `dps_infer.images.decode`, over white. The reason
-            why it cannot be shown leaves out the path, which may be nobody else's business.
+        path: the image; it is decoded by the policy of `dps_infer.images.decode`, over white. An
+            error does not contain the path, which may be private.
         thumbnail: longest side in pixels.
-        preview: longest side of the larger one; None makes none.
+        preview: longest side of the larger picture; None makes none.
     """
     try:
         picture = load_picture(path, label="image")
@@ -72,7 +102,7 @@ def embed(path: Path, *, thumbnail: int, preview: int | None = None) -> Embedded
 
 
 def shrink(pixels: Pixels, longest: int) -> Pixels:
-    """Return uint8 RGB whose longest side is at most so many pixels; never enlarged."""
+    """Return uint8 RGB with a longest side of at most this many pixels; never enlarged."""
     height, width = pixels.shape[:2]
     if max(height, width) <= longest:
         return pixels
@@ -94,5 +124,5 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):
-        # Names from a table may be anything: too long, or with a zero byte.
+        # Names in a table are arbitrary: too long for a path, or with a null character.
         return False

@@ -1,13 +1,12 @@
-"""Results as a report needs them: all pairs at once, with their numbers by context."""
+"""The content of a file of results by column, with the numbers by context."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
 
 from dps_infer.bulk.results import (
     CANDIDATE,
@@ -16,21 +15,20 @@ from dps_infer.bulk.results import (
     IDENTICAL,
     NOTES,
     REFERENCE,
-    ResultColumns,
-    read_results,
+    read_rows,
     result_columns,
 )
 from dps_infer.errors import TableError
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredContext:
     """A context that the results hold distances of.
 
     Attributes:
         label: its name; empty if the results state none.
-        words: what it holds to be disruptive; empty if the results do not say.
-        parts: the names of the parts of a distance; none if the results have no parts.
+        words: its description; empty if the results have none.
+        parts: the names of the parts of a distance; empty if the results have none.
     """
 
     label: str
@@ -39,28 +37,28 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One row of results.
+class Pairs:
+    """The rows of results by column, in the order of the file. Every list has an item per pair.
 
     Attributes:
         reference: the first image, as the results name it.
         candidate: the second image.
-        distances: one a context; None if there is an error.
-        parts: for each context one a part, in their order.
+        distance: per context; None if there is an error.
+        parts: per context, one list per part.
         identical: no pixel differs.
-        notes: what was done to the images, in one line.
-        error: why there are no numbers; empty if there are.
-        other: what else the row holds, as text by column.
+        notes: how the images were converted, in one line.
+        error: the reason why there are no numbers; empty if there are.
+        other: the other columns as text, by name.
     """
 
-    reference: str
-    candidate: str
-    distances: tuple[float | None, ...]
-    parts: tuple[tuple[float | None, ...], ...]
-    identical: bool
-    notes: str
-    error: str
-    other: dict[str, str]
+    reference: list[str]
+    candidate: list[str]
+    distance: list[list[float | None]]
+    parts: list[list[list[float | None]]]
+    identical: list[bool]
+    notes: list[str]
+    error: list[str]
+    other: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -68,96 +66,87 @@ class Results:
     """A file of results.
 
     Attributes:
-        metrics: those that were measured in, in the order of their columns.
-        pairs: in the order of the file, at least one.
+        contexts: in the order of their columns.
+        pairs: at least one.
     """
 
-    metrics: tuple[Measured, ...]
-    pairs: tuple[Pair, ...]
+    contexts: tuple[MeasuredContext, ...]
+    pairs: Pairs
+
+    def worst(self, count: int) -> list[int]:
+        """Return the numbers of the pairs with the largest distances, of each context in turn."""
+        orders = [
+            sorted(
+                (number for number, distance in enumerate(distances) if distance is not None),
+                key=lambda number, distances=distances: -distances[number],  # type: ignore[misc]
+            )
+            for distances in self.pairs.distance
+        ]
+        in_turn: Iterator[int | None] = chain.from_iterable(zip_longest(*orders))
+        found = dict.fromkeys(number for number in in_turn if number is not None)
+        return list(found)[:count]
 
 
-def read(path: Path) -> Results:
+def load_results(path: Path) -> Results:
     """Read a whole file of results.
 
     Raises:
-        TableError: it cannot be read, is no file of results, has no rows, or rows of
+        TableError: it cannot be read, is not a file of results, has no rows, or has rows of
             different contexts, whose distances must not be mixed.
     """
     columns = result_columns(path)
-    pairs: list[Pair] = []
-    spoken: dict[str, None] = {}
-    for row in read_results(path):
-        pairs.append(_pair(row, columns))
-        if row[CONTEXT]:
-            spoken[row[CONTEXT]] = None
-    if not pairs:
+    rows = list(read_rows(path, columns))
+    if not rows:
         raise TableError(f"{path}: has no rows, expected at least one pair")
-    if len(spoken) > 1:
+    described = list(dict.fromkeys(row[CONTEXT] for row in rows if row[CONTEXT]))
+    if len(described) > 1:
         raise TableError(
-            f"{path}: its rows were measured in different contexts ({', '.join(spoken)}): make "
+            f"{path}: its rows were measured in different contexts ({', '.join(described)}): make "
             "a file for each, or measure all pairs in each with several --context or --ranking"
         )
-    words = _words(next(iter(spoken), ""), list(columns.distances))
-    metrics = tuple(
-        Measured(label, said, tuple(columns.parts[key]))
-        for key, (label, said) in zip(columns.distances, words, strict=True)
-    )
-    return Results(metrics, tuple(pairs))
-
-
-def worst_first(pairs: Sequence[Pair], metric: int) -> list[int]:
-    """Return the numbers of the pairs that have a distance, the largest first."""
-    measured = [
-        (-distance, number)
-        for number, pair in enumerate(pairs)
-        if (distance := pair.distances[metric]) is not None
-    ]
-    return [number for _, number in sorted(measured)]
-
-
-def worst(results: Results, count: int) -> list[int]:
-    """Return the numbers of the worst pairs, of several contexts in turn."""
-    orders = [worst_first(results.pairs, metric) for metric in range(len(results.metrics))]
-    in_turn: Iterator[int | None] = chain.from_iterable(zip_longest(*orders))
-    found = dict.fromkeys(number for number in in_turn if number is not None)
-    return list(found)[:count]
-
-
-def _pair(row: Mapping[str, Any], columns: ResultColumns) -> Pair:
-    distances = tuple(_finite(row[name]) for name in columns.distances.values())
-    error = row[ERROR]
-    if None in distances and not error:
-        error = "the results hold no distance of this pair"
-    return Pair(
-        reference=_text(row[REFERENCE]),
-        candidate=_text(row[CANDIDATE]),
-        distances=distances,
-        parts=tuple(
-            tuple(_finite(row[name]) for name in parts.values()) for parts in columns.parts.values()
-        ),
-        identical=row[IDENTICAL] is True,
-        notes=row[NOTES],
-        error=error,
+    distance = [[_finite(row[name]) for row in rows] for name in columns.distances.values()]
+    pairs = Pairs(
+        reference=[_text(row[REFERENCE]) for row in rows],
+        candidate=[_text(row[CANDIDATE]) for row in rows],
+        distance=distance,
+        parts=[
+            [[_finite(row[name]) for row in rows] for name in parts.values()]
+            for parts in columns.parts.values()
+        ],
+        identical=[row[IDENTICAL] is True for row in rows],
+        notes=[row[NOTES] for row in rows],
+        error=[
+            row[ERROR] or ("the results hold no distance of this pair" if None in numbers else "")
+            for row, numbers in zip(rows, zip(*distance, strict=True), strict=True)
+        ],
         other={
-            name: _text(row[name]) for name in columns.inputs if name not in (REFERENCE, CANDIDATE)
+            name: [_text(row[name]) for row in rows]
+            for name in columns.inputs
+            if name not in (REFERENCE, CANDIDATE)
         },
     )
+    words = _split_description("".join(described), list(columns.distances))
+    contexts = tuple(
+        MeasuredContext(label, text, tuple(columns.parts[key]))
+        for key, (label, text) in zip(columns.distances, words, strict=True)
+    )
+    return Results(contexts, pairs)
 
 
-def _words(text: str, labels: list[str]) -> list[tuple[str, str]]:
-    """Take the column ``context`` apart: for each context its label and its words.
+def _split_description(text: str, labels: list[str]) -> list[tuple[str, str]]:
+    """Return the label and the description of each context in the column ``context``.
 
-    Labels and words are the users' own and may hold any of the separators, so that several
-    are found by their labels, which the names of the columns give.
+    Both are written by users and may contain any of the separators. Several contexts are
+    therefore found by their labels, which the names of the columns give.
     """
     if labels == [""]:
-        label, _, said = text.partition(": ")
-        return [(label, said)]
+        label, _, words = text.partition(": ")
+        return [(label, words)]
     found = []
     for label, following in zip_longest(labels, labels[1:]):
         _, _, text = text.partition(f"{label}: ")
-        said, _, _ = text.partition(f" | {following}: ") if following else (text, "", "")
-        found.append((label, said))
+        words, _, _ = text.partition(f" | {following}: ") if following else (text, "", "")
+        found.append((label, words))
     return found
 
 

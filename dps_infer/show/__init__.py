@@ -1,1 +1,1 @@
-"""Results in words, tables and pictures."""
+"""Results as text, JSON records and pictures."""

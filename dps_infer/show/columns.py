@@ -1,18 +1,18 @@
-"""Tables for people: columns of text, aligned."""
+"""Align text in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
-    """Return rows of equal length as lines with aligned columns.
+def align_columns(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
+    """Return one line per row, with aligned columns.
 
     Args:
-        rows: their cells, each one printable line.
-        right: the columns that are aligned on the right.
+        rows: the cells, equally many in each row, without line breaks.
+        right: the columns to align on the right.
 
-    >>> aligned([["name", "distance"], ["a.png", "0.5"]], right=[1])
+    >>> align_columns([["name", "distance"], ["a.png", "0.5"]], right=[1])
     ['name   distance', 'a.png       0.5']
     """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]

@@ -1,14 +1,14 @@
-"""Pictures of where a difference lies: heat maps, and amounts per distortion.
+"""Heat maps: pictures of where two images differ, or of the amount of one distortion.
 
-The scale is fixed, so that colours mean the same in every picture: a local distance d
-has the colour at d / (d + `MIDDLE`) of the way from the first colour (nothing) to the last
-(without bound). Local distances are in the context's own units: their mean over the
-image is the distance of the pair. The colours are OpenCV's inferno, which gets brighter
-in even steps. In an overlay they lie on the candidate in grey, the denser the farther
-along the scale: where nothing differs, nothing covers the image.
+The scale is fixed, so that a color means the same in every picture: a local distance d has the
+color at d / (d + `MIDDLE`) of the way from the first color (no difference) to the last one
+(unbounded). Local distances are in the units of the context: their mean over the image is the
+distance of the pair. The colors are OpenCV's inferno, whose lightness grows evenly. An overlay
+lays them over the candidate in gray, more opaque for larger distances, so that nothing covers the
+image where it does not differ.
 
-    comparison = context.compare(reference, candidate, with_map=True)
-    picture = draw_map(comparison, context, candidate)
+    comparison = metric.compare(reference, candidate, with_map=True)
+    picture = draw_map(comparison, metric, candidate)
     save_picture(picture, Path("heat.png"))
 """
 
@@ -18,33 +18,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare import bands
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.images.decode import Pixels
 from dps_infer.model.view import View
 
-Floats = NDArray[np.float32]
-
 MIDDLE = 0.5
-"""The local distance, or amount, that has the colour in the middle of the scale."""
+"""The local distance, or amount, whose color is in the middle of the scale."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 TICKS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 LEGEND_END = 12.0
-"""The local distance where the colour bar ends: the colours beyond can hardly be told apart."""
+"""The local distance at the end of the color bar; colors beyond are nearly the same."""
 LEGEND_HEIGHT, LEGEND_WIDTH = 44, 200
-"""In pixels; a picture less wide than that gets a margin."""
+"""In pixels; a narrower picture gets a margin."""
 
 INK = (40, 40, 40)
 PAPER = 255
-DENSEST = 0.75
-"""How much of an overlay's pixel is colour at the end of the scale."""
+MAX_OPACITY = 0.75
+"""Opacity of an overlay at the end of the scale."""
 
 
 def draw_map(
@@ -60,26 +57,26 @@ def draw_map(
 
     Args:
         comparison: made with ``with_map=True``.
-        metric: what it was made in.
+        metric: the metric that made it.
         image: the candidate as it was compared, uint8 RGB [H, W, 3].
-        part: draw the amount of this distortion (or ``other``) in each tile, whatever its
+        part: draw the amount of this distortion (or ``other``) in each tile, regardless of its
             importance, instead of the local distance; for views with tiles.
-        overlay: lay the colours over the image in grey.
-        legend: put a colour bar with numbers below.
+        overlay: lay the colors over the image in gray.
+        legend: put a color bar with numbers below.
 
     Returns:
         uint8 RGB [H, W, 3]; with a legend, higher, and wider if W is below `LEGEND_WIDTH`.
 
     Raises:
-        UsageError: the comparison has no map, or no tiles, or no such part.
-        ContextError: the map that the context file gave cannot be true.
+        UsageError: the comparison has no map, no tiles, or no such part.
+        ContextError: the map of the context file has an invalid value.
     """
     height, width = image.shape[:2]
     local = local_values(comparison, metric, (height, width), part=part)
     picture = paint(local, over=image if overlay else None)
     if legend:
-        words = "local distance" if part is None else f"amount of {part}"
-        picture = _with_legend(picture, words)
+        title = "local distance" if part is None else f"amount of {part}"
+        picture = _with_legend(picture, title)
     return picture
 
 
@@ -90,11 +87,11 @@ def local_values(
     *,
     part: str | None = None,
 ) -> Floats:
-    """Return the local distances, or amounts of a part, at the size of the image.
+    """Return the local distances, or the amounts of a part, at the size of the image.
 
     Args:
         comparison: made with ``with_map=True``.
-        metric: what it was made in; it knows how tiles lie.
+        metric: the metric that made it, which knows the layout of tiles.
         size: height and width of the images in pixels.
         part: see `draw_map`.
 
@@ -102,50 +99,55 @@ def local_values(
         float32 [H, W] >= 0.
 
     Raises:
-        UsageError: the comparison has no map, or no tiles, or no such part.
-        ContextError: the map that the context file gave cannot be true.
+        UsageError: the comparison has no map, no tiles, or no such part.
+        ContextError: the map of the context file has an invalid value.
     """
     if comparison.map is None:
         raise UsageError("the comparison has no map: compare with with_map=True")
-    values = comparison.map if part is None else _amounts_of(comparison, part)
+    values = comparison.map if part is None else _amounts(comparison, part)
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ContextError(
-            f"{metric.path}: gave a map with a value that is no finite number >= 0, which no "
+            f"{metric.path}: gave a map with a value that is not a finite number >= 0, which no "
             "context file may: export the context again"
         )
     views = metric.manifest.views
     tiled = comparison.view in (View.tiles.value, View.both.value)
     tile = views.tile if tiled and views is not None and bands.known(views) else None
-    rows = _spread(values.shape[0], size[0], tile)
-    columns = _spread(values.shape[1], size[1], tile)
+    rows = _cell_weights(values.shape[0], size[0], tile)
+    columns = _cell_weights(values.shape[1], size[1], tile)
     return np.asarray(rows @ values @ columns.T, np.float32)
 
 
 def paint(local: Floats, *, over: Pixels | None = None) -> Pixels:
-    """Give local distances their colours on the fixed scale of this module.
+    """Color local distances on the fixed scale of this module.
 
     Args:
         local: float32 [H, W] >= 0.
-        over: an image, uint8 RGB [H, W, 3], to lie under them in grey.
+        over: an image, uint8 RGB [H, W, 3], to lay the colors over in gray.
 
     Returns:
         uint8 RGB [H, W, 3].
     """
-    along = _along(local)
-    levels = np.rint(along * 255).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    share = along_scale(local)
+    levels = np.rint(share * 255).astype(np.uint8)
+    colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     if over is None:
-        return np.asarray(colours, np.uint8)
-    grey = cv2.cvtColor(over, cv2.COLOR_RGB2GRAY)[:, :, None]
-    density = DENSEST * along[:, :, None]
-    return np.asarray(np.rint(grey * (1 - density) + colours * density), np.uint8)
+        return np.asarray(colors, np.uint8)
+    gray = cv2.cvtColor(over, cv2.COLOR_RGB2GRAY)[:, :, None]
+    opacity = MAX_OPACITY * share[:, :, None]
+    return np.asarray(np.rint(gray * (1 - opacity) + colors * opacity), np.uint8)
+
+
+def along_scale(local: Floats | np.float32) -> Floats:
+    """Return the position of local distances on the scale, in [0, 1)."""
+    return np.asarray(local / (local + MIDDLE), np.float32)
 
 
 def check_picture(path: Path, *, force: bool = False) -> None:
-    """Refuse early a name that no picture can be written to.
+    """Refuse a path that no picture can be written to, before any long work.
 
     Raises:
-        OutputError: the suffix is none of `PICTURE_SUFFIXES`, or `path` cannot be written.
+        OutputError: the suffix is not one of `PICTURE_SUFFIXES`, or `path` cannot be written.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise OutputError(
@@ -155,7 +157,7 @@ def check_picture(path: Path, *, force: bool = False) -> None:
 
 
 def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:
-    """Write a picture in the format that the suffix names, whole or not at all.
+    """Write a picture, whole or not at all, in the format of the suffix.
 
     Args:
         picture: uint8 RGB [H, W, 3].
@@ -163,7 +165,7 @@ def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:
         force: replace an existing file.
 
     Raises:
-        OutputError: as `check_picture`, or the format cannot hold a picture of this size.
+        OutputError: see `check_picture`; or the format cannot hold a picture of this size.
     """
     check_picture(path, force=force)
     with atomic_file(path, force=force) as temporary:
@@ -177,7 +179,7 @@ def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _amounts_of(comparison: Comparison, part: str) -> Floats:
+def _amounts(comparison: Comparison, part: str) -> Floats:
     if comparison.tiles is None:
         raise UsageError(
             f"the amounts of {part} are known for the whole image only: compare with the view "
@@ -189,45 +191,39 @@ def _amounts_of(comparison: Comparison, part: str) -> Floats:
     return comparison.tiles[:, :, names.index(part)]
 
 
-def _along(local: Floats | np.float32) -> Floats:
-    """Return how far along the scale local distances lie, in [0, 1)."""
-    return np.asarray(local / (local + MIDDLE), np.float32)
+def _cell_weights(cells: int, length: int, tile: int | None) -> Floats:
+    """Return the weight of each cell of a map for each pixel of a side [length, cells].
 
-
-def _spread(cells: int, length: int, tile: int | None) -> Floats:
-    """Return how much each cell of a map counts for each pixel of a side [length, cells].
-
-    A pixel takes the mean of the cells around it, weighted by a bell curve half a cell
-    wide: smooth, without overshoot, and equal cells stay equal. Tiles overlap where a side
-    is no multiple of them, so that their cells are no even grid.
+    A pixel takes the mean of the cells around it, weighted by a Gaussian with a standard
+    deviation of half a cell: smooth, without overshoot, and equal cells stay equal. Tiles overlap
+    if a side is not a multiple of them, so their cells do not form an even grid.
     """
     starts = [0] if tile is None else bands.starts(length, tile)
     side = length if tile is None else tile
     each = cells // len(starts)
     cell = side / each
-    centres = np.array([start + (part + 0.5) * cell for start in starts for part in range(each)])
+    centers = np.array([start + (part + 0.5) * cell for start in starts for part in range(each)])
     pixels = np.arange(length) + 0.5
-    steps = (pixels[:, None] - centres[None, :]) / (cell / 2)
-    # The nearest cell always counts: far from every centre, all weights would round to zero.
+    steps = (pixels[:, None] - centers[None, :]) / (cell / 2)
+    # The nearest cell always counts: far from every center, all weights would round to zero.
     exponents = -(steps**2) / 2
     weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-    spread: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return spread
+    normalized: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalized
 
 
-def _with_legend(picture: Pixels, words: str) -> Pixels:
-    """Put a colour bar below a picture."""
+def _with_legend(picture: Pixels, title: str) -> Pixels:
+    """Put a color bar below a picture."""
     height, width = picture.shape[:2]
     total = max(width, LEGEND_WIDTH)
     canvas = np.full((height + LEGEND_HEIGHT, total, 3), PAPER, np.uint8)
     canvas[:height, :width] = picture
-    end = float(_along(np.float32(LEGEND_END)))
-    along = np.linspace(0, end, total, dtype=np.float32)
-    bar = paint((MIDDLE * along / (1 - along))[None, :])
-    canvas[height + 2 : height + 12] = bar
+    end = float(along_scale(np.float32(LEGEND_END)))
+    share = np.linspace(0, end, total, dtype=np.float32)
+    canvas[height + 2 : height + 12] = paint((MIDDLE * share / (1 - share))[None, :])
     free = 0
     for tick in TICKS:
-        place = round(float(_along(np.float32(tick))) / end * (total - 1))
+        place = round(float(along_scale(np.float32(tick))) / end * (total - 1))
         text = f"{tick:g}"
         (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 1)
         left = min(max(place - length // 2, 2), total - length - 2)
@@ -236,7 +232,7 @@ def _with_legend(picture: Pixels, words: str) -> Pixels:
         free = left + length + 6
         canvas[height + 12 : height + 15, place] = INK
         _write(canvas, text, (left, height + 26))
-    _write(canvas, words, (2, height + 40))
+    _write(canvas, title, (2, height + 40))
     return canvas
 
 

@@ -1,27 +1,23 @@
-"""A result in words for people, and as a record for machines.
+"""A comparison in words for people.
 
-Machines get every digit. People get few, but never a false impression: the parts that
-are printed add up to the distance that is printed, and no rounding carries a distance
-across the threshold it was measured against.
+Few digits, but never a false impression: the printed parts add up to the printed distance, and
+rounding never moves a distance to the other side of its threshold.
 """
 
 from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
-from dps_infer.model.manifest import Calibration, Manifest, Views
 from dps_infer.model.view import View
-from dps_infer.show.columns import aligned
 
-SMALLEST_SPELT = 1e-6
-"""Distances below are printed in scientific notation and not taken apart."""
+SMALLEST_DECIMAL = 1e-6
+"""Smaller distances are printed in scientific notation and without their parts."""
 
 _PLURALS = {
     "rotate": "rotations",
@@ -36,56 +32,81 @@ _PLURALS = {
 def describe(
     comparison: Comparison, metric: Metric, *, threshold: float | None = None
 ) -> list[str]:
-    """Say a comparison in a few lines.
-
-    Args:
-        comparison: what was measured.
-        metric: what it was measured in.
-        threshold: what the distance is held against, if anything.
-    """
+    """Describe a comparison by a metric in a few lines, with its threshold if there is one."""
     lines = [formula(comparison, threshold=threshold)]
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
     lines.append(f"context {metric.name}: {metric.describe()}")
     if threshold is not None:
         above = comparison.distance > threshold
-        lines.append(f"{'above' if above else 'not above'} the threshold {spelt(threshold)}")
+        lines.append(
+            f"{'above' if above else 'not above'} the threshold {format_number(threshold)}"
+        )
     return lines
 
 
-def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
-    """Say a distance and what it is made of: ``0.81 = blur 0.74 + color 0.05 + other 0.02``.
+def describe_run(
+    metrics: Mapping[str, Metric],
+    results: Iterable[Mapping[str, Comparison]] = (),
+    *,
+    view: View | None = None,
+) -> list[str]:
+    """Describe how pairs were compared: notes on the device and the images, and the provider.
 
-    The parts are rounded to the digits of the distance by largest remainders, so that
-    they add up to it exactly; what comes out as zero is left out. A metric that names no
-    distortion, and so has nothing but `other`, gives the distance alone.
+    Args:
+        metrics: by label.
+        results: comparisons by label, one mapping per pair, whose notes to show.
+        view: the view that was asked for; see `Metric.compare`.
+
+    Returns:
+        Different lines; those that are notes begin with ``note:``.
+    """
+    notes = [metric.remark for metric in metrics.values() if metric.remark is not None]
+    for comparisons in results:
+        for comparison in comparisons.values():
+            notes += comparison.notes
+    lines = [f"note: {text}" for text in notes]
+    for metric in metrics.values():
+        chosen = metric.runner.choose_view(view)
+        shown = "" if chosen is None else f", view: {chosen.value}"
+        lines.append(f"computed by {metric.provider}, CPU threads: {metric.threads}{shown}")
+    return list(dict.fromkeys(lines))
+
+
+def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
+    """Format a distance and its parts: ``0.81 = blur 0.74 + color 0.05 + other 0.02``.
+
+    The parts are rounded to the digits of the distance by largest remainders, so that they add
+    up to it exactly; those that become zero are left out. If `other` is the only part, the
+    distance stands alone. The printed distance is on the same side of the threshold as the exact
+    one.
     """
     distance = comparison.distance
     if distance == 0:
-        seen = "identical images" if comparison.identical else "this context sees no difference"
-        return f"0 ({seen})"
-    if distance < SMALLEST_SPELT:
+        reason = "identical images" if comparison.identical else "this context sees no difference"
+        return f"0 ({reason})"
+    if distance < SMALLEST_DECIMAL:
         return f"{_scientific(distance, threshold)} (next to nothing)"
     digits = _digits(distance, threshold)
     units = _units(distance, digits)
     total = sum(comparison.parts.values())
     if not total > 0 or set(comparison.parts) == {OTHER}:
-        return _spell(units, digits)
+        return _format_units(units, digits)
     shares = apportion(units, list(comparison.parts.values()))
     parts = sorted(
         ((share, name) for name, share in zip(comparison.parts, shares, strict=True) if share),
         key=lambda part: -part[0],
     )
-    sums = " + ".join(f"{name} {_spell(share, digits)}" for share, name in parts)
-    return f"{_spell(units, digits)} = {sums}"
+    sums = " + ".join(f"{name} {_format_units(share, digits)}" for share, name in parts)
+    return f"{_format_units(units, digits)} = {sums}"
 
 
 def apportion(units: int, parts: Sequence[float]) -> list[int]:
-    """Divide a whole number in proportion to numbers >= 0, of which one is > 0.
+    """Divide a whole number in proportion to numbers >= 0, at least one of which is > 0.
 
     Returns:
-        One whole number >= 0 a part, adding up to `units`, each less than 1 away from its
-        exact share. A larger part never gets less than a smaller one.
+        One whole number >= 0 per part. They add up to `units`, and each is less than 1 away from
+        its exact share. A larger part never gets less than a smaller one.
 
     >>> apportion(100, [1.0, 1.0, 1.0])
     [34, 33, 33]
@@ -101,7 +122,7 @@ def apportion(units: int, parts: Sequence[float]) -> list[int]:
 
 
 def standing(percentiles: dict[str, float]) -> str:
-    """Say how a distance compares with the calibration's distortions.
+    """Describe how a distance compares with the distortions of the calibration.
 
     >>> standing({"blur": 0.94, "rotate": 0.31, "zoom": 0.0, "color": 1.0})
     'more different than all color changes, 94 % of blurs, 31 % of rotations and none of the zooms'
@@ -110,124 +131,22 @@ def standing(percentiles: dict[str, float]) -> str:
     every = [_plural(name) for name, share in ordered if share >= 1]
     none = [_plural(name) for name, share in ordered if share <= 0]
     if len(none) == len(ordered):
-        return f"less different than all {_listed(none)} of its calibration"
+        return f"less different than all {_join(none)} of its calibration"
     if len(every) == len(ordered):
-        return f"more different than all {_listed(every)} of its calibration"
+        return f"more different than all {_join(every)} of its calibration"
     pieces = [f"all {name}" for name in every]
     pieces += [f"{_percent(share)} of {_plural(name)}" for name, share in ordered if 0 < share < 1]
     pieces += [f"none of the {name}" for name in none]
-    return f"more different than {_listed(pieces)}"
+    return f"more different than {_join(pieces)}"
 
 
-def spelt(value: float) -> str:
-    """Write a number with all its digits, and no others.
+def format_number(value: float) -> str:
+    """Format a number with all its digits and no more.
 
-    >>> spelt(1.0)
+    >>> format_number(1.0)
     '1'
     """
     return repr(value).removesuffix(".0")
-
-
-def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
-    """Say all that a context file says about itself, as aligned lines."""
-    metric = manifest.metric
-    size = "the images' own" if metric.working_size is None else f"{metric.working_size} pixels"
-    facts = [
-        ("context", metric.name),
-        ("file", name),
-        ("SHA-256", sha256),
-        ("context in words", metric.describe_context()),
-        ("variant", f"{metric.variant}, {manifest.precision}"),
-        ("working size", size),
-        *_view_facts(manifest.views),
-        ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
-        ("comparison", metric.comparison),
-        ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
-        ("trained on", f"{metric.training_data.source}, {metric.training_data.images} images"),
-        ("held out", f"{metric.held_out_data.source}, {metric.held_out_data.images} images"),
-        ("2AFC score", _scores(manifest)),
-        (
-            "parity",
-            f"within {manifest.parity.max_abs_error:.1e} of training over "
-            f"{manifest.parity.pairs} pairs",
-        ),
-        ("map", manifest.map),
-        ("made with", ", ".join(f"{tool} {version}" for tool, version in metric.tools.items())),
-    ]
-    lines = aligned([[f"{label}:", value] for label, value in facts])
-    if metric.importances is not None:
-        importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
-        lines += ["", *aligned([["part", "importance"], *importances])]
-    distortions = [
-        [
-            distortion.name,
-            f"{distortion.parameter} {distortion.range[0]:g} to {distortion.range[1]:g}",
-            f"{distortion.reference:g} ({distortion.strength})",
-        ]
-        for distortion in metric.distortions
-    ]
-    lines += ["", *aligned([["distortion", "drawn", "amount 1 at strength"], *distortions])]
-    if manifest.calibration is not None:
-        lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
-        lines += aligned(_calibration_rows(manifest.calibration))
-    return lines
-
-
-def record(
-    comparison: Comparison,
-    metric: Metric,
-    reference: str,
-    candidate: str,
-    *,
-    label: str | None = None,
-    threshold: float | None = None,
-) -> dict[str, Any]:
-    """Return a comparison as a record for JSON, every number at full precision.
-
-    Args:
-        comparison: what was measured.
-        metric: what it was measured in.
-        reference: name of the first image.
-        candidate: name of the second image.
-        label: of the context, if it differs from its own.
-        threshold: what the distance is held against, if anything.
-    """
-    return {
-        "reference": reference,
-        "candidate": candidate,
-        "identical": comparison.identical,
-        "notes": list(comparison.notes),
-        **numbers(comparison, threshold=threshold),
-        **context_record(metric, label=label),
-        "view": comparison.view,
-    }
-
-
-def numbers(comparison: Comparison, *, threshold: float | None = None) -> dict[str, Any]:
-    """Return what was measured, and what it is held against, as a record for JSON."""
-    return {
-        "distance": comparison.distance,
-        "amounts": comparison.amounts,
-        "parts": comparison.parts,
-        "percentiles": comparison.percentiles,
-        "threshold": threshold,
-        "above": None if threshold is None else comparison.distance > threshold,
-    }
-
-
-def context_record(metric: Metric, *, label: str | None = None) -> dict[str, Any]:
-    """Return what measures, and on what, as a record for JSON."""
-    return {
-        "context": {
-            "label": metric.label if label is None else label,
-            "name": metric.manifest.metric.name,
-            "sha256": metric.sha256,
-            "ranking": metric.ranking,
-            "importances": metric.importances,
-        },
-        "provider": metric.provider,
-        "threads": metric.threads,
-    }
 
 
 _EXACT = decimal.Context(prec=200)
@@ -235,9 +154,9 @@ _EXACT = decimal.Context(prec=200)
 
 
 def _digits(distance: float, threshold: float | None) -> int:
-    """Return how many decimals to print: at least two, and two that count.
+    """Return the number of decimals to print: at least two, and at least two significant ones.
 
-    More, if the distance as printed stood on the other side of the threshold as printed.
+    More if rounding would move the distance to the other side of the threshold.
     """
     digits = max(2, 1 - math.floor(math.log10(distance)))
     while threshold is not None:
@@ -261,12 +180,12 @@ def _units(value: float, digits: int) -> int:
     return int(Decimal(value).scaleb(digits, _EXACT).to_integral_value())
 
 
-def _spell(units: int, digits: int) -> str:
+def _format_units(units: int, digits: int) -> str:
     return f"{Decimal(units).scaleb(-digits, _EXACT):f}"
 
 
 def _percent(share: float) -> str:
-    """Round a share strictly between 0 and 1 without calling it none or all."""
+    """Round a share strictly between 0 and 1 without reaching either."""
     percent = round(share * 100)
     if percent <= 0:
         return "under 1 %"
@@ -277,43 +196,6 @@ def _plural(name: str) -> str:
     return _PLURALS.get(name, f"{name} changes")
 
 
-def _listed(words: Iterable[str]) -> str:
+def _join(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _view_facts(views: Views | None) -> list[tuple[str, str]]:
-    if views is None:
-        return []
-    return [
-        ("views", f"{', '.join(view.value for view in View)}; default: {views.default}"),
-        ("tiles", f"{views.tile} pixels; {views.layout}"),
-        ("view tiles", views.aggregation),
-        ("view both", views.both),
-    ]
-
-
-def _scores(manifest: Manifest) -> str:
-    if manifest.universal:
-        return "follows from the context"
-    scores = manifest.metric.scores
-    if scores is None:
-        return "none: the context orders no two distortions"
-    return (
-        f"{scores.adapted:.3f}, unadapted {scores.baseline:.3f}, noise ceiling {scores.ceiling:.3f}"
-    )
-
-
-def _calibration_rows(calibration: Calibration) -> list[list[str]]:
-    levels = calibration.levels
-    # Nearest known levels: a table for people needs no more than the rough course.
-    shown = sorted(
-        {
-            min(range(len(levels)), key=lambda place: abs(levels[place] - wanted))
-            for wanted in (0.05, 0.25, 0.5, 0.75, 0.95)
-        }
-    )
-    rows = [["distortion", *(f"{levels[place]:.0%}" for place in shown)]]
-    for name, distances in calibration.distances.items():
-        rows.append([name, *(f"{distances[place]:.3g}" for place in shown)])
-    return rows

@@ -1,41 +1,40 @@
-"""Compare two videos frame by frame, and keep the series, the worst frames and a summary."""
+"""Compare two videos frame by frame: distances over time, the worst frames, a summary."""
 
 from __future__ import annotations
 
-import heapq
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from dps_infer.bulk.results import CANDIDATE, PAIR_COLUMNS, REFERENCE, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, PairSource, score
+from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.errors import ImageError
 from dps_infer.files.tables import Columns, Kind
 from dps_infer.model.view import View
-from dps_infer.show.table import Spread, Thresholds
+from dps_infer.progress import Progress, ignore
 from dps_infer.video.frames import ClipPair, FramePair
 
 FRAME, TIME = "frame", "time"
 FRAME_COLUMNS: Columns = {**PAIR_COLUMNS, FRAME: Kind.integer, TIME: Kind.number}
-"""What comes first in the results: a frame of the reference, and its time in seconds."""
+"""The first columns of the results: number of the reference's frame, its time in seconds."""
 
 PIXELS_A_BATCH = 1 << 24
-"""Of large frames fewer are held at a time."""
+"""Maximum pixels of the frames of one video in a batch: large frames make small batches."""
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """What became of one pair of frames.
+    """The result of one pair of frames.
 
     Attributes:
         pair: the frames.
-        comparisons: by the contexts' labels.
+        comparisons: one per metric, by label.
     """
 
     pair: FramePair
@@ -44,16 +43,16 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class VideoScores:
-    """What all frames came to.
+    """The results of a whole video.
 
     Attributes:
-        frames: pairs of frames that were compared.
-        identical: in how many of them no pixel differs.
-        times: of each in seconds.
-        distances: of each, by the contexts' labels.
-        spreads: of the distances, by the contexts' labels.
-        worst: the frames with the largest distances in the first context, the largest first.
-        remark: what is wrong with the ends of the videos, in one line, or None.
+        frames: number of compared pairs of frames.
+        identical: number of pairs in which no pixel differs.
+        times: time of each pair in seconds.
+        distances: distance of each pair, by the label of the metric.
+        spreads: spread of the distances, by the label of the metric.
+        worst: the pairs with the largest distances by the first metric, the largest first.
+        remark: an unexpected end of a video, in one line, or None.
     """
 
     frames: int
@@ -74,24 +73,25 @@ def compare_videos(
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int = 5,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> VideoScores:
-    """Compare two videos, in memory that does not follow their length, but for the series.
+    """Compare two videos frame by frame.
+
+    Memory grows by a few numbers per frame; apart from that it does not depend on the length.
 
     Args:
         clips: the open videos.
-        metrics: by label.
-        results: a file for the rows (`dps_infer.bulk.results`), told by its suffix.
+        metrics: by label; the first one decides which frames are the worst.
+        results: the table to write (`dps_infer.bulk.results`); its suffix decides the format.
         view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
-        thresholds: by label.
-        worst: how many frames to keep.
-        progress: is told how many pairs are compared, and of how many as far as is known.
+        thresholds: largest accepted distances, by the label of the metric.
+        worst: number of frames to keep.
+        progress: called with the number of compared pairs and the expected total.
 
     Raises:
         ImageError: there is no frame to compare, or one cannot be compared.
-        ContextError: as in `dps_infer.compare.stream.score`.
-        UsageError: as there.
+        ContextError, UsageError: as in `dps_infer.compare.stream.score`.
         OutputError: `results` cannot be written.
     """
     waiting: deque[FramePair] = deque()
@@ -103,12 +103,8 @@ def compare_videos(
 
     names = {REFERENCE: str(clips.reference.path), CANDIDATE: str(clips.candidate.path)}
     width, height = clips.reference.size
-    held = thresholds or {}
-    times, identical, expected = array("d"), 0, clips.expected()
-    distances = {label: array("d") for label in metrics}
-    first = next(iter(metrics), "")
-    # Smallest first, and of equal distances the last: what is to go when there are more.
-    kept: list[tuple[float, int, FrameScore]] = []
+    times, expected = array("d"), clips.expected()
+    tally: Tally[FrameScore] = Tally(metrics, worst=worst)
     with open_results(Path(results), metrics, input_columns=FRAME_COLUMNS) as write:
         for scored in score(
             sources(),
@@ -116,7 +112,7 @@ def compare_videos(
             view=view,
             resize=resize,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
-            # Frames come decoded. More threads gain nothing, and each keeps memory of its own.
+            # Frames are decoded already: more threads gain nothing, and each takes memory.
             decoders=1,
         ):
             pair = waiting.popleft()
@@ -125,33 +121,19 @@ def compare_videos(
             values = row(scored.comparisons, metrics)
             write({**names, FRAME: pair.frame, TIME: pair.time, **values})
             times.append(pair.time)
-            for label, comparison in scored.comparisons.items():
-                distances[label].append(comparison.distance)
-            identical += scored.comparisons[first].identical
-            distance = scored.comparisons[first].distance
-            heapq.heappush(kept, (distance, -scored.index, FrameScore(pair, scored.comparisons)))
-            if len(kept) > worst:
-                heapq.heappop(kept)
+            tally.add(FrameScore(pair, scored.comparisons), scored.comparisons)
             progress(len(times), max(expected, len(times)))
         if not times:
             raise ImageError(
                 f"{names[REFERENCE]}, {names[CANDIDATE]}: no frame to compare: expected videos "
-                "that go on after the start that is asked for"
+                "longer than the start time"
             )
     return VideoScores(
-        frames=len(times),
-        identical=identical,
+        frames=tally.compared,
+        identical=tally.identical,
         times=times,
-        distances=distances,
-        spreads={label: _spread(values, held.get(label)) for label, values in distances.items()},
-        worst=tuple(scored for _, _, scored in sorted(kept, reverse=True)),
+        distances=tally.distances,
+        spreads=tally.spreads(thresholds or {}),
+        worst=tally.worst(),
         remark=clips.remark,
-    )
-
-
-def _spread(distances: array[float], threshold: float | None) -> Spread:
-    return Spread(
-        median=median(distances),
-        largest=max(distances),
-        above=None if threshold is None else sum(d > threshold for d in distances),
     )

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer.errors import DpsError
+from dps_infer.progress import track
 from dps_train.agreement.scores.scored_pairs import Floats, ScoredPairs
 from dps_train.data.sources import read_pixels
-from dps_train.progress import track
 
 Pixels: TypeAlias = NDArray[np.uint8]
 

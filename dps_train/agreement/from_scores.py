@@ -15,15 +15,15 @@ from dps_train.agreement.distances import Measure, Pixels, measure_pairs
 from dps_train.agreement.importances import fit_to_scores
 from dps_train.agreement.scores.read import read_scores
 from dps_train.agreement.scores.scored_pairs import Floats, ScoredPairs
-from dps_train.custom.split import split_own
+from dps_train.custom.custom_distortion import split_custom
 from dps_train.devices import pick_device
 from dps_train.evaluate.pair_target import load_pair_target
 from dps_train.evaluate.target import EMBEDDED
-from dps_train.fit.from_judgements import finished
-from dps_train.fit.initial_metric import starting_metric
+from dps_train.fit.from_judgements import describe_fitted
+from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import Settings
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import Trained, load_images
-from dps_train.fit.variants import teach_own
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -48,15 +48,15 @@ def train_on_scores(
     assert settings.scores is not None
     device = pick_device(settings.device)
     pairs = read_scores(settings.scores, higher_is_better=settings.higher_is_better)
-    metric = starting_metric(settings)
-    head = metric.head
-    own, own_held_out = split_own(settings.own, settings.seed)
-    if own:
+    metric = initial_metric(settings)
+    custom, custom_held_out = split_custom(settings.custom, settings.seed)
+    if custom:
         images_to_change, _ = load_images(settings)
-        teach_own(metric, dataclasses.replace(settings, own=own), images_to_change, device, note)
-        head = metric.head
+        settings = dataclasses.replace(settings, custom=custom)
+        train_additive(metric, settings, images_to_change, device, note)
+    head = metric.head
     assert isinstance(head, AdditiveHead)
-    amounts = _amounts(metric, head.names, pairs, device, in_views=not own)
+    amounts = _amounts(metric, head.names, pairs, device, in_views=not custom)
     fitted, agreement = fit_to_scores(
         amounts, pairs, head.names, generator_for("folds", settings.seed)
     )
@@ -66,8 +66,16 @@ def train_on_scores(
     judgements = JudgementsInfo(
         source=pairs.source, triplets=agreement.triplets, sha256=pairs.sha256()
     )
-    return finished(
-        metric, settings, name, agreement, judgements, data, data, references, own_held_out
+    return describe_fitted(
+        metric,
+        settings,
+        name,
+        agreement,
+        judgements,
+        training_data=data,
+        held_out_data=data,
+        references=references,
+        custom=custom_held_out,
     )
 
 

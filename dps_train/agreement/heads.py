@@ -20,13 +20,14 @@ from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.feature_heads import feature_measure
 from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.data.sources import Images
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.evaluate.heads import UNIFORM, lin_comparison, lin_weights
 from dps_train.evaluate.pair_contexts import Group, PairContext
 from dps_train.evaluate.pair_target import PairTarget
 from dps_train.fit.settings import LIN
 from dps_train.judgements.bapps import Bapps
-from dps_train.judgements.head_scores import JudgedDistances, compare_bapps
+from dps_train.judgements.head_scores import BappsDistances, bapps_distances
 from dps_train.model.heads import AdditiveHead, ScalarHead, uniform_distance
 from dps_train.model.metric import Metric
 
@@ -120,7 +121,7 @@ class Heads:
 
         Raises:
             UsageError: the metric is a context file.
-            DpsError: as `compare_bapps` and `JudgedDistances.scores`.
+            DpsError: as `bapps_distances` and `BappsDistances.scores`.
         """
         metric = self._metric
         if metric is None:
@@ -129,13 +130,13 @@ class Heads:
                 "context file: name a run or embedded"
             )
         features = Metric(metric.preprocess, metric.backbone, lin_comparison(), ScalarHead(0))
-        z = compare_bapps(features.to(self._device), bapps, self._device)
+        z = bapps_distances(features.to(self._device), bapps, self._device)
         found = {NamedHead(UNIFORM, "", ranking=False): _judged(z, uniform_distance)}
         for head, weights in self._lin.items():
             found[head] = _judged(z, _weighing(weights))
         if self._own:
             with torch.no_grad():
-                z = compare_bapps(metric.to(self._device), bapps, self._device)
+                z = bapps_distances(metric.to(self._device), bapps, self._device)
                 amounts = z.mapped(metric.head.cpu().amounts)
             for head, context in zip(self._own, self._contexts, strict=True):
                 found[head] = _judged(amounts, _weighing(self._importances(metric, context)))
@@ -158,5 +159,5 @@ def _weighing(weights: Tensor) -> Distance:
     return lambda columns: columns @ weights
 
 
-def _judged(z: JudgedDistances, distance: Distance) -> Judged:
+def _judged(z: BappsDistances, distance: Distance) -> Judged:
     return Judged(z.scores(distance), z.two_afc_each(distance))

@@ -20,7 +20,7 @@ from dps_train.agreement.correlations import Spearman
 from dps_train.agreement.scores.scored_pairs import Floats, ScoredPairs
 from dps_train.fit.training import ScoresAgreement
 from dps_train.judgements.importances import (
-    Fitted,
+    FittedImportances,
     drawn_folds,
     fit_differences,
     scaled_differences,
@@ -63,7 +63,7 @@ def scored_triplets(pairs: ScoredPairs) -> ScoredTriplets:
 
 def fit_to_scores(
     amounts: Tensor, pairs: ScoredPairs, names: tuple[str, ...], generator: torch.Generator
-) -> tuple[Fitted, ScoresAgreement]:
+) -> tuple[FittedImportances, ScoresAgreement]:
     """Fit importances to all scores, and measure the agreement with references left out in turn.
 
     Args:

@@ -1,7 +1,7 @@
 """The distance bank: channel distances of many pairs, computed once for every context.
 
-With a frozen backbone the channel distances z of a pair depend neither on the context
-nor on the head. So the network runs once per image, and all training happens on z.
+With a frozen backbone the channel distances z of a pair depend neither on the context nor on the
+head. So the network runs once per image, and all training happens on z.
 """
 
 from __future__ import annotations
@@ -12,30 +12,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_train.data.batches import random_crops
-from dps_train.data.sources import Image
-from dps_train.distortions.random_changes import FAMILY_SIZE, draw_family
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
+from dps_train.data.crops import random_crops
+from dps_train.distortions.families import FAMILY_SIZE, draw_family
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.metric import Preprocess
+from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import PairEncoder
-from dps_train.progress import track
 
 BATCH = 64
 
 PURPOSE = "distance bank"
-"""Of the generator that draws it: a bank in memory and one on disk are drawn alike."""
+"""Purpose of the random generator, in memory and on disk, so that both draw the same bank."""
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Channel distances of C crops to F changes of each, and what was done.
+    """Channel distances of C crops to F changes of each, and the changes that were made.
 
     Attributes:
         z: channel distances [C, F, D].
         amounts: of each distortion [C, F, K].
-        other: share of other kinds of change [C, F]; see
-            `dps_train.distortions.random_changes.Draw`.
+        other: share of other changes [C, F] (`dps_train.distortions.random_changes.Draw`).
     """
 
     z: Tensor
@@ -44,13 +43,10 @@ class Bank:
 
 
 class FeatureDistances:
-    """Run a frozen backbone and compare its maps: images in, channel distances out.
+    """A frozen backbone with a fixed or learned comparison: images in, channel distances out.
 
-    Args:
-        preprocess: its normalisation is used; images come at the working size.
-        backbone: the loss network.
-        comparison: of its maps: fixed, or learned.
-        device: where the network runs; results come back to the CPU.
+    Only the normalization of `preprocess` is used: images come at the working size. The network
+    runs on `device`; results come back to the CPU.
     """
 
     def __init__(
@@ -73,25 +69,26 @@ class FeatureDistances:
 
     @torch.no_grad()
     def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
-        """Return z [N, D] between references' maps and changed images, on the CPU."""
+        """Return z [N, D] of references' maps and changed images, on the CPU."""
         return self.comparison(reference, self.maps(changed)).cpu()
+
+
+def metric_distances(metric: Metric, device: torch.device) -> FeatureDistances:
+    """Return the channel distances of a metric's network and comparison."""
+    return FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
 
 
 def build_bank(
     distances: FeatureDistances,
-    images: Sequence[Image],
+    images: Sequence[Pixels],
     *,
     pairs: int,
     size: int,
     generator: torch.Generator,
 ) -> Bank:
-    """Draw crops and families of changes until there are at least `pairs`, and compare them.
-
-    `dps_train.bank.stored` does the same on disk.
-    """
-    parts = list(
-        bank_parts(distances, images, crops=crop_count(pairs), size=size, generator=generator)
-    )
+    """Build a bank of at least `pairs` in memory; `dps_train.bank.stored` does so on disk."""
+    crops = crop_count(pairs)
+    parts = list(bank_parts(distances, images, crops=crops, size=size, generator=generator))
     return Bank(
         torch.cat([part.z for part in parts]),
         torch.cat([part.amounts for part in parts]),
@@ -100,13 +97,13 @@ def build_bank(
 
 
 def crop_count(pairs: int) -> int:
-    """Return how many crops, with a family of changes each, give at least so many pairs."""
+    """Return the number of crops whose families of changes give at least so many pairs."""
     return -(-pairs // FAMILY_SIZE)
 
 
 def bank_parts(
     distances: FeatureDistances,
-    images: Sequence[Image],
+    images: Sequence[Pixels],
     *,
     crops: int,
     size: int,

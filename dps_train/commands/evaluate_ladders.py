@@ -34,7 +34,7 @@ def evaluate_ladders(
     plots: Path | None,
     force: bool,
 ) -> None:
-    """Measure a metric on ladders of real changes, print the figures, and write what is asked for.
+    """Measure a metric on ladders of real changes, print the figures, and write the files.
 
     Args:
         subject: a run, ``embedded`` or a context file; None takes the newest run.
@@ -46,8 +46,8 @@ def evaluate_ladders(
         view: of a context file; None takes its default.
         device: where the network runs.
         seed: of everything random.
-        json_file: to write the figures to.
-        plots: to write the page of plots to.
+        json_file: the file of figures; None writes none.
+        plots: the page of plots; None writes none.
         force: replace outputs that exist.
 
     Raises:

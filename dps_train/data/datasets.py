@@ -1,7 +1,6 @@
 """STL-10 and SVHN, as the paper uses them: torchvision's loaders, downloaded on first use.
 
-Their files lie flat in one folder (`folder`), as torchvision lays them out. Their labels
-are not used.
+Their files lie flat in one folder (`folder`), as torchvision lays them out. Labels are not used.
 """
 
 from __future__ import annotations
@@ -14,60 +13,55 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torchvision.datasets import STL10, SVHN
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError
+from dps_train.data import names
 
 FOLDER_VARIABLE = "DPS_DATA"
-"""Environment variable that names the folder that the files lie in."""
+"""Environment variable with the folder of the files."""
 
 
-class LabelledSTL10(STL10):  # type: ignore[misc]
-    """STL-10 without its 100,000 unlabelled images: nothing here reads their 2.6 GB.
-
-    They come with the download, and may be deleted.
-    """
+class LabeledSTL10(STL10):  # type: ignore[misc]
+    """STL-10 without its 100,000 unlabeled images: 2.6 GB, downloaded but deletable."""
 
     train_list = STL10.train_list[:2]
 
 
-DATASETS: dict[str, Callable[..., Any]] = {"stl10": LabelledSTL10, "svhn": SVHN}
-"""Their loaders, by the name that --data and --test-data take."""
+DATASETS: dict[str, Callable[..., Any]] = dict(
+    zip(names.DATASETS, (LabeledSTL10, SVHN), strict=True)
+)
+"""Loaders by the name that --data and --test-data accept."""
 
 SIZES = {"stl10": "2.6 GB", "svhn": "250 MB"}
-"""Of the downloads."""
+"""Sizes of the downloads."""
 
 
 def folder() -> Path:
-    """Return where downloads are kept: `FOLDER_VARIABLE`, or a folder in torch hub's cache."""
+    """Return the folder of downloads: `FOLDER_VARIABLE`, or one in torch hub's cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named).expanduser() if named else Path(torch.hub.get_dir()) / "datasets"
 
 
-def load_dataset(name: str, split: str) -> NDArray[np.uint8]:
-    """Return all images of a split, downloaded unless they are there already.
+def load_dataset(name: str, split: str) -> Pixels:
+    """Return all images of a split, ``train`` or ``test``; missing files are downloaded.
 
-    Args:
-        name: one of `DATASETS`.
-        split: ``train`` or ``test``.
-
-    Returns:
-        uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
-        26,032).
+    Returns uint8 RGB [N, H, W, 3]: 96x96 in STL-10 (5,000 and 8,000), 32x32 in SVHN (73,257 and
+    26,032).
 
     Raises:
-        DpsError: they are not there, or damaged, and cannot be downloaded.
+        DpsError: the files are missing or damaged, and cannot be downloaded.
     """
     root = folder()
     try:
-        # The loader checks what is there by its checksums, and downloads only where they fail.
+        # The loader verifies checksums, and downloads only if that fails.
         images = DATASETS[name](root, split=split, download=True).data
     except (OSError, RuntimeError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DpsError(
             f"{name} is missing or damaged in {root} and cannot be downloaded ({reason}): "
-            f"connect to the network ({SIZES[name]}), delete damaged files there, or name a "
-            f"folder that has its files with {FOLDER_VARIABLE}"
+            f"connect to the network ({SIZES[name]}), delete damaged files there, or set "
+            f"{FOLDER_VARIABLE} to a folder with its files"
         ) from None
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))

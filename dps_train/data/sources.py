@@ -1,8 +1,8 @@
-"""Where training and held-out images come from.
+"""Sources of training and held-out images.
 
-`sample` needs nothing but scikit-image: its bundled photographs and dead leaves, with
-whole photographs held out, so that no crop of a training photograph is measured on.
-A folder is split by image; so is the training part of a dataset (`dps_train.data.datasets`).
+`sample` needs only scikit-image: its bundled photographs and dead leaves. Whole photographs are
+held out, so that nothing is evaluated on a crop of a training photograph. A folder is split by
+image, and so is the training part of a dataset (`dps_train.data.datasets`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
-
-Image = NDArray[np.uint8]
-"""uint8 RGB [H, W, 3]."""
+from dps_train.data.names import SAMPLE, check_folder
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -46,10 +44,10 @@ FEWEST_IMAGES = 5
 
 @dataclass(frozen=True)
 class Images:
-    """A named list of images, of any sizes."""
+    """A named list of images uint8 RGB [H, W, 3], of any sizes."""
 
     source: str
-    images: tuple[Image, ...]
+    images: tuple[Pixels, ...]
 
     def sha256(self) -> str:
         """Return a hash over all pixels and sizes, in order."""
@@ -61,20 +59,20 @@ class Images:
 
 
 def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]:
-    """Return images to train on and held-out ones.
+    """Return training images and held-out images.
 
     Args:
         source: ``sample``, a dataset's name, or a folder.
         generator: draws the dead leaves, the held-out crops and the split.
 
     Raises:
-        UsageError: none of them, or a folder with too few images.
+        UsageError: the source is none of these, or a folder with too few images.
         ImageError: an image in the folder cannot be read.
-        DpsError: the dataset cannot be had.
+        DpsError: the dataset is missing and cannot be downloaded.
     """
-    if source == "sample":
+    if source == SAMPLE:
         return _sample(generator)
-    images = _all_images(source, "train")
+    images = _source_images(source, "train")
     count = len(images.images)
     if count < FEWEST_IMAGES:
         raise UsageError(
@@ -90,52 +88,44 @@ def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]
 
 
 def load_training(source: str, generator: torch.Generator) -> Images:
-    """Return images to train on where none need be held out.
+    """Return training images without holding any out.
 
     All of a folder, the training part of a dataset, or the sample's; raises as `load_split`.
     """
-    return _sample(generator)[0] if source == "sample" else _some_images(source, "train")
+    return _sample(generator)[0] if source == SAMPLE else _nonempty(source, "train")
 
 
 def load_held_out(source: str, generator: torch.Generator) -> Images:
-    """Return images to measure on.
+    """Return images to evaluate on.
 
     All of a folder, the test part of a dataset, or the held-out sample; raises as `load_split`.
     """
-    return _sample(generator)[1] if source == "sample" else _some_images(source, "test")
+    return _sample(generator)[1] if source == SAMPLE else _nonempty(source, "test")
 
 
 def load_folder(folder: Path) -> Images:
-    """Read every image in a folder and below, in the order of their paths.
+    """Read every image in a folder and its subfolders, in the order of their paths.
 
     Raises:
         UsageError: there is no such folder.
-        ImageError: a file with the suffix of an image cannot be read as one.
+        ImageError: a file with the suffix of an image cannot be read.
     """
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is no folder: expected `sample`, {', '.join(DATASETS)} or a folder of images"
-        )
-    paths = folder_images(folder)
-    return Images(folder.resolve().name, tuple(read_pixels(path) for path in paths))
+    check_folder(folder)
+    return Images(folder.resolve().name, tuple(read_pixels(path) for path in folder_images(folder)))
 
 
 def folder_images(folder: Path) -> list[Path]:
-    """Return every image in a folder and below, in the order of their paths."""
+    """Return every image file in a folder and its subfolders, sorted."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_pixels(path: Path) -> Image:
-    """Read an image by the decode policy, alpha over the default background.
-
-    Raises:
-        ImageError: it cannot be read, or the policy refuses it.
-    """
+def read_pixels(path: Path) -> Pixels:
+    """Read an image, alpha over the default background; ImageError if the policy refuses it."""
     picture = load_picture(path, label=str(path))
     return composite(picture, DEFAULT_POLICY.background)
 
 
-def photograph(name: str) -> Image:
+def photograph(name: str) -> Pixels:
     """Return one of scikit-image's bundled photographs: uint8 RGB [H, W, 3].
 
     Raises:
@@ -147,7 +137,7 @@ def photograph(name: str) -> Image:
         pixels = data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
     except (ImportError, AttributeError, OSError) as error:
         raise ImageError(
-            f"scikit-image's photograph {name} cannot be had ({error}): "
+            f"scikit-image's photograph {name} is not available ({error}): "
             'pip install "dps-toolkit[train]", or give --data a folder of images'
         ) from None
     if pixels.ndim == 2:
@@ -155,15 +145,15 @@ def photograph(name: str) -> Image:
     return np.ascontiguousarray(pixels[..., :3])
 
 
-def _all_images(source: str, split: str) -> Images:
+def _source_images(source: str, split: str) -> Images:
     if source in DATASETS:
         # Iterating gives views: the pixels stay in one array.
         return Images(source, tuple(load_dataset(source, split)))
     return load_folder(Path(source))
 
 
-def _some_images(source: str, split: str) -> Images:
-    images = _all_images(source, split)
+def _nonempty(source: str, split: str) -> Images:
+    images = _source_images(source, split)
     if not images.images:
         raise UsageError(f"{source} holds no image: expected files like .jpg or .png in it")
     return images
@@ -177,7 +167,7 @@ def _sample(generator: torch.Generator) -> tuple[Images, Images]:
     return Images("sample", tuple(training)), Images("sample", tuple(crops))
 
 
-def _crop(image: Image, generator: torch.Generator) -> Image:
+def _crop(image: Pixels, generator: torch.Generator) -> Pixels:
     """Cut out a random square of at least half the shorter side."""
     height, width = image.shape[:2]
     draw = torch.rand(3, generator=generator, dtype=torch.float64).tolist()

@@ -1,1 +1,1 @@
-"""Kinds of change: those that have names, and others."""
+"""Kinds of change: the paper's six distortions, and others that a metric reports as `other`."""

@@ -1,103 +1,28 @@
-"""The six distortions of the paper: batched, one random parameter per image.
+"""The six distortions of the paper, batched.
 
-Each draws its parameters, applies them, and says how strong they are. Applied, they
-equal torchvision's per-image functions with the same parameters, nearest
-interpolation and black fill (Pihlgren et al. 2024 and the authors' code).
-
-Strength is 0 where nothing changes. The *amount* that a metric should report is
-``log(1 + strength / threshold) / log(1 + reference / threshold)``: 0 at strength 0,
-1 at the reference strength, growing on ever more slowly. It is logarithmic because
-discrimination is: from a turn by 2 degrees to one by 4 is as large a step to the eye
-as from 40 to 80. `threshold` is about the weakest change that can be seen at 64 pixels.
+They equal torchvision's per-image functions with the same parameters, nearest interpolation and
+black fill (Pihlgren et al. 2024 and the authors' code).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.contexts.ranking import PAPER_DISTORTIONS
+from dps_train.distortions.distortion import Distortion
+
 BLUR_KERNEL = (11, 21)
-"""Width and height in pixels of the paper's Gaussian kernel, whatever its sigma."""
-
-
-@dataclass(frozen=True)
-class Distortion:
-    """One kind of change.
-
-    Attributes:
-        name: the word that people rank it by.
-        parameter: what is drawn, with its unit.
-        range: of the parameter, in which scores are measured; of the six, the paper's.
-        unit: what strength is, with its unit.
-        threshold: a strength that is barely visible.
-        reference: the strength at which the amount is 1.
-        limit: the largest strength that evaluation goes to.
-        columns: numbers per parameter (translate: across and down).
-        needs_original: whether it can be applied to some unchanged images only, and to nothing
-            that was distorted before.
-    """
-
-    name: str
-    parameter: str
-    range: tuple[float, float]
-    unit: str
-    threshold: float
-    reference: float
-    limit: float
-    columns: int
-    _apply: Callable[[Tensor, Tensor], Tensor]
-    _strength: Callable[[Tensor], Tensor]
-    _with_strength: Callable[[Tensor, Tensor], Tensor]
-    needs_original: bool = False
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw `count` parameters uniformly from the range: [count, columns]."""
-        low, high = self.range
-        return low + (high - low) * torch.rand(count, self.columns, generator=generator)
-
-    def with_strength(self, strength: Tensor, direction: Tensor) -> Tensor:
-        """Return parameters [N, columns] of given strengths [N].
-
-        `direction` [N] in [0, 1) settles what strength leaves open, such as a sign: equal
-        directions with rising strengths go the same way.
-        """
-        return self._with_strength(strength, direction)
-
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """Distort float RGB images [N, 3, H, W] in [0, 1], each by its own parameters.
-
-        The images' device and dtype are kept; the input is not changed.
-        """
-        if len(parameters) != len(images):
-            raise ValueError(
-                f"expected {len(images)} parameters, one an image, got {len(parameters)}"
-            )
-        return self._apply(images, parameters)
-
-    def strength(self, parameters: Tensor) -> Tensor:
-        """Return how strong each change [N, columns] is, in `unit`: [N], 0 = none."""
-        return self._strength(parameters)
-
-    def amount(self, parameters: Tensor) -> Tensor:
-        """Return the amount [N] that a metric should report for these parameters."""
-        return torch.log1p(self.strength(parameters) / self.threshold) / math.log1p(
-            self.reference / self.threshold
-        )
+"""Width and height in pixels of the paper's Gaussian kernel, for every sigma."""
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn each image counter-clockwise about its centre; corners turn black.
+    """Rotate images [N, 3, H, W] counter-clockwise about the center; uncovered corners are black.
 
-    Equals ``torchvision.transforms.functional.rotate`` per image, nearest interpolation.
-
-    Args:
-        images: float [N, 3, H, W].
-        degrees: [N, 1].
+    Equals ``torchvision.transforms.functional.rotate``; degrees [N, 1].
     """
     angle = torch.deg2rad(-degrees[:, 0].double().cpu())
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -107,13 +32,9 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, fraction: Tensor) -> Tensor:
-    """Shift each image by whole pixels; what moves in from outside is black.
+    """Shift images [N, 3, H, W] by whole pixels; the uncovered border is black.
 
-    Equals ``torchvision.transforms.functional.affine`` per image with the rounded shift.
-
-    Args:
-        images: float [N, 3, H, W].
-        fraction: [N, 2], shift right and down as a fraction of width and height.
+    Equals ``affine`` with the rounded shift; `fraction` [N, 2] of width and height, right and down.
     """
     height, width = images.shape[-2:]
     pixels = torch.round(fraction.double().cpu() * torch.tensor([width, height]))
@@ -123,39 +44,21 @@ def translate(images: Tensor, fraction: Tensor) -> Tensor:
 
 
 def zoom(images: Tensor, scale: Tensor) -> Tensor:
-    """Enlarge each image about its centre.
-
-    Equals ``torchvision.transforms.functional.affine`` per image, nearest interpolation.
-
-    Args:
-        images: float [N, 3, H, W].
-        scale: [N, 1], above 1 enlarges.
-    """
+    """Enlarge images [N, 3, H, W] about the center. Equals ``affine``; scale [N, 1]."""
     inverse = torch.eye(2, 3, dtype=torch.float64).repeat(len(images), 1, 1)
     inverse /= scale.double().cpu()[:, :, None]
     return _warp(images, inverse)
 
 
 def darken(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply each image by its factor.
-
-    Equals ``torchvision.transforms.functional.adjust_brightness`` per image.
-
-    Args:
-        images: float [N, 3, H, W] in [0, 1].
-        factor: [N, 1], 1 changes nothing, 0 gives black.
-    """
+    """Multiply images [N, 3, H, W] by factors [N, 1]. Equals ``adjust_brightness``."""
     return (images * factor.to(images)[:, :, None, None]).clamp(0, 1)
 
 
 def color(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of each image.
+    """Shift the hue of RGB images [N, 3, H, W] in [0, 1].
 
-    Equals ``torchvision.transforms.functional.adjust_hue`` per image.
-
-    Args:
-        images: float [N, 3, H, W] in [0, 1], RGB.
-        turn: [N, 1], in turns of the colour circle: 0.5 gives the opposite hue.
+    Equals ``adjust_hue``; `turn` [N, 1] in turns of the color circle: 0.5 gives the opposite hue.
     """
     value, _ = images.max(dim=1)
     minimum, _ = images.min(dim=1)
@@ -169,8 +72,8 @@ def color(images: Tensor, turn: Tensor) -> Tensor:
         is_red, blue - green, torch.where(is_green, 2 + red - blue, 4 + green - red)
     )
     hue = (torch.fmod(sixth / 6 + 1, 1) + turn.to(images)[:, :, None]) % 1
-    # HSV to RGB: each channel falls from the value by the chroma, as far as the hue is away
-    # from that channel's own (en.wikipedia.org/wiki/HSL_and_HSV, "HSV to RGB alternative").
+    # HSV to RGB: a channel drops below the value by the chroma times how far the hue is from
+    # that channel's own (en.wikipedia.org/wiki/HSL_and_HSV, "HSV to RGB alternative").
     offset = torch.tensor([5, 3, 1], dtype=images.dtype, device=images.device)[None, :, None, None]
     away = (offset + hue[:, None] * 6) % 6
     fall = torch.minimum(away, 4 - away).clamp(0, 1)
@@ -179,18 +82,14 @@ def color(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image with a Gaussian cut off at `BLUR_KERNEL`, edges reflected.
+    """Blur images [N, 3, H, W] with a Gaussian truncated to `BLUR_KERNEL`, edges reflected.
 
-    Equals ``torchvision.transforms.functional.gaussian_blur`` per image.
-
-    Args:
-        images: float [N, 3, H, W], H and W above half the kernel.
-        sigma: [N, 1], in pixels.
+    Equals ``gaussian_blur``; sigma [N, 1] in pixels. H and W are above half the kernel.
     """
     count, channels, height, width = images.shape
     pad_x, pad_y = BLUR_KERNEL[0] // 2, BLUR_KERNEL[1] // 2
     padded = F.pad(images, (pad_x, pad_x, pad_y, pad_y), mode="reflect")
-    # One group an image: each has a kernel of its own, separable into a row and a column.
+    # One group per image: each has its own kernel, separable into a row and a column.
     planes = padded.transpose(0, 1)
     row = _gaussian(sigma.to(images), BLUR_KERNEL[0])[:, None, None, :]
     column = _gaussian(sigma.to(images), BLUR_KERNEL[1])[:, None, :, None]
@@ -200,7 +99,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _gaussian(sigma: Tensor, size: int) -> Tensor:
-    """Return normalised kernels [N, size] for sigmas [N, 1]."""
+    """Return normalized kernels [N, size] for sigmas [N, 1]."""
     # Below a hundredth of a pixel a Gaussian is one sample and the exponent would overflow.
     sigma = sigma.clamp(min=0.01)
     position = torch.arange(size, dtype=sigma.dtype, device=sigma.device) - (size - 1) / 2
@@ -209,9 +108,9 @@ def _gaussian(sigma: Tensor, size: int) -> Tensor:
 
 
 def _warp(images: Tensor, inverse: Tensor) -> Tensor:
-    """Sample each image at `inverse` [N, 2, 3] (output to input, pixels about the centre).
+    """Sample each image at `inverse` [N, 2, 3] (output to input, pixels about the center).
 
-    The arithmetic follows torchvision's step by step, so that nearest neighbours agree.
+    The arithmetic follows torchvision's step by step, so that nearest neighbors agree.
     """
     height, width = images.shape[-2:]
     inverse = inverse.to(images)
@@ -237,7 +136,7 @@ def _signed(strength: Tensor, direction: Tensor) -> Tensor:
 
 
 def _shift(strength: Tensor, direction: Tensor) -> Tensor:
-    """Return shifts of the given length towards the given part of the full circle."""
+    """Return shifts [N, 2] of the given length; the direction is a share of the full circle."""
     angle = 2 * math.pi * direction
     return strength[:, None] * torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
 
@@ -251,7 +150,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=3.0,
         reference=90.0,
         limit=180.0,
-        columns=1,
         _apply=rotate,
         _strength=lambda degrees: 180 - (degrees[:, 0] % 360 - 180).abs(),
         _with_strength=lambda strength, direction: _signed(strength, direction) % 360,
@@ -277,7 +175,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.1,
         reference=0.5,
         limit=0.9,
-        columns=1,
         _apply=darken,
         _strength=lambda factor: 1 - factor[:, 0],
         _with_strength=lambda strength, direction: (1 - strength)[:, None],
@@ -290,7 +187,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.02,
         reference=0.25,
         limit=0.5,
-        columns=1,
         _apply=color,
         _strength=lambda turn: turn[:, 0].abs(),
         _with_strength=_signed,
@@ -303,7 +199,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.5,
         reference=4.0,
         limit=10.0,
-        columns=1,
         _apply=blur,
         _strength=lambda sigma: sigma[:, 0],
         _with_strength=lambda strength, direction: strength[:, None],
@@ -316,7 +211,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
         threshold=0.03,
         reference=0.5,
         limit=1.0,
-        columns=1,
         _apply=zoom,
         _strength=lambda scale: scale[:, 0] - 1,
         _with_strength=lambda strength, direction: (1 + strength)[:, None],
@@ -324,17 +218,5 @@ DISTORTIONS: tuple[Distortion, ...] = (
 )
 """The six, in the paper's order: the index is the number that rankings use."""
 
-NAMES: tuple[str, ...] = tuple(distortion.name for distortion in DISTORTIONS)
-
-
-def by_name(name: str) -> Distortion:
-    """Return the distortion called `name`; KeyError names an unknown one."""
-    for distortion in DISTORTIONS:
-        if distortion.name == name:
-            return distortion
-    raise KeyError(name)
-
-
-def quantize(images: Tensor) -> Tensor:
-    """Round float images in [0, 1] to the 256 levels that image files have."""
-    return torch.round(images.clamp(0, 1) * 255) / 255
+NAMES = PAPER_DISTORTIONS
+"""Their names, in the same order."""

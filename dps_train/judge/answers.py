@@ -1,4 +1,4 @@
-"""The file of judgements: every answer is on the disk before the next question is asked."""
+"""The file of judgements: every answer is on disk before the next question is asked."""
 
 from __future__ import annotations
 
@@ -13,29 +13,26 @@ import cv2
 from dps_infer.errors import DataError, OutputError
 from dps_infer.files.write import atomic_file
 from dps_train.judge.pool import Picture
-from dps_train.judgements.triplets import COLUMNS, Triplets, read_triplets
+from dps_train.judgements.read_triplets import COLUMNS, read_triplets
+from dps_train.judgements.triplets import Triplets
 
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """A CSV file of judgements that grows, and the folder of its pictures beside it.
-
-    Attributes:
-        path: the CSV file; it comes into being with the first answer.
-    """
+    """A growing CSV file of judgements, and the folder of its pictures beside it."""
 
     path: Path
 
     @property
     def folder(self) -> Path:
-        """Where the pictures are."""
+        """The folder of the pictures."""
         return self.path.with_name(f"{self.path.stem}-images")
 
     def read(self) -> Triplets | None:
-        """Return the answers so far; None where there are none.
+        """Return the answers so far; None if there are none.
 
         Raises:
-            DpsError: the file is there and not as this page would have written it.
+            DpsError: the file is not as this page would have written it.
         """
         if not self.path.exists() or not self.path.stat().st_size:
             return None
@@ -55,11 +52,7 @@ class AnswerFile:
         return read_triplets(self.path) if len(lines) > 1 else None
 
     def append(self, pictures: tuple[Picture, Picture, Picture], judge: float) -> None:
-        """Add an answer, its pictures first.
-
-        Raises:
-            OutputError: something cannot be written.
-        """
+        """Add an answer, its pictures first; OutputError if a file cannot be written."""
         for picture in pictures:
             file = self.folder / picture.name
             if not file.exists():
@@ -75,11 +68,7 @@ class AnswerFile:
         self._write(text.getvalue().encode(), size)
 
     def undo(self) -> None:
-        """Take the last answer back; its pictures stay.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
+        """Remove the last answer; its pictures stay. OutputError if the file cannot be written."""
         content = self._content()
         self._write(b"", content.rstrip(b"\r\n").rindex(b"\n") + 1)
 
@@ -90,9 +79,9 @@ class AnswerFile:
             raise OutputError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _write(self, content: bytes, start: int) -> None:
-        """Let the file end with `content` from `start` on, or stay as long as it was."""
+        """Replace everything from byte `start` on; on failure the file ends at `start`."""
         try:
-            # Not buffered: what is written is on its way to the disk, or has failed.
+            # Unbuffered, so that a failure to write shows here.
             with self.path.open("ab", buffering=0) as stream:
                 stream.truncate(start)
                 try:

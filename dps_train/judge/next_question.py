@@ -1,4 +1,4 @@
-"""Which triplet to ask for next, and how sure a fit is."""
+"""The choice of the next triplet, and an estimate of how good a fit is."""
 
 from __future__ import annotations
 
@@ -7,38 +7,31 @@ import numpy as np
 from dps_train.judgements.importances import Numbers
 
 WRONG = 0.1
-"""How often a person is taken to answer against their own importances, whatever is asked."""
+"""Assumed share of answers that contradict the person's own importances, on any question."""
 
 DECISIVE = 4.0
-"""How fast an answer becomes sure with the difference of the distances. Fitted importances make
-judges less decisive than they are: wrong answers weigh in all of them."""
+"""How fast answers become certain with the difference of the distances. Fitted importances make
+judges look less decisive than they are, because wrong answers affect all of them."""
 
 
-def information(differences: Numbers, samples: Numbers) -> Numbers:
-    """Return how much each answer is expected to tell about the importances, in nats.
+def information_gain(differences: Numbers, samples: Numbers) -> Numbers:
+    """Return the information in nats that each answer is expected to give about the importances.
 
-    That is how unsure the answer is, less how unsure it would be if the importances were
-    known (Houlsby et al. 2011, arXiv 1112.5745). It is large where importances that are all
-    possible give clear, but different answers.
-
-    Args:
-        differences: of triplets, from `dps_train.judgements.importances.scaled_differences` [T, A].
-        samples: importances that are possible [S, A].
+    It is the entropy of the answer minus its entropy if the importances were known (Houlsby et
+    al. 2011, arXiv 1112.5745): large where samples [S, A] of the posterior give certain but
+    different answers to `dps_train.judgements.importances.scaled_differences` [T, A].
     """
     relative = samples / samples.mean(axis=1, keepdims=True)
-    sure = 0.5 + 0.5 * np.tanh(DECISIVE * (differences @ relative.T) / 2)
-    chosen = WRONG + (1 - 2 * WRONG) * sure
+    certain = 0.5 + 0.5 * np.tanh(DECISIVE * (differences @ relative.T) / 2)
+    chosen = WRONG + (1 - 2 * WRONG) * certain
     gained: Numbers = _entropy(chosen.mean(axis=1)) - _entropy(chosen).mean(axis=1)
     return gained
 
 
-def sureness(differences: Numbers, mode: Numbers, samples: Numbers) -> float:
-    """Return in what share of triplets the fit is expected to decide as the person would.
+def expected_agreement(differences: Numbers, mode: Numbers, samples: Numbers) -> float:
+    """Return the share of triplets that the fit is expected to decide as the person would.
 
-    Args:
-        differences: of triplets [T, A].
-        mode: the fitted importances [A].
-        samples: importances that are possible [S, A].
+    Differences are [T, A], the fitted importances [A], and samples of the posterior [S, A].
     """
     decided = differences @ mode > 0
     return float(np.mean((differences @ samples.T > 0) == decided[:, None]))

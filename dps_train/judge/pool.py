@@ -1,10 +1,10 @@
-"""Pictures to judge: references, changes of each, and the amounts that the metric sees.
+"""Pictures to judge: references, changes of each, and the amounts that the metric reports.
 
-Half of the changes are of one kind, half of two in turn; strengths are random. Kinds are
-the named distortions and the other kinds of change that training knows.
+Half of the changes are of one kind, half combine two; strengths are random. Kinds are the
+distortions and the other changes that training uses.
 
-A distortion whose strength is in pixels, as its `unit` says, means those of the images that
-metrics are trained on. It is applied to a picture of that size, which is then enlarged.
+A distortion whose strength is in pixels, according to its `unit`, is meant for the size of training
+images. It is applied to a picture of that size, which is then enlarged.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
-from dps_train.data.batches import TRAINING_SIZE, to_tensor
-from dps_train.data.sources import Image, folder_images, load_training, read_pixels
-from dps_train.distortions.paper import DISTORTIONS, Distortion
-from dps_train.distortions.random_changes import strengths_of_amounts
-from dps_train.distortions.unnamed import TRAINED
+from dps_infer.progress import track
+from dps_train.data.crops import TRAINING_SIZE, to_tensor
+from dps_train.data.sources import folder_images, load_training, read_pixels
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.other.kinds import TRAINED
+from dps_train.distortions.paper import DISTORTIONS
+from dps_train.distortions.random_changes import rows_by_kind
 from dps_train.judgements.importances import Numbers, scaled_differences
 from dps_train.model.metric import Metric, resize
-from dps_train.progress import track
 
 REFERENCES = 40
 CHANGES = 8
-"""Of each reference."""
+"""Changes of each reference."""
 
 SIDE = 256
-"""Of the pictures in pixels."""
+"""Side of a picture in pixels."""
 
 WEAKEST = 0.15
 """Share of the largest amount below which a change is hard to see."""
@@ -43,26 +45,21 @@ WEAKEST = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image to show.
-
-    Attributes:
-        name: of the file it becomes; equal pixels have equal names.
-        pixels: uint8 RGB [H, W, 3].
-    """
+    """An image uint8 RGB [H, W, 3]; equal pixels have equal file names."""
 
     name: str
-    pixels: Image
+    pixels: Pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Triplets to choose from.
+    """Triplets to choose questions from.
 
     Attributes:
         triplets: reference, p0 and p1 of each [T].
         differences: of their amounts [T, A]
             (`dps_train.judgements.importances.scaled_differences`).
-        distortions: that the changes are drawn from, besides other kinds.
+        distortions: that the changes are drawn from, besides other changes.
     """
 
     triplets: list[tuple[Picture, Picture, Picture]]
@@ -74,23 +71,23 @@ def draw_pool(
     source: str,
     metric: Metric,
     generator: torch.Generator,
-    without: Path,
+    excluded: Path,
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> Pool:
-    """Draw references from images and changes of them, and look at them with a metric.
+    """Draw references and changes of them, and compare them with an additive metric.
 
     Args:
         source: `sample`, a dataset's name, or a folder.
-        metric: an additive one.
-        generator: draws all of it.
-        without: a folder below `source` to leave out: that of the pictures that were made.
-        distortions: to draw changes from, besides other kinds.
+        metric: reports the amounts.
+        generator: draws everything.
+        excluded: a folder below `source` to skip: the pictures that were written there.
+        distortions: to draw changes from, besides other changes.
 
     Raises:
-        UsageError: there are no such images, or none.
+        UsageError: there are no such images.
         ImageError: an image cannot be read.
     """
-    references = torch.cat([_square(image) for image in _some_images(source, generator, without)])
+    references = torch.cat([_square(image) for image in _references(source, generator, excluded)])
     changed = torch.stack(
         [
             _changed(references, 2 if number % 2 else 1, distortions, generator)
@@ -103,11 +100,11 @@ def draw_pool(
     for reference, changes in zip(_pixels(references), changed, strict=True):
         candidates = _pixels(changes)
         amounts = picture_amounts(metric, reference, candidates)
-        seen = [_picture(pixels) for pixels in candidates]
+        pictures = [_picture(pixels) for pixels in candidates]
         for one, other in itertools.combinations(range(CHANGES), 2):
             if torch.rand((), generator=generator) < 0.5:
                 one, other = other, one
-            triplets.append((_picture(reference), seen[one], seen[other]))
+            triplets.append((_picture(reference), pictures[one], pictures[other]))
             first.append(amounts[one])
             second.append(amounts[other])
     differences = scaled_differences(torch.stack(first), torch.stack(second))
@@ -115,19 +112,24 @@ def draw_pool(
 
 
 @torch.no_grad()
-def picture_amounts(metric: Metric, reference: Image, candidates: Image) -> Tensor:
+def picture_amounts(metric: Metric, reference: Pixels, candidates: Pixels) -> Tensor:
     """Return the amounts [N, A] between a picture [H, W, 3] and others [N, H, W, 3]."""
     amounts, _ = metric.read(torch.from_numpy(reference[None]), torch.from_numpy(candidates))
     return amounts
 
 
-def _some_images(source: str, generator: torch.Generator, without: Path) -> list[Image]:
-    """Return at most `REFERENCES` images; of a folder, no others are read."""
+def in_pixels(distortion: Distortion) -> bool:
+    """Return whether a distortion's strength is in pixels, and so depends on the image size."""
+    return "pixel" in distortion.unit
+
+
+def _references(source: str, generator: torch.Generator, excluded: Path) -> list[Pixels]:
+    """Return at most `REFERENCES` images; in a folder, only those are read."""
     paths: list[Path] = []
-    images: tuple[Image, ...] = ()
+    images: tuple[Pixels, ...] = ()
     if Path(source).is_dir():
-        left_out = without.resolve()
-        paths = [p for p in folder_images(Path(source)) if left_out not in p.resolve().parents]
+        skipped = excluded.resolve()
+        paths = [p for p in folder_images(Path(source)) if skipped not in p.resolve().parents]
     else:
         images = load_training(source, generator).images
     count = len(paths) or len(images)
@@ -137,8 +139,8 @@ def _some_images(source: str, generator: torch.Generator, without: Path) -> list
     return [read_pixels(paths[i]) if paths else images[i] for i in chosen]
 
 
-def _square(image: Image) -> Tensor:
-    """Cut out the middle and bring it to `SIDE`: float RGB [1, 3, SIDE, SIDE] in [0, 1]."""
+def _square(image: Pixels) -> Tensor:
+    """Crop the middle and resize it to `SIDE`: float RGB [1, 3, SIDE, SIDE] in [0, 1]."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -147,11 +149,6 @@ def _square(image: Image) -> Tensor:
         middle, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
     )
     return resized.clamp(0, 1)
-
-
-def in_pixels(distortion: Distortion) -> bool:
-    """Say whether a distortion's strength is in pixels, and so depends on an image's size."""
-    return "pixel" in distortion.unit
 
 
 def _changed(
@@ -164,15 +161,13 @@ def _changed(
         share = WEAKEST + (1 - WEAKEST) * torch.rand(len(images), generator=generator)
         direction = torch.rand(len(images), generator=generator)
         other = int(torch.randint(len(TRAINED), (), generator=generator))
-        for number, distortion in enumerate((*distortions, None)):
-            rows = torch.nonzero(kinds[:, step] == number)[:, 0]
-            if not len(rows):
-                continue
-            if distortion is None:
+        for number, rows in rows_by_kind(kinds[:, step]):
+            if number == len(distortions):
                 change = list(TRAINED.values())[other]
                 changed[rows] = change(changed[rows], share[rows], generator)
             else:
-                strength = strengths_of_amounts(distortion, share[rows])
+                distortion = distortions[number]
+                strength = distortion.strength_at(share[rows])
                 parameters = distortion.with_strength(strength, direction[rows])
                 changed[rows] = _distorted(distortion, changed[rows], parameters)
     return changed
@@ -184,11 +179,11 @@ def _distorted(distortion: Distortion, images: Tensor, parameters: Tensor) -> Te
     return resize(distortion.apply(resize(images, TRAINING_SIZE), parameters), SIDE)
 
 
-def _pixels(images: Tensor) -> Image:
+def _pixels(images: Tensor) -> Pixels:
     """Return float RGB [N, 3, H, W] as uint8 RGB [N, H, W, 3]."""
     rounded = (images * 255).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).numpy())
 
 
-def _picture(pixels: Image) -> Picture:
+def _picture(pixels: Pixels) -> Picture:
     return Picture(f"{hashlib.sha256(pixels.tobytes()).hexdigest()[:16]}.png", pixels)

@@ -1,7 +1,7 @@
-"""The page's server: on loopback only, for whoever has the address with its secret.
+"""The page's server: on loopback only, and only for the address with its secret.
 
-Other pages in the same browser can send requests to loopback too. They do not know the
-secret; and a name of theirs that they let lead here (DNS rebinding) shows in the header
+Other pages in the same browser can send requests to loopback too, but they do not know the
+secret. DNS rebinding, a foreign host name that resolves to this server, shows in the header
 ``Host``, which must be the server's own address.
 """
 
@@ -14,13 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+import msgspec
 
 from dps_infer.errors import DpsError, UsageError
 from dps_train.judge.session import Session
 
 HOST = "127.0.0.1"
 LONGEST_REQUEST = 1000
-"""Bytes of an answer."""
+"""Maximum bytes of a request."""
 
 PAGE = Path(__file__).with_name("page")
 FILES = {
@@ -40,18 +41,14 @@ HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one session.
-
-    Args:
-        session: what is asked and answered.
-        port: 0 takes a free one.
+    """Serves one session; port 0 selects a free one.
 
     Raises:
         UsageError: the port is not free.
     """
 
     daemon_threads = True
-    # Another process on this port would otherwise go unnoticed on some systems.
+    # On some systems, sharing the port with another process would go unnoticed.
     allow_reuse_address = False
 
     def __init__(self, session: Session, port: int = 0) -> None:
@@ -66,13 +63,18 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Host and port, as a browser names them."""
+        """Host and port, as in a URL."""
         return f"{HOST}:{self.server_port}"
 
     @property
     def url(self) -> str:
-        """Of the page."""
+        """URL of the page."""
         return f"http://{self.address}/{self.secret}/"
+
+
+class _Answer(msgspec.Struct):
+    question: int
+    judge: float
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,9 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             if path == "answer":
-                taken = self.server.session.answer(*self._answer())
+                answer = self._answer()
+                accepted = self.server.session.answer(answer.question, answer.judge)
             elif path == "undo":
-                taken = self.server.session.undo()
+                accepted = self.server.session.undo()
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
@@ -113,13 +116,13 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"error": str(error)}).encode()
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "application/json", body)
         else:
-            self._send_state(HTTPStatus.OK if taken else HTTPStatus.CONFLICT)
+            self._send_state(HTTPStatus.OK if accepted else HTTPStatus.CONFLICT)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the address holds the secret."""
+        """Log nothing: the address contains the secret."""
 
     def _path(self) -> str | None:
-        """Return the path below the secret; None, with an answer sent, where it is not allowed."""
+        """Return the path below the secret; refuse other requests and return None."""
         _, secret, *rest = [*self.path.split("/", 2), ""][:3]
         if self.headers.get("Host") != self.server.address or not secrets.compare_digest(
             secret.encode(), self.server.secret.encode()
@@ -128,18 +131,12 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return rest[0]
 
-    def _answer(self) -> tuple[int, float]:
-        """Read which question is answered, and how; ValueError where that cannot be read."""
+    def _answer(self) -> _Answer:
+        """Read the body of a request; ValueError if it is malformed."""
         length = int(self.headers.get("Content-Length", ""))
         if not 0 <= length <= LONGEST_REQUEST:
             raise ValueError(length)
-        body = json.loads(self.rfile.read(length))
-        if not isinstance(body, dict):
-            raise ValueError(body)
-        number, judge = body.get("question"), body.get("judge")
-        if not isinstance(number, int) or not isinstance(judge, int | float):
-            raise ValueError(body)
-        return number, judge
+        return msgspec.json.decode(self.rfile.read(length), type=_Answer)
 
     def _send_picture(self, path: str) -> None:
         kind, *numbers = path.split("/")

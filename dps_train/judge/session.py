@@ -1,4 +1,4 @@
-"""One person's judging: what was answered, what to ask next, and what is known so far."""
+"""One person's session: the answers so far, the next question, and the fitted importances."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ import numpy as np
 from dps_infer.errors import DpsError
 from dps_train.data.sources import read_pixels
 from dps_train.judge.answers import AnswerFile
-from dps_train.judge.next_question import information, sureness
+from dps_train.judge.next_question import expected_agreement, information_gain
 from dps_train.judge.pool import Picture, Pool, picture_amounts
-from dps_train.judge.words import describe, phrases
-from dps_train.judgements.importances import Fitted, Numbers, fit_differences, scaled_differences
+from dps_train.judge.words import amount_phrases, explain_importances
+from dps_train.judgements.importances import (
+    FittedImportances,
+    Numbers,
+    fit_differences,
+    scaled_differences,
+)
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
 ENOUGH = 40
-"""Answers after which the importances are usually well known."""
+"""Number of answers after which the importances are usually well known."""
 
 SAMPLES = 300
 
@@ -30,7 +35,7 @@ JUDGES = (0.0, CANNOT_SAY, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A triplet that a person is asked about, or has answered.
+    """A triplet that the page asks about, or that has been answered.
 
     Attributes:
         pictures: reference, p0 and p1.
@@ -42,30 +47,30 @@ class Question:
 
     @property
     def key(self) -> tuple[str, frozenset[str]]:
-        """Equal for triplets of equal pictures, in either order of the candidates."""
+        """Identifies a triplet, whatever the order of its candidates."""
         reference, p0, p1 = (picture.name for picture in self.pictures)
         return reference, frozenset((p0, p1))
 
 
 class Session:
-    """Asks, keeps every answer in a file at once, and fits importances to all of them.
+    """Asks questions, saves every answer at once, and fits importances to all of them.
 
     Its methods may be called from several threads.
 
     Attributes:
-        question: the one that is being asked; None where all have been answered.
-        fitted: to the answers so far.
-        command: that adapts a metric to them.
+        question: the current question; None if all have been answered.
+        fitted: importances fitted to the answers so far.
+        command: the command that adapts a metric to them.
 
     Args:
-        answers: the file; one with answers goes on.
+        answers: the file; a file with answers is continued.
         metric: an additive one.
         pool: triplets to choose from.
-        seed: of what is random in the choice.
-        options: what `dps-train --triplets` must be told besides the file.
+        seed: of random numbers in the choice.
+        options: further options of ``dps-train --triplets``, besides the file.
 
     Raises:
-        DpsError: the file is there and holds no answers of this page.
+        DpsError: the file exists and does not hold answers of this page.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class Session:
         self.answers = answers
         self._pool = pool
         self._names = metric.head.names
-        self._phrases = phrases(self._names, pool.distortions)
+        self._phrases = amount_phrases(self._names, pool.distortions)
         self._seed = seed
         self.command = shlex.join(["dps-train", "--triplets", str(answers.path), *options])
         self._lock = threading.Lock()
@@ -88,26 +93,16 @@ class Session:
         self._ask(None)
 
     def picture(self, number: int, place: int) -> Picture:
-        """Return reference (0), p0 (1) or p1 (2) of the question that is being asked.
-
-        Raises:
-            KeyError: another question is.
-        """
+        """Return reference (0), p0 (1) or p1 (2) of question `number`, or raise KeyError."""
         with self._lock:
             if number != self._number or self.question is None or place not in range(3):
                 raise KeyError(number)
             return self.question.pictures[place]
 
     def answer(self, number: int, judge: float) -> bool:
-        """Take an answer, and choose the next question.
+        """Save an answer, one of `JUDGES`, and choose the next question.
 
-        Args:
-            number: of the question that it answers.
-            judge: one of `JUDGES`.
-
-        Returns:
-            Whether it was taken: an answer to another question than the one that is being asked
-            is not.
+        Returns whether it was accepted: `number` must be that of the current question.
 
         Raises:
             OutputError: it cannot be written; the question stays.
@@ -122,10 +117,7 @@ class Session:
             return True
 
     def undo(self) -> bool:
-        """Take the last answer back and ask its question again.
-
-        Returns:
-            Whether there was one.
+        """Remove the last answer and ask its question again; return whether there was one.
 
         Raises:
             OutputError: the file cannot be written; the answer stays.
@@ -139,7 +131,7 @@ class Session:
             return True
 
     def state(self) -> dict[str, object]:
-        """Return what the page shows, as JSON has it."""
+        """Return the content of the page, for JSON."""
         with self._lock:
             judges = [judge for _, judge in self._answered]
             intervals = self.fitted.intervals(generator_for("intervals", self._seed))
@@ -150,8 +142,8 @@ class Session:
                 "answered": len(judges),
                 "cannotSay": judges.count(CANNOT_SAY),
                 "enough": ENOUGH,
-                "sure": sureness(self._pool.differences, self.fitted.mode, self._samples),
-                "words": asdict(describe(self._phrases, self.fitted, self._samples)),
+                "sure": expected_agreement(self._pool.differences, self.fitted.mode, self._samples),
+                "words": asdict(explain_importances(self._phrases, self.fitted, self._samples)),
                 "importances": [
                     {"name": name, "words": words, "value": value, "low": low, "high": high}
                     for name, words, value, (low, high) in rows
@@ -161,23 +153,23 @@ class Session:
             }
 
     def _ask(self, question: Question | None) -> None:
-        """Fit to the answers so far, and ask the given question or the most informative one."""
-        self.fitted = self._fit()
+        """Fit to the answers so far, and ask this question, by default the most informative one."""
+        self.fitted = self._fit_importances()
         self._samples = self.fitted.sample(
             SAMPLES, generator_for(f"samples {len(self._answered)}", self._seed)
         )
         self._number += 1
         self.question = question or self._most_informative()
 
-    def _fit(self) -> Fitted:
+    def _fit_importances(self) -> FittedImportances:
         shape = (len(self._answered), len(self._names))
         differences = np.array([one.difference for one, _ in self._answered]).reshape(shape)
         return fit_differences(differences, np.array([judge for _, judge in self._answered]))
 
     def _most_informative(self) -> Question | None:
-        """Return the question to ask next; None where all have been asked."""
+        """Return the best question; None if all have been asked."""
         asked = {question.key for question, _ in self._answered}
-        for row in np.argsort(-information(self._pool.differences, self._samples)).tolist():
+        for row in np.argsort(-information_gain(self._pool.differences, self._samples)).tolist():
             question = Question(self._pool.triplets[row], self._pool.differences[row])
             if question.key not in asked:
                 return question
@@ -185,7 +177,7 @@ class Session:
 
 
 def _answered(answers: AnswerFile, metric: Metric) -> list[tuple[Question, float]]:
-    """Read the answers that are there, and look at their pictures."""
+    """Read the answers in the file, and compare their pictures."""
     triplets = answers.read()
     if triplets is None:
         return []

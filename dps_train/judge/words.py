@@ -1,4 +1,4 @@
-"""What fitted importances mean, in sentences."""
+"""Fitted importances in sentences."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from dps_infer.contexts.ranking import OTHER
-from dps_train.data.batches import TRAINING_SIZE
-from dps_train.distortions.paper import DISTORTIONS, Distortion
+from dps_train.data.crops import TRAINING_SIZE
+from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.judge.pool import in_pixels
-from dps_train.judgements.importances import Fitted, Numbers
+from dps_train.judgements.importances import FittedImportances, Numbers
 
 SURE = 0.9
-"""Share of the possible importances that must agree before something is said."""
+"""Share of the posterior samples that must agree before a sentence states something."""
 
 MANY = 30
-"""From here on it does not matter how many times."""
+"""Ratios above this are not told apart."""
 
-_PARTS = {0.0625: "a sixteenth", 0.25: "a quarter", 0.5: "half"}
-_FLUENT = {
-    "rotate": "a turn by {} degrees",
+_FRACTIONS = {0.0625: "a sixteenth", 0.25: "a quarter", 0.5: "half"}
+_PHRASES = {
+    "rotate": "a rotation by {} degrees",
     "translate": "a shift by {} of the side",
-    "darken": "losing {} of the brightness",
-    "color": "a hue turned by {} of the circle",
+    "darken": "a loss of {} of the brightness",
+    "color": "a hue shift by {} of the circle",
     "blur": "a blur by {} of the side",
-    "zoom": "enlarging by {}",
+    "zoom": "an enlargement by {}",
 }
-"""How the six are said; all others are said in what they tell of themselves."""
+"""Phrases for the six; others are described by their name, strength and unit."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What counts, as far as that is sure.
+class Explanation:
+    """A summary of importances, restricted to what is certain.
 
     Attributes:
-        most: what counts more than what `times` lists; that nothing is clear, where it is empty.
-        times: how many times as much as what.
-        unclear: what is not clear yet; empty where all is.
+        most: the beginning of a sentence about the most important change, which each entry of
+            `times` ends; if there is none, a sentence that nothing is clear.
+        times: how many times as much it counts as another change.
+        unclear: a sentence about comparisons that are not clear yet, or empty.
     """
 
     most: str
@@ -46,51 +48,52 @@ class Said:
     unclear: str = ""
 
 
-def phrases(names: Sequence[str], distortions: Iterable[Distortion] = DISTORTIONS) -> list[str]:
-    """Say what has an amount of 1, for each name of an amount.
+def amount_phrases(
+    names: Sequence[str], distortions: Iterable[Distortion] = DISTORTIONS
+) -> list[str]:
+    """Describe the change whose amount is 1, for each name of an amount.
 
-    A name that is neither `other` nor a distortion's is said as it is.
+    A name that is neither `other` nor a distortion's is returned unchanged.
 
-    >>> phrases(["translate", "other", "spots"])
+    >>> amount_phrases(["translate", "other", "spots"])
     ['a shift by a quarter of the side', 'another kind of change', 'spots']
     """
-    said = {distortion.name: _phrase(distortion) for distortion in distortions}
-    said[OTHER] = "another kind of change"
-    return [said.get(name, name) for name in names]
+    phrases = {distortion.name: _phrase(distortion) for distortion in distortions}
+    phrases[OTHER] = "another kind of change"
+    return [phrases.get(name, name) for name in names]
 
 
-def describe(words: Sequence[str], fitted: Fitted, samples: Numbers) -> Said:
-    """Say what counts how many times as much as what.
+def explain_importances(
+    phrases: Sequence[str], fitted: FittedImportances, samples: Numbers
+) -> Explanation:
+    """Explain how many times as much the most important change counts as the others.
 
-    Args:
-        words: the amounts' `phrases` [A].
-        fitted: the importances.
-        samples: others that are possible [S, A].
+    `samples` [S, A] are importances from the posterior; `phrases` describe the amounts [A].
     """
     order = np.argsort(-fitted.mode)
     most = int(order[0])
-    more = samples[:, most, None] / samples
-    sure = (more > 1).mean(axis=0) >= SURE
+    ratios = samples[:, most, None] / samples
+    sure = (ratios > 1).mean(axis=0) >= SURE
     times = [
-        f"{_times(float(np.median(more[:, less])))} {words[less]}"
+        f"{_times(float(np.median(ratios[:, less])))} {phrases[less]}"
         for less in order[1:]
         if sure[less]
     ]
     if not times:
-        return Said("Nothing is clear yet.")
-    unsure = [words[less] for less in order[1:] if not sure[less]]
+        return Explanation("Nothing is clear yet.")
+    unsure = [phrases[less] for less in order[1:] if not sure[less]]
     unclear = ""
     if unsure:
         unclear = f"Whether it counts more than {_any_of(unsure)} is not clear yet."
-    subject = words[most]
-    return Said(f"{subject[0].upper()}{subject[1:]} counts", tuple(times), unclear)
+    subject = phrases[most]
+    return Explanation(f"{subject[0].upper()}{subject[1:]} counts", tuple(times), unclear)
 
 
 def _phrase(distortion: Distortion) -> str:
-    if distortion.name not in _FLUENT:
+    if distortion.name not in _PHRASES:
         return f"{distortion.name} of strength {distortion.reference:g} ({distortion.unit})"
     reference = distortion.reference / (TRAINING_SIZE if in_pixels(distortion) else 1)
-    return _FLUENT[distortion.name].format(_PARTS.get(reference, f"{reference:g}"))
+    return _PHRASES[distortion.name].format(_FRACTIONS.get(reference, f"{reference:g}"))
 
 
 def _times(ratio: float) -> str:
@@ -101,6 +104,6 @@ def _times(ratio: float) -> str:
     return f"about {ratio:.{0 if ratio >= 3 else 1}f} times as much as"
 
 
-def _any_of(things: Sequence[str]) -> str:
-    *others, last = things
+def _any_of(phrases: Sequence[str]) -> str:
+    *others, last = phrases
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,1 +1,1 @@
-"""Judgements of people: files, scores, and importances that follow from them."""
+"""People's judgements: reading them, scoring distances with them, and fitting importances."""

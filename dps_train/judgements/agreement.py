@@ -1,4 +1,4 @@
-"""How far a distance agrees with judgements of people that are given to an evaluation."""
+"""Agreement of a distance with the judgements that an evaluation is given."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from dps_train.judgements.read_triplets import read_triplets
 from dps_train.judgements.scoring import BappsScores, DistanceFunction, score_bapps, score_triplets
-from dps_train.judgements.triplets import read_triplets
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,7 @@ class TripletScores:
 
     Attributes:
         agreement: see `dps_train.judgements.scoring.two_afc_agreement`.
-        ceiling: of whoever always answers as the majority of the judges did.
+        ceiling: the agreement of always answering as the majority of the judges did.
         triplets: how many there are.
     """
 
@@ -28,40 +26,31 @@ class TripletScores:
 
 
 @dataclass(frozen=True)
-class People:
-    """What people said, and a distance with them; None where that was not asked."""
+class JudgementScores:
+    """Scores of a distance by judgements; None for judgements that were not given."""
 
     bapps: BappsScores | None
     triplets: TripletScores | None
 
 
-def measure_people(
+def score_judgements(
     distance: DistanceFunction,
     *,
     bapps: Path | None,
     triplets: Path | None,
     note: Callable[[str], None],
-) -> People:
-    """Measure a distance by judgements, each pair of images at its own size.
+) -> JudgementScores:
+    """Score a distance by BAPPS (a folder) and by triplets (a CSV file), at each image's own size.
 
-    Args:
-        distance: of decoded images.
-        bapps: the folder that holds 2afc and jnd.
-        triplets: a CSV file of judgements.
-        note: is told in one line of triplets that were judged both ways.
+    `note` receives one line about triplets that were judged both ways.
 
     Raises:
-        DpsError: judgements or images that are missing or wrong.
+        DpsError: judgements or images are missing or wrong.
     """
-    # A CSV file is checked as a whole before anything is scored.
-    judged = None if triplets is None else read_triplets(triplets, note)
-    return People(
-        bapps=None if bapps is None else score_bapps(bapps, distance),
-        triplets=None
-        if judged is None
-        else TripletScores(
-            agreement=score_triplets(judged, distance),
-            ceiling=float(np.mean([max(judge, 1 - judge) for judge in judged.judge])),
-            triplets=len(judged),
-        ),
-    )
+    # The whole CSV file is checked before anything is scored.
+    read = None if triplets is None else read_triplets(triplets, note)
+    bapps_scores = None if bapps is None else score_bapps(bapps, distance)
+    if read is None:
+        return JudgementScores(bapps_scores, None)
+    scores = TripletScores(score_triplets(read, distance), read.ceiling, len(read))
+    return JudgementScores(bapps_scores, scores)

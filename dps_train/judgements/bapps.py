@@ -1,8 +1,8 @@
-"""BAPPS, the human judgements of LPIPS (Zhang et al. 2018), in its published folder layout.
+"""BAPPS, the judgements of LPIPS (Zhang et al. 2018), in its published folder layout.
 
-``2afc/{train,val}/<split>/{ref,p0,p1}/*.png`` with ``judge/*.npy``: triplets, and the share
-of people to whom p1 was closer. ``jnd/val/<split>/{p0,p1}/*.png`` with ``same/*.npy``:
-pairs, and the share of people who took both images for the same. One name, one example.
+``2afc/{train,val}/<split>/{ref,p0,p1}/*.png`` with ``judge/*.npy``: triplets, and the share of
+people to whom p1 was closer. ``jnd/val/<split>/{p0,p1}/*.png`` with ``same/*.npy``: pairs, and
+the share of people who found both images the same. The files of an example have one name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class SamePairs:
-    """Pairs of which people were asked whether they are the same; images stay on disk.
+    """Pairs p0 and p1 of equal size, and the share of people in [0, 1] who found them the same.
 
-    Attributes:
-        source: what to call them.
-        p0: image files.
-        p1: image files, each of the size of its partner.
-        same: the share of people who said yes, in [0, 1].
+    `source` is a name for messages; images stay on disk.
     """
 
     source: str
@@ -41,18 +37,13 @@ class SamePairs:
 
 @dataclass(frozen=True)
 class Bapps:
-    """One part of BAPPS, by split.
-
-    Attributes:
-        two_afc: triplets.
-        jnd: pairs that are just noticeably different, or not.
-    """
+    """The triplets (`two_afc`) and pairs (`jnd`) of a part of BAPPS, by split."""
 
     two_afc: dict[str, Triplets]
     jnd: dict[str, SamePairs]
 
     def all_triplets(self) -> Triplets:
-        """Return the triplets of all splits as one."""
+        """Return the triplets of all splits together."""
         splits = self.two_afc.values()
         return Triplets(
             "bapps",
@@ -64,19 +55,16 @@ class Bapps:
 
 
 def read_bapps(folder: Path, part: str = VAL) -> Bapps:
-    """Read all names and judgements of a part; the images are read when they are used.
+    """Read all file names and judgements of a part; images are read when they are used.
 
-    Args:
-        folder: the one that holds ``2afc`` and ``jnd``. Of `VAL`, one of both may be missing.
-        part: `TRAIN`, which has triplets only, or `VAL`.
+    `folder` holds ``2afc`` and ``jnd``; one may be missing in `VAL`, and `TRAIN` has triplets only.
 
     Raises:
         UsageError: there is no such folder.
-        DataError: with every problem: folders or files that are missing, judgements that are
-            none.
+        DataError: with every problem: missing folders or files, invalid judgements.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: expected BAPPS, with the folders 2afc and jnd")
+        raise UsageError(f"{folder} is not a folder: expected BAPPS, with the folders 2afc and jnd")
     problems: list[str] = []
     two_afc: dict[str, Triplets] = {}
     jnd: dict[str, SamePairs] = {}
@@ -96,7 +84,7 @@ def read_bapps(folder: Path, part: str = VAL) -> Bapps:
 
 
 def _splits(folder: Path, problems: list[str]) -> list[Path]:
-    """Return the folders of the splits, none where there is no such part."""
+    """Return the folders of the splits; none if the part is missing."""
     if not folder.is_dir():
         return []
     splits = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -122,14 +110,14 @@ def _read_split(
     if lacking or not names:
         counts = ", ".join(f"{len(files[kind])} in {kind}" for kind in kinds)
         first = f"; {lacking[0]} is not in all of them" if lacking else ""
-        problems.append(f"{folder}: expected as many files, of one name, in each: {counts}{first}")
+        problems.append(f"{folder}: expected files of the same names in each: {counts}{first}")
         return [() for _ in images], ()
     values = tuple(_read_judgement(files[judgements][name], problems) for name in names)
     return [tuple(files[kind][name] for name in names) for kind in images], values
 
 
 def _files(folder: Path, suffixes: set[str]) -> dict[str, Path]:
-    """Return the files of these kinds by their names without suffix."""
+    """Return the files with these suffixes by their names without suffix."""
     return {
         path.stem: path
         for path in folder.iterdir()
@@ -138,15 +126,16 @@ def _files(folder: Path, suffixes: set[str]) -> dict[str, Path]:
 
 
 def _read_judgement(path: Path, problems: list[str]) -> float:
-    """Return the one number of a file; NaN, and a problem more, where it holds none in [0, 1]."""
+    """Return the number in a file; if it is not one in [0, 1], add a problem."""
+    value = float("nan")
     try:
         data = read_bytes(path, expected="a judgement", limit=MEBIBYTE, error=DpsError)
         value = float(np.lib.format.read_array(io.BytesIO(data), allow_pickle=False).item())
     except DpsError as error:
         problems.append(str(error))
-        return float("nan")
+        return value
     except (ValueError, TypeError, MemoryError):
-        value = float("nan")
+        pass
     if not 0 <= value <= 1:
         problems.append(f"{path}: expected a NumPy file of one number from 0 to 1")
     return value

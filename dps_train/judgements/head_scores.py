@@ -1,4 +1,4 @@
-"""Human judgements and many heads of one network: the images are compared only once."""
+"""Scores on BAPPS of many heads of one network: the network runs only once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.judgements.bapps import Bapps
-from dps_train.judgements.image_distance import in_parts
+from dps_train.judgements.image_distance import bounded_batches
 from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_scores
 from dps_train.judgements.triplets import pixel_batches
 from dps_train.model.metric import Metric
-from dps_train.progress import track
 
 
 @dataclass(frozen=True)
-class JudgedDistances:
-    """Channel distances of the images of BAPPS, by split, and what people said of them.
+class BappsDistances:
+    """Channel distances of the images of BAPPS and their judgements, by split.
 
     Attributes:
         first: of p0 to the reference [N, D].
         second: of p1 to the reference [N, D].
         judge: the share of people who chose p1 [N].
         pairs: of the two images of each pair [P, D].
-        same: the share of people who took them for the same [P].
+        same: the share of people who found them the same [P].
     """
 
     first: dict[str, Tensor]
@@ -37,8 +38,8 @@ class JudgedDistances:
     pairs: dict[str, Tensor]
     same: dict[str, tuple[float, ...]]
 
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> JudgedDistances:
-        """Return the same with every tensor [N, D] replaced by what `function` makes of it."""
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> BappsDistances:
+        """Return the same with `function` applied to every tensor [N, D]."""
         return dataclasses.replace(
             self,
             first={name: function(z) for name, z in self.first.items()},
@@ -48,11 +49,7 @@ class JudgedDistances:
 
     @torch.no_grad()
     def scores(self, distance: Callable[[Tensor], Tensor]) -> BappsScores:
-        """Score a distance [N] of channel distances [N, D]; see `dps_train.judgements.scoring`.
-
-        Raises:
-            DataError: as `dps_train.judgements.scoring.jnd_score`.
-        """
+        """Score a distance [N] of channel distances [N, D]; raises as `jnd_score`."""
         two_afc = {name: float(each.mean()) for name, each in self.two_afc_each(distance).items()}
         jnd = {
             name: jnd_score(distance(self.pairs[name]).numpy(), same)
@@ -71,22 +68,19 @@ class JudgedDistances:
         }
 
 
-def compare_bapps(metric: Metric, bapps: Bapps, device: torch.device) -> JudgedDistances:
-    """Compare all images of BAPPS, each at its own size, as a metric does before its head.
+def bapps_distances(metric: Metric, bapps: Bapps, device: torch.device) -> BappsDistances:
+    """Compare all images of BAPPS, each at its own size, with the network of a metric on `device`.
 
-    Args:
-        metric: its network is on `device`.
-        bapps: images are read from disk.
-        device: where the network runs; results come back to the CPU.
+    The head is not used; results come back to the CPU.
 
     Raises:
         ImageError: an image cannot be read, or sizes differ.
     """
 
-    def compared(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tensor:
+    def compared(first: Pixels, second: Pixels) -> Tensor:
         parts = [
             metric.features(*(torch.from_numpy(images).to(device) for images in both))
-            for both in in_parts(first, second)
+            for both in bounded_batches(first, second)
         ]
         return torch.cat([metric.comparison(*maps) for maps in parts]).cpu()
 
@@ -103,7 +97,7 @@ def compare_bapps(metric: Metric, bapps: Bapps, device: torch.device) -> JudgedD
         for name in track(list(bapps.jnd), "judged pairs"):
             images = pixel_batches((bapps.jnd[name].p0, bapps.jnd[name].p1), BATCH)
             pairs[name] = torch.cat([compared(p0, p1) for p0, p1 in images])
-    return JudgedDistances(
+    return BappsDistances(
         first,
         second,
         {name: split.judge for name, split in bapps.two_afc.items()},

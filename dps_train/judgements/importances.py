@@ -1,12 +1,11 @@
-"""Importances from judged triplets: a convex problem of K + 1 numbers, and how sure it is.
+"""Importances fitted to judged triplets: a convex problem of K + 1 numbers, with intervals.
 
-A judgement is taken for the toss of a coin that falls the more surely, the more the two
-distances differ, where the distance is the sum of importance * amount. A priori every
-importance has the same gamma distribution. So minus the logarithm of the posterior density
-of the importances' logarithms is convex in the importances, and smooth; Newton's method
-finds its one minimum. Near it the posterior is a normal distribution of the logarithms
-(Laplace's approximation), from which intervals are drawn, and by which the next triplet to
-ask for is chosen (`dps_train.judge.next_question`).
+A judgement is modeled as the toss of a biased coin: the larger the difference of the two
+distances, the surer the outcome. A distance is the sum of importance * amount, and every
+importance has the same gamma prior. So the negative logarithm of the posterior density of the
+importances' logarithms is smooth, and convex in the importances; Newton's method finds its one
+minimum. Near it the posterior of the logarithms is approximately normal (Laplace's approximation):
+intervals are drawn from it, and `dps_train.judge.next_question` chooses the next triplet by it.
 
 The constants were chosen with ``python -m benchmarks judgements``; see ``docs/judgements.md``.
 """
@@ -26,15 +25,15 @@ from dps_train.judgements.scoring import two_afc_agreement
 Numbers = NDArray[np.float64]
 
 SHAPE = 0.5
-"""Of the gamma prior: the weight of the -log importance that keeps each one above 0. What no
-judgement is about stays within a factor of 4 or so of the others."""
+"""Shape of the gamma prior: the weight of -log importance, which keeps importances above 0. One
+that no judgement concerns stays within a factor of about 4 of the others."""
 
 RATE = 0.3
-"""Of the gamma prior: the weight of the importances' sum. It matters while judgements are so
-few that some importances explain them all."""
+"""Rate of the gamma prior: the weight of the importances' sum. It matters while there are so few
+judgements that some importances explain all of them."""
 
 FAINT = 0.02
-"""Added to the mean amount that differences are scaled by: images that hardly differ."""
+"""Added to the mean amount that differences are scaled by, for images that hardly differ."""
 
 STEPS = 100
 TOLERANCE = 1e-10
@@ -45,11 +44,11 @@ INTERVAL = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Importances that explain judgements best, and how sure that is.
+class FittedImportances:
+    """The importances that explain judgements best, and their uncertainty.
 
     Attributes:
-        mode: one number > 0 for each amount [A], on the scale that explains the judgements.
+        mode: one number > 0 for each amount [A], on the scale of the judgements.
         covariance: of their logarithms [A, A].
     """
 
@@ -58,42 +57,33 @@ class Fitted:
 
     @property
     def importances(self) -> list[float]:
-        """One number > 0 for each amount; the largest is 1."""
+        """The importances, one number > 0 for each amount; the largest is 1."""
         return (self.mode / self.mode.max()).tolist()
 
     def sample(self, count: int, generator: torch.Generator) -> Numbers:
-        """Draw importances [count, A] that the judgements allow for."""
+        """Draw importances [count, A] from the posterior."""
         normal = torch.randn(count, len(self.mode), generator=generator, dtype=torch.float64)
         logarithms = normal.numpy() @ np.linalg.cholesky(self.covariance).T
         drawn: Numbers = self.mode * np.exp(logarithms)
         return drawn
 
     def intervals(self, generator: torch.Generator) -> list[tuple[float, float]]:
-        """Return for each amount between which values its importance lies in nine of ten cases.
-
-        Values are shares of the largest importance, whichever that is.
-        """
+        """Return the interval (`INTERVAL`) of each importance, as a share of the largest one."""
         drawn = self.sample(SAMPLES, generator)
         shares = drawn / drawn.max(axis=1, keepdims=True)
         low, high = np.quantile(shares, INTERVAL, axis=0).tolist()
         return list(zip(low, high, strict=True))
 
 
-def fit_importances(first: Tensor, second: Tensor, judge: Tensor) -> Fitted:
-    """Fit how much each amount counts to judgements.
-
-    Args:
-        first: amounts of the first candidates [T, A].
-        second: likewise of the second ones.
-        judge: in [0, 1]: 0 where the first is closer, 1 where the second is [T].
-    """
+def fit_importances(first: Tensor, second: Tensor, judge: Tensor) -> FittedImportances:
+    """Fit importances to amounts of both candidates [T, A] and judgements [T] in [0, 1]."""
     return fit_differences(scaled_differences(first, second), judge.double().numpy())
 
 
 def scaled_differences(first: Tensor, second: Tensor) -> Numbers:
-    """Return differences of amounts [T, A] over the root of how much there is of both.
+    """Return differences of amounts [T, A], divided by the root of their mean sum.
 
-    A difference is seen the worse, the more there is of everything.
+    The larger the amounts, the harder a difference is to see.
     """
     first, second = first.double(), second.double()
     mean = (first + second).sum(dim=1, keepdim=True) / 2
@@ -101,13 +91,15 @@ def scaled_differences(first: Tensor, second: Tensor) -> Numbers:
     return scaled
 
 
-def fit_differences(differences: Numbers, judge: Numbers, weights: Numbers | None = None) -> Fitted:
+def fit_differences(
+    differences: Numbers, judge: Numbers, weights: Numbers | None = None
+) -> FittedImportances:
     """Fit importances to judgements.
 
     Args:
         differences: `scaled_differences` [T, A]; T may be 0.
         judge: in [0, 1] [T].
-        weights: how many judgements each one counts as [T]; None counts each once.
+        weights: number of judgements that each one counts as [T]; None counts each once.
     """
     counts = np.ones(len(judge)) if weights is None else weights
     mode = np.full(differences.shape[1], SHAPE / RATE)
@@ -120,11 +112,11 @@ def fit_differences(differences: Numbers, judge: Numbers, weights: Numbers | Non
         fall = float(slope @ step)
         if fall < TOLERANCE:
             break
-        mode, value = _moved(mode, value, step, fall, differences, judge, counts)
-    # Of the logarithms: the slope's part of the second derivative is 0 at the minimum.
+        mode, value = _line_search(mode, value, step, fall, differences, judge, counts)
+    # For the logarithms: the term of the second derivative with the slope is 0 at the minimum.
     chosen = _chosen(mode, differences)
     curvature = _curvature(differences * mode, chosen, counts) + SHAPE * np.eye(len(mode))
-    return Fitted(mode, np.asarray(np.linalg.inv(curvature), np.float64))
+    return FittedImportances(mode, np.asarray(np.linalg.inv(curvature), np.float64))
 
 
 def cross_validated(
@@ -134,18 +126,15 @@ def cross_validated(
     groups: Sequence[Hashable],
     generator: torch.Generator,
 ) -> float:
-    """Return how often people agree with importances that were fitted without their judgement.
+    """Return the agreement with judgements that the fit did not use, by cross-validation.
 
     Args:
         first: amounts of the first candidates [T, A].
-        second: likewise of the second ones.
+        second: amounts of the second candidates [T, A].
         judge: in [0, 1] [T].
-        groups: what a triplet shares with others, such as its reference [T]; a group is left out
-            as a whole. With a single one, triplets are left out instead.
-        generator: draws which groups are left out together.
-
-    Returns:
-        The share as `dps_train.judgements.scoring.two_afc_agreement` counts it.
+        groups: of the triplets, such as their references [T]; a group is left out as a whole.
+            With a single group, triplets are left out instead.
+        generator: draws the folds.
     """
     if len(set(groups)) == 1:
         groups = range(len(groups))
@@ -174,8 +163,8 @@ def _loss(mode: Numbers, differences: Numbers, judge: Numbers, counts: Numbers) 
 
 
 def _chosen(mode: Numbers, differences: Numbers) -> Numbers:
-    """Return how probable it is that the second candidate is chosen [T]."""
-    # As tanh it cannot overflow.
+    """Return the probability that the second candidate is chosen [T]."""
+    # Unlike exp, tanh cannot overflow.
     probable: Numbers = 0.5 + 0.5 * np.tanh(differences @ mode / 2)
     return probable
 
@@ -185,7 +174,7 @@ def _curvature(differences: Numbers, chosen: Numbers, counts: Numbers) -> Number
     return curved
 
 
-def _moved(
+def _line_search(
     mode: Numbers,
     value: float,
     step: Numbers,
@@ -194,7 +183,7 @@ def _moved(
     judge: Numbers,
     counts: Numbers,
 ) -> tuple[Numbers, float]:
-    """Go along a Newton step as far as all stays above 0 and the loss falls as it should."""
+    """Shorten a Newton step until all importances are above 0 and the loss falls enough."""
     length = 1.0
     while length > TOLERANCE:
         moved = mode - length * step

@@ -1,56 +1,63 @@
-"""What a metric reports for distorted held-out images, as a universal context file keeps it."""
+"""Results of a metric for distorted held-out images, as context files store them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from dps_infer.model.manifest import Draws
-from dps_train.measure.evaluation import DRAWS, EvaluationBank
-from dps_train.model.heads import AdditiveHead
+from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank
+from dps_train.model.heads import AdditiveHead, Head
 
 DIGITS = 5
-"""Of the stored numbers: more would say nothing about so few images."""
+"""Digits of the stored numbers: more would mean nothing for so few images."""
 
 MOST_IMAGES = 32
 
 
 @torch.no_grad()
-def reported_draws(head: AdditiveHead, bank: EvaluationBank) -> Draws | None:
-    """Return what a head reports for the draws of a bank, of its first `MOST_IMAGES` images.
+def calibration_quantiles(
+    head: Head, bank: EvaluationBank, levels: Sequence[float]
+) -> dict[str, list[float]]:
+    """Return, per distortion, the quantiles of the distance over draws in the ranges."""
+    distances = head(bank.drawn.flatten(0, -2))
+    table = torch.nanquantile(
+        distances.double().reshape(len(bank.names), -1),
+        torch.tensor(levels, dtype=torch.double),
+        dim=1,
+    )
+    return {name: table[:, number].tolist() for number, name in enumerate(bank.names)}
 
-    Calibration and scores of any context follow from it (`dps_infer.model.calibration`), image by
-    image. So only images count that show every distortion; None where there is none.
+
+@torch.no_grad()
+def reported_draws(head: AdditiveHead, bank: EvaluationBank) -> Draws | None:
+    """Return the amounts of the draws in a bank, for a universal context file.
+
+    `dps_infer.model.calibration` computes calibration and scores of any context from them, image
+    by image. So only images that show every distortion count, at most `MOST_IMAGES`; None if
+    there is none.
     """
     shown = bank.drawn_amounts.isfinite().all(dim=(0, 1)).nonzero()[:MOST_IMAGES, 0]
     if len(shown) == 0:
         return None
     z = bank.drawn[:, :, shown]
-    reported, uniform = head.amounts(z), head.total(z)
-    true_amounts = bank.drawn_amounts[:, :, shown]
 
     def by_name(values: Tensor) -> dict[str, list[float]]:
-        return {
-            name: [_rounded(value) for value in _rows(values[number]).tolist()]
-            for number, name in enumerate(bank.names)
-        }
+        return {name: _rounded(rows) for name, rows in zip(bank.names, values, strict=True)}
 
     return Draws(
         images=len(shown),
         per_image=DRAWS,
         amounts={
-            name: [[_rounded(value) for value in row] for row in _rows(reported[number]).tolist()]
-            for number, name in enumerate(bank.names)
+            name: [_rounded(row) for row in draws.transpose(0, 1).flatten(0, 1)]
+            for name, draws in zip(bank.names, head.amounts(z), strict=True)
         },
-        true_amounts=by_name(true_amounts),
-        uniform=by_name(uniform),
+        true_amounts=by_name(bank.drawn_amounts[:, :, shown].transpose(1, 2).flatten(1)),
+        uniform=by_name(head.total(z).transpose(1, 2).flatten(1)),
     )
 
 
-def _rows(values: Tensor) -> Tensor:
-    """Bring draws [DRAWS, images, ...] into the order of images: [images * DRAWS, ...]."""
-    return values.transpose(0, 1).flatten(0, 1)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]

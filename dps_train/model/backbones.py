@@ -1,19 +1,17 @@
 """Loss networks: any torchvision model cut at named nodes, or the embedded one.
 
-A backbone turns normalised images into a list of feature maps. Its layers are named
-by node, as ``torchvision.models.feature_extraction`` names them; `dps_train.model.layer_presets`
-holds the paper's and LPIPS's.
+A backbone turns normalized images into a list of feature maps. Layers have the names of
+``torchvision.models.feature_extraction``; `dps_train.model.layer_presets` lists those of the
+paper and of LPIPS.
 """
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -24,13 +22,14 @@ from dps_infer.errors import UsageError
 from dps_infer.files.write import sha256_file
 from dps_infer.model.manifest import WeightsInfo
 from dps_train.model.embedded import embedded_backbone
-from dps_train.model.layer_presets import DEFAULTS, PRESETS
+from dps_train.model.layer_presets import check_known, resolve_layers
 from dps_train.model.weights import (
     WeightsError,
     load_strictly,
     read_weights,
-    renamed,
+    state_sha256,
     weights_info,
+    with_current_names,
 )
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -38,7 +37,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LPIPS_SHIFT = (-0.030, -0.088, -0.188)
 LPIPS_SCALE = (0.458, 0.448, 0.450)
-"""Of values in [-1, 1], as LPIPS states them."""
+"""For values in [-1, 1], as LPIPS states them."""
 
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -48,29 +47,23 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
         tuple(scale / 2 for scale in LPIPS_SCALE),
     ),
 }
-"""Mean and std of values in [0, 1], by the name of who states them.
-
-Both are the same numbers: LPIPS's are ImageNet's, said of [-1, 1].
-"""
+"""Mean and std of values in [0, 1]. Both are the same numbers: LPIPS states those of ImageNet for
+[-1, 1]."""
 
 COMMON_SIDE = 224
-"""Pixels. Every network of torchvision takes it, and some nothing else."""
+"""Pixels. Every network of torchvision accepts it; some accept no other."""
 
 LARGER_SIDE = 256
 
-TORCHVISION_LICENCE = "BSD-3-Clause code, trained on ImageNet (its terms of access apply)"
-"""Of weights that torchvision states no licence of their own for."""
+TORCHVISION_LICENSE = "BSD-3-Clause code, trained on ImageNet (its terms of access apply)"
+"""License of weights for which torchvision states none."""
 
 
 class Backbone(nn.Module):
-    """A frozen network that returns the feature maps of some of its layers.
-
-    Args:
-        name: ``embedded`` or a torchvision model.
-        layers: node names; None takes those of `dps_train.model.layer_presets.DEFAULTS`.
+    """A frozen network, ``embedded`` or of torchvision, that returns feature maps of some layers.
 
     Raises:
-        UsageError: an unknown network or node, or no layers are known for it.
+        UsageError: the network or a node is unknown, or the network has no default layers.
     """
 
     def __init__(self, name: str, layers: Sequence[str] | None = None) -> None:
@@ -79,16 +72,12 @@ class Backbone(nn.Module):
         self.layers = tuple(layers) if layers else resolve_layers(name, None)
         self.network = _network(name, self.layers)
         self.weights = WeightsInfo(source="random", sha256="", licence="none")
-        _write_nothing_in_place(self.network)
+        _disable_in_place(self.network)
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return one map [N, C, H', W'] per layer for normalised images [N, 3, H, W].
-
-        Raises:
-            UsageError: the network takes no images of this size; says which it takes.
-        """
+        """Return one map [N, C, H', W'] per layer for normalized images [N, 3, H, W]."""
         try:
             maps = self.network(images)
         except (RuntimeError, AssertionError):
@@ -97,29 +86,25 @@ class Backbone(nn.Module):
         return [maps[layer] for layer in self.layers]
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stay in evaluation mode: a frozen network's BatchNorm statistics must not drift."""
+        """Stay in evaluation mode: BatchNorm statistics of a frozen network must not drift."""
         return super().train(False)
 
     def unfreeze(self, *, batch_norm: bool) -> None:
-        """Let the weights learn, until `freeze`.
-
-        Args:
-            batch_norm: whether BatchNorm takes statistics from its batches, and learns them.
-        """
+        """Make the weights trainable, with `batch_norm` also the statistics of BatchNorm."""
         self.requires_grad_(True)
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.train(batch_norm)
 
     def freeze(self) -> None:
-        """Be as before `unfreeze`: no weight learns, and statistics stay what they are."""
+        """Undo `unfreeze`: neither weights nor statistics change."""
         self.requires_grad_(False)
         self.eval()
 
     def shapes(self, height: int, width: int) -> list[torch.Size] | None:
-        """Return the maps' shapes for one image; None for a size that the network cannot take.
+        """Return the maps' shapes for one image; None for a size that the network does not accept.
 
-        Nothing is computed, and no memory taken.
+        Nothing is computed: the tensors are on the meta device.
         """
         state = {key: value.to("meta") for key, value in self.network.state_dict().items()}
         image = torch.empty(1, 3, height, width, device="meta")
@@ -127,23 +112,20 @@ class Backbone(nn.Module):
             maps = functional_call(self.network, state, (image,))
         except (RuntimeError, AssertionError):
             return None
-        # What is no tensor, but several, has no shape.
+        # A node that returns several tensors has no single shape.
         return [getattr(maps[layer], "shape", torch.Size()) for layer in self.layers]
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse a size of image that the network cannot take; says which it takes.
-
-        Raises:
-            UsageError: it cannot.
-        """
+        """Refuse a size that the network does not accept; the UsageError names the smallest."""
         if self.shapes(height, width) is not None:
             return
         sides = range(1, COMMON_SIDE)
         index = bisect_left(sides, True, key=lambda side: self.shapes(side, side) is not None)
         smallest = index + 1
         raise UsageError(
-            f"{self.name} cut at {', '.join(self.layers)} takes no images of {width} x {height} "
-            f"pixels, it needs {smallest} x {smallest}: ask for another --size or other --layers"
+            f"{self.name} cut at {', '.join(self.layers)} does not accept images of "
+            f"{width} x {height} pixels, it needs {smallest} x {smallest}: choose another --size "
+            "or other --layers"
         )
 
 
@@ -154,21 +136,21 @@ def load_backbone(
 
     Args:
         name: ``embedded`` or a torchvision model.
-        layers: node names; None takes those of `dps_train.model.layer_presets.DEFAULTS`.
+        layers: node names; by default those of `dps_train.model.layer_presets.DEFAULTS`.
         weights: a safetensors file with torchvision's parameter names, of the whole network
-            or of its features, whose metadata may state their `source` and `licence`; None
-            takes torchvision's own weights, downloaded on first use.
+            or of its features, whose metadata may state `source` and `licence`; by default
+            torchvision's weights, downloaded on first use.
 
     Raises:
-        UsageError: an unknown network or node.
-        WeightsError: the file does not fit, or nothing could be downloaded.
+        UsageError: the network or a node is unknown.
+        WeightsError: the file does not fit, or the download failed.
     """
     backbone = Backbone(name, layers)
     _check_maps(backbone)
     if weights is not None:
         load_strictly(
             backbone.network,
-            renamed(read_weights(weights)),
+            with_current_names(read_weights(weights)),
             origin=str(weights),
             ignorable=_full_model_keys(name),
         )
@@ -182,66 +164,27 @@ def load_backbone(
         backbone.weights = WeightsInfo(
             source=embedded_backbone.SOURCE,
             sha256=sha256_file(embedded_backbone.WEIGHTS),
-            licence=embedded_backbone.LICENCE,
+            licence=embedded_backbone.LICENSE,
         )
     else:
         _download(backbone)
     return backbone
 
 
-def resolve_layers(name: str, text: str | None) -> tuple[str, ...]:
-    """Return the node names that ``--layers`` asks for.
-
-    Args:
-        name: ``embedded`` or a torchvision model.
-        text: ``paper``, ``lpips``, or node names joined by commas; None takes the network's
-            own layers or the paper's.
-
-    Raises:
-        UsageError: an unknown network, no such layers for it, or a node that is empty or
-            named twice.
-    """
-    _check_known(name)
-    if text is None:
-        if name not in DEFAULTS:
-            raise UsageError(f"no layers are known for {name}: name its nodes with --layers")
-        return DEFAULTS[name]
-    if text in PRESETS:
-        preset = PRESETS[text]
-        if name not in preset:
-            raise UsageError(
-                f"--layers {text} has none for {name}, only for {', '.join(preset)}: name nodes"
-            )
-        return preset[name]
-    nodes = tuple(node.strip() for node in text.split(","))
-    if not all(nodes) or len(set(nodes)) < len(nodes):
-        raise UsageError(
-            f"--layers {text!r}: expected {', '.join(PRESETS)}, or nodes joined by commas, "
-            "each once"
-        )
-    return nodes
-
-
-def state_sha256(module: nn.Module) -> str:
-    """Return a hash over all parameters and buffers of a module, in safetensors' layout."""
-    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
-
-
 def _check_maps(backbone: Backbone) -> None:
-    """Refuse nodes that give no feature map: flattened ones, or channels that come last."""
+    """Refuse nodes that do not return feature maps: flattened ones, or with channels last."""
     sides = (COMMON_SIDE, LARGER_SIDE)
     kinds = [shapes for side in sides if (shapes := backbone.shapes(side, side))]
     for layer, *shapes in zip(backbone.layers, *kinds, strict=True):
-        # Channels that grow with the image are positions.
+        # Channels whose number grows with the image are positions.
         if any(len(shape) != 4 or shape[1] != shapes[0][1] for shape in shapes):
             raise UsageError(
                 f"{backbone.name}'s {layer} gives no feature map [N, C, H, W]: name other --layers"
             )
 
 
-def _write_nothing_in_place(network: nn.Module) -> None:
-    """Let no step overwrite its input, which may be the output that a layer names."""
+def _disable_in_place(network: nn.Module) -> None:
+    """Make no operation overwrite its input, which may be the output of a chosen layer."""
     for module in network.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
@@ -265,7 +208,8 @@ def _network(name: str, layers: Sequence[str]) -> nn.Module:
         return network
     model = _torchvision_model(name)
     try:
-        # Graphs differ where a network has parts for training only, which is never asked of it.
+        # Some networks have parts for training only; they are never run, so the warning about
+        # different graphs is noise.
         return create_feature_extractor(
             model,
             return_nodes={layer: layer for layer in layers},
@@ -276,21 +220,11 @@ def _network(name: str, layers: Sequence[str]) -> nn.Module:
 
 
 def _torchvision_model(name: str) -> nn.Module:
-    _check_known(name)
+    check_known(name)
     with warnings.catch_warnings():
-        # googlenet and inception warn that initialising takes long; the weights come anyway.
+        # googlenet and inception warn that initialization is slow; it is replaced anyway.
         warnings.simplefilter("ignore", FutureWarning)
         return torchvision.models.get_model(name, weights=None)
-
-
-def _check_known(name: str) -> None:
-    # Without the module, models for detection and segmentation count as well.
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name != embedded_backbone.NAME and name not in known:
-        raise UsageError(
-            f"unknown backbone {name!r}: expected {embedded_backbone.NAME} or a torchvision "
-            "classification model such as squeezenet1_1"
-        )
 
 
 def _full_model_keys(name: str) -> set[str]:
@@ -302,10 +236,10 @@ def _full_model_keys(name: str) -> set[str]:
 
 def _download(backbone: Backbone) -> None:
     known = torchvision.models.get_model_weights(backbone.name)
-    # The paper's and LPIPS's networks had the first weights; some defaults are newer.
+    # The paper and LPIPS used the first weights; some defaults are newer.
     weights = getattr(known, "IMAGENET1K_V1", known.DEFAULT)
     try:
-        state = renamed(weights.get_state_dict(progress=False, check_hash=True))
+        state = with_current_names(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"the weights of {backbone.name} cannot be downloaded ({error}): fetch them on a "
@@ -315,5 +249,5 @@ def _download(backbone: Backbone) -> None:
     backbone.weights = WeightsInfo(
         source=f"torchvision {weights}",
         sha256=state_sha256(backbone.network),
-        licence=weights.meta.get("license", TORCHVISION_LICENCE),
+        licence=weights.meta.get("license", TORCHVISION_LICENSE),
     )

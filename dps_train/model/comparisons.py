@@ -1,8 +1,8 @@
-"""How the features of one layer are compared, per channel.
+"""Comparisons of the features of one layer, per channel.
 
-Each comparison takes two feature maps [N, C, H, W] and returns one value >= 0 per pair
-and channel, 0 where the maps are equal, the same whichever comes first. All layers'
-values side by side are the *channel distances* z, all that a head sees.
+Each takes two feature maps [N, C, H, W] and returns one value >= 0 per pair and channel. It is
+symmetric, and 0 where the maps are equal. The values of all layers, concatenated, are the
+*channel distances* z, the only input of a head.
 
 Source: Pihlgren et al. 2024, section 3; LPIPS (Zhang et al. 2018) for `spatial`.
 """
@@ -15,21 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model import names
+
 LAYOUT_CELLS = 4
 """Cells along each side of the grid of `layout`."""
 
 SMALLEST_SQUARE = 1e-8
-"""Of the channel norm, under its root, so that an all-zero position has a value and a gradient.
+"""Lower bound of the squared channel norm, so that an all-zero position has a value and a gradient.
 
-A bound and no term: onnxscript's optimizer takes a term of 1e-8 for 0 and drops it, and the
-exported graph would divide 0 by 0.
+A bound rather than a term that is added: onnxscript's optimizer treats a term of 1e-8 as 0 and
+drops it, and the exported graph would divide 0 by 0.
 """
 
 
 def unit_normalize(features: Tensor) -> Tensor:
     """Scale the channel vector at each position of [N, C, H, W] to unit length, or leave it 0."""
-    # Flat, or onnxruntime multiplies in the order that its convolutions keep numbers in, and then
-    # brings both the features and their squares into the usual one.
+    # Flattened: else onnxruntime multiplies in the memory layout of its convolutions, and then
+    # reorders both the features and their squares.
     flat = features.flatten(2)
     squares = flat.square().sum(dim=1, keepdim=True)
     unit = flat * squares.clamp(min=SMALLEST_SQUARE).rsqrt()
@@ -54,22 +56,16 @@ def sort(first: Tensor, second: Tensor) -> Tensor:
 
 
 def layout(first: Tensor, second: Tensor) -> Tensor:
-    """Where the maps differ: squared difference summed over channels, on a coarse grid.
+    """Squared difference summed over channels, on a coarse grid: [N, `LAYOUT_CELLS`²].
 
-    A shift differs everywhere, a turn or an enlargement more towards the edges.
-
-    Returns:
-        [N, `LAYOUT_CELLS`²].
+    A shift differs everywhere, a rotation or an enlargement more towards the edges.
     """
     return _pooled((first - second).square().sum(dim=1, keepdim=True), LAYOUT_CELLS).flatten(1)
 
 
-COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "spatial": spatial,
-    "mean": mean,
-    "sort": sort,
-    "layout": layout,
-}
+COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    zip(names.COMPARISONS, (spatial, mean, sort, layout), strict=True)
+)
 
 
 class Comparison(nn.Module):
@@ -77,7 +73,7 @@ class Comparison(nn.Module):
 
     Args:
         name: one or more of `COMPARISONS`, joined by ``+``.
-        channel_norm: unit-normalise the features over channels first.
+        channel_norm: unit-normalize the features over channels first.
     """
 
     def __init__(self, name: str = "spatial+mean", *, channel_norm: bool = True) -> None:
@@ -93,19 +89,17 @@ class Comparison(nn.Module):
         self._functions = [COMPARISONS[part] for part in name.split("+")]
 
     def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return feature maps as `forward` expects them: unit-normalised where asked for."""
+        """Return feature maps as `forward` expects them, unit-normalized if `channel_norm`."""
         return [unit_normalize(layer) if self.channel_norm else layer for layer in maps]
 
     def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
-        """Return how much the maps differ in each cell of a grid: [N, cells, cells]."""
+        """See `difference_map`."""
         return difference_map(first, second, cells)
 
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-        """Return z [N, D]; D sums, over layers and comparisons, the layers' channels.
+        """Return z [N, D] of maps [N, C, H, W] from `normalized`, one per layer.
 
-        Args:
-            first: one map [N, C, H, W] per layer, from `normalized`.
-            second: likewise.
+        D is the sum of the layers' channels over layers and comparisons.
         """
         return torch.cat(
             [
@@ -118,14 +112,9 @@ class Comparison(nn.Module):
 
 
 def difference_map(first: Sequence[Tensor], second: Sequence[Tensor], cells: int) -> Tensor:
-    """Return how much the maps differ in each cell of a grid: [N, cells, cells], >= 0.
+    """Return how much maps [N, C, H, W] differ in each cell of a grid: [N, cells, cells], >= 0.
 
-    Neighbourhoods are those of an antialiased resize to the grid; layers count alike.
-
-    Args:
-        first: one map [N, C, H, W] per layer, from `Comparison.normalized`.
-        second: likewise.
-        cells: along each side of the grid.
+    Neighborhoods are those of an antialiased resize to the grid; all layers count equally.
     """
     layers = [
         _pooled((a - b).square().mean(dim=1, keepdim=True), cells)

@@ -1,6 +1,6 @@
 """Heads: from channel distances z to amounts and one distance.
 
-Every head is >= 0, symmetric (z is) and exactly 0 where z is 0.
+Every head is >= 0, symmetric (because z is) and exactly 0 where z is 0.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_infer.contexts.ranking import OTHER
+from dps_train.distortions.amount_law import amount_of_strength
 
 SMALLEST_SCALE = 1e-6
-"""Of a channel distance. Below it rounding shows: features are near 1 and carry errors of 1e-7."""
+"""Smallest scale of a channel distance. Features near 1 carry rounding errors of 1e-7, which
+dominate below."""
 
 SILENT = 0.05
-"""Spread of a channel's logarithm below which it carries nothing but rounding: divided by a smaller
-one, an error of 1e-7 in a feature becomes one of 1e-5 in an amount."""
+"""Spread of a channel's logarithm below which it carries only rounding errors: divided by a
+smaller one, an error of 1e-7 in a feature becomes one of 1e-5 in an amount."""
 
 OTHER_KNEE = 0.01
-"""Share of the reference up to which `other` grows like the unadapted distance; beyond, like its
-logarithm: so a faint change is not lost beside the amounts of distortions, which do as well."""
+"""Share of the reference up to which `other` grows like the unadapted distance, and above which
+it grows like its logarithm. So a faint change is not lost beside the amounts of distortions,
+which are logarithmic too."""
 
 LEARNING_KNEE = 0.5
-"""The same while the share of `other` is learned: what is faint is hard to tell, and should count
-little."""
+"""The knee while the share of `other` is learned: faint changes are hard to tell apart, and should
+count little."""
 
 FLOOR = 0.005
-"""How much of the plain feature difference always shows up in `other`."""
+"""Share of the plain feature difference that is always added to `other`."""
 
 
 def uniform_distance(z: Tensor) -> Tensor:
@@ -42,19 +45,8 @@ def visibility(total: Tensor, threshold: Tensor) -> Tensor:
     return total / (total + threshold)
 
 
-def log_amount(total: Tensor, threshold: Tensor, reference: Tensor) -> Tensor:
-    """Return log(1 + total / threshold), scaled to 1 at `reference`; 0 at 0."""
-    return torch.log1p(total / threshold) / torch.log1p(reference / threshold)
-
-
 class Head(nn.Module):
-    """From z to amounts, and from amounts to one distance.
-
-    distance = sum of importance_k * amount_k.
-
-    Args:
-        names: of the amounts.
-    """
+    """From z to named amounts, and on to one distance = sum of importance_k * amount_k."""
 
     importances: Tensor
 
@@ -65,34 +57,27 @@ class Head(nn.Module):
 
     def total(self, z: Tensor) -> Tensor:
         """Return the unadapted distance [...] of z [..., D]."""
-        raise NotImplementedError
+        return uniform_distance(z)
 
     def amounts(self, z: Tensor) -> Tensor:
         """Return the amounts [..., A] >= 0 of z [..., D]."""
         raise NotImplementedError
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return distances [...] in the context that is set."""
+        """Return distances [...] in the current context."""
         return self.amounts(z) @ self.importances
 
 
 class ScalarHead(Head):
-    """The paper's and LPIPS's linear calibration: distance = sum of weight_c * z_c, weight_c >= 0.
+    """The linear calibration of the paper and LPIPS: distance = sum of weight_c * z_c.
 
-    It tells no kinds of change apart: its one amount, `other`, is the distance. With all
-    weights 1, as it begins, it is the unadapted metric.
-
-    Args:
-        channels: length of z.
+    It does not tell kinds of change apart: its one amount, `other`, is the distance. Weights
+    are >= 0; with the initial weights of 1 it is the unadapted metric.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__((OTHER,))
         self.weights = nn.Parameter(torch.ones(channels))
-
-    def total(self, z: Tensor) -> Tensor:
-        """See `Head`."""
-        return uniform_distance(z)
 
     def amounts(self, z: Tensor) -> Tensor:
         """See `Head`."""
@@ -100,45 +85,44 @@ class ScalarHead(Head):
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Bring weights that a training step left below 0 back to 0."""
+        """Set weights to 0 that a training step made negative."""
         self.weights.clamp_(min=0)
 
 
 class AdditiveHead(Head):
-    """Amounts of each distortion and of `other`; a context is only how much each counts.
+    """Amounts of each distortion and of `other`; a context only says how much each counts.
 
     amount_k = relu(evidence_k) * u / (u + threshold), with u the unadapted distance, which
     follows the strength of every kind of change. Evidence of `other` is a share of
-    log(1 + u / `OTHER_KNEE`), 1 for a change that no distortion explains: so `other` follows kinds
-    of change that training never saw. A small share of log(1 + u / threshold) is added to
+    log(1 + u / `OTHER_KNEE`), 1 for a change that no distortion explains: so `other` follows
+    kinds of change that training never saw. A small share of log(1 + u / threshold) is added to
     it, so that whatever changes the features changes the distance.
 
-    How evidence and u are read from z is up to the kinds of head below.
+    Subclasses define how shares and u are read from z.
 
     Args:
         names: of the amounts, `other` last.
+        inputs: length of the `code`.
     """
 
     threshold: Tensor
     reference: Tensor
+    layers: nn.Module
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], inputs: int) -> None:
         super().__init__(names)
+        self.inputs = inputs
         self.register_buffer("threshold", torch.tensor(1.0))
         self.register_buffer("reference", torch.tensor(1.0))
 
-    @property
-    def inputs(self) -> int:
-        """Length of what `code` returns."""
-        raise NotImplementedError
-
     def code(self, z: Tensor) -> Tensor:
-        """Return what layers read amounts from [..., inputs], of even size, for z [..., D]."""
+        """Return the input [..., inputs] of the layers, of about unit scale, for z [..., D]."""
         raise NotImplementedError
 
     def read(self, z: Tensor) -> Tensor:
-        """Return amounts [..., K] and the share of `other` [..., 1] as they are read from z."""
-        raise NotImplementedError
+        """Return amounts [..., K] and the share of `other` [..., 1] as the layers read them."""
+        shares: Tensor = self.layers(self.code(z))
+        return shares
 
     def evidence(self, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Return evidence [..., K + 1] for z [..., D], before it is cut off at 0 and faded."""
@@ -146,9 +130,9 @@ class AdditiveHead(Head):
 
     def amounts_of(self, shares: Tensor, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Turn the share of `other`, last in [..., K + 1], into its amount in pairs of z."""
-        # The unit is what there is to explain: it must not be learned to fit the share.
+        # Detached: what there is to explain must not be learned to fit the share.
         total = self.total(z)[..., None].detach()
-        unit = log_amount(total, knee * self.reference, self.reference)
+        unit = amount_of_strength(total, knee * self.reference, self.reference)
         return torch.cat([shares[..., :-1], shares[..., -1:] * unit], dim=-1)
 
     def set_importances(self, importances: Mapping[str, float]) -> None:
@@ -162,7 +146,8 @@ class AdditiveHead(Head):
     def amounts_from(self, evidence: Tensor, z: Tensor) -> Tensor:
         """Return the amounts [..., K + 1] for given evidence."""
         amounts = F.relu(evidence) * self.visible(z)
-        floor = FLOOR * log_amount(self.total(z)[..., None], self.threshold, self.reference)
+        total = self.total(z)[..., None]
+        floor = FLOOR * amount_of_strength(total, self.threshold, self.reference)
         return torch.cat([amounts[..., :-1], amounts[..., -1:] + floor], dim=-1)
 
     def amounts(self, z: Tensor) -> Tensor:
@@ -171,20 +156,14 @@ class AdditiveHead(Head):
 
 
 class ChannelHead(AdditiveHead):
-    """Read the channel distances of any backbone: evidence = MLP(log(1 + z / scale)).
-
-    Args:
-        channels: length of z.
-        names: of the amounts, `other` last.
-        hidden: width of the two hidden layers.
-    """
+    """An additive head for any backbone: evidence = MLP(log(1 + z / scale))."""
 
     scale: Tensor
     center: Tensor
     spread: Tensor
 
     def __init__(self, channels: int, names: tuple[str, ...], hidden: int = 256) -> None:
-        super().__init__(names)
+        super().__init__(names, channels)
         self.hidden = hidden
         self.layers = nn.Sequential(
             nn.Linear(channels, hidden),
@@ -203,63 +182,36 @@ class ChannelHead(AdditiveHead):
         typical = torch.log1p(z / self.scale)
         self.center.copy_(typical.mean(dim=0))
         spread = typical.std(dim=0)
-        # A channel that is silent here, and not in another image, must not shout.
+        # A channel that is silent in these images must not dominate where it is not.
         self.spread.copy_(torch.where(spread > SILENT, spread, 1))
         self.reference.copy_(uniform_distance(z).median())
         self.threshold.copy_(1e-3 * self.reference)
-
-    @property
-    def inputs(self) -> int:
-        """See `AdditiveHead`."""
-        return len(self.scale)
 
     def code(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
         return (torch.log1p(z / self.scale) - self.center) / self.spread
 
-    def read(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
-        shares: Tensor = self.layers(self.code(z))
-        return shares
-
-    def total(self, z: Tensor) -> Tensor:
-        """See `Head`."""
-        return uniform_distance(z)
-
 
 class PairHead(AdditiveHead):
-    """Read the code of a `dps_train.model.pair_encoder.PairEncoder`.
+    """An additive head for the code of a `dps_train.model.pair_encoder.PairEncoder`.
 
-    Args:
-        code: length of the code; z is one longer, the unadapted distance comes first.
-        names: of the amounts, `other` last.
+    z is the unadapted distance, followed by the code.
     """
 
     HIDDEN = 128
     THRESHOLD = 1e-3
-    """Of the unadapted distance: the encoder is trained to have typical ones near 1."""
+    """In units of the unadapted distance, which training brings to about 1 for typical pairs."""
 
     def __init__(self, code: int, names: tuple[str, ...]) -> None:
-        super().__init__(names)
-        self._code = code
+        super().__init__(names, code)
         self.layers = nn.Sequential(
             nn.GELU(), nn.Linear(code, self.HIDDEN), nn.GELU(), nn.Linear(self.HIDDEN, len(names))
         )
         self.threshold.fill_(self.THRESHOLD)
 
-    @property
-    def inputs(self) -> int:
-        """See `AdditiveHead`."""
-        return self._code
-
     def code(self, z: Tensor) -> Tensor:
         """See `AdditiveHead`."""
         return z[..., 1:]
-
-    def read(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
-        shares: Tensor = self.layers(self.code(z))
-        return shares
 
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""

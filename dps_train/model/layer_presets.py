@@ -1,10 +1,10 @@
-"""Which layers of which network are compared: the paper's choice and LPIPS's, as data.
+"""Layers that are compared: the choices of the paper and of LPIPS, as data.
 
-Layers are node names, as ``torchvision.models.feature_extraction`` gives them. The authors'
-code counts layers instead: the children of ``features`` where a network has them, else the
-network's own children; what a name stands for is the output of that child. Theirs feeds
-images to those children one after another, so what a whole network does besides (GoogLeNet's
-and Inception's ``transform_input`` and auxiliary classifiers) has no part in the maps.
+Layers are node names of ``torchvision.models.feature_extraction``. The authors' code counts
+layers instead: the children of ``features`` if a network has them, else the network's own
+children; a name here stands for the output of that child. Their code runs only those children,
+one after another, so other parts of a network (``transform_input`` and the auxiliary
+classifiers of GoogLeNet and Inception) do not affect the maps.
 
 Source: the authors' code for Pihlgren et al., *A Systematic Performance Analysis of Deep
 Perceptual Loss Networks* (arXiv 2302.04032); LPIPS: Zhang et al. 2018 and their package.
@@ -12,6 +12,9 @@ Perceptual Loss Networks* (arXiv 2302.04032); LPIPS: Zhang et al. 2018 and their
 
 from __future__ import annotations
 
+import torchvision
+
+from dps_infer.errors import UsageError
 from dps_train.model.embedded import embedded_backbone
 
 _RESNET = ("relu", "layer1", "layer2", "layer4")
@@ -50,7 +53,50 @@ LPIPS: dict[str, tuple[str, ...]] = {
 }
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {"paper": PAPER, "lpips": LPIPS}
-"""What ``--layers`` may say instead of node names."""
+"""Values of ``--layers`` other than node names."""
 
 DEFAULTS: dict[str, tuple[str, ...]] = {embedded_backbone.NAME: embedded_backbone.LAYERS, **PAPER}
-"""What is compared where nobody names layers."""
+"""Layers if none are named."""
+
+
+def resolve_layers(name: str, text: str | None) -> tuple[str, ...]:
+    """Return the node names of ``--layers``.
+
+    Args:
+        name: ``embedded`` or a torchvision model.
+        text: ``paper``, ``lpips``, or node names joined by commas; by default `DEFAULTS`.
+
+    Raises:
+        UsageError: the network is unknown or has no such layers, or a node is empty or named
+            twice.
+    """
+    check_known(name)
+    if text is None:
+        if name not in DEFAULTS:
+            raise UsageError(f"{name} has no default layers: name its nodes with --layers")
+        return DEFAULTS[name]
+    if text in PRESETS:
+        preset = PRESETS[text]
+        if name not in preset:
+            raise UsageError(
+                f"--layers {text} has none for {name}, only for {', '.join(preset)}: name nodes"
+            )
+        return preset[name]
+    nodes = tuple(node.strip() for node in text.split(","))
+    if not all(nodes) or len(set(nodes)) < len(nodes):
+        raise UsageError(
+            f"--layers {text!r}: expected {', '.join(PRESETS)}, or nodes joined by commas, "
+            "each once"
+        )
+    return nodes
+
+
+def check_known(name: str) -> None:
+    """Refuse a backbone that is neither `embedded` nor a classification model of torchvision."""
+    # Without the argument, the list has models for detection and segmentation as well.
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name != embedded_backbone.NAME and name not in known:
+        raise UsageError(
+            f"unknown backbone {name!r}: expected {embedded_backbone.NAME} or a torchvision "
+            "classification model such as squeezenet1_1"
+        )

@@ -16,38 +16,35 @@ MAP_CELLS = 16
 """Cells along each side of the map that shows where a distance comes from."""
 
 FAINT = 0.1
-"""Difference that counts half in a map, as a share of the mean difference."""
+"""Difference, as a share of the mean difference, whose value in a map is one half."""
 
 
 def resize(images: Tensor, size: int | None) -> Tensor:
     """Resize float images [N, C, H, W] to `size` on both sides, bilinear and antialiased.
 
-    Equals ``F.interpolate(..., mode="bilinear", antialias=True)``, as two matrix products:
-    of a large image, onnxruntime's Resize takes ten times as long, and half a gigabyte.
+    Equals ``F.interpolate(..., mode="bilinear", antialias=True)``, as two matrix products: for
+    a large image, onnxruntime's Resize takes ten times as long, and half a gigabyte.
     """
     if size is None:
         return images
-    down, across = (_resizing(line, size) for line in (images[0, 0, :, 0], images[0, 0, 0]))
+    down, across = (_resize_weights(line, size) for line in (images[0, 0, :, 0], images[0, 0, 0]))
     return down @ (images @ across.T)
 
 
-def _resizing(line: Tensor, size: int) -> Tensor:
-    """Return the weights [size, L] by which a line of L pixels becomes one of `size`."""
-    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+def _resize_weights(line: Tensor, size: int) -> Tensor:
+    """Return the weights [size, L] that resize a line of L pixels."""
+    # Lengths come from positions and stay tensors: a graph for images of any size needs that.
     position = torch.arange(line.shape[0], device=line.device) + 0.5
     scale = (position[-1:] + 0.5) / size
-    centre = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
-    weights = (1 - (position - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    center = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
+    weights = (1 - (position - center).abs() / scale.clamp(min=1)).clamp(min=0)
     return weights / weights.sum(dim=1, keepdim=True)
 
 
 class Preprocess(nn.Module):
-    """From uint8 RGB [N, H, W, 3] to normalised float [N, 3, size, size].
+    """From uint8 RGB [N, H, W, 3] to normalized float [N, 3, size, size].
 
-    Args:
-        size: the working size in pixels; None keeps the images' own.
-        mean: per channel, of values in [0, 1].
-        std: per channel, of values in [0, 1].
+    `size` None keeps the size of the images; mean and std are per channel, of values in [0, 1].
     """
 
     mean: Tensor
@@ -67,11 +64,11 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalise float RGB [N, 3, H, W] in [0, 1]."""
+        """Normalize float RGB [N, 3, H, W] in [0, 1]."""
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Convert, resize and normalise."""
+        """Convert, resize and normalize."""
         planes = images.permute(0, 3, 1, 2).float() / 255
         return self.normalize(resize(planes, self.size))
 
@@ -82,30 +79,22 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def shares(places: Tensor) -> Tensor:
-    """Scale maps >= 0 [N, H, W] to a mean of 1; where nothing shows, all cells share alike."""
+    """Scale maps >= 0 [N, H, W] to a mean of 1; a map of zeros becomes ones."""
     mean = places.mean(dim=(1, 2), keepdim=True)
     return torch.where(mean > 0, places / torch.where(mean > 0, mean, 1), 1)
 
 
 def spread(places: Tensor) -> Tensor:
-    """Flatten maps >= 0 [N, H, W] to values in [0, 1): 0 stays 0, what is near the mean nears 1.
+    """Compress maps >= 0 [N, H, W] to [0, 1): 0 stays 0, values near the mean are close to 1.
 
-    Squared differences peak at a few edges, and would show these instead of the part that
-    is different.
+    Squared differences peak at a few edges, which would hide the rest of a part that differs.
     """
     mean = places.mean(dim=(1, 2), keepdim=True)
     return places / (places + FAINT * torch.where(mean > 0, mean, 1))
 
 
 class Metric(nn.Module):
-    """A perceptual distance that explains itself.
-
-    Args:
-        preprocess: uint8 images to normalised ones.
-        backbone: normalised images to feature maps.
-        comparison: two lists of feature maps to z.
-        head: z to amounts and distance.
-    """
+    """A perceptual distance that explains itself: images to maps to z to amounts and distance."""
 
     def __init__(
         self,
@@ -121,10 +110,10 @@ class Metric(nn.Module):
         self.head = head
 
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compare whole images of equal height and width in the context that is set.
+        """Compare whole images of equal height and width in the current context.
 
         Args:
-            reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
+            reference: uint8 RGB [R, H, W, 3]; R is N, or 1 to compare one with all.
             distorted: uint8 RGB [N, H, W, 3].
 
         Returns:
@@ -137,7 +126,7 @@ class Metric(nn.Module):
         return distance, amounts, distance[:, None, None] * where
 
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return amounts [N, A], and where features differ, as a map of mean 1."""
+        """Return amounts [N, A], and a map of where features differ, with mean 1."""
         first, second = self.features(reference, distorted)
         amounts = self.head.amounts(self.comparison(first, second))
         where = self.comparison.difference_map(first, second, MAP_CELLS)
@@ -160,12 +149,11 @@ class Metric(nn.Module):
     def maps_of_both(
         self, reference: Tensor, distorted: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return `maps` of references and of distorted images, which may be of another number.
+        """Return `maps` of references and of distorted images, whose numbers may differ.
 
-        In an exported graph they have no node in common, so that what follows from a reference
-        need not be computed again for its next candidates (`dps_infer.graph.split`). PyTorch
-        computes batches of different sizes differently: there both are one batch, and equal
-        images go through equal arithmetic.
+        In an exported graph the two have no node in common, so that the maps of a reference can
+        be kept for further candidates (`dps_infer.graph.split`). PyTorch's results depend on the
+        batch size: there both are one batch, so that equal images have equal maps.
         """
         if torch.compiler.is_exporting():
             return self.maps(reference), self.maps(distorted)
@@ -175,10 +163,10 @@ class Metric(nn.Module):
 
     @staticmethod
     def reference_index(reference: Tensor, distorted: Tensor) -> Tensor:
-        """Return which reference each candidate is compared with: [N].
+        """Return the index of each candidate's reference: [N].
 
-        0, 1, 2 ... for as many references as candidates, 0, 0, 0 ... for one: both cases
-        are one graph.
+        It is 0, 1, 2 ... for as many references as candidates and 0, 0, 0 ... for one reference,
+        in one graph.
         """
         last = torch.arange(reference.shape[0], device=reference.device)[-1:]
         return torch.minimum(torch.arange(distorted.shape[0], device=reference.device), last)

@@ -1,7 +1,7 @@
-"""A learned comparison: what changed between two images, from the embedded network's maps.
+"""A learned comparison, which encodes the change between two images from the embedded maps.
 
-Fixed comparisons sum each channel up over the image, and lose what tells a turn from a
-shift and an enlargement. The pair encoder looks at the maps side by side, in three ways:
+Fixed comparisons average each channel over the image, so a rotation, a shift and an enlargement
+look alike. The pair encoder compares the maps in three ways:
 
 * statistics: per channel, the mean squared difference, the squared difference of the
   means, and the level;
@@ -9,8 +9,8 @@ shift and an enlargement. The pair encoder looks at the maps side by side, in th
 * motion: soft matching of places of one image to places of the other, and the affine
   transformation that fits the matches best.
 
-All are the same whichever image comes first. It replaces `Comparison` in a `Metric`: its
-z is not channel distances, but their sum followed by a code that a `PairHead` reads.
+All are symmetric. The encoder replaces `Comparison` in a `Metric`: its z is not the channel
+distances, but their sum followed by a code that a `PairHead` reads.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from dps_train.model.embedded.embedded_backbone import WIDTHS, block
 NAME = "pair-encoder"
 
 IMAGE_SIZE = 64
-"""Pixels along each side of the images that the maps come from."""
+"""Side in pixels of the images that the maps come from."""
 
 GAIN = 1e3
-"""Of squared feature differences before their logarithm is taken: 1 / GAIN barely counts."""
+"""Factor of squared feature differences before their logarithm: 1 / GAIN barely counts."""
 
 SOFT = 0.2
-"""Difference of features that counts half in the fusion."""
+"""Feature difference whose compressed value in the fusion is one half."""
 
 STATISTICS, FUSION, MOTION = 128, 128, 64
-"""Lengths of the three parts of the code; motion comes twice, as sum and as difference."""
+"""Lengths of the three sections of the code; motion has two, a sum and a difference."""
 
 CODE = STATISTICS + FUSION + 2 * MOTION
 
@@ -47,10 +47,9 @@ KEY_CELLS = 16
 
 
 class PairEncoder(nn.Module):
-    """Turn the maps of two images into a code of what changed between them.
+    """Turn the maps of two images into a code of the change between them.
 
-    Args:
-        batch_norm: for training; for use, it is folded into the layers that it follows.
+    Batch normalization is for training; afterwards it is folded into the adjacent layers.
     """
 
     name = NAME
@@ -63,19 +62,16 @@ class PairEncoder(nn.Module):
         self.motion = _Motion()
 
     def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return what `forward` takes: the maps as they are, and the image's keys after them.
+        """Return the input of `forward`: the maps unchanged, followed by the image's keys.
 
-        So an image's keys are computed once, whatever number of others it is compared with.
+        So the keys of an image are computed once, however many others it is compared with.
         """
         return [*maps, self.motion.keys(maps)]
 
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         """Return z [N, 1 + CODE]: the sum of all mean squared differences, then the code.
 
-        Args:
-            first: from `normalized`, of the embedded network's four maps of images of
-                `IMAGE_SIZE`.
-            second: likewise.
+        Maps are from `normalized`, of the embedded network's four maps of images of `IMAGE_SIZE`.
         """
         *maps, keys = first
         *other_maps, other_keys = second
@@ -91,12 +87,12 @@ class PairEncoder(nn.Module):
         return torch.cat([total[:, None], *(part.float() for part in code)], dim=1)
 
     def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
-        """Return how much the maps differ in each cell of a grid: [N, cells, cells]."""
+        """See `dps_train.model.comparisons.difference_map`."""
         return difference_map(first[: len(WIDTHS)], second[: len(WIDTHS)], cells)
 
 
 class _Statistics(nn.Module):
-    """Differences per channel of all layers, and mean levels of all but the first."""
+    """Per channel, the differences of all layers, and the levels of all but the first."""
 
     def __init__(self, *, batch_norm: bool) -> None:
         super().__init__()
@@ -115,7 +111,7 @@ class _Statistics(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Convolutions over how and where the maps differ, from the second stage on."""
+    """Convolutions over difference and mean of the maps, from the second stage on."""
 
     def __init__(self, *, batch_norm: bool) -> None:
         super().__init__()
@@ -128,7 +124,7 @@ class _Fusion(nn.Module):
         self.linear = nn.Linear(c * cells**2, FUSION)
 
     def forward(self, differences: list[Tensor], means: list[Tensor]) -> Tensor:
-        fine, middle, coarse = (self._sides(a, b) for a, b in zip(differences, means, strict=True))
+        fine, middle, coarse = (self._beside(a, b) for a, b in zip(differences, means, strict=True))
         fused = self.fine(fine)
         fused = self.middle(torch.cat([fused, middle], dim=1))
         fused = self.coarse(torch.cat([fused, coarse], dim=1))
@@ -136,17 +132,17 @@ class _Fusion(nn.Module):
         return code
 
     @staticmethod
-    def _sides(difference: Tensor, mean: Tensor) -> Tensor:
-        """Return difference and mean side by side: the same whichever image comes first."""
+    def _beside(difference: Tensor, mean: Tensor) -> Tensor:
+        """Concatenate compressed difference and mean, symmetrically."""
         size = difference.abs()
         return torch.cat([size / (size + SOFT), mean], dim=1)
 
 
 class _Motion(nn.Module):
-    """Match places of one image softly to places of the other; fit a transformation.
+    """Match places of one image softly to places of the other, and fit a transformation.
 
-    A turn, a shift and an enlargement together are one affine transformation, from which
-    each can be read, where differences at the same position only say that much moved.
+    A rotation, a shift and an enlargement together are one affine transformation, from which
+    each can be read; differences at the same position only show that something moved.
     """
 
     positions: Tensor
@@ -170,13 +166,13 @@ class _Motion(nn.Module):
         return torch.cat([there + back, (there - back).abs()], dim=1)
 
     def keys(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return unit vectors to match by: [N, KEY, KEY_CELLS²]."""
+        """Return the unit vectors that are matched: [N, KEY, KEY_CELLS²]."""
         context = F.interpolate(self.middle(maps[2]).float(), scale_factor=2.0, mode="nearest")
         keys = (self.fine(maps[1]).float() + context).flatten(2)
         return keys / (keys.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
 
     def _moved(self, source: Tensor, target: Tensor) -> Tensor:
-        """Say where each place of the source lies in the target: [N, MOTION]."""
+        """Encode where each place of the source lies in the target: [N, MOTION]."""
         cells = source.unflatten(2, (KEY_CELLS, KEY_CELLS))
         queries = F.avg_pool2d(cells, KEY_CELLS // QUERY_CELLS).flatten(2)
         sharpness = self.sharpness.exp()
@@ -194,7 +190,7 @@ class _Motion(nn.Module):
 
 
 def affine_fit(places: Tensor, found: Tensor, trust: Tensor) -> Tensor:
-    """Fit the affine transformation that takes places to where they were found.
+    """Fit the affine transformation from places to where they were found.
 
     Args:
         places: [P, 2].
@@ -202,25 +198,25 @@ def affine_fit(places: Tensor, found: Tensor, trust: Tensor) -> Tensor:
         trust: weights [N, P, 1] > 0.
 
     Returns:
-        [N, 13]: the matrix less the identity (4), the shift of the centre (2) and its
+        [N, 13]: the matrix minus the identity (4), the shift of the center (2) and its
         length, the determinant's logarithm, the spread of the trusted places (3), the
         misfit, and the mean trust.
     """
     weight = trust.sum(dim=1, keepdim=True)
     share = trust / weight
-    from_centre = places - (share * places).sum(dim=1, keepdim=True)
-    to_centre = found - (share * found).sum(dim=1, keepdim=True)
-    spread = (share * from_centre).transpose(1, 2) @ from_centre
-    across = (share * to_centre).transpose(1, 2) @ from_centre
-    # The little on the diagonal keeps the fit sound where all trust is on one line.
+    from_center = places - (share * places).sum(dim=1, keepdim=True)
+    to_center = found - (share * found).sum(dim=1, keepdim=True)
+    spread = (share * from_center).transpose(1, 2) @ from_center
+    across = (share * to_center).transpose(1, 2) @ from_center
+    # The small term on the diagonal keeps the fit stable if all trusted places are on one line.
     a, b, d = spread[:, 0, 0] + 1e-2, spread[:, 0, 1], spread[:, 1, 1] + 1e-2
     determinant = a * d - b * b
     inverse = torch.stack([d, -b, -b, a], dim=1).unflatten(1, (2, 2)) / determinant[:, None, None]
     matrix = across @ inverse
-    centre = (share * places).sum(dim=1)
-    shift = (share * found).sum(dim=1) - (matrix @ centre[:, :, None])[:, :, 0]
-    fitted = from_centre @ matrix.transpose(1, 2)
-    misfit = (share * (to_centre - fitted).square()).sum(dim=(1, 2))
+    center = (share * places).sum(dim=1)
+    shift = (share * found).sum(dim=1) - (matrix @ center[:, :, None])[:, :, 0]
+    fitted = from_center @ matrix.transpose(1, 2)
+    misfit = (share * (to_center - fitted).square()).sum(dim=(1, 2))
     area = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
     return torch.cat(
         [
@@ -237,6 +233,6 @@ def affine_fit(places: Tensor, found: Tensor, trust: Tensor) -> Tensor:
 
 
 def _grid(cells: int) -> Tensor:
-    """Return the centres of a grid's cells [cells², 2] as (down, across) from -1 to 1."""
+    """Return the centers of a grid's cells [cells², 2] as (down, across) from -1 to 1."""
     line = (torch.arange(cells) + 0.5) * 2 / cells - 1
     return torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).flatten(0, 1)

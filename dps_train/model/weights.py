@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from dps_infer.errors import DpsError
 from dps_infer.files.write import sha256_file
 from dps_infer.model.manifest import WeightsInfo
 
-UNKNOWN_LICENCE = "unknown: see its source"
+UNKNOWN_LICENSE = "unknown: see its source"
 
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
@@ -24,13 +25,9 @@ class WeightsError(DpsError):
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        WeightsError: it is missing, or no safetensors file.
-    """
+    """Read a safetensors file; WeightsError if it is missing, or not such a file."""
     if not path.is_file():
-        raise WeightsError(f"{path} is no file: expected weights in the safetensors format")
+        raise WeightsError(f"{path} is not a file: expected weights in the safetensors format")
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
@@ -38,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read what a safetensors file says about itself; see `read_weights` for the errors."""
+    """Read the metadata of a safetensors file; raises as `read_weights`."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -47,37 +44,33 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def weights_info(path: Path) -> WeightsInfo:
-    """Say where weights in a safetensors file come from and what allows their use.
+    """Return source, hash and license of a safetensors file.
 
-    The file's metadata may state `source` and `licence` (or `license`); else the source is
-    the file's name.
+    Its metadata may state `source` and `licence` (or `license`); the default source is the
+    file's name.
     """
     stated = {key: " ".join(value.split()) for key, value in read_metadata(path).items()}
     return WeightsInfo(
         source=stated.get("source") or path.name,
         sha256=sha256_file(path),
-        licence=stated.get("licence") or stated.get("license") or UNKNOWN_LICENCE,
+        licence=stated.get("licence") or stated.get("license") or UNKNOWN_LICENSE,
     )
 
 
-def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under today's names: torchvision's DenseNet files keep ``norm.1.weight``."""
+def with_current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename weights of torchvision's DenseNet files, which have names like ``norm.1.weight``."""
     return {OLD_DENSENET.sub(r"\1\2", key): value for key, value in weights.items()}
 
 
 def load_strictly(
     module: nn.Module, weights: dict[str, Tensor], *, origin: str, ignorable: Iterable[str] = ()
 ) -> None:
-    """Load weights that must fit: every key of `module` there, no other, equal shapes.
+    """Load weights that must fit: no missing key, no surplus key, equal shapes.
 
-    Args:
-        module: what to load into.
-        weights: tensors by name.
-        origin: the file's name, for the message.
-        ignorable: keys that may be there as well (a classifier that the trunk left out).
+    `ignorable` keys may be there as well (a classifier that the backbone leaves out).
 
     Raises:
-        WeightsError: names every missing and surplus key and every wrong shape.
+        WeightsError: names `origin`, and every missing and surplus key and wrong shape.
     """
     expected = module.state_dict()
     # Older files lack these counters, which inference never reads.
@@ -99,6 +92,12 @@ def load_strictly(
     module.load_state_dict(
         {key: value for key, value in weights.items() if key in expected}, strict=False
     )
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Return a hash over all parameters and buffers of a module, in safetensors' layout."""
+    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:

@@ -1,1 +1,1 @@
-"""Making the embedded metric: ``python -m dps_train.pretrain``."""
+"""Training of the embedded metric: ``python -m dps_train.pretrain``."""

@@ -1,8 +1,4 @@
-"""From a network as it is trained to the one that is used: smaller, and the same function.
-
-Batch normalisation is folded into the layers beside it, and parameters are rounded to half
-precision, in which they are stored.
-"""
+"""Smaller versions of a trained network: batch normalization folded away, half precision."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_convolutions(module: nn.Module) -> None:
-    """Fold every batch normalisation that follows a convolution into it, in place."""
+    """Fold every batch normalization that follows a convolution into it, in place."""
     for name, child in module.named_children():
         if isinstance(child, nn.Sequential) and len(child) == 3:
             convolution, normalization, activation = child
@@ -24,7 +20,7 @@ def fold_convolutions(module: nn.Module) -> None:
 
 
 def fold_inputs(normalization: nn.BatchNorm1d, linear: nn.Linear) -> None:
-    """Fold a batch normalisation into the linear layer that follows it, in place."""
+    """Fold a batch normalization into the linear layer that follows it, in place."""
     mean, variance = normalization.running_mean, normalization.running_var
     assert mean is not None
     assert variance is not None
@@ -35,7 +31,7 @@ def fold_inputs(normalization: nn.BatchNorm1d, linear: nn.Linear) -> None:
 
 
 def half_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return parameters in half precision, and buffers as they are."""
+    """Return the state with parameters in half precision, and buffers unchanged."""
     parameters = dict(module.named_parameters())
     return {
         name: (value.detach().half() if name in parameters else value).contiguous()

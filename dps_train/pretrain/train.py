@@ -1,39 +1,33 @@
-"""Make the embedded metric: ``python -m dps_train.pretrain``.
+"""Training of the embedded metric.
 
-Backbone, pair encoder and head learn together, for all rankings at once, to tell the
-amounts of the six distortions and of other kinds of change apart, on data that anyone
-has: scikit-image's bundled photographs and drawn images (`dps_train.pretrain.images.mixture`),
-recoloured and mirrored. The photographs held out of `sample` stay out.
+Backbone, pair encoder and head learn together, for all rankings at once, to tell the amounts of
+the six distortions and of other changes apart. The data are scikit-image's bundled photographs
+and drawn images (`dps_train.pretrain.images.mixture`), recolored and mirrored. The photographs
+that `sample` holds out are not used.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
-import safetensors.torch
 import torch
-import typer
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dps_infer.commands.shared.run import run, say
-from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.manifest import DataInfo
-from dps_train.contexts import AMOUNTS, all_rankings, importance_table
-from dps_train.distortions.paper import quantize
-from dps_train.distortions.random_changes import (
+from dps_infer.progress import track
+from dps_train.contexts import all_rankings, importance_table
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.families import (
     FAMILY,
-    Draw,
-    Kinds,
+    Members,
     composed_pairs,
     draw_family,
-    draw_moved_windows,
     graded_pairs,
-    middle,
 )
+from dps_train.distortions.random_changes import Draw, draw_moved_windows, middle
 from dps_train.fit.additive import (
     BALANCED,
     CONTEXTS_PER_BATCH,
@@ -42,146 +36,123 @@ from dps_train.fit.additive import (
     Emphasis,
     additive_loss,
 )
-from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe
-from dps_train.model.heads import PairHead
-from dps_train.model.metric import Preprocess
-from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain.fold_batch_norm import fold_convolutions, fold_inputs, half_state
+from dps_train.model.pair_encoder import IMAGE_SIZE
+from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, initial_parts
 from dps_train.pretrain.images.mixture import pretraining_images
-from dps_train.progress import track
 from dps_train.seeds import generator_for
-
-NAME = "dps-pretrain"
 
 IMAGES = 20_000
 SURROUNDINGS = 96
-"""Pixels along each side of the images of which the middle is looked at."""
+"""Side in pixels of the images, of which the middle is used."""
 
 CROPS_PER_STEP = 16
-KINDS: Kinds = (*FAMILY, ("two", 4), ("other", 2))
+MEMBERS: Members = (*FAMILY, ("two", 4), ("other", 2))
 MOVED_WINDOWS = 2
-MEMBERS = sum(count for _, count in KINDS) + MOVED_WINDOWS
+FAMILY_SIZE = sum(count for _, count in MEMBERS) + MOVED_WINDOWS
+
 LEARNING_RATE, SETTLING_RATE, BALANCING_RATE = 2.5e-3, 1e-3, 5e-4
-"""Of the first half, after `WARM_UP` steps; of the second, and of the head alone after that, in
-which it falls to 0."""
+"""Learning rates: constant in the first half, after `WARM_UP` steps; falling to 0 in the second
+half, and again while only the head is trained."""
 
 BALANCING = 800
-"""Steps of the head alone."""
+"""Steps that train only the head."""
 
 WARM_UP = 100
 WEIGHT_DECAY = 0.02
 AVERAGE = 0.997
-"""Share that the running average of the weights keeps at each step."""
+"""Decay of the running average of the weights."""
 
 
-class Pretraining(nn.Module):
-    """The parts of the embedded metric, with or without batch normalisation."""
-
-    def __init__(self, *, batch_norm: bool) -> None:
-        super().__init__()
-        self.backbone = embedded_backbone.EmbeddedNetwork(batch_norm=batch_norm)
-        self.comparison = PairEncoder(batch_norm=batch_norm)
-        self.head = PairHead(CODE, AMOUNTS)
-
-    def z(self, reference: Tensor, changed: Tensor, *, half: bool = True) -> Tensor:
-        """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W].
-
-        `half` computes in half precision, which is several times faster to train in.
-        """
-        crops, members = changed.shape[:2]
-        images = _normalize(torch.cat([reference, changed.transpose(0, 1).flatten(0, 1)]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            maps = self.backbone(images.to(memory_format=torch.channels_last)).values()
-            maps = self.comparison.normalized(list(maps))
-            first = [torch.cat([layer[:crops]] * members) for layer in maps]
-            second = [layer[crops:] for layer in maps]
-            return self.comparison(first, second).unflatten(0, (members, crops)).transpose(0, 1)
-
-
-def pretrain(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
+def pretrain(
+    steps: int, seed: int, note: Callable[[str], None] = lambda _: None
+) -> tuple[EmbeddedParts, Recipe]:
     """Train the embedded metric.
 
-    The first half learns with batch normalisation at a constant rate. Then it is folded
-    away, and the second half settles the network as it will be used. At last the head
-    alone is balanced between single changes and combinations.
+    The first half trains with batch normalization at a constant rate. Then it is folded away, and
+    the second half settles the network in its final form. Finally, the head is balanced between
+    single changes and combinations.
 
     Args:
-        steps: batches of `CROPS_PER_STEP` images with `MEMBERS` changes each, in the halves.
+        steps: batches of `CROPS_PER_STEP` images with `FAMILY_SIZE` changes each, in the halves.
         seed: of everything random.
+        note: receives a line about the loss every 100 steps.
 
     Returns:
-        The metric's parts, averaged over the last steps, and how they came about.
+        The metric's parts, averaged over the last steps, and the recipe.
     """
     generator = torch.Generator().manual_seed(seed)
     images = pretraining_images(IMAGES, SURROUNDINGS, generator)
-    first = steps // 2
-    model = _seeded(generator)
-    model = _train(model, images, [_warm(step) for step in range(first)], PAIRS, generator)
-    model = fold(model)
-    falling = [SETTLING_RATE * (1 - step / (steps - first)) for step in range(steps - first)]
+    first, second = steps // 2, steps - steps // 2
+    rates = [LEARNING_RATE * min(1, (step + 1) / WARM_UP) for step in range(first)]
+    parts = _train(initial_parts(generator), images, rates, PAIRS, generator, note)
     settling = generator_for("settling", seed)
-    model = _train(model, images, falling, SETTLED, settling)
-    falling = [BALANCING_RATE * (1 - step / BALANCING) for step in range(BALANCING)]
+    parts = _train(fold(parts), images, _falling(SETTLING_RATE, second), SETTLED, settling, note)
     balancing = generator_for("balancing", seed)
-    model = _train(model, images, falling, BALANCED, balancing, head_only=True)
+    rates = _falling(BALANCING_RATE, BALANCING)
+    parts = _train(parts, images, rates, BALANCED, balancing, note, head_only=True)
     data = DataInfo(
+        # As in the shipped weights: another name would change the files, not the images.
         source="dps_train.data.pretraining",
         images=len(images),
         sha256=hashlib.sha256(images.numpy().data).hexdigest(),
     )
-    return model, Recipe(data, steps, seed)
+    return parts, Recipe(data, steps, seed)
 
 
-def _warm(step: int) -> float:
-    return LEARNING_RATE * min(1, (step + 1) / WARM_UP)
+def _falling(rate: float, steps: int) -> list[float]:
+    return [rate * (1 - step / steps) for step in range(steps)]
 
 
 def _train(
-    model: Pretraining,
+    parts: EmbeddedParts,
     images: Tensor,
     rates: list[float],
     emphasis: Emphasis,
     generator: torch.Generator,
+    note: Callable[[str], None],
     *,
     head_only: bool = False,
-) -> Pretraining:
-    """Train for one step at each learning rate, and return the average over the last ones."""
-    model = model.to(memory_format=torch.channels_last).train()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
-    optimizer = _optimizer(model.head if head_only else model)
+) -> EmbeddedParts:
+    """Train one step at each learning rate, and return the running average of the weights."""
+    parts = parts.to(memory_format=torch.channels_last).train()
+    average = AveragedModel(parts, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    optimizer = _optimizer(parts.head if head_only else parts)
     contexts = importance_table(all_rankings())
-    graded = (*graded_pairs(KINDS), (MEMBERS - 2, MEMBERS - 1))
-    composed = composed_pairs(KINDS)
+    graded = (*graded_pairs(MEMBERS), (FAMILY_SIZE - 2, FAMILY_SIZE - 1))
+    composed = composed_pairs(MEMBERS)
     for step in track(range(len(rates)), "pretraining"):
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
         rows = torch.randint(len(images), (CROPS_PER_STEP,), generator=generator)
-        surroundings = vary(images[rows].float() / 255, generator)
+        surroundings = augment(images[rows].float() / 255, generator)
         crops = middle(surroundings, IMAGE_SIZE)
-        family = draw_family(crops, generator, KINDS)
+        family = draw_family(crops, generator, MEMBERS)
         family += draw_moved_windows(surroundings, IMAGE_SIZE, generator)
         with torch.set_grad_enabled(not head_only):
             changed = torch.stack([draw.images for draw in family], dim=1)
-            z = model.z(crops, changed, half=not head_only)
+            z = parts.z(crops, changed, half=not head_only)
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
         loss = additive_loss(
-            model.head, z, _targets(family), contexts[drawn], emphasis, graded, composed
+            parts.head, z, _targets(family), contexts[drawn], emphasis, graded, composed
         )
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(parts.parameters(), 2.0)
         optimizer.step()
-        average.update_parameters(model)
+        average.update_parameters(parts)
         if step % 100 == 99:
-            say(NAME, f"step {step + 1} of {len(rates)}: loss {loss.item():.3f}")
+            note(f"step {step + 1} of {len(rates)}: loss {loss.item():.3f}")
     averaged = average.module
-    assert isinstance(averaged, Pretraining)
+    assert isinstance(averaged, EmbeddedParts)
     return averaged
 
 
-def vary(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror float images [N, 3, S, S] in [0, 1]; vary order, gain, gamma and saturation."""
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror images and vary channel order, gain, gamma, contrast and saturation.
+
+    Images are float [N, 3, S, S] in [0, 1].
+    """
     count = len(images)
     draw = torch.rand(count, 6, 1, 1, 1, generator=generator)
     images = torch.where(draw[:, 0] < 0.5, images.flip(-1), images)
@@ -195,29 +166,8 @@ def vary(images: Tensor, generator: torch.Generator) -> Tensor:
     images = images * torch.exp(0.12 * normal[:, 1:4] * (draw[:, 4] < 0.5))
     level = images.mean(dim=(1, 2, 3), keepdim=True)
     images = level + (images - level) * (0.7 + 0.6 * draw[:, 5])
-    grey = images.mean(dim=1, keepdim=True)
-    return quantize(grey + (images - grey) * torch.exp(0.3 * normal[:, 4:]))
-
-
-def fold(model: Pretraining) -> Pretraining:
-    """Return the same function without batch normalisation, and parameters as they are stored."""
-    model = copy.deepcopy(model).eval()
-    fold_convolutions(model)
-    statistics = model.comparison.statistics
-    assert isinstance(statistics.normalize, nn.BatchNorm1d)
-    fold_inputs(statistics.normalize, statistics.linear)
-    statistics.normalize = nn.Identity()
-    # Layers draw weights from the global state when they are made, which is not to notice.
-    with torch.random.fork_rng(devices=[]):
-        folded = Pretraining(batch_norm=False)
-    folded.load_state_dict(half_state(model))
-    return folded
-
-
-def stored(model: Pretraining) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the weights of the backbone, and those of pair encoder and head, as stored."""
-    rest = nn.ModuleDict({"comparison": model.comparison, "head": model.head})
-    return half_state(model.backbone), half_state(rest)
+    gray = images.mean(dim=1, keepdim=True)
+    return quantize(gray + (images - gray) * torch.exp(0.3 * normal[:, 4:]))
 
 
 def _targets(family: list[Draw]) -> Tensor:
@@ -227,17 +177,10 @@ def _targets(family: list[Draw]) -> Tensor:
     return torch.cat([amounts, other[..., None]], dim=-1)
 
 
-def _seeded(generator: torch.Generator) -> Pretraining:
-    """Return the parts with weights drawn from `generator`."""
-    # PyTorch's layers draw from the global state when they are made: fork and seed it.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-        return Pretraining(batch_norm=True)
-
-
-def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    matrices = [value for value in model.parameters() if value.dim() > 1]
-    vectors = [value for value in model.parameters() if value.dim() <= 1]
+def _optimizer(module: nn.Module) -> torch.optim.Optimizer:
+    """Return AdamW, with weight decay for matrices only."""
+    matrices = [value for value in module.parameters() if value.dim() > 1]
+    vectors = [value for value in module.parameters() if value.dim() <= 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices},
         {"params": vectors, "weight_decay": 0.0},
@@ -248,37 +191,3 @@ def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
         weight_decay=WEIGHT_DECAY,
         betas=(0.9, 0.98),
     )
-
-
-def _normalize(images: Tensor) -> Tensor:
-    return Preprocess(IMAGE_SIZE).normalize(images)
-
-
-app = typer.Typer(
-    name=NAME, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
-
-
-@app.command()
-def main(
-    steps: Annotated[int, typer.Option(min=10, help="Training steps.")] = 5000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the two weight files; default: the package's own.")
-    ] = embedded_backbone.WEIGHTS.parent,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
-) -> None:
-    """Train the embedded metric and write its weights."""
-    files = [out / embedded_backbone.WEIGHTS.name, out / embedded_metric.WEIGHTS.name]
-    for file in files:
-        check_output(file, force=force)
-    model, recipe = pretrain(steps, seed)
-    for file, weights in zip(files, stored(model), strict=True):
-        with atomic_file(file, force=force) as temporary:
-            safetensors.torch.save_file(weights, temporary, metadata=recipe.metadata())
-    pairs = steps * CROPS_PER_STEP * MEMBERS
-    say(NAME, f"{' and '.join(str(file) for file in files)} written after {pairs} pairs")
-
-
-if __name__ == "__main__":
-    run(app, NAME)

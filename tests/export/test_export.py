@@ -33,10 +33,12 @@ from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manif
 from dps_infer.model.view import View
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph
 from dps_train.fit.run_folder import RunError, load_run
-from dps_train.measure.evaluation import build_evaluation_bank, calibration_quantiles, evaluate
+from dps_train.measure.evaluation import evaluate
+from dps_train.measure.evaluation_bank import build_evaluation_bank
+from dps_train.measure.stored_draws import calibration_quantiles
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.heads import PairHead
 from dps_train.model.pair_encoder import IMAGE_SIZE
@@ -168,7 +170,7 @@ def test_outputs_without_a_view_are_those_of_the_default_one(file, session, impo
 def test_the_batch_does_not_matter(context, height, width):
     first = photographs(7, height, width)
     second = photographs(7, height, width, seed=1)
-    whole = context.measure(first, second, with_map=True)
+    resize_images = context.measure(first, second, with_map=True)
     for step in (1, 2):
         pieces = [
             context.measure(first[i : i + step], second[i : i + step], with_map=True)
@@ -176,7 +178,7 @@ def test_the_batch_does_not_matter(context, height, width):
         ]
         for name in ("distances", "amounts", "maps", "tiles"):
             joined = np.concatenate([getattr(piece, name) for piece in pieces])
-            assert far_apart(joined, getattr(whole, name)) <= WITHIN, name
+            assert far_apart(joined, getattr(resize_images, name)) <= WITHIN, name
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -374,6 +376,10 @@ def test_equal_runs_give_equal_bytes(exported, run_folder, tmp_path):
     assert process.stdout == ""
     lines = process.stderr.splitlines()
     assert all(line.startswith("dps-export: ") for line in lines), process.stderr
+    # Tracing takes many seconds: each step is announced.
+    for line, step in zip(lines, ("freezing", "reading", "tracing", "comparing"), strict=False):
+        assert step in line
+    assert len(lines) == 5
     assert "new/again.onnx written" in lines[-1]
     assert re.search(r"[\d.]+ MB, within [\d.e-]+ of PyTorch on \d+ pairs", lines[-1])
     assert (tmp_path / "new" / "again.onnx").read_bytes() == exported.read_bytes()
@@ -581,6 +587,11 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
     monkeypatch.setattr("dps_export.universal.load_held_out", lambda *_arguments: held_out)
     with already_frozen(models["pair"]):
         manifest = export_universal(tmp_path / "universal.onnx", seed=4)
+    sidecar = tmp_path / "universal.onnx.sha256"
+    content = (tmp_path / "universal.onnx").read_bytes()
+    assert sidecar.read_text(encoding="ascii") == f"{hashlib.sha256(content).hexdigest()}\n"
+    with pytest.raises(OutputError, match="exists already"):
+        export_universal(tmp_path / "universal.onnx", seed=4)
     assert manifest.metric.training_data == embedded_metric.recipe().data
     assert manifest.metric.held_out_data.images == manifest.draws.images == 3
     context = Metric.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
@@ -590,7 +601,7 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
     bank = build_evaluation_bank(
-        distances, whole(held_out.images, IMAGE_SIZE), generator_for("draws", 4)
+        distances, resize_images(held_out.images, IMAGE_SIZE), generator_for("draws", 4)
     )
     wanted = ranking_context(context.ranking)
     metric.head.set_importances(wanted.importances)
@@ -599,7 +610,7 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         # Stored with five digits.
         np.testing.assert_allclose(context.calibration.distances[name], expected, rtol=1e-3)
     measures = evaluate(metric.head, bank, [wanted])
-    told = scores(manifest.draws, context.ranking)
+    told = scores(manifest.draws, wanted)
     # Of 15 pairs of 4 x 4 draws of 3 images, rounding may turn what is nearly equal.
     within = 3 / 720
     assert told.adapted == pytest.approx(measures.score.mean, abs=within)

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
+from dps_train.distortions.distortion import quantize
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.heads import ChannelHead, PairHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, PairEncoder
-from dps_train.pretrain.train import Pretraining, fold, stored
+from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weights
 
 COUNT = 6
 TINY = ("--pairs", "200", "--epochs", "3")
@@ -35,6 +36,13 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def natural(count: int, height: int = 64, width: int = 64) -> torch.Tensor:
+    """Smooth colors with some grain, in 256 levels."""
+    coarse = torch.rand(count, 3, 6, 6, generator=seeded(3))
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return quantize(smooth + 0.03 * torch.randn(smooth.shape, generator=seeded(4)))
+
+
 def random_backbone(name: str = "embedded", layers: tuple[str, ...] | None = None) -> Backbone:
     """A network with weights that are random, but always the same."""
     with torch.random.fork_rng():
@@ -42,11 +50,11 @@ def random_backbone(name: str = "embedded", layers: tuple[str, ...] | None = Non
         return Backbone(name, layers)
 
 
-def random_pretraining(seed: int = 4) -> Pretraining:
+def random_pretraining(seed: int = 4) -> EmbeddedParts:
     """The embedded metric as it is trained, with weights and statistics that are random."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Pretraining(batch_norm=True)
+        model = EmbeddedParts(batch_norm=True)
     generator = seeded(seed)
     with torch.no_grad():
         for module in model.modules():
@@ -67,14 +75,14 @@ def write_stand_ins(folder: Path) -> tuple[Path, Path]:
     paths = (folder / embedded_backbone.WEIGHTS.name, folder / embedded_metric.WEIGHTS.name)
     data = DataInfo(source="none", images=1, sha256="0" * 64)
     recipe = embedded_metric.Recipe(data, steps=0, seed=0).metadata()
-    for path, weights in zip(paths, stored(fold(random_pretraining())), strict=True):
+    for path, weights in zip(paths, stored_weights(fold(random_pretraining())), strict=True):
         safetensors.torch.save_file(weights, path, metadata=recipe)
     return paths
 
 
 def pair_metric() -> Metric:
     """An embedded metric with random weights, all seven importances different."""
-    weights, rest = stored(fold(random_pretraining()))
+    weights, rest = stored_weights(fold(random_pretraining()))
     metric = Metric(Preprocess(64), _backbone(weights), PairEncoder(), PairHead(CODE, AMOUNTS))
     metric.load_state_dict(rest, strict=False)
     return with_importances(metric.eval())
@@ -82,7 +90,7 @@ def pair_metric() -> Metric:
 
 def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
     """A metric with fixed comparisons and random weights, all seven importances different."""
-    weights, _ = stored(fold(random_pretraining()))
+    weights, _ = stored_weights(fold(random_pretraining()))
     parts = Preprocess(size), _backbone(weights), Comparison(comparison)
     with torch.no_grad():
         bare = Metric(*parts, ChannelHead(1, AMOUNTS))

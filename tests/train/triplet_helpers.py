@@ -14,9 +14,10 @@ from torch import Tensor
 from train_helpers import photos, seeded
 
 from dps_train.bank.bank import FeatureDistances
-from dps_train.data.batches import random_crops
+from dps_train.data.crops import random_crops
 from dps_train.data.sources import TRAINING_PHOTOGRAPHS, photograph
-from dps_train.distortions.paper import DISTORTIONS, quantize
+from dps_train.distortions.distortion import quantize
+from dps_train.distortions.paper import DISTORTIONS
 from dps_train.model.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.metric import Preprocess

@@ -21,34 +21,34 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="FILE",
-        help="Write a heat map: where the distance comes from, at the size of the images. Dark "
-        "is nothing, bright is much, on a scale that is the same for all images: a local "
-        "distance d has the colour at d / (d + 0.5) of the way from dark to bright. For several "
-        "candidates or contexts, name a folder for PNG files.",
+        help="Write a heat map of where the images differ, at their size. Dark is no difference, "
+        "bright a large one, on the same scale for all images: a local distance d has the color "
+        "at d / (d + 0.5) of the way from dark to bright. For several candidates or contexts, "
+        "name a folder for PNG files.",
     ),
 ]
 OverlayOption = Annotated[
-    bool, typer.Option("--overlay", help="Lay the heat map of --map over the candidate, in grey.")
+    bool, typer.Option("--overlay", help="Lay the heat map of --map over the candidate in gray.")
 ]
 LegendOption = Annotated[
     bool,
-    typer.Option("--legend", help="Put a colour bar with numbers below the heat map of --map."),
+    typer.Option("--legend", help="Put a color bar with numbers below the heat map of --map."),
 ]
 MapPartOption = Annotated[
     str | None,
     typer.Option(
         "--map-part",
         metavar="NAME",
-        help="Instead of the distance, let the heat map show how much of one kind of change each "
-        "tile has, whatever it counts: blur, say, or other for what no kind explains. 1 is a "
-        "strong change, the reference strength of its kind.",
+        help="Instead of the distance, show the amount of one distortion in each tile, regardless "
+        "of its importance: blur, for example, or other for changes that no distortion explains. "
+        "1 is a strong change, the reference strength of the distortion.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class MapStyle:
-    """How heat maps look; see the options."""
+    """The look of heat maps; see the options."""
 
     overlay: bool = False
     legend: bool = False
@@ -56,61 +56,50 @@ class MapStyle:
 
 
 Plan = dict[tuple[int, str], Path]
-"""Where the map of each candidate (by its number) and context (by its label) goes."""
+"""The file of each map, by the number of the candidate and the label of the context."""
 
 
 def plan_maps(
-    file: Path | None,
-    style: MapStyle,
-    candidates: Sequence[Path],
-    labels: Sequence[str],
-    *,
-    force: bool,
+    target: Path, candidates: Sequence[Path], labels: Sequence[str], *, force: bool
 ) -> Plan:
-    """Decide which map goes where, and refuse early what could not be written.
+    """Choose the file of each map, and refuse early those that could not be written.
 
     Args:
-        file: of ``--map``; None for no maps.
-        style: how they look.
+        target: the value of ``--map``.
         candidates: in their order.
         labels: of the contexts.
-        force: replace files that exist.
+        force: replace existing files.
 
     Returns:
-        For several candidates ``<number>-<name>.png`` in the folder, in subfolders
-        ``<number>-<label>`` for several contexts as well; for one candidate in several
-        contexts ``<number>-<label>.png``.
+        For several candidates ``<number>-<name>.png`` in the folder, for several contexts as well
+        in subfolders ``<number>-<label>``; for one candidate in several contexts
+        ``<number>-<label>.png``.
 
     Raises:
-        UsageError: options about maps without ``--map``, or one file for several maps.
+        UsageError: `target` is one file for several maps.
         OutputError: a file exists already, or cannot be written.
     """
-    if file is None:
-        if style != MapStyle():
-            raise UsageError("--overlay, --legend and --map-part need --map FILE to write to")
-        return {}
     from dps_infer.show.heatmap import PICTURE_SUFFIXES, check_picture
 
     several = len(candidates) * len(labels) > 1
-    folder = several or file.is_dir()
-    if several and file.suffix.lower() in PICTURE_SUFFIXES and not file.is_dir():
+    if several and target.suffix.lower() in PICTURE_SUFFIXES and not target.is_dir():
         raise UsageError(
-            f"--map {file} is one file for {len(candidates) * len(labels)} maps: name a folder"
+            f"--map {target} is one file for {len(candidates) * len(labels)} maps: name a folder"
         )
     plan: Plan = {}
     for number, candidate in enumerate(candidates):
         for place, label in enumerate(labels):
-            if not folder:
-                plan[number, label] = file
-                continue
             of_candidate = _numbered(number, len(candidates), candidate.stem)
             of_context = _numbered(place, len(labels), label)
-            if len(labels) == 1:
-                plan[number, label] = file / f"{of_candidate}.png"
+            if not (several or target.is_dir()):
+                path = target
+            elif len(labels) == 1:
+                path = target / f"{of_candidate}.png"
             elif len(candidates) == 1:
-                plan[number, label] = file / f"{of_context}.png"
+                path = target / f"{of_context}.png"
             else:
-                plan[number, label] = file / of_context / f"{of_candidate}.png"
+                path = target / of_context / f"{of_candidate}.png"
+            plan[number, label] = path
     for path in plan.values():
         check_picture(path, force=force)
     return plan
@@ -127,7 +116,7 @@ def write_maps(
     resize: bool,
     force: bool,
 ) -> None:
-    """Draw and write the maps that were planned; see `plan_maps` and `dps_infer.show.heatmap`."""
+    """Draw and write the maps of a plan; see `dps_infer.show.heatmap`."""
     from dps_infer.images.decode import load_picture, make_pair
     from dps_infer.show.heatmap import draw_map, save_picture
 
@@ -148,6 +137,6 @@ def write_maps(
 
 
 def _numbered(number: int, count: int, name: str) -> str:
-    """Make a file name of any text; the number keeps equal ones apart."""
+    """Make a file name from any text; the number makes it unique."""
     safe = re.sub(r"[^\w~.=-]+", "_", name, flags=re.ASCII)[:64]
     return f"{number + 1:0{len(str(count))}}-{safe}"

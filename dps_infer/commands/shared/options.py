@@ -1,8 +1,7 @@
-"""Options that several commands share."""
+"""Options and exit codes that several commands share."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -17,36 +16,16 @@ ABOVE = 3
 SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
-    "2 wrong usage; 3 a distance is above the threshold that --threshold states."
-)
-
-
-def check_threshold(value: str | None) -> str | None:
-    """Refuse what is no number, no ``auto`` and no name of a threshold file."""
-    if value is None or value == "auto" or value.lower().endswith(".json"):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        raise typer.BadParameter(
-            f"expected a number, auto, or a threshold file (.json), got {value!r}"
-        ) from None
-    if not (math.isfinite(number) and number >= 0):
-        raise typer.BadParameter(f"expected a finite number >= 0, got {value}")
-    return value
-
+EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
 
 ContextsOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--context",
         metavar="FILE",
-        help="A context file (.onnx, made by dps-export), which knows what matters. Without it, "
-        "this package's own universal metric measures, and --ranking, --importance or "
-        "--context-name says what matters, as it must for any universal file. Give it several "
-        "times for several contexts.",
+        help="A context file (.onnx, made by dps-export), which states what matters. Without it, "
+        "the universal metric of this package is used. For a universal file, --ranking, "
+        "--importance or --context-name states what matters. Repeat it for several contexts.",
     ),
 ]
 RankingsOption = Annotated[
@@ -54,10 +33,10 @@ RankingsOption = Annotated[
     typer.Option(
         "--ranking",
         metavar="NAME,...",
-        help="What matters: kinds of change (distortions) from the least to the most disruptive, "
-        "as in color,translate,zoom,rotate,darken,blur. An equals sign ties two: "
-        "color=translate,blur. Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 "
-        "color, 4 blur, 5 zoom. Give it several times for several contexts.",
+        help="What matters: distortions from the least to the most disruptive, as in "
+        "color,translate,zoom,rotate,darken,blur. An equals sign ties two: color=translate,blur. "
+        "Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom. "
+        "Repeat it for several contexts.",
     ),
 ]
 ImportancesOption = Annotated[
@@ -65,9 +44,8 @@ ImportancesOption = Annotated[
     typer.Option(
         "--importance",
         metavar="NAME=NUMBER,...",
-        help="Instead of --ranking, a number for how much each kind of change counts: "
-        "color=0.1,blur=5. One that is not named does not count. Give it several times for "
-        "several contexts.",
+        help="Instead of --ranking, the weight of each distortion: color=0.1,blur=5. Distortions "
+        "that are left out do not count. Repeat it for several contexts.",
     ),
 ]
 ContextNamesOption = Annotated[
@@ -75,40 +53,39 @@ ContextNamesOption = Annotated[
     typer.Option(
         "--context-name",
         metavar="NAME",
-        help="Instead of --ranking, a context by its name: one that dps-train contexts save "
-        "wrote, or one of this package: print-inspection, map-rendering, camera-pipeline, "
-        "ui-regression, video-coding. Give it several times for several contexts.",
+        help="Instead of --ranking, a context by its name: one saved by dps-infer contexts save, "
+        "or one of this package: print-inspection, map-rendering, camera-pipeline, ui-regression, "
+        "video-coding. Repeat it for several contexts.",
     ),
 ]
 ViewOption = Annotated[
     View | None,
     typer.Option(
         "--view",
-        help="How to look at the images: each as a whole, shrunk to a small size (whole); in "
-        "small tiles at full resolution, which show fine changes (tiles); or both.  [default: "
-        "what the context file states]",
+        help="The view of the images: the whole image, shrunk to a small size (whole); small "
+        "tiles at full resolution, which show fine changes (tiles); or both.  [default: that of "
+        "the context file]",
     ),
 ]
 ThresholdOption = Annotated[
     str | None,
     typer.Option(
         metavar="NUMBER|auto|FILE",
-        help="The largest distance to accept: with a larger one, the exit code is 3. A number; "
-        "or a FILE (.json) that dps-infer calibrate wrote; or auto for the one that it wrote "
+        help="The largest distance to accept; if a distance is larger, the exit code is 3. A "
+        "number, a FILE (.json) written by dps-infer calibrate, or auto for the file that it wrote "
         "beside the context file.",
-        callback=check_threshold,
     ),
 ]
 DeviceOption = Annotated[
     Device,
     typer.Option(
-        help="Where to compute: the GPU if it works and else the CPU (auto), the CPU, or the "
-        "GPU and nothing else (cuda)."
+        help="Where to compute: on the GPU if it works, else on the CPU (auto); on the CPU; or "
+        "only on the GPU (cuda)."
     ),
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads to use.  [default: as many as this process may use]"),
+    typer.Option(min=1, help="CPU threads.  [default: all that this process may use]"),
 ]
 ResizeOption = Annotated[
     bool,
@@ -120,6 +97,6 @@ ResizeOption = Annotated[
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object, with every digit, instead of words."),
+    typer.Option("--json", help="Print JSON at full precision instead of text."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]

@@ -1,19 +1,20 @@
-"""Run a command line, print its errors, and leave with its exit code.
+"""Run a command line: print its output and its errors, and exit with its code.
 
-Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted; a command may define more. An
-error is one line on stderr; data that are wrong in several places get a line for each. Only
-results go to stdout.
+Exit codes: 0 done, 1 something broke, 2 wrong usage, 130 interrupted; a command may define more.
+An error is one line on stderr; invalid data get a line per problem. Only results go to stdout.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,16 +26,16 @@ _program = ContextVar("program", default="dps-infer")
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something fails, show the full traceback as well.")
 ]
-"""Every command declares it. `run` looks for the flag itself, so that it also covers failures
-before the command's own function is called."""
+"""Declared by every command, but read by `run`: it also covers failures before the function of the
+command is called."""
 
 
 def run(app: typer.Typer, name: str) -> NoReturn:
-    """Run a command line and leave the process with its exit code.
+    """Run a command line and exit the process with its code.
 
     Args:
         app: made with ``pretty_exceptions_enable=False``.
-        name: the program's name, as it begins every line on stderr.
+        name: the name of the program, at the start of every line on stderr.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal cannot show must not turn a result into a failure.
@@ -50,26 +51,45 @@ def run(app: typer.Typer, name: str) -> NoReturn:
 
 
 def program_name() -> str:
-    """Return the name of the command line that runs, for commands that several share."""
+    """Return the name of the running program, for commands that several programs share."""
     return _program.get()
 
 
-def say(name: str, text: str) -> None:
-    """Print one line for people on stderr."""
-    typer.echo(f"{name}: {one_line(text)}", err=True)
+def say(name: str, *lines: str) -> None:
+    """Print lines for people on stderr, each after the name of the program."""
+    for line in lines:
+        typer.echo(f"{name}: {one_line(line)}", err=True)
+
+
+def note(text: str) -> None:
+    """Print a note of the running program on stderr."""
+    say(program_name(), f"note: {text}")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print results for people on stdout."""
+    for line in lines:
+        typer.echo(printable(line))
+
+
+def print_json(value: Any) -> None:
+    """Print results as JSON on stdout, every number at full precision."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def one_line(text: str) -> str:
-    """Return the text as one printable line; breaks and runs of blanks become one blank."""
+    """Return the text as one printable line; line breaks and runs of spaces become one space."""
     return printable(" ".join(text.split()))
 
 
 def printable(text: str) -> str:
     """Return the text with its control characters escaped.
 
-    File names, manifests and messages of other libraries come from outside: they may hold
-    sequences that would drive the reader's terminal.
+    File names, manifests and messages of other libraries are untrusted: they may contain
+    sequences that control the reader's terminal.
     """
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -81,19 +101,18 @@ def _run(app: typer.Typer, name: str) -> int:
     try:
         app(prog_name=name)
     except SystemExit as leaving:
-        # Typer leaves this way, after its own messages: results, help and usage errors.
+        # Typer exits this way after results, help and usage errors.
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody to report to.
+        # The reader of the output is gone; there is nobody to report to.
         _silence_stdout()
         return 1
     except DpsError as error:
         if debug:
             traceback.print_exc()
-        for line in error.lines:
-            say(name, f"error: {line}")
+        say(name, *(f"error: {line}" for line in error.lines))
         return error.exit_code
     except MemoryError:
         if debug:
@@ -113,6 +132,6 @@ def _run(app: typer.Typer, name: str) -> int:
 
 
 def _silence_stdout() -> None:
-    """Keep the interpreter from complaining about the closed pipe when it flushes at exit."""
+    """Prevent an error message about the closed pipe when the interpreter flushes at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

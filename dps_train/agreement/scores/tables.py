@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dps_train.agreement.scores.scored_pairs import RowProblem
-from dps_train.judgements.records import Problem, csv_records
+from dps_train.data.csv_rows import Problem, read_records
 
 
 def table_rows(
@@ -34,7 +34,7 @@ def table_rows(
     """
     broken: list[Problem] = []
     wanted = ",".join(columns) + (f"[,{','.join(optional)}]" if optional else "")
-    records = csv_records(
+    records = read_records(
         path, broken, expected=f"a table with the columns {wanted}", delimiter=delimiter
     )
     number, header = 1, [""]

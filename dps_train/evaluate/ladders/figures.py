@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from dps_train.evaluate.pair_target import Doubles
-from dps_train.measure.evaluation import spearman
+from dps_train.measure.statistics import spearman
 
 LARGEST_RATIO = 1e9
-"""What a ratio to nothing counts as."""
+"""The ratio of any distance to 0."""
 
 LOW, HIGH = 10, 90
 """Percentiles over photographs that evenness compares."""

@@ -1,4 +1,4 @@
-"""Climb every ladder on every photograph, and keep what the metric says in each context."""
+"""Measure every step of every ladder on every photograph, in each context."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.evaluate.ladders.changes.codecs import missing_encoder
 from dps_train.evaluate.ladders.changes.geometry import middle
 from dps_train.evaluate.ladders.kinds import GROSS, KINDS, MEDIUM, Gross, Kind
 from dps_train.evaluate.ladders.photographs import Photograph
 from dps_train.evaluate.pair_contexts import PairContext
 from dps_train.evaluate.pair_target import Doubles, MeasuresPairs, PairMeasures
-from dps_train.progress import track
 
 PIXELS_AT_ONCE = 1 << 26
 """Of changed images that are held at a time: 200 MB."""
@@ -171,7 +171,7 @@ def _one(measures: Sequence[PairMeasures], rows: slice) -> _One:
 
 
 def _stacked(values: Sequence[Doubles]) -> Doubles:
-    """Stack arrays [C, ...] of each photograph: [C, P, ...]; gross ones [C] likewise."""
+    """Stack one array [C, ...] per photograph to [C, P, ...]."""
     return np.stack(values, axis=1)
 
 

@@ -2,24 +2,24 @@
 
 const JUDGES = { 1: 0, 2: 1, 0: 0.5, " ": 0.5 };
 const BUTTONS = { first: 0, second: 1, neither: 0.5 };
-const SAID = { 0: "the first is closer", 1: "the second is closer", 0.5: "cannot say" };
+const LABELS = { 0: "the first is closer", 1: "the second is closer", 0.5: "cannot say" };
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
 
 let state = null;
-/** While an answer is on its way, or pictures are coming, keys do nothing. */
+/** Keys are ignored while an answer is being sent or pictures are loading. */
 let waiting = true;
 
 function setWaiting(value) {
   waiting = value;
-  // Other buttons stay enabled: one that is not would lose the focus.
+  // Other buttons stay enabled: a disabled button loses the focus.
   byId("undo").disabled = state === null || state.answered === 0;
   byId("judging").setAttribute("aria-busy", value);
   document.documentElement.toggleAttribute("data-ready", !value);
 }
 
-/** Ask the program, and show what it answers; `done` says what that is. */
+/** Send a request and show the new state; `done` returns the message about it. */
 async function ask(path, body, done = () => "") {
   setWaiting(true);
   let problem = "";
@@ -37,8 +37,8 @@ async function ask(path, body, done = () => "") {
       problem = answer.error;
     }
   } catch {
-    problem = "The program in the terminal does not answer. Start it again with the same --out, " +
-      "and open the address that it prints: no answer is lost.";
+    problem = "The program in the terminal does not respond. Start it again with the same --out " +
+      "and open the address that it prints. No answer is lost.";
   }
   byId("problem").textContent = problem;
   byId("problem").hidden = problem === "";
@@ -68,7 +68,7 @@ function showKnown() {
   byId("progress").max = enough;
   byId("progress").value = Math.min(answered, enough);
   byId("advice").textContent = (cannotSay > 0 ? `${cannotSay} of them “cannot say”. ` : "") +
-    (answered < enough ? "Stop when you like: fewer help too." : "This is usually enough. More make it surer.");
+    (answered < enough ? "You can stop at any time; fewer answers help too." : "This is usually enough. More answers make the result more certain.");
   byId("sure").textContent = `about ${Math.round(100 * state.sure)} %`;
   byId("file").textContent = state.file;
   byId("command").textContent = state.command;
@@ -93,7 +93,7 @@ function bar({ name, words, value, low, high }) {
   drawing.setAttribute("preserveAspectRatio", "none");
   drawing.setAttribute("role", "img");
   drawing.setAttribute("aria-label",
-    `${value.toFixed(2)}, in nine of ten cases ${low.toFixed(2)} to ${high.toFixed(2)}`);
+    `${value.toFixed(2)}, 90 % interval ${low.toFixed(2)} to ${high.toFixed(2)}`);
   drawing.append(
     box("track", 0, 100, 0, 10),
     box("value", 0, 100 * value, 0, 10),
@@ -115,12 +115,12 @@ function box(kind, x, width, y, height) {
 function answer(judge) {
   if (waiting || state.question === null) return;
   ask("answer", { question: state.question, judge },
-    (count) => `Answer ${count} is saved: ${SAID[judge]}.`);
+    (count) => `Answer ${count} is saved: ${LABELS[judge]}.`);
 }
 
 function undo() {
   if (waiting || state.answered === 0) return;
-  ask("undo", {}, (count) => `Answer ${count + 1} is taken back: here it is again.`);
+  ask("undo", {}, (count) => `Answer ${count + 1} is removed; the question is back.`);
 }
 
 for (const [id, judge] of Object.entries(BUTTONS)) {
@@ -129,7 +129,7 @@ for (const [id, judge] of Object.entries(BUTTONS)) {
 byId("undo").addEventListener("click", undo);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  // A button that has the focus takes the space bar for itself.
+  // A focused button handles the space bar itself.
   if (event.key === " " && event.target.matches("button")) return;
   if (event.key in JUDGES) answer(JUDGES[event.key]);
   else if (event.key === "u" || event.key === "U") undo();

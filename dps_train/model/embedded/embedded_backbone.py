@@ -1,7 +1,6 @@
-"""The backbone that ships with the toolkit: small, and no download.
+"""The backbone that ships with the toolkit: small, and without a download.
 
-Exchanging the embedded backbone means exchanging this file and its weights, which
-`dps_train.pretrain.train` makes.
+`dps_train.pretrain` trains its weights. To replace the backbone, replace this file and them.
 """
 
 from __future__ import annotations
@@ -11,23 +10,23 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-NAME = "embedded"
+from dps_train.model.names import EMBEDDED
+
+NAME = EMBEDDED
 LAYERS = ("stage1", "stage2", "stage3", "stage4")
-LICENCE = "Apache-2.0"
+LICENSE = "Apache-2.0"
 SOURCE = "dps_train.pretrain"
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 
 WIDTHS = (16, 32, 64, 96)
 CONVOLUTIONS = (1, 1, 2, 2)
-"""Per stage: the first halves the resolution. The early stages have one, as they are dearest."""
+"""Per stage; the first halves the resolution. Early stages are the most expensive and have one."""
 
 
 class EmbeddedNetwork(nn.Module):
     """Four stages of 3x3 convolutions, each halving the resolution.
 
-    Args:
-        batch_norm: with it the network trains faster; for use, it is folded into the
-            convolutions.
+    Batch normalization makes training faster; afterwards it is folded into the convolutions.
     """
 
     def __init__(self, *, batch_norm: bool = False) -> None:
@@ -42,7 +41,7 @@ class EmbeddedNetwork(nn.Module):
         self.stages = nn.ModuleDict(stages)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the four stages' maps, by name; `images` [N, 3, H, W] are normalised."""
+        """Return the maps of the four stages by name, for normalized images [N, 3, H, W]."""
         maps = {}
         for name, stage in self.stages.items():
             images = stage(images)
@@ -53,7 +52,7 @@ class EmbeddedNetwork(nn.Module):
 def block(
     narrow: int, wide: int, *, kernel: int = 3, stride: int = 1, batch_norm: bool = False
 ) -> nn.Sequential:
-    """Return a convolution that keeps the size (but for the stride), and a ReLU."""
+    """Return a convolution that keeps the size (apart from the stride), and a ReLU."""
     convolution = nn.Conv2d(
         narrow, wide, kernel, stride=stride, padding=kernel // 2, bias=not batch_norm
     )

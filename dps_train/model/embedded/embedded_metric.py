@@ -1,7 +1,7 @@
-"""The embedded metric: trained once, for every context, on data that anyone has.
+"""The embedded metric: trained once for every context, on data that every installation has.
 
-`dps_train.pretrain.train` makes its weights; `dps-train` starts from it, and `dps_infer` ships
-it as an ONNX file that takes the context at run time.
+`dps_train.pretrain` trains its weights. `dps-train` starts from it, and `dps_infer` ships it as
+an ONNX file whose context is an input.
 """
 
 from __future__ import annotations
@@ -23,15 +23,11 @@ from dps_train.model.weights import load_strictly, read_weights
 
 NAME = "universal"
 WEIGHTS = Path(__file__).with_name("universal.safetensors")
-"""Of the pair encoder and the head; the backbone's are a file of their own."""
+"""Weights of the pair encoder and the head; the backbone has a separate file."""
 
 
 def load_universal() -> Metric:
-    """Return the embedded metric, in evaluation mode, with every importance 1.
-
-    Raises:
-        WeightsError: the package's weight files are damaged.
-    """
+    """Return the embedded metric in evaluation mode, with all importances 1."""
     metric = Metric(
         Preprocess(IMAGE_SIZE),
         load_backbone(embedded_backbone.NAME),
@@ -54,25 +50,19 @@ def load_universal() -> Metric:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the embedded metric was trained.
-
-    Attributes:
-        data: the images.
-        steps: of the training.
-        seed: of everything random.
-    """
+    """The data, number of steps and seed that the embedded metric was trained with."""
 
     data: DataInfo
     steps: int
     seed: int
 
     def metadata(self) -> dict[str, str]:
-        """Return the recipe as a weight file keeps it, in one entry: several have no order."""
+        """Return the recipe as metadata of a weight file: one entry, as several have no order."""
         return {"recipe": msgspec.json.encode(self).decode()}
 
 
 def recipe() -> Recipe:
-    """Return how the weights in the package were trained, as their file says."""
+    """Return how the weights in the package were trained."""
     with safetensors.safe_open(WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
     return msgspec.json.decode(metadata["recipe"], type=Recipe)

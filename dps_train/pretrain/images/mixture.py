@@ -1,8 +1,8 @@
-"""The images that the embedded metric is pretrained on, from what every installation has.
+"""The mixture of images that the embedded metric is trained on, without a download.
 
-Photographs alone would be too few to generalise from, drawings alone too unlike what is
-compared: so about half is crops of photographs, and the rest covers pages, screens,
-collages and surfaces of many kinds.
+Photographs alone are too few to generalize from, and drawings alone too unlike real images. So
+about half are crops of photographs, and the rest are pages, screens, collages and surfaces of
+many kinds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_train.data.sources import Image
+from dps_infer.arrays import Pixels
+from dps_infer.progress import track
 from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
 from dps_train.pretrain.images.drawings import line_drawing, street_map
 from dps_train.pretrain.images.pages import screenshot, text_page
@@ -25,10 +26,9 @@ from dps_train.pretrain.images.photographs import (
     thumbnail,
 )
 from dps_train.pretrain.images.procedural import fractal_noise, gradient, sky
-from dps_train.progress import track
 
-Painter = Callable[[int, np.random.Generator], Image]
-"""From a side in pixels and a source of everything random to uint8 RGB [side, side, 3]."""
+Painter = Callable[[int, np.random.Generator], Pixels]
+"""From a side in pixels and a random generator to uint8 RGB [side, side, 3]."""
 
 KIND_SHARES = {
     "photograph": 0.42,
@@ -48,15 +48,9 @@ KIND_SHARES = {
 
 
 def pretraining_images(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Draw images of every kind, in the order in which they were drawn.
+    """Draw images of random kinds: uint8 RGB [count, 3, side, side].
 
-    Args:
-        count: how many.
-        side: width and height in pixels.
-        generator: source of everything random; equal seeds give equal bytes.
-
-    Returns:
-        uint8 RGB [count, 3, side, side].
+    Equal seeds give equal bytes.
 
     Raises:
         ImageError: scikit-image is missing or does not bundle one of the photographs.
@@ -72,7 +66,7 @@ def pretraining_images(count: int, side: int, generator: torch.Generator) -> Ten
 
 
 def painters(photographs: Photographs) -> dict[str, Painter]:
-    """Return what draws each kind of image."""
+    """Return the function that draws each kind of image."""
     return {
         "photograph": partial(photograph_crop, photographs),
         "thumbnail": partial(thumbnail, photographs),

@@ -1,4 +1,4 @@
-"""Pages of text and screens of programs, rendered with OpenCV's own fonts."""
+"""Pages of text and screenshots, rendered with OpenCV's fonts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dps_train.data.sources import Image
-from dps_train.pretrain.images.painting import Colour, as_colour, random_colour, resized
+from dps_infer.arrays import Pixels
+from dps_train.pretrain.images.painting import Color, as_color, random_color, resized
 from dps_train.pretrain.images.photographs import Photographs, photograph_crop
 
 FONTS = (
@@ -19,45 +19,41 @@ FONTS = (
 )
 
 LETTERS = "eeeeeetttttaaaaoooiiinnnssshhhrrrdddlllcuummwfgypbvk"
-"""About as frequent as in English: the texture of a line depends on it."""
+"""About as frequent as in English, which determines the texture of a line."""
 
 PAGE_SIDES = (1, 2, 3, 4)
-"""A page is this many images wide before it is shrunk: from readable letters to grey lines."""
+"""Widths of a page in images before it is shrunk: from readable letters to gray lines."""
 
 
 @dataclass(frozen=True)
 class Ink:
-    """How a line of text is written."""
+    """Font, size and color of a line of text."""
 
     font: int
     scale: float
-    colour: Colour
+    color: Color
     thickness: int
 
     @property
     def line_height(self) -> float:
-        """Pixels from one line to the next, without any space between."""
+        """Pixels from one line to the next, without extra spacing."""
         return 28 * self.scale
 
     @property
     def letter_width(self) -> float:
-        """Pixels that a letter takes on average, measured: OpenCV's releases differ."""
+        """Average pixels per letter; measured, as OpenCV's releases differ."""
         sample = "The quick brown fox jumps over the lazy dog"
         (width, _), _ = cv2.getTextSize(sample, self.font, self.scale, self.thickness)
         return max(1.0, width / len(sample))
 
 
-def text_page(photographs: Photographs, side: int, rng: np.random.Generator) -> Image:
-    """Render lines of words, with headings, coloured words, pictures and bars.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+def text_page(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
+    """Render lines of words, headings, pictures and bars: uint8 RGB [side, side, 3]."""
     extent = side * int(rng.choice(PAGE_SIDES))
-    paper, colour = _paper_and_ink(rng)
+    paper, color = _paper_and_ink(rng)
     page = np.full((extent, extent, 3), paper, dtype=np.uint8)
     font = int(rng.choice(FONTS))
-    ink = Ink(font, rng.uniform(0.25, 0.6), colour, 2 if rng.random() < 0.3 else 1)
+    ink = Ink(font, rng.uniform(0.25, 0.6), color, 2 if rng.random() < 0.3 else 1)
     spacing = rng.uniform(1, 6)
     margin = int(rng.uniform(2, 12))
     baseline = rng.uniform(0, 12)
@@ -71,21 +67,17 @@ def text_page(photographs: Photographs, side: int, rng: np.random.Generator) -> 
         _place_picture(page, photographs, rng)
     if rng.random() < 0.2:
         height = int(extent * rng.uniform(0.05, 0.2))
-        cv2.rectangle(page, (0, 0), (extent, height), random_colour(rng), -1)
+        cv2.rectangle(page, (0, 0), (extent, height), random_color(rng), -1)
     return resized(page, side)
 
 
-def screenshot(photographs: Photographs, side: int, rng: np.random.Generator) -> Image:
-    """Render a program's window: bars, panels, buttons, rows with icons, and a picture.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+def screenshot(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
+    """Render a window with bars, panels, rows, buttons and pictures: uint8 RGB [side, side, 3]."""
     extent = side * int(rng.choice(PAGE_SIDES))
-    paper, colour = _paper_and_ink(rng)
-    accent = random_colour(rng)
+    paper, color = _paper_and_ink(rng)
+    accent = random_color(rng)
     screen = np.full((extent, extent, 3), paper, dtype=np.uint8)
-    ink = Ink(int(rng.choice(FONTS)), rng.uniform(0.3, 0.5), colour, 1)
+    ink = Ink(int(rng.choice(FONTS)), rng.uniform(0.3, 0.5), color, 1)
     left = _side_panel(screen, paper, ink, rng) if rng.random() < 0.5 else 0
     top = _title_bar(screen, accent, ink, rng) if rng.random() < 0.6 else 0
     while top < extent:
@@ -97,34 +89,34 @@ def screenshot(photographs: Photographs, side: int, rng: np.random.Generator) ->
     return resized(screen, side)
 
 
-def _paper_and_ink(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Draw the colours of the ground and the letters: dark on light, or light on dark."""
+def _paper_and_ink(rng: np.random.Generator) -> tuple[Color, Color]:
+    """Draw the colors of paper and letters: dark on light, or light on dark."""
     if rng.random() < 0.75:
-        # Half of the light papers are as good as white.
+        # Half of the light papers are nearly white.
         tint = rng.uniform(0, 40, 3) if rng.random() < 0.5 else rng.uniform(0, 6, 1).repeat(3)
-        return as_colour(255 - tint), random_colour(rng, 0, 90)
-    return random_colour(rng, 0, 60), random_colour(rng, 160, 255)
+        return as_color(255 - tint), random_color(rng, 0, 90)
+    return random_color(rng, 0, 60), random_color(rng, 160, 255)
 
 
 def _varied(ink: Ink, rng: np.random.Generator) -> Ink:
-    """Return the ink of the next line: mostly the same, now and then a heading or coloured."""
+    """Return the ink of the next line: mostly unchanged, sometimes a heading or colored."""
     heading = rng.random() < 0.08
-    colour = random_colour(rng) if rng.random() < 0.1 else ink.colour
+    color = random_color(rng) if rng.random() < 0.1 else ink.color
     scale = ink.scale * (1.8 if heading else 1)
-    return Ink(ink.font, scale, colour, 2 if heading else ink.thickness)
+    return Ink(ink.font, scale, color, 2 if heading else ink.thickness)
 
 
 def _line_length(extent: int, rng: np.random.Generator) -> float:
-    """Return the pixels that a line takes: most are full, some end early."""
+    """Return the length of a line in pixels: most are full, some end early."""
     return extent * (rng.uniform(0.3, 0.95) if rng.random() < 0.3 else 1)
 
 
 def _write(
-    page: Image, ink: Ink, origin: tuple[int, int], length: float, rng: np.random.Generator
+    page: Pixels, ink: Ink, origin: tuple[int, int], length: float, rng: np.random.Generator
 ) -> None:
-    """Write random words from the origin on, about `length` pixels of them, onto the page."""
+    """Write random words on the page, about `length` pixels of them."""
     text = _words(max(1, int(length / ink.letter_width)), rng)
-    cv2.putText(page, text, origin, ink.font, ink.scale, ink.colour, ink.thickness, cv2.LINE_AA)
+    cv2.putText(page, text, origin, ink.font, ink.scale, ink.color, ink.thickness, cv2.LINE_AA)
 
 
 def _words(count: int, rng: np.random.Generator) -> str:
@@ -146,20 +138,20 @@ def _words(count: int, rng: np.random.Generator) -> str:
     return " ".join(words)[:count]
 
 
-def _place_picture(page: Image, photographs: Photographs, rng: np.random.Generator) -> None:
-    """Put a square photograph, or a box of one colour, somewhere onto the page."""
+def _place_picture(page: Pixels, photographs: Photographs, rng: np.random.Generator) -> None:
+    """Put a square photograph, or a box of one color, at a random place on the page."""
     side = int(len(page) * rng.uniform(0.2, 0.5))
     top, left = rng.integers(0, len(page) - side, 2)
     if rng.random() < 0.6:
         page[top : top + side, left : left + side] = photograph_crop(photographs, side, rng)
     else:
-        page[top : top + side, left : left + side] = random_colour(rng)
+        page[top : top + side, left : left + side] = random_color(rng)
 
 
-def _side_panel(screen: Image, paper: Colour, ink: Ink, rng: np.random.Generator) -> int:
-    """Draw a list at the left; return where it ends."""
+def _side_panel(screen: Pixels, paper: Color, ink: Ink, rng: np.random.Generator) -> int:
+    """Draw a list at the left; return its width."""
     width = int(len(screen) * rng.uniform(0.15, 0.4))
-    ground = as_colour(np.array(paper) * rng.uniform(0.85, 0.97))
+    ground = as_color(np.array(paper) * rng.uniform(0.85, 0.97))
     cv2.rectangle(screen, (0, 0), (width, len(screen)), ground, -1)
     step = int(ink.line_height + rng.uniform(4, 16))
     for baseline in range(step, len(screen), step):
@@ -167,8 +159,8 @@ def _side_panel(screen: Image, paper: Colour, ink: Ink, rng: np.random.Generator
     return width
 
 
-def _title_bar(screen: Image, accent: Colour, ink: Ink, rng: np.random.Generator) -> int:
-    """Draw a bar across the top; return where it ends."""
+def _title_bar(screen: Pixels, accent: Color, ink: Ink, rng: np.random.Generator) -> int:
+    """Draw a bar across the top; return its height."""
     height = int(rng.uniform(18, 34))
     cv2.rectangle(screen, (0, 0), (len(screen), height), accent, -1)
     title = Ink(ink.font, ink.scale * 1.2, _readable_on(accent), 1)
@@ -177,41 +169,41 @@ def _title_bar(screen: Image, accent: Colour, ink: Ink, rng: np.random.Generator
 
 
 def _row(
-    screen: Image,
+    screen: Pixels,
     corner: tuple[int, int],
     height: int,
-    accent: Colour,
+    accent: Color,
     ink: Ink,
     rng: np.random.Generator,
 ) -> None:
-    """Draw a line of text, an icon with one, or a button, with a rule under some."""
+    """Draw a line of text, an icon with text, or a button, and sometimes a rule below."""
     left, top = corner
     baseline = top + height - max(4, (height - int(20 * ink.scale)) // 2)
     room = max(20, len(screen) - left)
     choice = rng.random()
     if choice < 0.35:
-        icon = random_colour(rng) if rng.random() < 0.5 else accent
+        icon = random_color(rng) if rng.random() < 0.5 else accent
         radius = max(3, height // 3)
-        centre = (left + 8 + radius, top + height // 2)
+        center = (left + 8 + radius, top + height // 2)
         if rng.random() < 0.5:
-            cv2.circle(screen, centre, radius, icon, -1, cv2.LINE_AA)
+            cv2.circle(screen, center, radius, icon, -1, cv2.LINE_AA)
         else:
-            x, y = centre
+            x, y = center
             cv2.rectangle(screen, (x - radius, y - radius), (x + radius, y + radius), icon, -1)
-        after = (centre[0] + radius + 6, baseline)
+        after = (center[0] + radius + 6, baseline)
         _write(screen, ink, after, room * rng.uniform(0.2, 0.8), rng)
     elif choice < 0.55:
         width = int(rng.uniform(0.15, 0.5) * room)
         start, end = (left + 8, top + 3), (left + 8 + width, top + height - 3)
         filled = rng.random() < 0.6
         cv2.rectangle(screen, start, end, accent, -1 if filled else 1)
-        label = Ink(ink.font, ink.scale, _readable_on(accent) if filled else ink.colour, 1)
+        label = Ink(ink.font, ink.scale, _readable_on(accent) if filled else ink.color, 1)
         _write(screen, label, (left + 14, baseline), 0.6 * width, rng)
     else:
         _write(screen, ink, (left + 8, baseline), room * rng.uniform(0.2, 1), rng)
     if rng.random() < 0.3:
-        cv2.line(screen, (left, top + height), (len(screen), top + height), ink.colour, 1)
+        cv2.line(screen, (left, top + height), (len(screen), top + height), ink.color, 1)
 
 
-def _readable_on(ground: Colour) -> Colour:
+def _readable_on(ground: Color) -> Color:
     return (250.0, 250.0, 250.0) if sum(ground) < 3 * 140 else (20.0, 20.0, 20.0)

@@ -1,4 +1,4 @@
-"""What everything that is drawn shares: colours, points, outlines, rounding and resizing."""
+"""Helpers of the drawing modules: colors, points, outlines, rounding and resizing."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_train.data.sources import Image
+from dps_infer.arrays import Pixels
 
-Floats = NDArray[np.float32]
-Colour = tuple[float, float, float]
-"""RGB, 0 to 255, as OpenCV's drawing functions take it."""
+Color = tuple[float, float, float]
+"""RGB, 0 to 255, for OpenCV's drawing functions."""
 
 
-def random_colour(rng: np.random.Generator, low: float = 0, high: float = 255) -> Colour:
-    """Draw a colour, two in five of them close to grey, as most of the world is."""
+def random_color(rng: np.random.Generator, low: float = 0, high: float = 255) -> Color:
+    """Draw a color; two in five are close to gray, as in most photographs."""
     channels = rng.uniform(low, high, 3)
     if rng.random() < 0.4:
         mean = channels.mean()
         channels = mean + (channels - mean) * rng.uniform(0, 0.5)
-    return as_colour(channels)
+    return as_color(channels)
 
 
-def as_colour(channels: NDArray[np.float64]) -> Colour:
-    """Return three numbers as a colour, clipped to 0 and 255."""
+def as_color(channels: NDArray[np.float64]) -> Color:
+    """Return three numbers as a color, clipped to 0 and 255."""
     red, green, blue = np.clip(channels, 0, 255).tolist()
     return red, green, blue
 
@@ -37,25 +36,25 @@ def random_point(side: int, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def to_pixels(points: NDArray[np.number]) -> NDArray[np.int32]:
-    """Round points [N, 2] to whole pixels, as OpenCV's drawing functions take them."""
+    """Round points [N, 2] to whole pixels, for OpenCV's drawing functions."""
     return np.rint(points).astype(np.int32)
 
 
-def polygon(centre: tuple[int, int], radius: float, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Return 3 to 9 corners in turn around a centre: int32 [N, 2]."""
+def polygon(center: tuple[int, int], radius: float, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Return 3 to 9 corners around a center: int32 [N, 2]."""
     angles = np.sort(rng.uniform(0, 2 * math.pi, rng.integers(3, 10)))
     reach = radius * rng.uniform(0.5, 1, (len(angles), 1))
     around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return to_pixels(centre + around * reach)
+    return to_pixels(center + around * reach)
 
 
-def as_image(values: NDArray[np.floating]) -> Image:
-    """Round values of 0 to 255 to uint8, clipping what lies outside."""
+def as_image(values: NDArray[np.floating]) -> Pixels:
+    """Round values to uint8, clipped to 0 and 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def resized(image: Image, side: int) -> Image:
-    """Bring an image to a square: each pixel the mean of its area where it shrinks."""
+def resized(image: Pixels, side: int) -> Pixels:
+    """Resize an image to a square, by area averaging if it shrinks."""
     if image.shape[:2] == (side, side):
         return image
     shrinks = min(image.shape[:2]) >= side

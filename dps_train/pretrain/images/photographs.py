@@ -1,4 +1,4 @@
-"""Crops of the photographs that scikit-image bundles, in varied sizes and colours."""
+"""Crops of the photographs that scikit-image bundles, in varied sizes and colors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dps_train.data.sources import Image, photograph
+from dps_infer.arrays import Pixels
+from dps_train.data.sources import photograph
 from dps_train.pretrain.images.painting import as_image, resized
 
 PHOTOGRAPH_SHARES = {
@@ -31,39 +32,33 @@ PHOTOGRAPH_SHARES = {
     "page": 0.5,
     "text": 0.5,
 }
-"""How often each is drawn, relative to the others: rich scenes often, textures seldom.
-
-All come in scikit-image's wheel, without a download. Its `cat` is `chelsea`, which is held out.
-"""
+"""Relative frequencies: rich scenes often, textures seldom. All are part of scikit-image's wheel.
+Its `cat` is `chelsea`, which is held out."""
 
 NATIVE_SHARE = 0.25
-"""The share of crops that keep the photograph's own pixels, as sharp as they are."""
+"""Share of crops at the resolution of the photograph."""
 
-RECOLOURED_SHARE = 0.35
+RECOLORED_SHARE = 0.35
 
 FAINTEST_CONTRAST = 8.0
-"""Deviation of the liveliest channel, in grey levels, below which a crop is drawn again."""
+"""Largest standard deviation of a channel, in gray levels, below which a crop is drawn again."""
 
 MOST_TRIES = 5
 
 THUMBNAIL_SHARES = (0.25, 0.75)
-"""The least and the most of the image's side that a thumbnail measures before it is enlarged."""
+"""Range of a thumbnail's side before it is enlarged, as a share of the image's side."""
 
 
 @dataclass(frozen=True)
 class Photographs:
     """Photographs to crop from, and the probability of each."""
 
-    images: tuple[Image, ...]
+    images: tuple[Pixels, ...]
     probabilities: tuple[float, ...]
 
 
 def load_photographs() -> Photographs:
-    """Load the photographs to pretrain on.
-
-    Raises:
-        ImageError: scikit-image is missing or does not bundle one of them.
-    """
+    """Load the photographs; ImageError if scikit-image does not have one of them."""
     total = sum(PHOTOGRAPH_SHARES.values())
     return Photographs(
         tuple(photograph(name) for name in PHOTOGRAPH_SHARES),
@@ -71,22 +66,14 @@ def load_photographs() -> Photographs:
     )
 
 
-def photograph_crop(photographs: Photographs, side: int, rng: np.random.Generator) -> Image:
-    """Cut out a part of any size and position, some at 1:1, some with other colours.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+def photograph_crop(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
+    """Crop a part of any size, some at 1:1, some recolored: uint8 RGB [side, side, 3]."""
     native = rng.random() < NATIVE_SHARE
     return _crop_with_contrast(photographs, side, rng, native=native)
 
 
-def thumbnail(photographs: Photographs, side: int, rng: np.random.Generator) -> Image:
-    """Shrink a crop to the size of a thumbnail and enlarge it again, smoothly or in blocks.
-
-    Returns:
-        uint8 RGB [side, side, 3].
-    """
+def thumbnail(photographs: Photographs, side: int, rng: np.random.Generator) -> Pixels:
+    """Shrink a crop and enlarge it again, smoothly or in blocks: uint8 RGB [side, side, 3]."""
     crop = _crop_with_contrast(photographs, side, rng, native=False)
     small = resized(crop, max(1, round(side * rng.uniform(*THUMBNAIL_SHARES))))
     interpolation = rng.choice(
@@ -96,30 +83,30 @@ def thumbnail(photographs: Photographs, side: int, rng: np.random.Generator) -> 
     return np.asarray(enlarged, dtype=np.uint8)
 
 
-def recoloured(image: Image, rng: np.random.Generator) -> Image:
-    """Vary brightness, hue, tint, saturation and contrast; the shapes stay."""
+def recolored(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Vary brightness, hue, tint, saturation and contrast."""
     values = image.astype(np.float32) / 255
     values = values ** math.exp(0.35 * rng.standard_normal())
     values = values[..., rng.permutation(3)]
     values = values * rng.uniform(0.8, 1.2, 3).astype(np.float32)
-    grey = values.mean(axis=2, keepdims=True)
-    values = grey + (values - grey) * math.exp(0.3 * rng.standard_normal())
+    gray = values.mean(axis=2, keepdims=True)
+    values = gray + (values - gray) * math.exp(0.3 * rng.standard_normal())
     mean = values.mean(axis=(0, 1))
     return as_image(255 * (mean + (values - mean) * rng.uniform(0.6, 1.3)))
 
 
 def _crop_with_contrast(
     photographs: Photographs, side: int, rng: np.random.Generator, *, native: bool
-) -> Image:
+) -> Pixels:
     for _ in range(MOST_TRIES):
         choice = rng.choice(len(photographs.images), p=photographs.probabilities)
         crop = _crop(photographs.images[choice], side, rng, native=native)
         if crop.std(axis=(0, 1)).max() >= FAINTEST_CONTRAST:
             break
-    return recoloured(crop, rng) if rng.random() < RECOLOURED_SHARE else crop
+    return recolored(crop, rng) if rng.random() < RECOLORED_SHARE else crop
 
 
-def _crop(image: Image, side: int, rng: np.random.Generator, *, native: bool) -> Image:
+def _crop(image: Pixels, side: int, rng: np.random.Generator, *, native: bool) -> Pixels:
     longest = min(image.shape[:2])
     shortest = min(side, longest)
     height = width = shortest

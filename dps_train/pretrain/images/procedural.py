@@ -1,7 +1,7 @@
-"""Images drawn from numbers alone: plain colours, gradients, noise and skies.
+"""Procedural images: plain colors, gradients, noise and skies.
 
-Every function takes the side in pixels and the source of everything random, and returns
-uint8 RGB [side, side, 3].
+Public functions take the side in pixels and a random generator, and return uint8 RGB
+[side, side, 3].
 """
 
 from __future__ import annotations
@@ -11,60 +11,59 @@ import math
 import cv2
 import numpy as np
 
-from dps_train.data.sources import Image
+from dps_infer.arrays import Floats, Pixels
 from dps_train.pretrain.images.painting import (
-    Colour,
-    Floats,
-    as_colour,
+    Color,
+    as_color,
     as_image,
-    random_colour,
+    random_color,
     random_point,
     to_pixels,
 )
 
 
-def plain(side: int, rng: np.random.Generator) -> Image:
-    """Fill with one colour."""
-    return np.full((side, side, 3), random_colour(rng), dtype=np.uint8)
+def plain(side: int, rng: np.random.Generator) -> Pixels:
+    """Fill with one color."""
+    return np.full((side, side, 3), random_color(rng), dtype=np.uint8)
 
 
-def gradient(side: int, rng: np.random.Generator) -> Image:
-    """Run from one colour to another: along a line, around a point, or in waves."""
+def gradient(side: int, rng: np.random.Generator) -> Pixels:
+    """Blend two colors along a line, around a point, or in waves."""
     slope = _radial(side, rng) if rng.random() < 0.4 else _linear(side, rng)
     if rng.random() < 0.3:
         slope = 0.5 + 0.5 * np.sin(slope * rng.uniform(2, 40))
-    return as_image(_between(random_colour(rng), random_colour(rng), slope))
+    return as_image(_between(random_color(rng), random_color(rng), slope))
 
 
-def fractal_noise(side: int, rng: np.random.Generator) -> Image:
-    """Draw noise whose amplitude falls with the frequency, as that of natural images does."""
+def fractal_noise(side: int, rng: np.random.Generator) -> Pixels:
+    """Draw noise whose amplitude falls with the frequency, as in natural images."""
     contrast = rng.uniform(15, 60)
-    return as_image(random_colour(rng) + contrast * _fractal(side, rng.uniform(0.5, 1.8), rng))
+    return as_image(random_color(rng) + contrast * _fractal(side, rng.uniform(0.5, 1.8), rng))
 
 
-def sky(side: int, rng: np.random.Generator) -> Image:
-    """Draw a soft gradient with faint clouds and grain, some specks and often a skyline."""
-    horizon = random_colour(rng, 60, 255)
-    zenith = as_colour(np.array(horizon) * rng.uniform(0.4, 1.1) + rng.uniform(-40, 40, 3))
+def sky(side: int, rng: np.random.Generator) -> Pixels:
+    """Draw a soft gradient with faint clouds, grain, some specks and often a skyline."""
+    horizon = random_color(rng, 60, 255)
+    zenith = as_color(np.array(horizon) * rng.uniform(0.4, 1.1) + rng.uniform(-40, 40, 3))
     height = np.linspace(0, 1, side, dtype=np.float32)[:, None] * np.ones(side, dtype=np.float32)
     values = _between(zenith, horizon, height)
-    # Clouds are grey: the same shift for every channel.
+    # Clouds are gray: the same shift for every channel.
     values += rng.uniform(1, 9) * _fractal(side, rng.uniform(1.2, 1.8), rng)[..., :1]
     values += rng.uniform(0, 2) * rng.standard_normal(values.shape, dtype=np.float32)
     image = as_image(values)
     for _ in range(rng.integers(0, 5)):
-        centre = random_point(side, rng)
+        center = random_point(side, rng)
         axes = (int(rng.integers(1, 2 + side // 24)), int(rng.integers(1, 2 + side // 32)))
         cv2.ellipse(
-            image, centre, axes, rng.uniform(0, 180), 0, 360, random_colour(rng), -1, cv2.LINE_AA
+            image, center, axes, rng.uniform(0, 180), 0, 360, random_color(rng), -1, cv2.LINE_AA
         )
     if rng.random() < 0.6:
         _skyline(image, rng)
     return image
 
 
-def _between(start: Colour, end: Colour, share: Floats) -> Floats:
-    """Mix two colours, `share` [H, W] of the second: [H, W, 3]."""
+def _between(start: Color, end: Color, share: Floats) -> Floats:
+    """Mix two colors, `share` [H, W] of the second: [H, W, 3]."""
     share = share[..., None]
     return np.array(start, np.float32) * (1 - share) + np.array(end, np.float32) * share
 
@@ -88,15 +87,12 @@ def _to_unit_range(values: Floats) -> Floats:
 def _fractal(side: int, fall: float, rng: np.random.Generator) -> Floats:
     """Return noise of mean 0 and deviation 1 per channel: float32 [side, side, 3].
 
-    Args:
-        side: width and height in pixels.
-        fall: the amplitude is the frequency to the power of minus this.
-        rng: source of everything random.
+    Its amplitude is the frequency to the power of -fall.
     """
     rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :]
-    # One period per image is the lowest frequency there is; it also keeps zero from dividing.
+    # One period per image is the lowest frequency; adding it avoids a division by zero.
     amplitude = (np.hypot(rows, columns) + 1 / side) ** -fall
-    # Channels of natural images vary together: most of the noise is shared.
+    # The channels of natural images are correlated: most of the noise is shared.
     white = rng.standard_normal((side, side, 1)) + 0.6 * rng.standard_normal((side, side, 3))
     spectrum = np.fft.rfft2(white, axes=(0, 1)) * amplitude[..., None]
     noise = np.fft.irfft2(spectrum, s=(side, side), axes=(0, 1))
@@ -104,8 +100,8 @@ def _fractal(side: int, fall: float, rng: np.random.Generator) -> Floats:
     return (noise / np.maximum(noise.std(axis=(0, 1)), 1e-6)).astype(np.float32)
 
 
-def _skyline(image: Image, rng: np.random.Generator) -> None:
-    """Draw hills or roofs along the bottom, onto the image."""
+def _skyline(image: Pixels, rng: np.random.Generator) -> None:
+    """Draw hills or roofs along the bottom of the image."""
     side = len(image)
     corners = int(rng.integers(4, 16))
     columns = np.linspace(-1, side, corners)
@@ -114,5 +110,5 @@ def _skyline(image: Image, rng: np.random.Generator) -> None:
         columns, rows = np.repeat(columns, 2)[1:], np.repeat(rows, 2)[:-1]
     outline = np.stack([columns, rows], axis=1)
     outline = np.concatenate([outline, [[side, side], [-1, side]]])
-    colour = random_colour(rng, 0, 140)
-    cv2.fillPoly(image, [to_pixels(outline)], colour, cv2.LINE_AA)
+    color = random_color(rng, 0, 140)
+    cv2.fillPoly(image, [to_pixels(outline)], color, cv2.LINE_AA)

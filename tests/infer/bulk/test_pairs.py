@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dps_infer.bulk.pairs import open_pairs, read_pairs
+from dps_infer.bulk.pairs import read_pairs, scan_pairs
 from dps_infer.errors import DpsError, TableError, UsageError
 from dps_infer.files.tables import Kind
 
@@ -14,7 +14,7 @@ from dps_infer.files.tables import Kind
 def read(tmp_path, data: bytes | str, name: str = "pairs.csv"):
     path = tmp_path / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return open_pairs(path), list(read_pairs(path))
+    return scan_pairs(path), list(read_pairs(path))
 
 
 def fault(row) -> str:
@@ -51,8 +51,8 @@ def test_csv_as_programs_write_it(tmp_path):
         (b"a,b,c", "has 3 cells, expected 2"),
         (b",b", "has nothing as its reference"),
         (b"a,  ", "as its candidate"),
-        (b"\xff\xfe.png,b", "no UTF-8"),
-        (b'"a"x,b', "no CSV"),
+        (b"\xff\xfe.png,b", "not UTF-8"),
+        (b'"a"x,b', "not CSV"),
     ],
 )
 def test_a_broken_row_of_csv_leaves_the_others(tmp_path, line, words):
@@ -67,7 +67,7 @@ def test_a_broken_row_of_csv_leaves_the_others(tmp_path, line, words):
 
 def test_a_quote_that_is_never_closed_is_a_broken_row(tmp_path):
     _, rows = read(tmp_path, 'reference,candidate\na,b\n"c,d\n')
-    assert "no CSV" in fault(rows[1])
+    assert "not CSV" in fault(rows[1])
 
 
 def test_json_lines(tmp_path):
@@ -83,12 +83,12 @@ def test_json_lines(tmp_path):
         "reference": Kind.text,
         "candidate": Kind.text,
         "n": Kind.number,
-        "ok": Kind.truth,
+        "ok": Kind.boolean,
         "tags": Kind.text,
     }
     assert [row.values for row in rows[:4]] == lines
     assert rows[1].source == (str(tmp_path / "a"), str(tmp_path / "b"))
-    expected = ["has 7 as", "has nothing", "no JSON object", "no JSON", "null character"]
+    expected = ["has 7 as", "has nothing", "not a JSON object", "not JSON", "null character"]
     for row, words in zip(rows[2:], expected, strict=True):
         assert words in fault(row)
 
@@ -99,7 +99,7 @@ def test_parquet(tmp_path):
     table = {"n": [1, 2], "reference": ["a", None], "candidate": ["b", "c"]}
     path = tmp_path / "pairs.parquet"
     parquet.write_table(pyarrow.table(table), path)
-    found, rows = open_pairs(path), list(read_pairs(path))
+    found, rows = scan_pairs(path), list(read_pairs(path))
     assert found.columns == {
         "n": pyarrow.int64(),
         "reference": pyarrow.string(),
@@ -118,10 +118,10 @@ def test_parquet(tmp_path):
         ("p.csv", b"reference,distorted\na,b\n", "no column 'candidate'"),
         ("p.csv", b"reference,candidate,reference\n", "twice"),
         ("p.csv", "reference,candidate\n".encode("utf-16"), "UTF-16"),
-        ("p.csv", b"reference,candidate\n" + b"x" * 2_000_000, "is no table"),
+        ("p.csv", b"reference,candidate\n" + b"x" * 2_000_000, "is not a table"),
         ("p.jsonl", b"", "no column 'reference'"),
         ("p.jsonl", b"no json at all\n", "no column 'reference'"),
-        ("p.parquet", b"PAR1 or not", "no Parquet file"),
+        ("p.parquet", b"PAR1 or not", "not a Parquet file"),
     ],
 )
 def test_faults_of_the_file_itself(tmp_path, name, data, words):
@@ -135,9 +135,9 @@ def test_faults_of_the_file_itself(tmp_path, name, data, words):
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(TableError, match="no such file"):
-        open_pairs(tmp_path / "none.csv")
+        scan_pairs(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(TableError, match="is a folder"):
-        open_pairs(tmp_path / "folder.csv")
+        scan_pairs(tmp_path / "folder.csv")
     with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet"):
-        open_pairs(tmp_path / "pairs.xlsx")
+        scan_pairs(tmp_path / "pairs.xlsx")

@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 from infer_helpers import encode
 
 from dps_infer import Metric
+from dps_infer.bulk.threshold_estimate import MARGIN, make_threshold, upper_bound
 from dps_infer.bulk.thresholds import (
-    MARGIN,
-    make_threshold,
     read_threshold,
     resolve_threshold,
     resolve_thresholds,
-    upper_bound,
     write_threshold,
 )
 from dps_infer.errors import ThresholdError, UsageError
@@ -146,9 +144,9 @@ def test_a_threshold_of_another_context_is_refused(tmp_path, context, universal)
     ("text", "words"),
     [
         ("", "empty"),
-        ("[]", "is no threshold file"),
-        ("{", "is no threshold file"),
-        ('{"threshold": 1}', "is no threshold file"),
+        ("[]", "is not a threshold file"),
+        ("{", "is not a threshold file"),
+        ('{"threshold": 1}', "is not a threshold file"),
         ("newer", "format 2"),
     ],
 )

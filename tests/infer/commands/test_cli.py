@@ -273,7 +273,7 @@ def bad_image(kind: str, tmp_path, photo):
         ("missing", "no such file"),
         ("folder", "is a folder"),
         ("empty", "empty"),
-        ("text", "no image that is read here"),
+        ("text", "not an image in a supported format"),
         ("truncated", "ends too early"),
         ("bomb", "50000x50000"),
         ("forbidden", "no permission"),

@@ -48,7 +48,7 @@ def test_bad_pairs_of_every_kind_leave_the_others(context, photo, tmp_path):
     bad = {
         "no such file": tmp_path / "none.png",
         "is a folder": tmp_path,
-        "no image that is read": b"this is text",
+        "not an image in a supported format": b"this is text",
         "is empty": b"",
         "damaged": encode(".jpg", photo)[:300] + b"\xff\xd9",
         "the sizes differ": encode(".png", photo[:5].copy()),

@@ -15,18 +15,13 @@ import torch
 from train_helpers import random_backbone, seeded, write_images
 
 from dps_infer.errors import OutputError
-from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank, stored
-from dps_train.bank.stored import (
-    ARRAYS,
-    MANIFEST,
-    BankError,
-    BankManifest,
-    bank_recipe,
-    stored_bank,
-)
+from dps_train.bank import stored
+from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank
+from dps_train.bank.manifest import BankManifest, bank_recipe
+from dps_train.bank.stored import ARRAYS, MANIFEST, BankError, stored_bank
 from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import load_folder
-from dps_train.distortions.random_changes import FAMILY_SIZE
+from dps_train.distortions.families import FAMILY_SIZE
 from dps_train.fit.additive import fit_additive
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ChannelHead
@@ -263,7 +258,7 @@ def test_force_builds_nothing_anew_that_fits(distances, images, original, no_wor
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_of_other_things_is_never_replaced(distances, images, tmp_path, force, no_work):
     (tmp_path / "photo.jpg").write_bytes(b"mine")
-    with pytest.raises(BankError, match="other things"):
+    with pytest.raises(BankError, match="other content"):
         stored_bank(tmp_path, distances, images, **WANTED, force=force)
     assert contents(tmp_path) == {"photo.jpg": b"mine"}
 
@@ -286,7 +281,7 @@ def test_nothing_is_left_when_the_work_breaks_off(distances, images, tmp_path, m
 def test_a_bank_that_does_not_fit_on_the_disk_is_refused(distances, images, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OutputError, match="make room"):
+    with pytest.raises(OutputError, match="free some space"):
         stored_bank(tmp_path / "bank", distances, images, **WANTED)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,20 +12,22 @@ import torch
 from train_helpers import photos
 
 from dps_export.export import export_run
+from dps_infer import Metric
 from dps_infer.contexts import folders
 from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import UsageError
 from dps_train.contexts import all_rankings
-from dps_train.custom.find import all_distortions, find_own
-from dps_train.data.batches import whole
+from dps_train.custom.custom_distortion import all_distortions
+from dps_train.custom.find import find_custom
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.heads import measure_heads
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import Settings
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import train
-from dps_train.fit.variants import teach_own
 from dps_train.judge.server import Server
 from dps_train.model.embedded.embedded_metric import load_universal
 
@@ -41,11 +43,11 @@ pytestmark = pytest.mark.usefixtures("real_weights")
 
 @pytest.fixture(scope="module")
 def run(images_folder, tmp_path_factory) -> Path:
-    own = find_own([JPEG])
+    own = find_custom([JPEG])
     names = tuple(distortion.name for distortion in all_distortions(own))
     settings = Settings(
         context=ranking_context(parse_ranking(RANKING, names), names),
-        own=own,
+        custom=own,
         data=str(images_folder),
         pairs=300,
         epochs=1,
@@ -200,13 +202,13 @@ def test_a_run_that_tells_nothing_apart_cannot_be_universal(cli, tmp_path):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")
 def test_jpeg_is_learned_and_the_six_are_not_disturbed():
     """Less than the default training, so that it takes half a minute."""
-    own = find_own([JPEG])
+    own = find_custom([JPEG])
     metric, before = load_universal(), load_universal()
     training = load_held_out(str(SHARED / "train"), torch.Generator())
-    settings = Settings(own=own, data=str(SHARED / "train"), pairs=9000)
+    settings = Settings(custom=own, data=str(SHARED / "train"), pairs=9000)
     cpu = torch.device("cpu")
-    teach_own(metric, settings, training, cpu, lambda _: None)
-    images = whole(load_held_out(str(SHARED / "val"), torch.Generator()).images, 64)
+    train_additive(metric, settings, training, cpu)
+    images = resize_images(load_held_out(str(SHARED / "val"), torch.Generator()).images, 64)
     distortions = all_distortions(own)
     names = tuple(distortion.name for distortion in distortions)
     six = [ranking_context(context.ranking, names) for context in all_rankings()]

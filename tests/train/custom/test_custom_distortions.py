@@ -1,4 +1,4 @@
-"""Distortions of the user's own: functions, files before and after, and where they are found."""
+"""Custom distortions: functions, recordings, and where they are found."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import DataError, UsageError
 from dps_train.contexts import pair_table, random_rankings
 from dps_train.custom import distortion
-from dps_train.custom.families import OWN_FAMILY_SIZE, draw_own_family
-from dps_train.custom.find import all_distortions, find_own
-from dps_train.custom.recorded import read_recorded, shown_distortion
-from dps_train.custom.split import own_sheet, split_own, with_scenes
-from dps_train.data.batches import whole
+from dps_train.custom.contact_sheet import custom_sheet
+from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes
+from dps_train.custom.families import CUSTOM_FAMILY_SIZE, draw_custom_family
+from dps_train.custom.find import find_custom
+from dps_train.custom.read_recording import read_recording
+from dps_train.custom.recording import recorded_distortion
+from dps_train.data.crops import resize_images
 from dps_train.distortions.paper import NAMES
-from dps_train.measure.evaluation import spearman, two_afc
+from dps_train.measure.statistics import spearman, two_afc
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.extended_head import ExtendedHead
 
@@ -40,7 +42,7 @@ def lighten(pixels, strength):
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return whole([image.numpy() for image in photos(6, 70, 80)], 64)
+    return resize_images([image.numpy() for image in photos(6, 70, 80)], 64)
 
 
 # --- functions ------------------------------------------------------------------------
@@ -76,7 +78,7 @@ def test_strength_0_changes_nothing_and_a_generator_repeats_itself(images):
     [
         ({"name": "blur"}, "there is a distortion called blur already"),
         ({"name": "other"}, "there is a distortion called other"),
-        ({"name": "My Own"}, "is no name"),
+        ({"name": "My Own"}, "is not a valid name"),
         ({"threshold": 0}, "its threshold is 0"),
         ({"reference": 0.5}, "threshold not above the reference"),
         ({"range": (8, 4)}, "expected the range to rise"),
@@ -105,9 +107,9 @@ def raising(pixels, strength):
     ],
 )
 def test_a_function_that_fails_is_named_in_one_line(images, function, said):
-    own = distortion(unit="", range=(1, 2), threshold=1, reference=1, name="mine")(function)
+    mine = distortion(unit="", range=(1, 2), threshold=1, reference=1, name="mine")(function)
     with pytest.raises(UsageError, match=f"distortion mine .*{said}") as caught:
-        own.apply(images, torch.full((len(images), 2), 0.5))
+        mine.apply(images, torch.full((len(images), 2), 0.5))
     assert "\n" not in str(caught.value)
 
 
@@ -120,24 +122,24 @@ def test_a_module_a_file_and_an_installed_name_are_found(tmp_path, monkeypatch):
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: grainy\nVersion: 1.0\n")
     (package / "entry_points.txt").write_text(
-        "[dps_train.distortions.paper]\ngrain = grainy_module:grain\n"
+        "[dps_train.distortions]\ngrain = grainy_module:grain\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for spec in ("grainy_module", str(tmp_path / "grainy_module.py"), "grain"):
-        (own,) = find_own([spec])
-        assert own.about.name == "grain"
-    assert [one.about.name for one in find_own([], "grain,blur")] == ["grain"]
-    assert find_own([], "color,blur") == ()
-    assert [one.about.name for one in find_own([], with_installed=True)] == ["grain"]
+        (custom,) = find_custom([spec])
+        assert custom.name == "grain"
+    assert [custom.name for custom in find_custom([], "grain,blur")] == ["grain"]
+    assert find_custom([], "color,blur") == ()
+    assert [custom.name for custom in find_custom([], with_installed=True)] == ["grain"]
     with pytest.raises(UsageError, match="2 distortions are called grain"):
-        find_own(["grainy_module", "grain"])
+        find_custom(["grainy_module", "grain"])
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1", "holds no distortion"),
+        ("x = 1", "has no distortion"),
         ("def (", "SyntaxError"),
         ("import not_there_at_all", "No module named 'not_there_at_all'"),
         (MODULE.replace("noise = ", "noise = 0 * "), "grain changes nothing at strength 32"),
@@ -149,18 +151,18 @@ def test_a_module_that_does_not_do_is_refused_in_one_line(tmp_path, text, said):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UsageError, match=said) as caught:
-        find_own([str(path)])
+        find_custom([str(path)])
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_there_is_said():
     with pytest.raises(UsageError, match="there is no module, file or installed distortion"):
-        find_own(["no_such_module_at_all"])
+        find_custom(["no_such_module_at_all"])
     with pytest.raises(UsageError, match=r"there is no file no/such\.py"):
-        find_own(["no/such.py"])
+        find_custom(["no/such.py"])
 
 
-# --- files before and after -----------------------------------------------------------
+# --- recordings -----------------------------------------------------------
 
 
 @pytest.fixture
@@ -170,7 +172,9 @@ def pairs(tmp_path):
         image = photo.numpy()
         cv2.imwrite(str(tmp_path / f"{number}.png"), image)
         for strength in (16, 4, 32):
-            after = lighten.apply(whole([image], 64) * 0 + 0.2, torch.tensor([[strength, 0.0]]))
+            after = lighten.apply(
+                resize_images([image], 64) * 0 + 0.2, torch.tensor([[strength, 0.0]])
+            )
             assert after.shape == (1, 3, 64, 64)
             changed = np.minimum(image.astype(int) + strength, 255).astype(np.uint8)
             cv2.imwrite(str(tmp_path / f"{number}-{strength}.png"), changed)
@@ -181,20 +185,20 @@ def pairs(tmp_path):
 
 
 def test_pairs_are_read_with_what_the_file_beside_them_says(pairs):
-    recorded = read_recorded(pairs)
-    assert recorded.about.name == "lighter"
-    assert (recorded.about.threshold, recorded.about.reference) == (2, 16)
-    assert [scene.strengths for scene in recorded.scenes] == [(4, 16, 32)] * 6
+    lighter = read_recording(pairs)
+    assert lighter.name == "lighter"
+    assert (lighter.distortion.threshold, lighter.distortion.reference) == (2, 16)
+    assert [scene.strengths for scene in lighter.recording.scenes] == [(4, 16, 32)] * 6
     pairs.with_suffix(".toml").write_text(
         'name = "glow"\nunit = "levels"\nrange = [5, 30]\nthreshold = 3\nreference = 15\n'
     )
-    about = read_recorded(pairs).about
-    assert (about.name, about.unit, about.range) == ("glow", "levels", (5, 30))
-    assert (about.threshold, about.reference, about.limit) == (3, 15, 32)
+    glow = read_recording(pairs).distortion
+    assert (glow.name, glow.unit, glow.range) == ("glow", "levels", (5, 30))
+    assert (glow.threshold, glow.reference, glow.limit) == (3, 15, 32)
     for text in ("colour = 1", 'range = "wide"', "threshold = true", "not toml", 'name = "blur"'):
         pairs.with_suffix(".toml").write_text(text)
         with pytest.raises(UsageError):
-            read_recorded(pairs)
+            read_recording(pairs)
 
 
 def test_every_problem_of_a_file_is_told_with_its_row(pairs):
@@ -214,7 +218,7 @@ def test_every_problem_of_a_file_is_told_with_its_row(pairs):
     ]
     pairs.write_text("\n".join(lines))
     with pytest.raises(DataError) as caught:
-        read_recorded(pairs)
+        read_recording(pairs)
     assert [line.split("row ")[1].split(":")[0] for line in caught.value.lines] == [
         *map(str, range(2, 10))
     ]
@@ -223,7 +227,7 @@ def test_every_problem_of_a_file_is_told_with_its_row(pairs):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("before,after\n", "has the columns before,after"),
+        ("before,after\n", "the columns are before,after: expected before,after,strength"),
         ("before,after,strength\n", "0 different images before"),
         ("before,after,strength\n0.png,0-4.png,1\n", "1 different images before"),
     ],
@@ -231,14 +235,14 @@ def test_every_problem_of_a_file_is_told_with_its_row(pairs):
 def test_a_file_with_too_little_is_refused(pairs, text, said):
     pairs.write_text(text)
     with pytest.raises(DataError, match=said):
-        read_recorded(pairs)
+        read_recording(pairs)
 
 
-def test_a_shown_distortion_takes_what_there_is(pairs, images):
-    (own,) = find_own([str(pairs)])
-    training, held_out = split_own([own], seed=0)
-    assert len(training[0].recorded.scenes) == 5
-    assert len(held_out[0].recorded.scenes) == 1
+def test_a_recorded_distortion_takes_the_closest_strength(pairs, images):
+    (custom,) = find_custom([str(pairs)])
+    training, held_out = split_custom([custom], seed=0)
+    assert len(training[0].recording.scenes) == 5
+    assert len(held_out[0].recording.scenes) == 1
     shown, distortions = with_scenes(images, held_out)
     assert len(shown) == len(images) + 1
     last = distortions[-1]
@@ -252,14 +256,14 @@ def test_a_shown_distortion_takes_what_there_is(pairs, images):
 
 
 def test_before_and_after_are_cut_alike_and_families_hold_both(pairs):
-    (own,) = find_own([str(pairs)])
-    crops = own.recorded.crops(8, 64, seeded())
-    bound = shown_distortion(own.about, crops)
+    (custom,) = find_custom([str(pairs)])
+    crops = custom.recording.crops(8, 64, seeded())
+    recorded = recorded_distortion(custom.distortion, crops)
     for before, after in zip(crops.before, crops.after, strict=True):
         differences = ((after - before) * 255).round()
         assert differences.flatten(1).median(dim=1).values.tolist() == [4, 16, 32]
-    family = draw_own_family(crops.before, bound, seeded())
-    assert len(family) == OWN_FAMILY_SIZE
+    family = draw_custom_family(crops.before, recorded, seeded())
+    assert len(family) == CUSTOM_FAMILY_SIZE
     weak, strong = family[0][1], family[1][1]
     assert (weak <= strong).all()
     alone, of_six, both, _ = family[6:]
@@ -269,10 +273,10 @@ def test_before_and_after_are_cut_alike_and_families_hold_both(pairs):
 
 
 def test_a_sheet_shows_functions_and_files(pairs):
-    own = find_own([str(pairs)])
-    sheet = own_sheet(np.zeros((70, 80, 3), np.uint8), own)
-    assert len(all_distortions(own)) == 7
-    assert sheet.shape[0] > own_sheet(np.zeros((70, 80, 3), np.uint8), ()).shape[0]
+    custom = find_custom([str(pairs)])
+    sheet = custom_sheet(np.zeros((70, 80, 3), np.uint8), custom)
+    assert len(all_distortions(custom)) == 7
+    assert sheet.shape[0] > custom_sheet(np.zeros((70, 80, 3), np.uint8), ()).shape[0]
 
 
 # --- the head -------------------------------------------------------------------------
@@ -284,7 +288,7 @@ def extended(real_weights) -> ExtendedHead:
     return ExtendedHead(load_universal().head, ["jpeg", "grain"]).eval()
 
 
-def test_where_nothing_own_is_read_the_rest_is_as_it_was(extended):
+def test_where_nothing_custom_is_read_the_rest_is_unchanged(extended):
     z = torch.cat([torch.rand(50, 1), torch.randn(50, extended.inputs)], dim=1)
     with torch.no_grad():
         older, newer = extended.older.amounts(z), extended.amounts(z)

@@ -14,10 +14,10 @@ from train_helpers import COUNT, seeded, write_images
 
 from dps_infer.errors import ImageError, UsageError
 from dps_train.data import sources
-from dps_train.data.batches import random_crops, to_tensor, whole
+from dps_train.data.crops import random_crops, resize_images, to_tensor
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.data.sources import Images, load_folder, load_held_out, load_split, read_pixels
-from dps_train.distortions.paper import quantize
+from dps_train.distortions.distortion import quantize
 
 
 def keys(images: Images) -> list[bytes]:
@@ -93,7 +93,7 @@ def test_a_missing_folder_and_a_file(tmp_path):
     for name in ("none", "file.png"):
         for function in (load_split, load_held_out):
             message = refusal(UsageError, function, str(tmp_path / name), seeded())
-            assert f"{tmp_path / name} is no folder" in message
+            assert f"{tmp_path / name} is not a folder" in message
             assert "sample" in message
 
 
@@ -248,7 +248,7 @@ def test_half_of_the_crops_are_mirrored():
 
 def test_whole_images_are_shrunk_without_a_crop():
     images = [gradient(100, 60), gradient(64, 64)]
-    batch = whole(images, 64)
+    batch = resize_images(images, 64)
     assert batch.shape == (2, 3, 64, 64)
     assert torch.equal(batch[1:], to_tensor(images[1]))
     assert torch.equal(quantize(batch), batch)

@@ -78,7 +78,7 @@ def tiny(tmp_path, monkeypatch, no_network):
             for name, _ in getattr(STL10, attribute)
             if not name.startswith("unlabeled")
         ]
-        monkeypatch.setattr(datasets.LabelledSTL10, attribute, expected)
+        monkeypatch.setattr(datasets.LabeledSTL10, attribute, expected)
     for split in COUNTS:
         url, name, _ = SVHN.split_list[split]
         monkeypatch.setitem(SVHN.split_list, split, [url, name, sums[name]])
@@ -87,7 +87,7 @@ def tiny(tmp_path, monkeypatch, no_network):
 
 
 def test_the_real_loaders_expect_the_labelled_files_alone():
-    names = [name for name, _ in datasets.LabelledSTL10.train_list]
+    names = [name for name, _ in datasets.LabeledSTL10.train_list]
     assert names == ["train_X.bin", "train_y.bin"]
 
 

@@ -12,8 +12,8 @@ from train_helpers import COUNT, random_backbone, seeded
 from dps_train.bank.bank import FeatureDistances, build_bank
 from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import load_folder
+from dps_train.distortions.families import FAMILY_SIZE
 from dps_train.distortions.paper import NAMES
-from dps_train.distortions.random_changes import FAMILY_SIZE
 from dps_train.fit.additive import fit_additive
 from dps_train.fit.training import train
 from dps_train.model.comparisons import Comparison

@@ -18,7 +18,7 @@ from dps_train.judge.pool import draw_pool, picture_amounts
 from dps_train.judge.server import Server
 from dps_train.judge.session import Session
 from dps_train.judgements.importances import fit_importances
-from dps_train.judgements.triplets import read_triplets
+from dps_train.judgements.read_triplets import read_triplets
 from dps_train.model.embedded.embedded_metric import load_universal
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from train_helpers import seeded
 
-from dps_train.judge.next_question import information, sureness
+from dps_train.judge.next_question import expected_agreement, information_gain
 from dps_train.judgements.importances import (
     cross_validated,
     fit_differences,
@@ -115,7 +115,7 @@ def test_what_is_informative():
     # Nobody doubts that more of everything is farther; a tie tells nothing either.
     first = torch.cat([first, torch.full((1, 4), 2.0), torch.ones(1, 4)])
     second = torch.cat([second, torch.zeros(1, 4), torch.ones(1, 4)])
-    gained = information(scaled_differences(first, second), samples)
+    gained = information_gain(scaled_differences(first, second), samples)
     assert gained.min() >= -1e-9
     assert gained[-2] == pytest.approx(0, abs=1e-3)
     assert gained[-1] == pytest.approx(0, abs=1e-6)
@@ -127,7 +127,7 @@ def test_sureness_follows_what_is_known():
 
     def sure(count: int) -> float:
         fitted = fit_importances(*judged(count))
-        return sureness(differences, fitted.mode, fitted.sample(300, seeded()))
+        return expected_agreement(differences, fitted.mode, fitted.sample(300, seeded()))
 
     assert 0.5 < sure(5) < sure(50) < sure(1000)
     assert sure(1000) > 0.95

@@ -127,7 +127,7 @@ def test_scores_in_closed_form():
 
 
 def test_scores_that_mean_nothing():
-    with pytest.raises(DataError, match="nobody took any pair for the same"):
+    with pytest.raises(DataError, match="nobody found any pair the same"):
         jnd_score([1, 2], [0, 0])
     with pytest.raises(ValueError, match="one length"):
         two_afc_agreement([[1], [2]], [1, 2], [0, 1])
@@ -243,7 +243,7 @@ def test_a_judgement_that_is_none(spoiled, content):
 
 @pytest.mark.parametrize(("part", "said"), [("val", "jnd/val"), ("train", "2afc/train")])
 def test_folders_that_are_not_bapps(tmp_path, part, said):
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         read_bapps(tmp_path / "none", part)
     with pytest.raises(DataError, match=said):
         read_bapps(tmp_path, part)

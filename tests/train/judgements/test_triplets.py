@@ -14,14 +14,14 @@ from train_helpers import photos, seeded
 from triplet_helpers import COLUMNS, write_csv, write_judgements, write_png
 
 from dps_infer.errors import MOST_PROBLEMS, DataError, DpsError, ImageError, UsageError
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import read_pixels
-from dps_train.distortions.paper import quantize
+from dps_train.distortions.distortion import quantize
+from dps_train.judgements.read_triplets import read_triplets
 from dps_train.judgements.triplets import (
     Triplets,
     load_triplets,
     pixel_batches,
-    read_triplets,
     split_triplets,
     triplet_batches,
 )
@@ -308,7 +308,7 @@ def test_batches_hold_the_images_at_the_working_size(folder):
     for name in ("reference", "p0", "p1"):
         images = torch.cat([getattr(batch, name) for batch in batches])
         assert images.shape == (3, 3, 16, 16)
-        expected = whole([read_pixels(path) for path in getattr(triplets, name)], 16)
+        expected = resize_images([read_pixels(path) for path in getattr(triplets, name)], 16)
         # `whole` rounds to levels; a metric resizes without.
         assert torch.allclose(images, expected, atol=0.51 / 255)
         assert not torch.equal(quantize(images), images)

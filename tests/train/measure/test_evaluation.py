@@ -18,16 +18,11 @@ from dps_infer.contexts.ranking import OTHER, parse_importances, parse_ranking, 
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.distortions.paper import NAMES
 from dps_train.measure import evaluation as evaluation
-from dps_train.measure.evaluation import (
-    EvaluationBank,
-    Measures,
-    calibration_quantiles,
-    evaluate,
-    evaluate_adapted,
-    spearman,
-    two_afc,
-)
-from dps_train.model.context_heads import scalars_in, uniform_in
+from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
+from dps_train.measure.evaluation_bank import EvaluationBank
+from dps_train.measure.statistics import spearman, two_afc
+from dps_train.measure.stored_draws import calibration_quantiles
+from dps_train.model.context_heads import scalars_in_contexts, unadapted_in_contexts
 from dps_train.model.heads import AdditiveHead
 
 KINDS, DRAWS, GRADES, IMAGES = len(NAMES), 3, 7, 5
@@ -41,7 +36,7 @@ class Perfect(AdditiveHead):
     """A head whose channel distances are the amounts themselves."""
 
     def __init__(self) -> None:
-        super().__init__(AMOUNTS)
+        super().__init__(AMOUNTS, len(AMOUNTS))
 
     def amounts(self, z: torch.Tensor) -> torch.Tensor:
         return z
@@ -102,7 +97,7 @@ def agreement(close: float, far: float) -> float:
 def expected_score(context: Context, measured) -> float:
     """2AFC by its definition; `measured` gives the distance of (kind, draw, image)."""
     scores = []
-    for less, more in ranked_pairs(context.ranking):
+    for less, more in ranked_pairs(context.order):
         a, b = NAMES.index(less), NAMES.index(more)
         for image in range(IMAGES):
             for draw, other in itertools.product(range(DRAWS), repeat=2):
@@ -229,7 +224,7 @@ def test_contexts_may_be_measured_together_or_in_parts(bank, monkeypatch, at_onc
 
 def test_the_unadapted_head_is_its_own_baseline(bank):
     chosen = random_rankings(6, seeded())
-    measures = evaluate_adapted(uniform_in(Perfect(), chosen), bank, chosen)
+    measures = evaluate_adapted(unadapted_in_contexts(Perfect(), chosen), bank, chosen)
     assert measures.score == measures.baseline
     assert measures.pairs == measures.baseline_pairs
     assert measures.improved == 0
@@ -240,7 +235,7 @@ def test_the_unadapted_head_is_its_own_baseline(bank):
 def test_scalars_weigh_the_channels_of_each_context_by_its_own(bank):
     chosen = contexts()[:2]
     weights = small_integers(2, len(AMOUNTS), seed=10, low=1)
-    measures = evaluate_adapted(scalars_in(weights), bank, chosen)
+    measures = evaluate_adapted(scalars_in_contexts(weights), bank, chosen)
     scores = [
         expected_score(context, lambda k, v, m, row=row: float(bank.drawn[k, v, m] @ row))
         for context, row in zip(chosen, weights, strict=True)
@@ -249,7 +244,7 @@ def test_scalars_weigh_the_channels_of_each_context_by_its_own(bank):
     assert measures.score.min == pytest.approx(min(scores), **CLOSE)
     # With importances for weights they are the additive head's distances.
     additive = evaluate(Perfect(), bank, chosen)
-    same = evaluate_adapted(scalars_in(importance_table(chosen)), bank, chosen)
+    same = evaluate_adapted(scalars_in_contexts(importance_table(chosen)), bank, chosen)
     assert same == dataclasses.replace(additive, named=None)
 
 

@@ -11,12 +11,13 @@ from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import random_rankings
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.settings import Settings
 from dps_train.fit.training import Trained, train
-from dps_train.measure.evaluation import build_evaluation_bank, evaluate
+from dps_train.measure.evaluation import evaluate
+from dps_train.measure.evaluation_bank import build_evaluation_bank
 
 SHARED = Path(__file__).parents[4] / "shared"
 SQUEEZENET = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"
@@ -34,7 +35,7 @@ def measures_in(trained: Trained, data: str, contexts, seed: int):
     distances = FeatureDistances(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
-    images = whole(load_held_out(data, generator).images, 64)
+    images = resize_images(load_held_out(data, generator).images, 64)
     bank = build_evaluation_bank(distances, images, generator)
     return [evaluate(metric.head, bank, [context]) for context in contexts]
 
@@ -54,7 +55,7 @@ def test_a_pretrained_network_reaches_what_was_promised():
         context=PAPERS_EXAMPLE,
         data=str(PHOTOGRAPHS / "train"),
         test_data=str(PHOTOGRAPHS / "val"),
-        start=FROM_SCRATCH,
+        start="scratch",
         backbone="squeezenet1_1",
         weights=SQUEEZENET,
     )

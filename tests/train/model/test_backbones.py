@@ -16,9 +16,9 @@ from train_helpers import random_backbone, seeded
 
 from dps_infer.errors import UsageError
 from dps_train.model import backbones
-from dps_train.model.backbones import Backbone, load_backbone, state_sha256
+from dps_train.model.backbones import Backbone, load_backbone
 from dps_train.model.layer_presets import DEFAULTS
-from dps_train.model.weights import WeightsError, load_strictly, read_weights
+from dps_train.model.weights import WeightsError, load_strictly, read_weights, state_sha256
 
 SHARED_WEIGHTS = (
     Path(__file__).parents[4] / "shared/weights/squeezenet1_1_imagenet_features.safetensors"
@@ -303,7 +303,7 @@ def test_a_truncated_file(tmp_path, squeezenet_state):
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
         message = refusal(WeightsError, load_backbone, "embedded", weights=path)
-        assert f"{path} is no file" in message
+        assert f"{path} is not a file" in message
 
 
 @pytest.mark.parametrize(

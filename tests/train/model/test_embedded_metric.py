@@ -12,10 +12,11 @@ from train_helpers import photos
 from dps_infer.model.manifest import DataInfo
 from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS, random_rankings
-from dps_train.data.batches import whole
+from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
-from dps_train.measure.evaluation import Measures, build_evaluation_bank, evaluate
+from dps_train.measure.evaluation import Measures, evaluate
+from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
@@ -97,7 +98,7 @@ def measures(real_weights) -> Measures:
     distances = FeatureDistances(
         metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
     )
-    images = whole(load_held_out("sample", generator).images, IMAGE_SIZE)
+    images = resize_images(load_held_out("sample", generator).images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator)
     return evaluate(metric.head, bank, random_rankings(20, generator))
 

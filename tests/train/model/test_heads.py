@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from train_helpers import seeded
 
 from dps_train.contexts import AMOUNTS
+from dps_train.distortions.amount_law import amount_of_strength
 from dps_train.model.heads import (
     FLOOR,
     OTHER_KNEE,
@@ -18,7 +19,6 @@ from dps_train.model.heads import (
     ChannelHead,
     PairHead,
     ScalarHead,
-    log_amount,
     uniform_distance,
     visibility,
 )
@@ -72,7 +72,7 @@ def test_visibility_and_log_amount_in_closed_form():
     total = torch.tensor([0.0, 0.5, 1.5, 1e9])
     seen = visibility(total, threshold)
     torch.testing.assert_close(seen, torch.tensor([0.0, 0.5, 0.75, 1.0]))
-    amount = log_amount(total[:3], threshold, reference)
+    amount = amount_of_strength(total[:3], threshold, reference)
     torch.testing.assert_close(amount, torch.tensor([0.0, math.log(2) / math.log(4), 1.0]))
     assert seen[0] == amount[0] == 0
 
@@ -169,7 +169,7 @@ def test_evidence_is_cut_off_at_0_and_fades_where_features_barely_differ():
     seen = torch.tensor([0.0, 0.5, 0.75])
     evidence = torch.tensor([2.0, 0.0, 0.0, 0.5, 1.0, 4.0, 0.0])
     expected = seen[:, None] * evidence
-    expected[:, -1] += FLOOR * log_amount(z[:, 0], head.threshold, head.reference)
+    expected[:, -1] += FLOOR * amount_of_strength(z[:, 0], head.threshold, head.reference)
     torch.testing.assert_close(head.amounts(z), expected)
     torch.testing.assert_close(head.visible(z)[:, 0], seen)
 

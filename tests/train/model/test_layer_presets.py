@@ -22,11 +22,11 @@ from train_helpers import photos, seeded
 
 from dps_export.freeze import OPSET, freeze
 from dps_infer.errors import UsageError
-from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone, resolve_layers
+from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone
 from dps_train.model.heads import ScalarHead
-from dps_train.model.layer_presets import DEFAULTS, LPIPS, PAPER, PRESETS
+from dps_train.model.layer_presets import DEFAULTS, LPIPS, PAPER, PRESETS, resolve_layers
 from dps_train.model.metric import Metric, Preprocess
 
 EVERY = [(kind, name) for kind, preset in PRESETS.items() for name in preset]
@@ -128,7 +128,7 @@ def test_what_a_user_may_call_layers(name, text, layers):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("vit_b_16", None, "no layers are known for vit_b_16"),
+        ("vit_b_16", None, "vit_b_16 has no default layers"),
         ("vit_b_16", "paper", "only for alexnet, squeezenet1_1"),
         ("resnet18", "lpips", "only for alexnet, squeezenet1_1, vgg16"),
         ("embedded", "lpips", "--layers lpips has none for embedded"),

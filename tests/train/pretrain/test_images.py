@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dps_train.data import photographs as photographs_module
 from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, TRAINING_PHOTOGRAPHS, photograph
+from dps_train.pretrain.images import photographs as photographs_module
 from dps_train.pretrain.images.mixture import KIND_SHARES, painters, pretraining_images
 from dps_train.pretrain.images.photographs import (
     Photographs,
     load_photographs,
     photograph_crop,
-    recoloured,
+    recolored,
     thumbnail,
 )
 
@@ -145,7 +145,7 @@ def test_recolouring_neither_changes_the_original_nor_moves_anything() -> None:
     image = np.zeros((20, 20, 3), dtype=np.uint8)
     image[5:12, 3:9] = (200, 120, 40)
     original = image.copy()
-    changed = recoloured(image, np.random.default_rng(5))
+    changed = recolored(image, np.random.default_rng(5))
     np.testing.assert_array_equal(image, original)
     assert not np.array_equal(changed, image)
     inside = changed[5:12, 3:9].reshape(-1, 3)

@@ -13,14 +13,22 @@ from train_helpers import levels, photos, random_pretraining, seeded
 
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS
-from dps_train.distortions.paper import quantize
+from dps_train.distortions.distortion import quantize
 from dps_train.model.backbones import Backbone
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain.train import MEMBERS, Pretraining, fold, stored, train, vary
+from dps_train.pretrain import cli, train
+from dps_train.pretrain.embedded_parts import (
+    EmbeddedParts,
+    fold,
+    initial_parts,
+    normalize,
+    stored_weights,
+)
+from dps_train.pretrain.train import FAMILY_SIZE, augment
 
 STEPS = 2
 
@@ -36,7 +44,7 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def made(small) -> tuple[Pretraining, Recipe]:
+def made(small) -> tuple[EmbeddedParts, Recipe]:
     return train.pretrain(STEPS, seed=3)
 
 
@@ -68,7 +76,7 @@ def test_a_training_follows_its_seed_and_touches_no_global_state(made):
 
 
 def test_initial_weights_follow_the_generator():
-    first, second, other = (dict(train._seeded(seeded(n)).named_parameters()) for n in (3, 3, 4))
+    first, second, other = (dict(initial_parts(seeded(n)).named_parameters()) for n in (3, 3, 4))
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
         # What has one dimension begins at 0 or 1 in places.
@@ -78,13 +86,13 @@ def test_initial_weights_follow_the_generator():
 def test_every_part_learns(small, monkeypatch):
     initial = []
 
-    def remembered(generator: torch.Generator) -> Pretraining:
+    def remembered(generator: torch.Generator) -> EmbeddedParts:
         model = drawn(generator)
         initial.append(state_of(fold(model)))
         return model
 
-    drawn = train._seeded
-    monkeypatch.setattr(train, "_seeded", remembered)
+    drawn = train.initial_parts
+    monkeypatch.setattr(train, "initial_parts", remembered)
     learnt, _ = train.pretrain(1, seed=5)
     for name, parameter in learnt.named_parameters():
         assert not torch.equal(parameter, initial[0][name]), name
@@ -119,15 +127,15 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
     train.pretrain(1, seed=0)
     # One step of the second half, and one of the head alone.
     (z, targets, contexts, graded, composed), _ = seen
-    assert z == (3, MEMBERS, 1 + CODE)
-    assert targets.shape == (3, MEMBERS, len(AMOUNTS))
+    assert z == (3, FAMILY_SIZE, 1 + CODE)
+    assert targets.shape == (3, FAMILY_SIZE, len(AMOUNTS))
     assert contexts.shape[1] == len(AMOUNTS)
     assert torch.all(targets >= 0)
     # The last two are moved windows: one amount each, and more of it in the second.
     weaker, stronger = targets[:, -2], targets[:, -1]
     assert torch.all((stronger > 0).sum(dim=1) == 1)
     assert torch.all(weaker <= stronger)
-    assert (MEMBERS - 2, MEMBERS - 1) in graded
+    assert (FAMILY_SIZE - 2, FAMILY_SIZE - 1) in graded
     # Of two in turn, each is there alone as well.
     shown = (targets[:, :, :-1] > 0).sum(dim=2)
     for alone, both in composed:
@@ -142,14 +150,14 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
 def test_varied_images_have_the_levels_of_files_and_follow_their_generator():
     images = levels(40, 24, 24)
     before = images.clone()
-    varied = vary(images, seeded(2))
+    varied = augment(images, seeded(2))
     assert torch.equal(images, before)
     assert varied.shape == images.shape
     assert torch.isfinite(varied).all()
     assert torch.equal(quantize(varied), varied)
     torch.rand(3)
-    assert torch.equal(vary(images, seeded(2)), varied)
-    assert not torch.equal(vary(images, seeded(3)), varied)
+    assert torch.equal(augment(images, seeded(2)), varied)
+    assert not torch.equal(augment(images, seeded(3)), varied)
     changed = (varied != images).flatten(1).any(dim=1)
     assert changed.float().mean() > 0.8
 
@@ -158,7 +166,7 @@ def test_images_are_mirrored_and_turned_each_by_itself():
     # A bright place off every axis: where it goes tells how its image was mirrored.
     images = torch.full((400, 3, 8, 8), 0.2)
     images[:, :, 2, 1] = 0.9
-    brightest = vary(images, seeded(1)).mean(dim=1).flatten(1).argmax(dim=1)
+    brightest = augment(images, seeded(1)).mean(dim=1).flatten(1).argmax(dim=1)
     places, counts = brightest.unique(return_counts=True)
     inner, outer = (2, 5), (1, 6)
     expected = {*itertools.product(inner, outer), *itertools.product(outer, inner)}
@@ -176,7 +184,7 @@ def test_images_are_mirrored_and_turned_each_by_itself():
 def test_folded_files_are_the_trained_metric():
     model = random_pretraining()
     before = state_of(model)
-    backbone_weights, rest = stored(fold(model))
+    backbone_weights, rest = stored_weights(fold(model))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     metric = Metric(Preprocess(IMAGE_SIZE), Backbone("embedded"), PairEncoder(), model.head)
     metric.backbone.network.load_state_dict(backbone_weights)
@@ -191,14 +199,14 @@ def test_folded_files_are_the_trained_metric():
     images = [each.permute(0, 3, 1, 2).float() / 255 for each in (first, second)]
     with torch.no_grad():
         z = metric.comparison(*metric.features(first, second))
-        maps = [list(model.backbone(train._normalize(each)).values()) for each in images]
+        maps = [list(model.backbone(normalize(each)).values()) for each in images]
         expected = model.comparison(*(model.comparison.normalized(each) for each in maps))
     # Parameters have eleven bits, and nine layers follow each other.
     torch.testing.assert_close(z, expected, rtol=0, atol=0.01 * float(expected.abs().max()))
 
 
 def test_files_hold_half_parameters_and_no_statistics():
-    for weights in stored(fold(random_pretraining())):
+    for weights in stored_weights(fold(random_pretraining())):
         assert weights
         for name, value in weights.items():
             assert not any(word in name for word in ("running", "tracked", "normalize")), name
@@ -211,21 +219,19 @@ def untrained(monkeypatch) -> list[tuple[int, int]]:
     """Let the command train nothing; gives what it was asked for."""
     asked = []
 
-    def made(steps: int, seed: int) -> tuple[Pretraining, Recipe]:
+    def made(steps: int, seed: int, note: object) -> tuple[EmbeddedParts, Recipe]:
         asked.append((steps, seed))
         return fold(random_pretraining()), Recipe(
             DataInfo(source="x", images=3, sha256="ab"), steps, seed
         )
 
-    monkeypatch.setattr(train, "pretrain", made)
-    # A bare call of the command's function would not read the command line.
-    monkeypatch.setattr(train, "main", lambda: train.run(train.app, train.NAME))
+    monkeypatch.setattr(cli, "pretrain", made)
     return asked
 
 
 def test_the_command_writes_both_files(run_main, untrained, tmp_path, monkeypatch):
     arguments = ("--steps", 20, "--seed", 7, "--out", tmp_path)
-    code, out, err = run_main("dps_train.pretrain.train", *arguments)
+    code, out, err = run_main("dps_train.pretrain.cli", *arguments)
     assert (code, out) == (0, "")
     assert untrained == [(20, 7)]
     files = [tmp_path / module.WEIGHTS.name for module in (embedded_backbone, embedded_metric)]
@@ -237,10 +243,10 @@ def test_the_command_writes_both_files(run_main, untrained, tmp_path, monkeypatc
     assert (recipe().steps, recipe().seed, recipe().data.sha256) == (20, 7, "ab")
     # Nothing is overwritten unasked, or trained in vain.
     content = [file.read_bytes() for file in files]
-    code, _, err = run_main("dps_train.pretrain.train", *arguments)
+    code, _, err = run_main("dps_train.pretrain.cli", *arguments)
     assert code == 1
     assert "exists already" in err
     assert untrained == [(20, 7)]
     assert [file.read_bytes() for file in files] == content
-    assert run_main("dps_train.pretrain.train", *arguments, "--force")[0] == 0
+    assert run_main("dps_train.pretrain.cli", *arguments, "--force")[0] == 0
     assert len(untrained) == 2

@@ -19,7 +19,7 @@ from dps_train.agreement.scores.scored_pairs import (
     checked_pairs,
 )
 from dps_train.agreement.scores.tables import number_of
-from dps_train.judgements.records import Problem, csv_records
+from dps_train.data.csv_rows import Problem, read_records
 
 NAME = "PIPAL"
 MARK = "Train_Label"
@@ -43,7 +43,7 @@ def read(folder: Path) -> ScoredPairs:
     rows = []
     for path in labels:
         broken: list[Problem] = []
-        for number, cells in csv_records(path, broken, expected="names and scores"):
+        for number, cells in read_records(path, broken, expected="names and scores"):
             parts = Path(cells[0]).stem.split("_")
             if len(cells) != 2 or len(parts) != 3:
                 text = f"is {','.join(cells)!r}: expected a name such as A0001_00_00.bmp, a score"

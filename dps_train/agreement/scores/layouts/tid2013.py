@@ -17,7 +17,7 @@ from dps_train.agreement.scores.scored_pairs import (
     checked_pairs,
 )
 from dps_train.agreement.scores.tables import number_of
-from dps_train.judgements.records import Problem, csv_records
+from dps_train.data.csv_rows import Problem, read_records
 
 NAME = "TID2013"
 MARK = "mos_with_names.txt"
@@ -33,7 +33,7 @@ def read(folder: Path) -> ScoredPairs:
     problems: list[RowProblem] = []
     broken: list[Problem] = []
     rows = []
-    for number, cells in csv_records(path, broken, expected="scores and names", delimiter=" "):
+    for number, cells in read_records(path, broken, expected="scores and names", delimiter=" "):
         parts = Path(cells[-1]).stem.split("_")
         if len(cells) != 2 or len(parts) != 3:
             text = f"is {' '.join(cells)!r}: expected a score and a name such as I01_01_1.bmp"

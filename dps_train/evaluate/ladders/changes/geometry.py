@@ -1,7 +1,7 @@
 """Changes of geometry: a part is cut out of the photograph after it was moved.
 
-The reference is the middle of the photograph. What a change moves into the middle comes from the
-photograph around it, so that no border shows. Pixels are sampled by cubic interpolation at exact
+The reference is the middle of the photograph. Pixels that a change moves into the middle come from
+the photograph around it, so that no border shows. They are sampled by cubic interpolation at exact
 positions.
 """
 

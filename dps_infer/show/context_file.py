@@ -1,0 +1,91 @@
+"""Describe a context file for people."""
+
+from __future__ import annotations
+
+from dps_infer.model.manifest import Calibration, Manifest, Views
+from dps_infer.model.view import View
+from dps_infer.show.columns import align_columns
+
+SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+    """Return everything that the manifest of a context file states, as aligned lines."""
+    metric = manifest.metric
+    size = "the images' own" if metric.working_size is None else f"{metric.working_size} pixels"
+    facts = [
+        ("context", metric.name),
+        ("file", name),
+        ("SHA-256", sha256),
+        ("context in words", metric.describe_context()),
+        ("variant", f"{metric.variant}, {manifest.precision}"),
+        ("working size", size),
+        *_view_facts(manifest.views),
+        ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
+        ("comparison", metric.comparison),
+        ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
+        ("trained on", f"{metric.training_data.source}, {metric.training_data.images} images"),
+        ("held out", f"{metric.held_out_data.source}, {metric.held_out_data.images} images"),
+        ("2AFC score", _scores(manifest)),
+        (
+            "parity",
+            f"within {manifest.parity.max_abs_error:.1e} of training over "
+            f"{manifest.parity.pairs} pairs",
+        ),
+        ("map", manifest.map),
+        ("made with", ", ".join(f"{tool} {version}" for tool, version in metric.tools.items())),
+    ]
+    lines = align_columns([[f"{label}:", value] for label, value in facts])
+    if metric.importances is not None:
+        importances = [[part, f"{value:g}"] for part, value in metric.importances.items()]
+        lines += ["", *align_columns([["part", "importance"], *importances])]
+    distortions = [
+        [
+            distortion.name,
+            f"{distortion.parameter} {distortion.range[0]:g} to {distortion.range[1]:g}",
+            f"{distortion.reference:g} ({distortion.strength})",
+        ]
+        for distortion in metric.distortions
+    ]
+    lines += ["", *align_columns([["distortion", "drawn", "amount 1 at strength"], *distortions])]
+    if manifest.calibration is not None:
+        lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
+        lines += align_columns(_calibration_rows(manifest.calibration))
+    return lines
+
+
+def _view_facts(views: Views | None) -> list[tuple[str, str]]:
+    if views is None:
+        return []
+    return [
+        ("views", f"{', '.join(view.value for view in View)}; default: {views.default}"),
+        ("tiles", f"{views.tile} pixels; {views.layout}"),
+        ("view tiles", views.aggregation),
+        ("view both", views.both),
+    ]
+
+
+def _scores(manifest: Manifest) -> str:
+    if manifest.universal:
+        return "depends on the context"
+    scores = manifest.metric.scores
+    if scores is None:
+        return "none: the context orders no two distortions"
+    return (
+        f"{scores.adapted:.3f}, unadapted {scores.baseline:.3f}, noise ceiling {scores.ceiling:.3f}"
+    )
+
+
+def _calibration_rows(calibration: Calibration) -> list[list[str]]:
+    """Return the distances at the known levels that are nearest to `SHOWN_LEVELS`."""
+    levels = calibration.levels
+    shown = sorted(
+        {
+            min(range(len(levels)), key=lambda place: abs(levels[place] - wanted))
+            for wanted in SHOWN_LEVELS
+        }
+    )
+    rows = [["distortion", *(f"{levels[place]:.0%}" for place in shown)]]
+    for name, distances in calibration.distances.items():
+        rows.append([name, *(f"{distances[place]:.3g}" for place in shown)])
+    return rows

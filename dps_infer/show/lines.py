@@ -1,0 +1,103 @@
+"""Comparisons of many pairs as lines of text for people.
+
+In one context, a row shows the distance and its parts. In several, each context has a column
+with the distance and its largest part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.summary import Spread, Thresholds
+from dps_infer.contexts.ranking import OTHER
+from dps_infer.show.columns import align_columns
+from dps_infer.show.words import format_number, formula
+
+
+def result_lines(
+    titles: Sequence[str],
+    rows: Sequence[tuple[Sequence[str], Mapping[str, Comparison]]],
+    metrics: Mapping[str, Metric],
+    *,
+    thresholds: Thresholds | None = None,
+) -> list[str]:
+    """Return a line per row, aligned below a heading, and the contexts below them.
+
+    Without rows there is no heading.
+
+    Args:
+        titles: of the columns that identify a row.
+        rows: the cells of these columns, and comparisons by the label of the metric.
+        metrics: by label.
+        thresholds: by label; see `formula`.
+    """
+    if not rows:
+        return context_lines(metrics)
+    limits = thresholds or {}
+    if len(metrics) == 1:
+        head, cell = [*titles, "distance"], formula
+    else:
+        head, cell = [*titles, *(_mark(number) for number in range(len(metrics)))], _short_formula
+    cells = [
+        [*names, *(cell(c, threshold=limits.get(label)) for label, c in comparisons.items())]
+        for names, comparisons in rows
+    ]
+    return [*align_columns([head, *cells]), *context_lines(metrics)]
+
+
+def context_lines(metrics: Mapping[str, Metric]) -> list[str]:
+    """Return a line that describes each context."""
+    if len(metrics) == 1:
+        return [f"context {metric.name}: {metric.describe()}" for metric in metrics.values()]
+    return [
+        f"{_mark(number)} {metric.name}: {metric.describe()}"
+        for number, metric in enumerate(metrics.values())
+    ]
+
+
+def threshold_lines(
+    results: Sequence[Mapping[str, Comparison]], thresholds: Thresholds
+) -> list[str]:
+    """Return a line per threshold with the number of distances above it."""
+    return [
+        _mark_if_several(number, thresholds)
+        + _above(sum(c[label].distance > threshold for c in results), len(results), threshold)
+        for number, (label, threshold) in enumerate(thresholds.items())
+        if threshold is not None
+    ]
+
+
+def spread_lines(spreads: Mapping[str, Spread], compared: int, thresholds: Thresholds) -> list[str]:
+    """Return a line per context with the spread of its distances and how many are above."""
+    lines = []
+    for number, (label, spread) in enumerate(spreads.items()):
+        if spread.median is None or spread.largest is None:
+            continue
+        threshold = thresholds.get(label)
+        text = f"distance: median {spread.median:.3g}, largest {spread.largest:.3g}"
+        if threshold is not None and spread.above is not None:
+            text += f", {_above(spread.above, compared, threshold)}"
+        lines.append(_mark_if_several(number, spreads) + text)
+    return lines
+
+
+def _mark(number: int) -> str:
+    return f"[{number + 1}]"
+
+
+def _mark_if_several(number: int, labels: Collection[str]) -> str:
+    return f"{_mark(number)} " if len(labels) > 1 else ""
+
+
+def _above(above: int, count: int, threshold: float) -> str:
+    return f"{above} of {count} above the threshold {format_number(threshold)}"
+
+
+def _short_formula(comparison: Comparison, *, threshold: float | None = None) -> str:
+    """Format a distance and its largest part: ``0.81 (blur)``."""
+    number = formula(comparison, threshold=threshold).split()[0]
+    if comparison.distance == 0 or not set(comparison.parts) - {OTHER}:
+        return number
+    return f"{number} ({max(comparison.parts, key=comparison.parts.__getitem__)})"

@@ -1,0 +1,103 @@
+"""JPEG decoding: simplejpeg gives OpenCV's pixels, and OpenCV decodes what it refuses."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from infer_helpers import encode
+
+from dps_infer.errors import ImageError
+from dps_infer.images import codec
+from dps_infer.images.decode import load_picture
+
+SAMPLINGS = {
+    "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+    "420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+    "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def with_opencv(data: bytes) -> np.ndarray:
+    """Decode to RGB [H, W, 3], as OpenCV does without our policy."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(pixels, code)
+
+
+def pillow_jpeg(pixels: np.ndarray, mode: str, **options: object) -> bytes:
+    image = pytest.importorskip("PIL.Image")
+    stream = io.BytesIO()
+    image.fromarray(pixels).convert(mode).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def without_opencv(monkeypatch):
+    """Fail on a call of OpenCV's decoder through `codec`."""
+
+    def forbidden(data: bytes) -> None:
+        raise AssertionError("decoded with OpenCV")
+
+    monkeypatch.setattr(codec, "_decode_with_opencv", forbidden)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (17, 1), (7, 9), (33, 31), (64, 65)])
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_sound_jpegs_have_opencvs_pixels(without_opencv, size, progressive, sampling):
+    options = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLINGS[sampling])
+    options += (cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
+    for quality in (30, 100):
+        data = encode(".jpg", noise(*size), *options, cv2.IMWRITE_JPEG_QUALITY, quality)
+        image, warnings = codec.decode(data)
+        assert np.array_equal(image[0], with_opencv(data))
+        assert image[1] is None
+        assert warnings == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (33, 31)])
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_other_color_models_have_opencvs_pixels(without_opencv, size, mode):
+    options = {"keep_rgb": True} if mode == "RGB" else {}
+    data = pillow_jpeg(noise(*size), mode, subsampling=0 if mode != "L" else -1, **options)
+    image, _ = codec.decode(data)
+    assert np.array_equal(image[0], with_opencv(data))
+
+
+def test_a_subsampling_that_simplejpeg_refuses_is_decoded_by_opencv(capfd):
+    data = pillow_jpeg(noise(33, 31), "CMYK", subsampling=2)
+    image, warnings = codec.decode(data)
+    assert np.array_equal(image[0], with_opencv(data))
+    assert warnings == []
+    _, warnings = codec.decode(data[: len(data) // 2] + b"\xff\xd9")
+    assert warnings == ["Corrupt JPEG data: premature end of data segment"]
+    assert capfd.readouterr().err == ""
+
+
+def test_surplus_bytes_in_a_jpeg_are_noted(capfd):
+    data = encode(".jpg", noise(33, 31))
+    for place in (data.index(b"\xff\xc0"), len(data) - 2):
+        picture = load_picture(data[:place] + bytes(64) + data[place:], label="a.jpg")
+        assert np.array_equal(picture.color, with_opencv(data))
+        (note,) = picture.notes
+        assert note.startswith("a.jpg: the JPEG decoder warns: Corrupt JPEG data: ")
+        assert "extraneous bytes" in note
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_damage_inside_a_jpeg_is_refused(progressive):
+    data = encode(".jpg", noise(64, 64), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    # Cut at many places and closed with an end marker, so that only the decoder can notice.
+    for end in range(len(data) // 3, len(data) - 20, 97):
+        with pytest.raises(ImageError, match="damaged"):
+            load_picture(data[:end] + b"\xff\xd9", label="a.jpg")
