@@ -30,7 +30,7 @@ from dps_train.commands.options import (
 
 
 def evaluate(
-    subject: Annotated[
+    path: Annotated[
         Path | None,
         typer.Argument(
             metavar="[RUN|embedded|FILE.onnx]",
@@ -41,7 +41,7 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
-            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are drawn; with --ladders "
+            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are used; with --ladders "
             "at most --photographs."
         ),
     ] = "sample",
@@ -186,7 +186,7 @@ def evaluate(
             "cannot be combined with --scores: leave it out",
         )
         evaluate_scores(
-            subject,
+            path,
             scores=scores,
             higher=higher or (),
             contexts=contexts,
@@ -225,7 +225,7 @@ def evaluate(
             "cannot be combined with --ladders: leave it out",
         )
         evaluate_ladders(
-            subject,
+            path,
             data=data,
             contexts=contexts,
             rankings=ranking or (),
@@ -244,7 +244,7 @@ def evaluate(
         "is for --ladders or --scores: give one of them too",
     )
     evaluate_distorted(
-        subject,
+        path,
         data=data,
         rankings=rankings,
         heads=heads,
