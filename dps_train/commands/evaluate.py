@@ -23,8 +23,9 @@ from dps_train.commands.options import (
     SOURCES,
     CustomOption,
     DeviceOption,
-    Direction,
     ForceOption,
+    HigherOption,
+    PhotographsOption,
     SeedOption,
 )
 
@@ -100,13 +101,7 @@ def evaluate(
             "20 --heads uniform,lin,additive it prints what adapting costs.",
         ),
     ] = None,
-    higher: Annotated[
-        list[Direction] | None,
-        typer.Option(
-            help="With --scores: whether a higher score in the CSV files means better or worse; "
-            "once for all files, or once for each, in their order.  [default: better]"
-        ),
-    ] = None,
+    higher: HigherOption = None,
     peers: Annotated[
         str | None,
         typer.Option(
@@ -147,9 +142,7 @@ def evaluate(
             "given several times.",
         ),
     ] = None,
-    photographs: Annotated[
-        int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
-    ] = 10,
+    photographs: PhotographsOption = 10,
     megapixels: Annotated[
         str,
         typer.Option(

@@ -93,7 +93,7 @@ def evaluate_scores(
     known = all_distortions(find_custom(distortions))
     names = tuple(distortion.name for distortion in known)
     count = None if rankings is None else parse_rankings(rankings, len(names))
-    sets = read_all(scores, [one == "better" for one in higher])
+    sets = read_all(scores, [one is Direction.better for one in higher])
     judgements = None if bapps is None else read_bapps(bapps)
     others = [] if peers is None else peer_measures(peers, trunk=trunk)
     measured = load_target(path, view=None, device=device, names=names)
