@@ -23,14 +23,15 @@ from dps_train.commands.options import (
     SOURCES,
     CustomOption,
     DeviceOption,
-    Direction,
     ForceOption,
+    HigherOption,
+    PhotographsOption,
     SeedOption,
 )
 
 
 def evaluate(
-    subject: Annotated[
+    path: Annotated[
         Path | None,
         typer.Argument(
             metavar="[RUN|embedded|FILE.onnx]",
@@ -41,8 +42,8 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
-            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are drawn; with "
-            "--ladders at most --photographs."
+            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are used; with --ladders "
+            "at most --photographs."
         ),
     ] = "sample",
     rankings: Annotated[
@@ -100,13 +101,7 @@ def evaluate(
             "20 --heads uniform,lin,additive it prints what adapting costs.",
         ),
     ] = None,
-    higher: Annotated[
-        list[Direction] | None,
-        typer.Option(
-            help="With --scores: whether a higher score in the CSV files means better or worse; "
-            "once for all files, or once for each, in their order.  [default: better]"
-        ),
-    ] = None,
+    higher: HigherOption = None,
     peers: Annotated[
         str | None,
         typer.Option(
@@ -147,9 +142,7 @@ def evaluate(
             "given several times.",
         ),
     ] = None,
-    photographs: Annotated[
-        int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
-    ] = 10,
+    photographs: PhotographsOption = 10,
     megapixels: Annotated[
         str,
         typer.Option(
@@ -186,7 +179,7 @@ def evaluate(
             "cannot be combined with --scores: leave it out",
         )
         evaluate_scores(
-            subject,
+            path,
             scores=scores,
             higher=higher or (),
             contexts=contexts,
@@ -225,7 +218,7 @@ def evaluate(
             "cannot be combined with --ladders: leave it out",
         )
         evaluate_ladders(
-            subject,
+            path,
             data=data,
             contexts=contexts,
             rankings=ranking or (),
@@ -244,7 +237,7 @@ def evaluate(
         "is for --ladders or --scores: give one of them too",
     )
     evaluate_distorted(
-        subject,
+        path,
         data=data,
         rankings=rankings,
         heads=heads,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import math
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,8 +16,12 @@ from dps_train.fit.settings import Logger, Objective
 NAME = "dps-train"
 
 
-Direction = Literal["better", "worse"]
-"""The meaning of a higher score of people."""
+class Direction(str, enum.Enum):
+    """The meaning of a higher score of people; Typer accepts no lists of literals."""
+
+    better = "better"
+    worse = "worse"
+
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
@@ -60,6 +65,16 @@ LoggerOption = Annotated[
         help="Log the training of tune and scratch: beside the run in NAME.log, or in the study's "
         "folder.  [default: no log]"
     ),
+]
+HigherOption = Annotated[
+    list[Direction] | None,
+    typer.Option(
+        help="With --scores: whether a higher score in the CSV files means better or worse; once "
+        "for all files, or once for each, in their order.  [default: better]"
+    ),
+]
+PhotographsOption = Annotated[
+    int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
 ]
 CustomOption = Annotated[
     list[str] | None,

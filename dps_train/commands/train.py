@@ -91,14 +91,14 @@ def train(
     ] = None,
     higher: Annotated[
         Direction, typer.Option(help="With --scores: the meaning of a higher score in a CSV file.")
-    ] = "better",
+    ] = Direction.better,
     distortions: CustomOption = None,
     variant: Annotated[
         Variant,
         typer.Option(
-            help="What is trained: `additive`, a head that reads how much of each distortion "
-            "there is; `lin`, one weight per channel of a frozen network; `tune`, these weights "
-            "and the network; `scratch`, both from random weights; `baseline`, nothing."
+            help="The part to train: `additive`, a head that reads how much of each distortion there "
+            "is; `lin`, one weight per channel of a frozen network; `tune`, these weights and the "
+            "network; `scratch`, both from random weights; `baseline`, nothing."
         ),
     ] = "additive",
     data: DataOption = "sample",
@@ -215,7 +215,7 @@ def train(
         context=context,
         judgements=triplets or bapps,
         scores=scores,
-        higher_is_better=higher == "better",
+        higher_is_better=higher is Direction.better,
         custom=custom,
         variant=variant,
         data=data,

@@ -212,7 +212,7 @@ def test_a_universal_file_in_many_contexts(cli, few_images, tmp_path):
     assert "720 rankings" in outcome.out
     heading = next(line for line in outcome.out.splitlines() if "closer" in line)
     assert heading.split() == ["closer", "farther", "adapted", "noise", "ceiling"]
-    (line,) = outcome.err.splitlines()
+    (line,) = outcome.notes
     assert "half a gray level" in line
 
 
