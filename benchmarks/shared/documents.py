@@ -84,7 +84,8 @@ def fill(text: str, document: str, records: Path) -> str:
         )
     try:
         return BLOCK.sub(
-            lambda match: _block(match["name"], render(match["name"], records, match["table"])), text
+            lambda match: _block(match["name"], render(match["name"], records, match["table"])),
+            text,
         )
     except DocumentError as error:
         raise DocumentError(f"{document}: {error}") from None
