@@ -84,7 +84,9 @@ def fill(text: str, document: str, records: Path) -> str:
         )
     try:
         return BLOCK.sub(
-            lambda match: _block(match["name"], render(match["name"], records, match["table"])),
+            lambda match: _block(
+                match["name"], render(match["name"], records, current=match["table"])
+            ),
             text,
         )
     except DocumentError as error:

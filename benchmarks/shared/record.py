@@ -36,6 +36,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "numpy",
     "opencv-python-headless",
+    "simplejpeg",
     "scikit-image",
     "pillow",
     "lpips",
@@ -74,7 +75,7 @@ class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     """As `shown` prints it."""
     sha256: str
-    """Of the file's bytes; of images, over their decoded pixels in order."""
+    """Hash of the file's bytes; for images, of their decoded pixels in order."""
     images: int | None = None
     """Number of images; None for a file."""
 
@@ -264,7 +265,7 @@ def _commit() -> tuple[str | None, bool | None]:
 
 
 def _output(*command: str) -> str | None:
-    """Return what a command prints; None if it fails or does not exist."""
+    """Return the standard output of a command; None if it fails or does not exist."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -16,11 +16,13 @@ from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.evaluate_ladders import evaluate_ladders
+from dps_train.commands.evaluate_scores import evaluate_scores
 from dps_train.commands.options import (
     NAME,
     SOURCES,
     CustomOption,
     DeviceOption,
+    Direction,
     ForceOption,
     SeedOption,
     parse_rankings,
@@ -101,7 +103,40 @@ def evaluate(
         typer.Option(
             help="How a context file looks at images: as a whole at its working size, in tiles "
             "at their own resolution, or both. Tiles are measured on images of twice its working "
-            "size.  [default: whole; with --ladders the file's own]"
+            "size.  [default: whole; with --ladders and --scores the file's own]"
+        ),
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Instead of all that: agreement with scores that people gave to pairs at their "
+            "own size; see docs/agreement.md. A CSV file with the columns "
+            "reference,candidate,score[,kind,level], paths relative to it, or the folder of "
+            "TID2013, KADID-10k, CSIQ, CID22 or PIPAL. May be given several times. With --rankings "
+            "20 --heads uniform,lin,additive it prints what adapting costs.",
+        ),
+    ] = None,
+    higher: Annotated[
+        list[Direction] | None,
+        typer.Option(
+            help="With --scores: whether a higher score in the CSV files means better or worse; "
+            "once for all of them, or once for each, in their order.  [default: better]"
+        ),
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="With --scores: other metrics on the same pairs, joined by commas, or `all`: "
+            "psnr,ssim,lpips,haarpsi,mdsi,vsi,fsim.",
+        ),
+    ] = None,
+    lpips_trunk: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --peers lpips: weights of its SqueezeNet (safetensors, torchvision's names) "
+            "instead of torchvision's own download."
         ),
     ] = None,
     ladders: Annotated[
@@ -116,16 +151,17 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="WORD,...",
-            help="With --ladders: the contexts to measure in, joined by commas: `general` (every "
-            "kind counts alike), a number of random rankings, `own`, or names of saved contexts. "
-            "It takes the place of --rankings.  [default: the metric's own; else general,20]",
+            help="With --ladders and --scores: the contexts to measure in, joined by commas: "
+            "`general` (every kind counts alike), a number of random rankings, `own`, or names of "
+            "saved contexts. It takes the place of --rankings.  [default: the metric's own; else "
+            "general,20; with --scores general]",
         ),
     ] = None,
     ranking: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --ladders: a ranking of your own to measure in. May be given several times, "
-            "and beside --contexts.",
+            help="With --ladders and --scores: a ranking of your own to measure in. May be given "
+            "several times, and beside --contexts.",
         ),
     ] = None,
     photographs: Annotated[
@@ -156,10 +192,40 @@ def evaluate(
 ) -> None:
     """Measure a metric on other images, in its own context or in many.
 
-    docs/measures.md says what each measure means, docs/ladders.md those of --ladders.
+    docs/measures.md says what each measure means, docs/ladders.md those of --ladders,
+    docs/agreement.md those of --scores.
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
+    if scores:
+        _refuse(
+            {"--ladders": ladders, "--triplets": triplets, "--plots": plots},
+            "does not go with --scores: leave it out",
+        )
+        evaluate_scores(
+            subject,
+            scores=scores,
+            higher=higher or (),
+            contexts=contexts,
+            ranking=ranking or (),
+            rankings=rankings,
+            heads=heads,
+            train_data=train_data,
+            bapps=bapps,
+            peers=peers,
+            trunk=lpips_trunk,
+            distortions=distortions or (),
+            view=view,
+            device=device,
+            seed=seed,
+            json_file=json_file,
+            force=force,
+        )
+        return
+    _refuse(
+        {"--higher": higher, "--peers": peers, "--lpips-trunk": lpips_trunk},
+        "is for --scores: give that as well",
+    )
     if ladders:
         _refuse(
             {"--rankings": rankings},
@@ -192,7 +258,7 @@ def evaluate(
         return
     _refuse(
         {"--contexts": contexts, "--ranking": ranking, "--plots": plots},
-        "is for --ladders: give that as well",
+        "is for --ladders or --scores: give one of them as well",
     )
     if json_file is not None:
         check_output(json_file, force=force)
@@ -200,6 +266,7 @@ def evaluate(
 
     from dps_train.custom.custom_distortion import all_distortions, with_scenes
     from dps_train.custom.find import find_custom
+    from dps_train.evaluate.heads import chosen_heads
     from dps_train.evaluate.target import load_subject
 
     own = find_custom(distortions or ())
@@ -210,7 +277,7 @@ def evaluate(
     if measured.own is None and rankings is None:
         asked_rankings = int(UNIVERSAL_RANKINGS)
     measured_in = _contexts(measured, asked_rankings, generator, names)
-    asked_heads = _heads(heads, measured, train_data)
+    asked_heads = chosen_heads(heads, measured, train_data)
     if measured.own is None and (bapps is not None or triplets is not None):
         raise UsageError(
             f"--bapps and --triplets measure in one context, and {measured.name} has none of its "
@@ -259,26 +326,6 @@ def _contexts(
             f"{subject.tied}: leave --rankings out"
         )
     return random_rankings(count, generator, names)
-
-
-def _heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
-    """Return the heads to measure, each once, in the order they were named."""
-    from dps_train.evaluate.heads import UNIFORM
-    from dps_train.fit.settings import LIN
-    from dps_train.model.metric import Metric
-
-    if text is None:
-        return (subject.head,)
-    if not isinstance(subject.metric, Metric):
-        raise UsageError(f"--heads is for runs: the head of {subject.name} is frozen into it")
-    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    known = tuple(dict.fromkeys((UNIFORM, LIN, subject.head)))
-    for head in asked:
-        if head not in known:
-            raise UsageError(f"--heads names {head!r}: expected some of {','.join(known)}")
-    if LIN in asked and subject.head != LIN and train_data is None:
-        raise UsageError("--heads lin trains a head: say on what, --train-data FOLDER or sample")
-    return asked
 
 
 def _held_out(data: str, size: int, seed: int, generator: torch.Generator) -> Tensor:

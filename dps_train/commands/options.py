@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import Annotated
 
@@ -13,6 +14,14 @@ from dps_infer.runtime.device import Device
 from dps_train.fit.settings import Logger, Objective
 
 NAME = "dps-train"
+
+
+class Direction(str, enum.Enum):
+    """Meaning of a higher score of people."""
+
+    better = "better"
+    worse = "worse"
+
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "

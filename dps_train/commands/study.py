@@ -17,6 +17,7 @@ from dps_train.commands.options import (
     ChannelNormOption,
     DataOption,
     DeviceOption,
+    Direction,
     EpochsOption,
     LoggerOption,
     ObjectiveOption,
@@ -103,6 +104,32 @@ def study(
             "2afc and jnd."
         ),
     ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Measure the agreement of every metric with people's scores too, as "
+            "`dps-train evaluate --scores` reads them. May be given several times.",
+        ),
+    ] = None,
+    higher: Annotated[
+        list[Direction] | None,
+        typer.Option(
+            help="With --scores: whether a higher score in the CSV files means better or worse; "
+            "once for all of them, or once for each, in their order.  [default: better]"
+        ),
+    ] = None,
+    ladders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Measure every metric on ladders of real changes too, on photographs in this "
+            "folder; see docs/ladders.md.",
+        ),
+    ] = None,
+    photographs: Annotated[
+        int, typer.Option(min=2, help="With --ladders: photographs to draw, at most.")
+    ] = 10,
     logger: LoggerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
@@ -144,11 +171,18 @@ def study(
         logger=logger,
     )
     files = _weights(weights or [], networks)
+    from dps_train.agreement.scores.read import read_all
+    from dps_train.evaluate.ladders.photographs import load_photographs
+    from dps_train.study.extra_images import ExtraImages
     from dps_train.study.plan import Study
     from dps_train.study.report import write_report
     from dps_train.study.run_study import run_study
     from dps_train.study.summary import print_summaries, summarize
 
+    extra = ExtraImages(
+        scores=read_all(scores or (), [one is Direction.better for one in higher or ()]),
+        photographs=load_photographs(ladders, photographs, seed=seed) if ladders else (),
+    )
     planned = Study(
         rankings=count,
         variants=cast(tuple[Variant, ...], asked),
@@ -158,6 +192,7 @@ def study(
         repetitions=repetitions,
         bapps=bapps,
         common=common,
+        extra=extra,
     )
     try:
         rows = run_study(planned, out)

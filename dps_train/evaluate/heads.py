@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.errors import UsageError
 from dps_train.bank.bank import FeatureDistances, metric_distances
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.evaluate.context_file import FileMetric
+from dps_train.evaluate.target import Subject
 from dps_train.fit.lin import draw_lin_bank, fit_lin
 from dps_train.fit.settings import LIN
 from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
@@ -24,6 +26,31 @@ from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
 UNIFORM = "uniform"
+
+
+def chosen_heads(text: str | None, subject: Subject, train_data: str | None) -> tuple[str, ...]:
+    """Return the heads that are asked for, each once, in the order they were named.
+
+    Args:
+        text: names joined by commas; None takes the metric's own.
+        subject: the metric.
+        train_data: what `lin` is to be trained on.
+
+    Raises:
+        UsageError: an unknown head, a head of a context file, or `lin` without training data.
+    """
+    if text is None:
+        return (subject.head,)
+    if not isinstance(subject.metric, Metric):
+        raise UsageError(f"--heads is for runs: the head of {subject.name} is frozen into it")
+    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    known = tuple(dict.fromkeys((UNIFORM, LIN, subject.head)))
+    for head in asked:
+        if head not in known:
+            raise UsageError(f"--heads names {head!r}: expected some of {','.join(known)}")
+    if LIN in asked and subject.head != LIN and train_data is None:
+        raise UsageError("--heads lin trains a head: say on what, --train-data FOLDER or sample")
+    return asked
 
 
 def measure_heads(
@@ -103,15 +130,36 @@ def _measure_lin(
     device: torch.device,
     distortions: Sequence[Distortion],
 ) -> Measures:
-    comparison = Comparison("spatial", channel_norm=True)
-    distances = FeatureDistances(metric.preprocess, metric.backbone, comparison, device)
+    distances = FeatureDistances(metric.preprocess, metric.backbone, lin_comparison(), device)
+    weights = lin_weights(metric, contexts, training, seed, device, distortions)
+    bank = build_evaluation_bank(
+        distances, images, generator_for("evaluation", seed), distortions=distortions
+    )
+    return evaluate_adapted(scalars_in_contexts(weights), bank, contexts)
+
+
+def lin_comparison() -> Comparison:
+    """Return the comparison that `lin` weighs, as in the paper."""
+    return Comparison("spatial", channel_norm=True)
+
+
+def lin_weights(
+    metric: Metric,
+    contexts: Sequence[Context],
+    training: Images,
+    seed: int,
+    device: torch.device,
+    distortions: Sequence[Distortion] = DISTORTIONS,
+) -> Tensor:
+    """Train `lin` for each context on a metric's backbone; see `measure_heads`.
+
+    Returns:
+        Weights [R, D] >= 0 of the channel distances of `lin_comparison`.
+    """
+    distances = FeatureDistances(metric.preprocess, metric.backbone, lin_comparison(), device)
     generator = generator_for(LIN, seed)
     size = metric.preprocess.size or TRAINING_SIZE
     z = draw_lin_bank(
         distances, training.images, size=size, generator=generator, distortions=distortions
     )
-    weights = fit_lin(z, contexts, generator=generator)
-    bank = build_evaluation_bank(
-        distances, images, generator_for("evaluation", seed), distortions=distortions
-    )
-    return evaluate_adapted(scalars_in_contexts(weights), bank, contexts)
+    return fit_lin(z, contexts, generator=generator)
