@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,12 +15,8 @@ from dps_train.fit.settings import Logger, Objective
 NAME = "dps-train"
 
 
-class Direction(str, enum.Enum):
-    """Meaning of a higher score of people."""
-
-    better = "better"
-    worse = "worse"
-
+Direction = Literal["better", "worse"]
+"""The meaning of a higher score of people."""
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
