@@ -41,8 +41,8 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
-            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are drawn; with --ladders "
-            "at most --photographs."
+            help=f"Images to measure on: {SOURCES}. At most {MOST_IMAGES} are drawn; with "
+            "--ladders at most --photographs."
         ),
     ] = "sample",
     rankings: Annotated[
