@@ -95,12 +95,12 @@ class Diagnosis:
     Attributes:
         python: version of the interpreter.
         system: operating system and processor.
-        versions: of this package and its dependencies; None if one does not load.
+        versions: version of this package and of each dependency; None if it does not load.
         wheels: versions of the installed packages that contain a module onnxruntime.
         providers: why each provider that onnxruntime offers does not load; None if it loads.
         threads: CPU threads.
         universal: SHA-256 of the embedded context file; None if it cannot be read.
-        self_test: by device, ``cpu`` and, if it loads, ``cuda``.
+        self_test: results by device, ``cpu`` and, if it loads, ``cuda``.
         problems: findings to repair.
         notes: findings that are not problems.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -97,11 +98,10 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    for line in describe_run(metrics, view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
         contexts = {label: metric.describe() for label, metric in metrics.items()}
-        run.print_json({"output": str(output), **summary.as_dict(), "contexts": contexts})
+        run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})
     else:
         counts = f"{summary.rows} pairs: {summary.scored} scored, {summary.errors} with errors"
         if summary.resumed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,9 +26,7 @@ from dps_infer.runtime.device import Device
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
-
-    Results = Sequence[Mapping[str, Comparison]]
-    Thresholds = Mapping[str, float | None]
+    from dps_infer.compare.summary import Thresholds
 
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
@@ -100,10 +98,25 @@ def compare(
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    for line in describe_run(metrics, results, view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, results, view=view))
     if as_json:
-        records = _records(reference, candidates, results, metrics, thresholds, plan)
+        from dps_infer.show.records import comparison_record
+
+        records = [
+            {
+                **comparison_record(
+                    comparison,
+                    metrics[label],
+                    str(reference),
+                    str(candidate),
+                    label=label,
+                    threshold=thresholds.get(label),
+                ),
+                "map": str(plan[number, label]) if plan else None,
+            }
+            for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
+            for label, comparison in comparisons.items()
+        ]
         run.print_json(records[0] if len(records) == 1 else records)
     else:
         run.print_lines(_lines(candidates, results, metrics, thresholds))
@@ -114,36 +127,9 @@ def compare(
             raise typer.Exit(options.ABOVE)
 
 
-def _records(
-    reference: Path,
-    candidates: Sequence[Path],
-    results: Results,
-    metrics: Mapping[str, Metric],
-    thresholds: Thresholds,
-    plan: Plan,
-) -> list[dict[str, Any]]:
-    from dps_infer.show.records import comparison_record
-
-    return [
-        {
-            **comparison_record(
-                comparison,
-                metrics[label],
-                str(reference),
-                str(candidate),
-                label=label,
-                threshold=thresholds.get(label),
-            ),
-            "map": str(plan[number, label]) if plan else None,
-        }
-        for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
-        for label, comparison in comparisons.items()
-    ]
-
-
 def _lines(
     candidates: Sequence[Path],
-    results: Results,
+    results: Sequence[Mapping[str, Comparison]],
     metrics: Mapping[str, Metric],
     thresholds: Thresholds,
 ) -> list[str]:

@@ -34,7 +34,7 @@ class FrameScore:
 
     Attributes:
         pair: the frames.
-        comparisons: by the label of the metric.
+        comparisons: one per metric, by label.
     """
 
     pair: FramePair
@@ -48,9 +48,9 @@ class VideoScores:
     Attributes:
         frames: number of compared pairs of frames.
         identical: number of pairs in which no pixel differs.
-        times: of all pairs, in seconds.
-        distances: of all pairs, by the label of the metric.
-        spreads: of the distances, by the label of the metric.
+        times: time of each pair in seconds.
+        distances: distance of each pair, by the label of the metric.
+        spreads: spread of the distances, by the label of the metric.
         worst: the pairs with the largest distances by the first metric, the largest first.
         remark: an unexpected end of a video, in one line, or None.
     """
@@ -85,7 +85,7 @@ def compare_videos(
         results: the table to write (`dps_infer.bulk.results`); its suffix decides the format.
         view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
-        thresholds: by the label of the metric.
+        thresholds: largest accepted distances, by the label of the metric.
         worst: number of frames to keep.
         progress: called with the number of compared pairs and the expected total.
 

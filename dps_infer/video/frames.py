@@ -61,7 +61,7 @@ class FramePair:
 
     Attributes:
         frame: number of the reference's frame, counted from 0.
-        time: of the reference's frame, in seconds.
+        time: time of the reference's frame in seconds.
         reference: uint8 RGB [H, W, 3].
         candidate: uint8 RGB [H, W, 3].
     """

@@ -52,7 +52,7 @@ def save_plot(
         scores: the results.
         metrics: by label.
         path: ``.png``, ``.svg`` or ``.pdf``.
-        thresholds: by the label of the metric.
+        thresholds: largest accepted distances, by the label of the metric.
 
     Raises:
         OutputError: matplotlib is not installed.

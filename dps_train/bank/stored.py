@@ -78,7 +78,7 @@ def stored_bank(
         size: side of a crop in pixels.
         seed: of everything random.
         force: replace a bank that is damaged or has another recipe.
-        note: receives one line about what was done.
+        note: receives one line about the result.
 
     Returns:
         The bank, memory-mapped: tensors are read as they are used, and writing to them changes no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import Annotated
 
@@ -13,6 +14,14 @@ from dps_infer.runtime.device import Device
 from dps_train.fit.settings import Logger, Objective
 
 NAME = "dps-train"
+
+
+class Direction(str, enum.Enum):
+    """The meaning of a higher score of people; Typer accepts no lists of literals."""
+
+    better = "better"
+    worse = "worse"
+
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
@@ -57,13 +66,23 @@ LoggerOption = Annotated[
         "folder.  [default: no log]"
     ),
 ]
+HigherOption = Annotated[
+    list[Direction] | None,
+    typer.Option(
+        help="With --scores: whether a higher score in the CSV files means better or worse; once "
+        "for all files, or once for each, in their order.  [default: better]"
+    ),
+]
+PhotographsOption = Annotated[
+    int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
+]
 CustomOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
         help="Custom distortions, besides the six: a Python module or file that defines some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
-        "installed one. May be given several times.",
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of "
+        "an installed one. May be given several times.",
     ),
 ]
 

@@ -17,9 +17,12 @@ from dps_train.commands.options import (
     ChannelNormOption,
     DataOption,
     DeviceOption,
+    Direction,
     EpochsOption,
+    HigherOption,
     LoggerOption,
     ObjectiveOption,
+    PhotographsOption,
     SeedOption,
     SizeOption,
     StepsOption,
@@ -103,6 +106,24 @@ def study(
             "2afc and jnd."
         ),
     ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Measure the agreement of every metric with people's scores too, as "
+            "`dps-train evaluate --scores` reads them. May be given several times.",
+        ),
+    ] = None,
+    higher: HigherOption = None,
+    ladders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Measure every metric on ladders of real changes too, on photographs in this "
+            "folder; see docs/ladders.md.",
+        ),
+    ] = None,
+    photographs: PhotographsOption = 10,
     logger: LoggerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
@@ -144,11 +165,18 @@ def study(
         logger=logger,
     )
     files = _weights(weights or [], networks)
+    from dps_train.agreement.scores.read import read_all
+    from dps_train.evaluate.ladders.photographs import load_photographs
+    from dps_train.study.extra_images import ExtraImages
     from dps_train.study.plan import Study
     from dps_train.study.report import write_report
     from dps_train.study.run_study import run_study
     from dps_train.study.summary import print_summaries, summarize
 
+    extra = ExtraImages(
+        scores=read_all(scores or (), [one is Direction.better for one in higher or ()]),
+        photographs=load_photographs(ladders, photographs, seed=seed) if ladders else (),
+    )
     planned = Study(
         rankings=count,
         variants=cast(tuple[Variant, ...], asked),
@@ -158,6 +186,7 @@ def study(
         repetitions=repetitions,
         bapps=bapps,
         common=common,
+        extra=extra,
     )
     try:
         rows = run_study(planned, out)

@@ -20,6 +20,7 @@ from dps_train.commands.options import (
     CustomOption,
     DataOption,
     DeviceOption,
+    Direction,
     EpochsOption,
     ForceOption,
     LoggerOption,
@@ -37,7 +38,7 @@ from dps_train.fit.settings import Normalization, Precision, Settings, Start, Va
 if TYPE_CHECKING:
     from dps_train.fit.training import Trained
 
-CONTEXT_OPTIONS = "--ranking, --importance, --context-name, --triplets and --bapps"
+CONTEXT_OPTIONS = "--ranking, --importance, --context-name, --triplets, --bapps and --scores"
 
 
 def train(
@@ -79,13 +80,25 @@ def train(
             help="Instead of a ranking, the training part of BAPPS: the folder that holds 2afc."
         ),
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Instead of a ranking, scores that people gave to pairs: a CSV file with the "
+            "columns reference,candidate,score, or the folder of a published set; see "
+            "docs/agreement.md. Fits how much each amount counts.",
+        ),
+    ] = None,
+    higher: Annotated[
+        Direction, typer.Option(help="With --scores: the meaning of a higher score in a CSV file.")
+    ] = Direction.better,
     distortions: CustomOption = None,
     variant: Annotated[
         Variant,
         typer.Option(
-            help="What is trained: `additive`, a head that reads how much of each distortion "
-            "there is; `lin`, one weight per channel of a frozen network; `tune`, these weights "
-            "and the network; `scratch`, both from random weights; `baseline`, nothing."
+            help="The part to train: `additive`, a head that reads how much of each distortion there "
+            "is; `lin`, one weight per channel of a frozen network; `tune`, these weights and the "
+            "network; `scratch`, both from random weights; `baseline`, nothing."
         ),
     ] = "additive",
     data: DataOption = "sample",
@@ -184,7 +197,8 @@ def train(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    given = sum(one is not None for one in (ranking, importance, context_name, triplets, bapps))
+    people = (triplets, bapps, scores)
+    given = sum(one is not None for one in (ranking, importance, context_name, *people))
     if command.invoked_subcommand is not None:
         if given:
             raise UsageError(
@@ -193,14 +207,15 @@ def train(
             )
         return
     if given > 1:
-        raise UsageError(f"{CONTEXT_OPTIONS} are five ways to give a context: give one")
-    judgements = triplets or bapps
+        raise UsageError(f"{CONTEXT_OPTIONS} are six ways to give a context: give one")
     context, custom = read_context(
-        ranking, importance, context_name, distortions or (), needed=judgements is None
+        ranking, importance, context_name, distortions or (), needed=people == (None, None, None)
     )
     settings = Settings(
         context=context,
-        judgements=judgements,
+        judgements=triplets or bapps,
+        scores=scores,
+        higher_is_better=higher is Direction.better,
         custom=custom,
         variant=variant,
         data=data,
@@ -229,7 +244,7 @@ def train(
     settings.check()
     name = settings.label if out is None else out.name
     folder = _free_folder(out, settings, force=force)
-    note(describe_source(context, judgements))
+    note(describe_source(context, triplets or bapps or scores))
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     if force and not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -257,10 +272,13 @@ def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
 
 
 def _train(settings: Settings, name: str) -> Trained:
+    from dps_train.agreement import from_scores
     from dps_train.fit import from_judgements, training
 
     if settings.judgements is not None:
         return from_judgements.train_on_judgements(settings, name, note)
+    if settings.scores is not None:
+        return from_scores.train_on_scores(settings, name, note)
     return training.train(settings, name, note)
 
 

@@ -121,7 +121,7 @@ def _row(folder: Path, row: CsvRow) -> _Row | Problem:
 
 
 def _load(row: _Row, images: dict[Path, Pixels]) -> list[str]:
-    """Read the images of a row into `images`; return what is wrong with them."""
+    """Read the images of a row into `images`; return their problems."""
     problems = []
     for path in (row.before, row.after):
         if path in images:

@@ -1,6 +1,6 @@
 """Recordings of a custom distortion: images before and after a change of known strength.
 
-A recorded change cannot be made anew, so training and evaluation use the pairs as they are: for a
+A recorded change cannot be repeated, so training and evaluation use the pairs as they are: for a
 wanted strength, the pair of the closest strength. Training sees parts of them, both shrunk and at
 their own resolution. If shrinking removes some of a change, its amount shrinks by the same
 share; a distortion that disappears when whole images are shrunk is evaluated on their middles.

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -70,6 +70,19 @@ class _Seen(NamedTuple):
 
     distances: Doubles
     amounts: Doubles | None
+
+
+class MeasuresPairs(Protocol):
+    """Whatever measures pairs in several contexts, as `PairTarget.measure` does."""
+
+    def measure(
+        self,
+        reference: Pixels,
+        candidates: Sequence[Pixels],
+        contexts: Sequence[Mapping[str, float] | None],
+    ) -> list[PairMeasures]:
+        """See `PairTarget.measure`."""
+        ...
 
 
 class PairTarget(ABC):

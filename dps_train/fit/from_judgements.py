@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import metric_distances
-from dps_train.contexts import AMOUNTS
-from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.contexts import AMOUNTS, measured_context
+from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
 from dps_train.devices import pick_device
@@ -20,15 +21,15 @@ from dps_train.fit.end_to_end.batches import TripletBatches
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.lin import fit_lin_to_triplets
 from dps_train.fit.settings import LIN, Settings
-from dps_train.fit.train_variant import train_additive, train_network
+from dps_train.fit.train_variant import Note, train_additive, train_network
 from dps_train.fit.training import (
     MOST_HELD_OUT,
     Agreement,
-    Note,
     Trained,
-    describe_trained,
     evaluation_bank,
     evaluation_images,
+    finish,
+    head_context,
     load_images,
 )
 from dps_train.judgements.bapps import TRAIN, read_bapps
@@ -37,6 +38,7 @@ from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS, read_triplets
 from dps_train.judgements.scoring import two_afc_agreement
 from dps_train.judgements.triplets import Triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
+from dps_train.model.description import metric_info
 from dps_train.model.heads import AdditiveHead, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -75,34 +77,62 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
     else:
         training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
         agreement = _fit_triplets(metric, settings, training, held_out, device)
-
-    references = list(dict.fromkeys(held_out.reference))[:MOST_HELD_OUT]
-    images = Images(held_out.source, tuple(read_pixels(path) for path in references))
-    shown, distortions = with_scenes(evaluation_images(metric, images), custom_held_out)
-    bank = evaluation_bank(metric, shown, settings.seed, device, distortions)
-    head = metric.head
-    importances = dict.fromkeys(AMOUNTS, 1.0)
-    if isinstance(head, AdditiveHead):
-        importances = dict(zip(head.names, head.importances.tolist(), strict=True))
-    context = Context(importances, judgements=len(training))
-    return describe_trained(
+    return describe_fitted(
         metric,
         settings,
         name,
-        context=context,
-        bank=bank,
-        measures=evaluate(head, bank, [context]),
-        scores=Scores(
-            baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling
-        ),
+        agreement,
+        JudgementsInfo(source=triplets.source, triplets=len(training), sha256=training.sha256()),
         training_data=_data_info(training),
         held_out_data=_data_info(held_out),
-        distortions=distortions,
-        judgements=JudgementsInfo(
-            source=triplets.source, triplets=len(training), sha256=training.sha256()
-        ),
-        agreement=agreement,
+        references=list(dict.fromkeys(held_out.reference)),
+        custom=custom_held_out,
     )
+
+
+def describe_fitted(
+    metric: Metric,
+    settings: Settings,
+    name: str,
+    agreement: Agreement,
+    judgements: JudgementsInfo,
+    *,
+    training_data: DataInfo,
+    held_out_data: DataInfo,
+    references: Sequence[Path],
+    custom: Sequence[CustomDistortion],
+) -> Trained:
+    """Measure a metric that was fitted to judgements, and return it with its description.
+
+    Args:
+        metric: the metric.
+        settings: of the training.
+        name: the metric's name for its manifest.
+        agreement: with the judgements.
+        judgements: the judgements that it was fitted to, for its manifest.
+        training_data: the images of these judgements, for its manifest.
+        held_out_data: the images that the agreement was measured on, for its manifest.
+        references: images to measure on; the first `MOST_HELD_OUT` are used.
+        custom: custom distortions to measure with.
+    """
+    originals = tuple(read_pixels(path) for path in references[:MOST_HELD_OUT])
+    images = evaluation_images(metric, Images(held_out_data.source, originals))
+    images, distortions = with_scenes(images, custom)
+    bank = evaluation_bank(metric, images, settings.seed, pick_device(settings.device), distortions)
+    context = Context(dict.fromkeys(AMOUNTS, 1.0), judgements=judgements.triplets)
+    scores = Scores(baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling)
+    info = metric_info(
+        metric,
+        name=name,
+        variant=settings.variant,
+        judgements=judgements,
+        training_data=training_data,
+        held_out_data=held_out_data,
+        seed=settings.seed,
+        distortions=distortions,
+    ).in_context(head_context(metric.head, context), name=name, scores=scores)
+    measures = evaluate(metric.head, bank, [measured_context(info)])
+    return finish(metric, info, bank, measures, agreement=agreement)
 
 
 def _read(path: Path, note: Note) -> Triplets:

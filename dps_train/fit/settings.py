@@ -31,9 +31,6 @@ END_TO_END = (TUNE, SCRATCH)
 Start = Literal["embedded", "scratch"]
 """The additive variant adapts the embedded metric, or trains a new head from scratch."""
 
-FROM_EMBEDDED: Final = "embedded"
-FROM_SCRATCH: Final = "scratch"
-
 Objective = Literal["pairwise", "judge"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
@@ -46,7 +43,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-PAIRS: dict[Start, int] = {FROM_EMBEDDED: 20_000, FROM_SCRATCH: 60_000}
+PAIRS: dict[Start, int] = {"embedded": 20_000, "scratch": 60_000}
 """Default size of the distance bank."""
 
 PAIRS_WITH_CUSTOM = 30_000
@@ -74,10 +71,12 @@ class Settings:
     """What to train; `check` refuses contradictions.
 
     Attributes:
-        context: what counts as disruptive; None if `judgements` are given.
+        context: what counts as disruptive; None if `judgements` or `scores` are given.
         judgements: a CSV file of judged triplets or a BAPPS folder, instead of a context.
+        scores: people's scores of pairs, instead of a context: a CSV file or a published set.
+        higher_is_better: in a CSV file of scores, whether a higher one means more alike.
         custom: custom distortions, besides the six.
-        variant: what is trained.
+        variant: selects the parts to train.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
         test_data: source of the held-out images; None holds out a share of `data`.
         start: what ``additive`` starts from; None takes the embedded metric, or a new head if
@@ -108,6 +107,8 @@ class Settings:
 
     context: Context | None = None
     judgements: Path | None = None
+    scores: Path | None = None
+    higher_is_better: bool = True
     custom: tuple[CustomDistortion, ...] = ()
     variant: Variant = ADDITIVE
     data: str = "sample"
@@ -145,7 +146,7 @@ class Settings:
         """Whether the embedded metric is adapted, instead of training a new head."""
         if self.variant != ADDITIVE:
             return False
-        return self._has_embedded_parts if self.start is None else self.start == FROM_EMBEDDED
+        return self._has_embedded_parts if self.start is None else self.start == "embedded"
 
     @property
     def _has_embedded_parts(self) -> bool:
@@ -159,7 +160,7 @@ class Settings:
             return self.pairs
         if self.custom:
             return PAIRS_WITH_CUSTOM
-        return PAIRS[FROM_EMBEDDED if self.from_embedded else FROM_SCRATCH]
+        return PAIRS["embedded" if self.from_embedded else "scratch"]
 
     @property
     def metric_comparison(self) -> str:
@@ -173,8 +174,9 @@ class Settings:
         if self.context is not None:
             name = self.context.label
         else:
-            assert self.judgements is not None, "settings with neither context nor judgements"
-            name = self.judgements.resolve().stem
+            source = self.judgements or self.scores
+            assert source is not None, "settings with neither context, judgements nor scores"
+            name = source.resolve().stem
         return name if self.variant == ADDITIVE else f"{self.variant}-{name}"
 
     def record(self) -> dict[str, int | float | str]:
@@ -199,13 +201,16 @@ class Settings:
         check_comparison(self.comparison)
         if self.start is not None and self.variant != ADDITIVE:
             raise UsageError(f"--from is for --variant additive, not {self.variant}")
-        if self.start == FROM_EMBEDDED and not self._has_embedded_parts:
+        if self.start == "embedded" and not self._has_embedded_parts:
             raise UsageError(
                 "--from embedded starts from a metric with its own network, layers, weights, "
                 "comparison, normalization and size: leave those options out, or give "
                 "--from scratch"
             )
-        if self.judgements is not None and self.variant == ADDITIVE and not self.from_embedded:
+        if self.scores is not None and self.variant != ADDITIVE:
+            raise UsageError(f"--scores fits importances: leave --variant {self.variant} out")
+        people = self.judgements or self.scores
+        if people is not None and self.variant == ADDITIVE and not self.from_embedded:
             raise UsageError(
                 "judgements only say how much each amount counts, and a new head has not learned "
                 "any amounts: leave --from scratch out, train the head with --ranking first, or "
@@ -215,22 +220,18 @@ class Settings:
             if value and not self.end_to_end:
                 raise UsageError(f"{option} is for --variant tune and scratch, not {self.variant}")
         recorded = any(one.recording for one in self.custom)
-        if self.custom and self.judgements is not None and self.variant != ADDITIVE:
-            raise UsageError(
-                f"--distortions: --variant {self.variant} cannot learn them from judgements: take "
-                "--variant additive"
-            )
-        if self.custom and (self.end_to_end or (recorded and self.variant == LIN)):
+        judged = self.judgements is not None and self.variant != ADDITIVE
+        if self.custom and (self.end_to_end or judged or (recorded and self.variant == LIN)):
             raise UsageError(
                 f"--distortions: --variant {self.variant} cannot learn "
                 f"{', '.join(one.name for one in self.custom)}: take --variant additive, or "
-                "lin for distortions that are functions"
+                "lin with a ranking for distortions that are functions"
             )
         check_source(self.data)
         if self.test_data is not None:
             check_source(self.test_data)
-        if self.judgements is not None and not self.judgements.exists():
-            raise UsageError(f"{self.judgements}: no such file or folder of judgements")
+        if people is not None and not people.exists():
+            raise UsageError(f"{people}: no such file or folder of judgements or scores")
 
 
 def check_comparison(text: str | None) -> None:

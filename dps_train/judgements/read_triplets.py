@@ -109,7 +109,7 @@ def _judge(text: str) -> float | None:
 
 
 def _image_problems(row: _Row, sizes: dict[Path, tuple[int, ...] | str]) -> Iterator[str]:
-    """Yield what is wrong with a row's images; `sizes` caches shapes, or why one is unreadable."""
+    """Yield problems of a row's images; `sizes` caches shapes, or why an image is unreadable."""
     for path in row.images.values():
         if path not in sizes:
             try:

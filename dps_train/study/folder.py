@@ -52,6 +52,10 @@ class StudyManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     settings: dict[str, Value]
     bapps: str | None
     """SHA-256 over all judgements and the names of their images."""
+    scores: str | None = None
+    """SHA-256 over people's scores and the names of their images."""
+    photographs: str | None = None
+    """SHA-256 over the photographs of the ladders."""
     device: str
     """Kind of device that networks run on; results differ in their last digits."""
     tools: dict[str, str]

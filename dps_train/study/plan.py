@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dps_infer.contexts.context import Context
@@ -13,6 +13,7 @@ from dps_train.contexts import random_rankings
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import Settings, Variant
 from dps_train.seeds import generator_for
+from dps_train.study.extra_images import ExtraImages
 
 DEFAULT_COMPARISON = "own"
 """Name of the comparison in files if none is given, and each variant takes its default."""
@@ -27,7 +28,7 @@ class Study:
 
     Attributes:
         rankings: number of random rankings of the six distortions.
-        variants: what is trained.
+        variants: see `Settings`.
         comparisons: see `dps_train.model.comparisons`; None takes each variant's default.
         backbones: ``embedded`` or torchvision models.
         weights: by backbone, a safetensors file instead of its published weights.
@@ -35,6 +36,7 @@ class Study:
         bapps: folder of people's judgements to score every metric on; None scores none.
         common: settings that all metrics share. Its seed draws the rankings and is the seed of
             the first repetition; each further repetition adds 1.
+        extra: images for further measurements of every metric: people's scores and ladders.
     """
 
     rankings: int
@@ -45,6 +47,7 @@ class Study:
     repetitions: int
     bapps: Path | None
     common: Settings
+    extra: ExtraImages = field(default_factory=ExtraImages)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.initial_metric import initial_metric
-from dps_train.fit.lin import EPOCHS, draw_lin_bank, fit_one_lin
+from dps_train.fit.lin import EPOCHS, draw_lin_bank, fit_lin
 from dps_train.fit.settings import BASELINE, LIN, Settings
 from dps_train.fit.train_variant import train_variant
 from dps_train.fit.training import evaluation_bank, evaluation_images
@@ -43,6 +43,7 @@ from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
 from dps_train.model.weights import load_strictly, read_weights
 from dps_train.seeds import generator_for
+from dps_train.study.extra_images import ExtraDistances, ExtraImages
 from dps_train.study.folder import StudyFolder
 from dps_train.study.plan import Job
 
@@ -58,6 +59,7 @@ class JobResult:
             network equally.
         bapps: agreement with BAPPS, if it was scored.
         baseline_bapps: the unadapted metric's agreement with BAPPS.
+        extra: further columns; see `ExtraDistances.columns`.
     """
 
     comparison: str
@@ -65,6 +67,7 @@ class JobResult:
     baseline: float
     bapps: BappsScores | None
     baseline_bapps: BappsScores | None
+    extra: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,19 @@ class _Distances:
         comparison: name of the comparison.
         held_out: of held-out images to changes of them.
         bapps: of the images of BAPPS, if it is scored.
+        extra: of scored pairs and ladders.
     """
 
     comparison: str
     held_out: EvaluationBank
     bapps: BappsDistances | None
+    extra: ExtraDistances
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> _Distances:
         """Return the distances with `function` applied to every tensor [..., D]."""
         bapps = None if self.bapps is None else self.bapps.mapped(function)
-        return _Distances(self.comparison, self.held_out.mapped(function), bapps)
+        held_out, extra = self.held_out.mapped(function), self.extra.mapped(function)
+        return _Distances(self.comparison, held_out, bapps, extra)
 
     def bapps_scores(self, distance: Callable[[Tensor], Tensor]) -> BappsScores | None:
         """Score a distance of channel distances on BAPPS, if it is scored."""
@@ -99,6 +105,7 @@ class JobRunner:
         training: images to train on.
         held_out: images to measure on.
         bapps: judgements to score on.
+        extra: scored pairs and photographs to measure on.
         folder: stores heads that several jobs share, and checkpoints.
         device: where networks run.
     """
@@ -109,6 +116,7 @@ class JobRunner:
         training: Images,
         held_out: Images,
         bapps: Bapps | None,
+        extra: ExtraImages,
         folder: StudyFolder,
         device: torch.device,
     ) -> None:
@@ -116,6 +124,7 @@ class JobRunner:
         self._training = training
         self._held_out = held_out
         self._bapps = bapps
+        self._extra = extra
         self._folder = folder
         self._device = device
         self._additive: tuple[Head, _Distances] | None = None
@@ -136,12 +145,20 @@ class JobRunner:
             before = evaluate_adapted(unadapted, initial.held_out, [job.context])
         assert before.baseline is not None, "rankings of a study order distortions"
         assert unadapted.total is not None, "every head of a study has an unadapted distance"
+
+        def distance(z: Tensor) -> Tensor:
+            return adapted.columns(z) @ adapted.weights[0]
+
         return JobResult(
             distances.comparison,
             measures,
             before.baseline.mean,
-            distances.bapps_scores(lambda z: adapted.columns(z) @ adapted.weights[0]),
+            distances.bapps_scores(distance),
             initial.bapps_scores(unadapted.total),
+            {
+                **distances.extra.columns(distance),
+                **initial.extra.columns(unadapted.total, "baseline."),
+            },
         )
 
     def _train(self, job: Job) -> tuple[AdaptedHead, _Distances]:
@@ -150,7 +167,7 @@ class JobRunner:
         if variant == BASELINE:
             return unadapted_in_contexts(self._metric.head, contexts), self._distances
         if variant == LIN:
-            return scalars_in_contexts(self._train_lin(job)[None]), self._distances
+            return scalars_in_contexts(self._train_lin(job)), self._distances
         if variant == ADDITIVE:
             head, read = self._train_additive(job)
             weights = importance_table(contexts)
@@ -184,9 +201,9 @@ class JobRunner:
         z, state = self._lin_draws
         generator = torch.Generator()
         generator.set_state(state)
-        return fit_one_lin(
+        return fit_lin(
             z,
-            job.context,
+            [job.context],
             generator=generator,
             objective=job.settings.objective,
             epochs=job.settings.epochs or EPOCHS,
@@ -228,4 +245,5 @@ class JobRunner:
         images = evaluation_images(metric, self._held_out)
         held_out = evaluation_bank(metric, images, self._settings.seed, self._device)
         bapps = None if self._bapps is None else bapps_distances(metric, self._bapps, self._device)
-        return _Distances(metric.comparison.name, held_out, bapps)
+        extra = self._extra.compared(metric, self._device)
+        return _Distances(metric.comparison.name, held_out, bapps, extra)

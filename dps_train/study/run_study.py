@@ -55,7 +55,7 @@ def run_study(study: Study, path: Path) -> list[Values]:
         if job.repetition != repetition:
             images, repetition = load_images(job.settings), job.repetition
         if runner is None or job.features_id != features_id:
-            runner = JobRunner(job.settings, *images, bapps, folder, device)
+            runner = JobRunner(job.settings, *images, bapps, study.extra, folder, device)
             features_id = job.features_id
         _run(job, runner, folder)
     rows = [folder.values(job.id) for job in jobs]
@@ -88,6 +88,7 @@ def _manifest(
     """
     common = study.common
     training, held_out = images
+    scores, photographs = study.extra.sha256()
     networks = {(job.settings.backbone, job.settings.comparison): job.settings for job in jobs}
     unadapted = [
         initial_metric(dataclasses.replace(settings, variant=BASELINE))
@@ -111,6 +112,8 @@ def _manifest(
             **{f"pairs from {start}": common.pairs or pairs for start, pairs in PAIRS.items()},
         },
         bapps=None if bapps is None else _bapps_sha256(bapps),
+        scores=scores,
+        photographs=photographs,
         device=device.type,
         tools=installed_versions(TOOLS),
     )

@@ -60,7 +60,7 @@ def row(job: Job, result: JobResult) -> Values:
             values[f"{prefix}.jnd"] = scores.jnd_mean
             values |= {f"{prefix}.2afc.{split}": one for split, one in scores.two_afc.items()}
             values |= {f"{prefix}.jnd.{split}": one for split, one in scores.jnd.items()}
-    return values
+    return values | result.extra
 
 
 def failed_row(job: Job, error: str) -> Values:

@@ -59,7 +59,7 @@ KINDS = (
         physical=True,
     ),
     Kind("sharpen", "amount", (0.25, 0.5, 1, 1.5, 2.5, 4, 7), detail.sharpen, "blur", -1),
-    Kind("median", "side, px", (3, 5, 7, 9, 13, 19, 27), detail.median),
+    Kind("median", "side, px", (1.25, 2, 3, 5, 9, 15, 27), detail.median),
     Kind("rescale", "factor", (1.25, 1.5, 2, 2.5, 3.5, 5, 8), detail.rescale, "blur", 1),
     Kind("darker", "%", (3, 7, 13, 22, 35, 55, 75), tone.darker, "darken", 1),
     Kind("brighter", "%", (3, 7, 15, 30, 50, 90, 160), tone.brighter, "darken", -1),

@@ -114,7 +114,7 @@ def test_different_lengths_are_reported(tmp_path, every, words):
     assert (len(list(clips)), clips.remark) == (10, None)
 
 
-# --- what is refused ----------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

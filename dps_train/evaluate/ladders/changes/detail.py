@@ -34,8 +34,15 @@ def sharpen(photograph: Photograph, amount: float) -> Pixels:
 
 
 def median(photograph: Photograph, side: float) -> Pixels:
-    """Take the median of the square of an odd side around each pixel."""
-    return np.asarray(cv2.medianBlur(photograph.pixels, round(side)), np.uint8)
+    """Take the median of the square around each pixel.
+
+    Sides between two odd ones mix their medians: so the ladder begins below a side of 3, which is
+    visible.
+    """
+    smaller = 2 * math.floor((side - 1) / 2) + 1
+    share = np.float32((side - smaller) / 2)
+    medians = [cv2.medianBlur(photograph.pixels, odd) for odd in (smaller, smaller + 2)]
+    return rounded((1 - share) * medians[0] + share * medians[1])
 
 
 def rescale(photograph: Photograph, factor: float) -> Pixels:
