@@ -12,9 +12,9 @@ from typing import cast
 import msgspec
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from dps_export.metadata import embed_importances, embed_manifest
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.files.write import atomic_file, check_output
@@ -34,8 +34,6 @@ Both compute the same in float32, but onnxruntime may fold the constant in anoth
 
 SHAPES = ((2, 96, 80), (1, 40, 150))
 """Batch size, height and width of the pairs that both files are compared on."""
-
-Feeds = dict[str, NDArray[np.uint8]]
 
 
 class SpecializeError(DpsError):
@@ -126,7 +124,7 @@ def _verify(frozen: Engine, universal: Engine, context: Context) -> None:
                 )
 
 
-def _pairs() -> list[Feeds]:
+def _pairs() -> list[dict[str, Pixels]]:
     """Draw pairs of images: two of nearly equal images, two of unrelated ones."""
     generator = np.random.default_rng(0)
     pairs = []

@@ -1,4 +1,4 @@
-"""The choice of where to compute, alone in a file that costs nothing to import."""
+"""The device to compute on; a file of its own, so that importing it is cheap."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import enum
 
 
 class Device(str, enum.Enum):
-    """Where to compute."""
+    """The device to compute on."""
 
     auto = "auto"
-    """CUDA where onnxruntime really gets it, else the CPU."""
+    """CUDA if onnxruntime can really use it, else the CPU."""
     cpu = "cpu"
     cuda = "cuda"
-    """CUDA, or an error; never the CPU instead."""
+    """CUDA; an error if it cannot be used."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.graph.model import Model
-from dps_infer.runtime import cuda
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.threads import available_threads
 
@@ -23,10 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dps_infer.runtime.cuda import Feeding
     from dps_infer.runtime.reference_cache import ReferenceFeatures
 
 CPU = "CPUExecutionProvider"
-CUDA = cuda.PROVIDER
+CUDA = "CUDAExecutionProvider"
+
+CUDA_HELP = (
+    'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
+    "check the driver with nvidia-smi, or pass --device cpu"
+)
 
 _FATAL = 4
 """onnxruntime's log severity: errors below it are raised as exceptions anyway."""
@@ -90,7 +95,7 @@ class Engine:
         self.provider = provider
         self.threads = threads
         self.remark = remark
-        self.feeding = cuda.ON_CUDA if provider == CUDA else None
+        self.feeding = _feeding() if provider == CUDA else None
         self._model = model
         self._opener = opener
         self._whole = session
@@ -190,6 +195,8 @@ class Engine:
             if self.feeding is None:
                 values = session.run(list(fetches), dict(feeds), options)
             else:
+                from dps_infer.runtime import cuda
+
                 values = cuda.run(session, fetches, feeds, options, self.feeding)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
@@ -204,6 +211,13 @@ class Engine:
         if self._whole is None:
             self._whole = self._opener(self._model.data)
         return self._whole
+
+
+def _feeding() -> Feeding:
+    # A machine without CUDA does not load the module.
+    from dps_infer.runtime.cuda import ON_CUDA
+
+    return ON_CUDA
 
 
 @dataclass(frozen=True)
@@ -240,7 +254,7 @@ def open_engine(
     if device is Device.cuda and CUDA not in offered:
         raise DeviceError(
             "CUDA was asked for, but this onnxruntime offers only "
-            f"{', '.join(offered)}: {cuda.HELP}"
+            f"{', '.join(offered)}: {CUDA_HELP}"
         )
 
     def opened(part: bytes, *, on_cuda: bool) -> Any:
@@ -261,7 +275,7 @@ def open_engine(
     if failure is None:
         return engine(CUDA, None, session)
     if device is Device.cuda:
-        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {cuda.HELP}")
+        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {CUDA_HELP}")
     if session is None:
         session = opened(model.data, on_cuda=False)
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
@@ -314,6 +328,8 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any
     # onnxruntime prints some of its errors on stdout, which is for results only.
     with contextlib.redirect_stdout(io.StringIO()):
         if on_cuda:
+            from dps_infer.runtime import cuda
+
             providers.insert(0, cuda.provider(onnxruntime))
         try:
             return onnxruntime.InferenceSession(

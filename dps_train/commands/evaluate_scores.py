@@ -84,7 +84,7 @@ def evaluate_scores(
     from dps_train.evaluate.heads import UNIFORM, chosen_heads
     from dps_train.evaluate.pair_contexts import GENERAL, OWN, Group, pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
-    from dps_train.evaluate.target import load_subject
+    from dps_train.evaluate.target import load_target
     from dps_train.fit.settings import LIN
     from dps_train.judgements.bapps import read_bapps
     from dps_train.model.metric import Metric
@@ -93,10 +93,10 @@ def evaluate_scores(
     known = all_distortions(find_custom(distortions))
     names = tuple(distortion.name for distortion in known)
     count = None if rankings is None else parse_rankings(rankings, len(names))
-    sets = read_all(scores, [one is Direction.better for one in higher])
+    sets = read_all(scores, [one == "better" for one in higher])
     judgements = None if bapps is None else read_bapps(bapps)
     others = [] if peers is None else peer_measures(peers, trunk=trunk)
-    measured = load_subject(subject, view=None, device=device, names=names)
+    measured = load_target(subject, view=None, device=device, names=names)
     asked = chosen_heads(heads, measured, train_data)
     target = load_pair_target(subject, view=view, device=device)
     words = [] if contexts is None else [contexts]

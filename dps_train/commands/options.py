@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,12 +15,8 @@ from dps_train.fit.settings import Logger, Objective
 NAME = "dps-train"
 
 
-class Direction(str, enum.Enum):
-    """Meaning of a higher score of people."""
-
-    better = "better"
-    worse = "worse"
-
+Direction = Literal["better", "worse"]
+"""The meaning of a higher score of people."""
 
 SOURCES = (
     "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
@@ -71,8 +66,8 @@ CustomOption = Annotated[
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
         help="Custom distortions, besides the six: a Python module or file that defines some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
-        "installed one. May be given several times.",
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of "
+        "an installed one. May be given several times.",
     ),
 ]
 

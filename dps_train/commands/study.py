@@ -180,7 +180,7 @@ def study(
     from dps_train.study.summary import print_summaries, summarize
 
     extra = ExtraImages(
-        scores=read_all(scores or (), [one is Direction.better for one in higher or ()]),
+        scores=read_all(scores or (), [one == "better" for one in higher or ()]),
         photographs=load_photographs(ladders, photographs, seed=seed) if ladders else (),
     )
     planned = Study(

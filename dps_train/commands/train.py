@@ -91,7 +91,7 @@ def train(
     ] = None,
     higher: Annotated[
         Direction, typer.Option(help="With --scores: the meaning of a higher score in a CSV file.")
-    ] = Direction.better,
+    ] = "better",
     distortions: CustomOption = None,
     variant: Annotated[
         Variant,
@@ -215,7 +215,7 @@ def train(
         context=context,
         judgements=triplets or bapps,
         scores=scores,
-        higher_is_better=higher is Direction.better,
+        higher_is_better=higher == "better",
         custom=custom,
         variant=variant,
         data=data,

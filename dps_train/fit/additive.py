@@ -55,7 +55,6 @@ class Emphasis:
         combined: weight of a pair by its number of distortions, from none to three.
         gain: factor of the target amounts in combinations, since hidden distortions are
             underestimated.
-        under: extra weight of underestimated amounts in combinations.
         order: weight of composition.
         other: weight of `other` if its target is above 0.
         alike: factor of the loss of named amounts for other kinds of change. Bending resembles
@@ -67,7 +66,6 @@ class Emphasis:
 
     combined: tuple[float, float, float, float]
     gain: float
-    under: float
     order: float
     other: float
     alike: float
@@ -78,7 +76,6 @@ class Emphasis:
 CHANNELS = Emphasis(
     combined=(1.0, 1.0, 0.2, 0.05),
     gain=1.0,
-    under=1.0,
     order=0.0,
     other=0.5,
     alike=0.3,
@@ -91,7 +88,6 @@ them costs 0.015 of 2AFC and gains 0.23 of composition."""
 PAIRS = Emphasis(
     combined=(1.0, 1.0, 0.8, 0.4),
     gain=2.0,
-    under=1.0,
     order=0.3,
     other=2.0,
     alike=1.0,
@@ -220,7 +216,6 @@ def _amount_loss(read: Tensor, targets: Tensor, emphasis: Emphasis) -> Tensor:
     # Amounts in combinations are guesses. A squared loss fits their mean; a linear one fits the
     # median, which is 0 for a rare distortion.
     loss = torch.where(several, 2 * error.square(), linear)
-    loss = loss * torch.where(several & (error < 0), emphasis.under, 1.0)
     weights = torch.where(present, 1.0, ABSENT_WEIGHT)
     weights[..., -1] = torch.where(present[..., -1], emphasis.other, ABSENT_WEIGHT)
     weights[..., :-1] *= torch.where(_is_other(targets), emphasis.alike, 1.0)[..., None]

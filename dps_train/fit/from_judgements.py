@@ -12,7 +12,7 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
 from dps_train.bank.bank import metric_distances
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import AMOUNTS, measured_context
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images, read_pixels
@@ -21,15 +21,15 @@ from dps_train.fit.end_to_end.batches import TripletBatches
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.lin import fit_lin_to_triplets
 from dps_train.fit.settings import LIN, Settings
-from dps_train.fit.train_variant import train_additive, train_network
+from dps_train.fit.train_variant import Note, train_additive, train_network
 from dps_train.fit.training import (
     MOST_HELD_OUT,
     Agreement,
-    Note,
     Trained,
-    describe_trained,
     evaluation_bank,
     evaluation_images,
+    finish,
+    head_context,
     load_images,
 )
 from dps_train.judgements.bapps import TRAIN, read_bapps
@@ -38,6 +38,7 @@ from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS, read_triplets
 from dps_train.judgements.scoring import two_afc_agreement
 from dps_train.judgements.triplets import Triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
+from dps_train.model.description import metric_info
 from dps_train.model.heads import AdditiveHead, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -76,16 +77,12 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
     else:
         training, held_out = split_triplets(triplets, generator_for("triplets", settings.seed))
         agreement = _fit_triplets(metric, settings, training, held_out, device)
-
-    judgements = JudgementsInfo(
-        source=triplets.source, triplets=len(training), sha256=training.sha256()
-    )
     return describe_fitted(
         metric,
         settings,
         name,
         agreement,
-        judgements,
+        JudgementsInfo(source=triplets.source, triplets=len(training), sha256=training.sha256()),
         training_data=_data_info(training),
         held_out_data=_data_info(held_out),
         references=list(dict.fromkeys(held_out.reference)),
@@ -105,45 +102,37 @@ def describe_fitted(
     references: Sequence[Path],
     custom: Sequence[CustomDistortion],
 ) -> Trained:
-    """Measure the marks of a metric that was fitted to people's judgements, and describe it.
+    """Measure a metric that was fitted to judgements, and return it with its description.
 
     Args:
-        metric: with its head fitted.
+        metric: the metric.
         settings: of the training.
         name: the metric's name for its manifest.
         agreement: with the judgements.
-        judgements: what the metric was fitted to.
-        training_data: the images of the judgements.
-        held_out_data: the images that the agreement is measured on.
-        references: originals to measure the marks on, of which at most `MOST_HELD_OUT` are taken.
-        custom: held-out parts of custom distortions.
+        judgements: the judgements that it was fitted to, for its manifest.
+        training_data: the images of these judgements, for its manifest.
+        held_out_data: the images that the agreement was measured on, for its manifest.
+        references: images to measure on; the first `MOST_HELD_OUT` are used.
+        custom: custom distortions to measure with.
     """
-    device = pick_device(settings.device)
     originals = tuple(read_pixels(path) for path in references[:MOST_HELD_OUT])
-    images = Images(held_out_data.source, originals)
-    shown, distortions = with_scenes(evaluation_images(metric, images), custom)
-    bank = evaluation_bank(metric, shown, settings.seed, device, distortions)
-    head = metric.head
-    importances = dict.fromkeys(AMOUNTS, 1.0)
-    if isinstance(head, AdditiveHead):
-        importances = dict(zip(head.names, head.importances.tolist(), strict=True))
-    context = Context(importances, judgements=judgements.triplets)
-    return describe_trained(
+    images = evaluation_images(metric, Images(held_out_data.source, originals))
+    images, distortions = with_scenes(images, custom)
+    bank = evaluation_bank(metric, images, settings.seed, pick_device(settings.device), distortions)
+    context = Context(dict.fromkeys(AMOUNTS, 1.0), judgements=judgements.triplets)
+    scores = Scores(baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling)
+    info = metric_info(
         metric,
-        settings,
-        name,
-        context=context,
-        bank=bank,
-        measures=evaluate(head, bank, [context]),
-        scores=Scores(
-            baseline=agreement.before, adapted=agreement.after, ceiling=agreement.ceiling
-        ),
+        name=name,
+        variant=settings.variant,
+        judgements=judgements,
         training_data=training_data,
         held_out_data=held_out_data,
+        seed=settings.seed,
         distortions=distortions,
-        judgements=judgements,
-        agreement=agreement,
-    )
+    ).in_context(head_context(metric.head, context), name=name, scores=scores)
+    measures = evaluate(metric.head, bank, [measured_context(info)])
+    return finish(metric, info, bank, measures, agreement=agreement)
 
 
 def _read(path: Path, note: Note) -> Triplets:

@@ -116,18 +116,6 @@ def fit_lin(
     return torch.cat(heads)
 
 
-def fit_one_lin(
-    z: Tensor,
-    context: Context,
-    *,
-    generator: torch.Generator,
-    objective: str = "pairwise",
-    epochs: int = EPOCHS,
-) -> Tensor:
-    """Train a linear head for one context, and return its weights [D]; see `fit_lin`."""
-    return fit_lin(z, [context], generator=generator, objective=objective, epochs=epochs)[0]
-
-
 def fit_lin_to_triplets(
     first: Tensor,
     second: Tensor,

@@ -31,9 +31,6 @@ END_TO_END = (TUNE, SCRATCH)
 Start = Literal["embedded", "scratch"]
 """The additive variant adapts the embedded metric, or trains a new head from scratch."""
 
-FROM_EMBEDDED: Final = "embedded"
-FROM_SCRATCH: Final = "scratch"
-
 Objective = Literal["pairwise", "judge"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
@@ -46,7 +43,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-PAIRS: dict[Start, int] = {FROM_EMBEDDED: 20_000, FROM_SCRATCH: 60_000}
+PAIRS: dict[Start, int] = {"embedded": 20_000, "scratch": 60_000}
 """Default size of the distance bank."""
 
 PAIRS_WITH_CUSTOM = 30_000
@@ -149,7 +146,7 @@ class Settings:
         """Whether the embedded metric is adapted, instead of training a new head."""
         if self.variant != ADDITIVE:
             return False
-        return self._has_embedded_parts if self.start is None else self.start == FROM_EMBEDDED
+        return self._has_embedded_parts if self.start is None else self.start == "embedded"
 
     @property
     def _has_embedded_parts(self) -> bool:
@@ -163,7 +160,7 @@ class Settings:
             return self.pairs
         if self.custom:
             return PAIRS_WITH_CUSTOM
-        return PAIRS[FROM_EMBEDDED if self.from_embedded else FROM_SCRATCH]
+        return PAIRS["embedded" if self.from_embedded else "scratch"]
 
     @property
     def metric_comparison(self) -> str:
@@ -204,7 +201,7 @@ class Settings:
         check_comparison(self.comparison)
         if self.start is not None and self.variant != ADDITIVE:
             raise UsageError(f"--from is for --variant additive, not {self.variant}")
-        if self.start == FROM_EMBEDDED and not self._has_embedded_parts:
+        if self.start == "embedded" and not self._has_embedded_parts:
             raise UsageError(
                 "--from embedded starts from a metric with its own network, layers, weights, "
                 "comparison, normalization and size: leave those options out, or give "
@@ -223,16 +220,12 @@ class Settings:
             if value and not self.end_to_end:
                 raise UsageError(f"{option} is for --variant tune and scratch, not {self.variant}")
         recorded = any(one.recording for one in self.custom)
-        if self.custom and self.judgements is not None and self.variant != ADDITIVE:
-            raise UsageError(
-                f"--distortions: --variant {self.variant} cannot learn them from judgements: take "
-                "--variant additive"
-            )
-        if self.custom and (self.end_to_end or (recorded and self.variant == LIN)):
+        judged = self.judgements is not None and self.variant != ADDITIVE
+        if self.custom and (self.end_to_end or judged or (recorded and self.variant == LIN)):
             raise UsageError(
                 f"--distortions: --variant {self.variant} cannot learn "
                 f"{', '.join(one.name for one in self.custom)}: take --variant additive, or "
-                "lin for distortions that are functions"
+                "lin with a ranking for distortions that are functions"
             )
         check_source(self.data)
         if self.test_data is not None:

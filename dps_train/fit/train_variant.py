@@ -20,7 +20,7 @@ from dps_train.fit.end_to_end.loggers import open_logger
 from dps_train.fit.end_to_end.train import train_end_to_end
 from dps_train.fit.extend_head import extend
 from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
-from dps_train.fit.lin import draw_lin_bank, fit_one_lin
+from dps_train.fit.lin import draw_lin_bank, fit_lin
 from dps_train.fit.settings import LIN, Settings
 from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
 from dps_train.model.metric import Metric
@@ -131,13 +131,14 @@ def _train_lin(
         generator=generator,
         distortions=all_distortions(settings.custom),
     )
-    metric.head.weights.data = fit_one_lin(
+    (weights,) = fit_lin(
         z,
-        context,
+        [context],
         generator=generator,
         objective=settings.objective,
         epochs=settings.epochs or LIN_EPOCHS,
     )
+    metric.head.weights.data = weights
 
 
 def _bank(settings: Settings, distances: FeatureDistances, training: Images, note: Note) -> Bank:

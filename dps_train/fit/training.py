@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +11,7 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
-from dps_infer.model.manifest import (
-    Calibration,
-    DataInfo,
-    Draws,
-    JudgementsInfo,
-    MetricInfo,
-    Scores,
-)
+from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
 from dps_train.bank.bank import metric_distances
 from dps_train.custom.custom_distortion import split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
@@ -28,7 +21,7 @@ from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import BASELINE, Settings
-from dps_train.fit.train_variant import train_variant
+from dps_train.fit.train_variant import Note, train_variant
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
@@ -38,8 +31,6 @@ from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
 MOST_HELD_OUT = 200
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -140,65 +131,29 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     if isinstance(metric.head, AdditiveHead):
         metric.head.set_importances(context.importances)
     measures = evaluate(metric.head, bank, [context])
-    return describe_trained(
-        metric,
-        settings,
-        name,
-        context=context,
-        bank=bank,
-        measures=measures,
-        scores=_scores(measures),
-        training_data=data_info(training),
-        held_out_data=data_info(held_out),
-        distortions=distortions,
-        before=before,
-    )
-
-
-def describe_trained(
-    metric: Metric,
-    settings: Settings,
-    name: str,
-    *,
-    context: Context,
-    bank: EvaluationBank,
-    measures: Measures,
-    scores: Scores | None,
-    training_data: DataInfo,
-    held_out_data: DataInfo,
-    distortions: Sequence[Distortion],
-    judgements: JudgementsInfo | None = None,
-    before: Measures | None = None,
-    agreement: Agreement | None = None,
-) -> Trained:
-    """Return a trained metric with its description, calibration and draws.
-
-    Args:
-        metric: the metric; it is moved to the CPU.
-        settings: of its training.
-        name: its name for manifests.
-        context: the context that it was trained for.
-        bank: changes of held-out images.
-        measures: on `bank`.
-        scores: see `MetricInfo`, as for the data, the judgements and the distortions.
-        training_data: images that it was trained on.
-        held_out_data: images that it was measured on.
-        distortions: the distortions in `bank`.
-        judgements: judgements that it was trained on.
-        before: see `Trained`.
-        agreement: see `Trained`.
-    """
-    head = metric.head
     info = metric_info(
         metric,
         name=name,
         variant=settings.variant,
-        judgements=judgements,
-        training_data=training_data,
-        held_out_data=held_out_data,
+        training_data=data_info(training),
+        held_out_data=data_info(held_out),
         seed=settings.seed,
         distortions=distortions,
-    ).in_context(head_context(head, context), name=name, scores=scores)
+    ).in_context(head_context(metric.head, context), name=name, scores=_scores(measures))
+    return finish(metric, info, bank, measures, before=before)
+
+
+def finish(
+    metric: Metric,
+    info: MetricInfo,
+    bank: EvaluationBank,
+    measures: Measures,
+    *,
+    before: Measures | None = None,
+    agreement: Agreement | None = None,
+) -> Trained:
+    """Return a trained metric, on the CPU, with its calibration and draws on a bank."""
+    head = metric.head
     calibration = Calibration(
         levels=LEVELS,
         distances=calibration_quantiles(head, bank, LEVELS),

@@ -6,23 +6,15 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dps_infer.files.write import atomic_file
 from dps_train.fit.settings import BASELINE
-from dps_train.study.charts import (
-    COLORS,
-    by_variant,
-    gain_chart,
-    mark_chart,
-    people_chart,
-    score_chart,
-)
+from dps_train.study.charts import COLORS, gain_chart, mark_chart, people_chart, score_chart
 from dps_train.study.folder import Values
 from dps_train.study.plan import Study
-from dps_train.study.summary import numbers, summarize
+from dps_train.study.summary import summarize
 from dps_train.study.table import CSV, PARQUET
 
 PAGE = "report.html"
@@ -35,33 +27,33 @@ class Chart:
     Attributes:
         title: its heading.
         text: explanation, also used as alternative text.
-        url: the picture as a data URL.
+        draw: draws it as SVG.
     """
 
     title: str
     text: str
-    url: str
+    draw: Callable[[Sequence[Values]], str]
 
 
-@dataclass(frozen=True)
-class Tile:
-    """The headline figures of a variant.
-
-    Attributes:
-        variant: its name.
-        color: its color in the charts.
-        improved: number of its metrics that are better than the unadapted one.
-        metrics: number of its metrics.
-        score: mean 2AFC.
-        baseline: mean 2AFC of the unadapted metrics.
-    """
-
-    variant: str
-    color: str
-    improved: int
-    metrics: int
-    score: float
-    baseline: float
+SCORES = Chart(
+    "Adapted against unadapted",
+    "One point per metric. Above the dashed line, adapting helped.",
+    score_chart,
+)
+GAINS = Chart("Gains", "One point per metric; the bar is the mean.", gain_chart)
+PEOPLE = Chart(
+    "Agreement with people",
+    "Difference in agreement with people's judgements between the adapted metric and the unadapted "
+    "one. Below the dashed line, adapting cost agreement.",
+    people_chart,
+)
+MARKS = Chart(
+    "Marks of a metric",
+    "Does the distance grow with the strength of a change (monotonicity; retention for kinds of "
+    "change never trained on)? Are two changes in turn at least as far as the farther of the two "
+    "(composition)?",
+    mark_chart,
+)
 
 
 def write_report(folder: Path, study: Study, rows: Sequence[Values]) -> Path:
@@ -92,82 +84,29 @@ def render(study: Study, rows: Sequence[Values]) -> str:
     )
     environment.filters["figure"] = _figure
     done = [values for values in rows if not values["error"]]
+    adapted = [values for values in done if values["variant"] != BASELINE]
+    judged = any(values.get("bapps.2afc") is not None for values in adapted)
+    charts = [
+        *([(SCORES, adapted), (GAINS, adapted)] if adapted else []),
+        *([(PEOPLE, adapted)] if judged else []),
+        *([(MARKS, done)] if done else []),
+    ]
+    variants = {str(summary["variant"]): summary for summary in summarize(done, by=("variant",))}
     return environment.get_template("report.html").render(
         study=study,
         first=rows[0],
         rows=rows,
         failed=[values for values in rows if values["error"]],
         summaries=summarize(rows),
-        tiles=_tiles(done),
-        charts=_charts(done),
+        tiles=[(variants[name], color) for name, color in COLORS.items() if name in variants],
+        charts=[(chart, _data_url(chart.draw(some))) for chart, some in charts],
         judged=any("bapps.2afc" in values for values in done),
         files=(CSV, PARQUET),
     )
 
 
-def _tiles(rows: Sequence[Values]) -> list[Tile]:
-    tiles = []
-    for variant, some in by_variant(rows).items():
-        tiles.append(
-            Tile(
-                variant,
-                COLORS[variant],
-                sum(values["improved"] is True for values in some),
-                len(some),
-                fmean(numbers(some, "score")),
-                fmean(numbers(some, "baseline")),
-            )
-        )
-    return tiles
-
-
-def _charts(rows: Sequence[Values]) -> list[Chart]:
-    adapted = [values for values in rows if values["variant"] != BASELINE]
-    charts = []
-    if adapted:
-        charts += [
-            _chart(
-                "Adapted against unadapted",
-                "One point per metric. Above the dashed line, adapting helped.",
-                score_chart,
-                adapted,
-            ),
-            _chart(
-                "Gains",
-                "One point per metric; the bar is the mean.",
-                gain_chart,
-                adapted,
-            ),
-        ]
-    if any(values.get("bapps.2afc") is not None for values in adapted):
-        charts.append(
-            _chart(
-                "Agreement with people",
-                "Difference in agreement with people's judgements between the adapted metric and "
-                "the unadapted one. Below the dashed line, adapting cost agreement.",
-                people_chart,
-                adapted,
-            )
-        )
-    if rows:
-        charts.append(
-            _chart(
-                "Marks of a metric",
-                "Does the distance grow with the strength of a change (monotonicity; retention for "
-                "kinds of change never trained on)? Are two changes in turn at least as far as "
-                "the farther of the two (composition)?",
-                mark_chart,
-                rows,
-            )
-        )
-    return charts
-
-
-def _chart(
-    title: str, text: str, draw: Callable[[Sequence[Values]], str], rows: Sequence[Values]
-) -> Chart:
-    picture = base64.b64encode(draw(rows).encode()).decode()
-    return Chart(title, text, f"data:image/svg+xml;base64,{picture}")
+def _data_url(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

@@ -23,7 +23,7 @@ from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.initial_metric import initial_metric
-from dps_train.fit.lin import EPOCHS, draw_lin_bank, fit_one_lin
+from dps_train.fit.lin import EPOCHS, draw_lin_bank, fit_lin
 from dps_train.fit.settings import BASELINE, LIN, Settings
 from dps_train.fit.train_variant import train_variant
 from dps_train.fit.training import evaluation_bank, evaluation_images
@@ -167,7 +167,7 @@ class JobRunner:
         if variant == BASELINE:
             return unadapted_in_contexts(self._metric.head, contexts), self._distances
         if variant == LIN:
-            return scalars_in_contexts(self._train_lin(job)[None]), self._distances
+            return scalars_in_contexts(self._train_lin(job)), self._distances
         if variant == ADDITIVE:
             head, read = self._train_additive(job)
             weights = importance_table(contexts)
@@ -201,9 +201,9 @@ class JobRunner:
         z, state = self._lin_draws
         generator = torch.Generator()
         generator.set_state(state)
-        return fit_one_lin(
+        return fit_lin(
             z,
-            job.context,
+            [job.context],
             generator=generator,
             objective=job.settings.objective,
             epochs=job.settings.epochs or EPOCHS,

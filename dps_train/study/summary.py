@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from dps_train.evaluate.printing import wide_console
 from dps_train.study.folder import Values
 from dps_train.study.table import MARKS
 
@@ -38,22 +38,22 @@ MEANS = {
 Summary = dict[str, str | int | float | None]
 
 
-def summarize(rows: Sequence[Values]) -> list[Summary]:
-    """Return a summary for each network, comparison and variant.
+def summarize(rows: Sequence[Values], by: Sequence[str] = GROUPED_BY) -> list[Summary]:
+    """Return a summary for each network, comparison and variant, or by other columns.
 
     Returns:
-        `GROUPED_BY`, the number of ``metrics``, how many of them ``failed`` to train, and for the
-        others the figures of `MEANS`: the ``lowest`` score and the means of all other columns;
-        None if nothing was measured. Means of the columns with a prefix of `EXTRA` follow, if the
-        table has any.
+        The columns of `by`, the number of ``metrics``, the number that ``failed`` to train, and
+        the figures of `MEANS` over the others: the ``lowest`` score, and the mean of each other
+        column; None if nothing was measured. Means of the columns with a prefix of `EXTRA` follow,
+        if the table has any.
     """
     extra = dict.fromkeys(name for values in rows for name in values if name.startswith(EXTRA))
     groups: dict[tuple[str, ...], list[Values]] = {}
     for values in rows:
-        groups.setdefault(tuple(str(values[name]) for name in GROUPED_BY), []).append(values)
+        groups.setdefault(tuple(str(values[name]) for name in by), []).append(values)
     summaries = []
     for names, some in groups.items():
-        summary: Summary = dict(zip(GROUPED_BY, names, strict=True))
+        summary: Summary = dict(zip(by, names, strict=True))
         summary["metrics"] = len(some)
         summary["failed"] = sum(bool(values["error"]) for values in some)
         for figure, column in MEANS.items():
@@ -91,9 +91,7 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
             f"{one['metrics']}" + f" ({one['failed']} failed)" * bool(one["failed"]),
             *("none" if figure is None else f"{figure:.4f}" for figure in figures),
         )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = wide_console()
     console.print(table)
     extra = [name for name in summaries[0] if name.startswith(EXTRA)] if summaries else []
     if extra:

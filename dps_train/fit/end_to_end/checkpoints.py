@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -32,23 +31,24 @@ class CheckpointError(DpsError):
     """A checkpoint that cannot be read, or belongs to another training."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a training.
-
-    Attributes:
-        steps: number of steps done.
-        precision: state of mixed precision, such as the scale of the loss.
-    """
-
-    steps: int
-    precision: dict[str, float]
-
-
 def save_checkpoint(
-    path: Path, module: nn.Module, optimizer: Optimizer, progress: Progress, plan: Plan
+    path: Path,
+    module: nn.Module,
+    optimizer: Optimizer,
+    plan: Plan,
+    *,
+    steps: int,
+    precision: Mapping[str, float],
 ) -> None:
     """Replace the checkpoint; if the process is killed, the previous one stays.
+
+    Args:
+        path: the file.
+        module: its weights are saved.
+        optimizer: its state is saved.
+        plan: identifies the training.
+        steps: number of steps done.
+        precision: state of mixed precision, such as the scale of the loss.
 
     Raises:
         OutputError: the file cannot be written.
@@ -58,8 +58,8 @@ def save_checkpoint(
         tensors |= {f"{OPTIMIZER}{number}.{key}": value for key, value in state.items()}
     about = {
         "format": FORMAT,
-        "steps": progress.steps,
-        "precision": progress.precision,
+        "steps": steps,
+        "precision": dict(precision),
         "plan": dict(plan),
     }
     with atomic_file(path, force=True) as temporary:
@@ -70,8 +70,13 @@ def save_checkpoint(
         )
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizer: Optimizer, plan: Plan) -> Progress:
+def load_checkpoint(
+    path: Path, module: nn.Module, optimizer: Optimizer, plan: Plan
+) -> tuple[int, dict[str, float]]:
     """Load a checkpoint into a module and its optimizer.
+
+    Returns:
+        The number of steps done, and the state of mixed precision.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit the module.
@@ -93,7 +98,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: Optimizer, plan: P
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
-    return Progress(about["steps"], about["precision"])
+    return about["steps"], about["precision"]
 
 
 def saved_weights(path: Path) -> dict[str, Tensor]:

@@ -28,7 +28,6 @@ from dps_train.devices import pick_device
 from dps_train.fit.end_to_end.batches import Batch, Batches
 from dps_train.fit.end_to_end.checkpoints import (
     Plan,
-    Progress,
     load_checkpoint,
     save_checkpoint,
     saved_weights,
@@ -175,9 +174,8 @@ def _train(
     model, optimizer = fabric.setup(learner, adam)
     done = 0
     if path.exists():
-        progress = load_checkpoint(path, learner, adam, plan)
-        done = progress.steps
-        fabric.strategy.precision.load_state_dict(progress.precision)
+        done, scale = load_checkpoint(path, learner, adam, plan)
+        fabric.strategy.precision.load_state_dict(scale)
     steps = range(done, int(plan["steps"]))
     for step in track(steps, "end to end") if fabric.is_global_zero else steps:
         factor = rate_factor(step, steps.stop)
@@ -198,8 +196,8 @@ def _train(
         if log is not None and (step + 1) % STEPS_PER_LOG == 0:
             log(step + 1, {"loss": loss.item(), "score": score.item(), "rate": factor})
         if (step + 1) % every == 0 or step + 1 == steps.stop:
-            state = Progress(step + 1, dict(fabric.strategy.precision.state_dict()))
-            save_checkpoint(path, learner, adam, state, plan)
+            scale = fabric.strategy.precision.state_dict()
+            save_checkpoint(path, learner, adam, plan, steps=step + 1, precision=scale)
 
 
 def _share(fabric: Fabric, batch: Batch, step: int, seed: int) -> list[Tensor]:

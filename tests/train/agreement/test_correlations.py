@@ -201,9 +201,18 @@ def test_the_curve_finds_a_logistic_relation_that_is_there():
     rng = np.random.default_rng(0)
     distances = rng.uniform(0, 10, 200)
     people = 1 + 4 / (1 + np.exp(-(distances - 6) / 0.7))
-    # Exact data: what is left is the optimizer's tolerance.
-    np.testing.assert_allclose(fitted_curve(people, distances), people, atol=1e-4)
-    np.testing.assert_allclose(fitted_curve(-people, distances), people, atol=1e-4)
+    # Exact data: what is left is the optimizer's tolerance. A curve comes without its mean.
+    expected = people - people.mean()
+    np.testing.assert_allclose(fitted_curve(people, distances), expected, atol=1e-4)
+    np.testing.assert_allclose(fitted_curve(-people, distances), expected, atol=1e-4)
+
+
+def test_the_curve_is_found_though_a_few_distances_are_far_above_all_others():
+    rng = np.random.default_rng(0)
+    distances = np.concatenate([rng.uniform(0, 0.001, 150), rng.uniform(0.1, 2, 20)])
+    people = 1 / (1 + np.exp(-(distances - 4e-4) / 1e-4))
+    found = np.corrcoef(fitted_curve(people, distances), people)[0, 1]
+    assert found == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
