@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dps_infer.runtime.device import CUDA
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PROVIDER = "CUDAExecutionProvider"
 
 HELP = (
     'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
@@ -52,7 +52,7 @@ def provider(onnxruntime: Any) -> tuple[str, dict[str, str]]:
             onnxruntime.preload_dlls()
     # The exhaustive search would run again for every new shape; TF32 rounds the inputs of
     # convolutions to 10 bits, and the same pair would differ from the CPU's.
-    return PROVIDER, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    return CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 
 
 def run(

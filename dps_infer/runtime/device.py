@@ -1,8 +1,11 @@
-"""The choice of where to compute, alone in a file that costs nothing to import."""
+"""The devices that can compute; kept apart so that importing them is cheap."""
 
 from __future__ import annotations
 
 import enum
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+"""onnxruntime's names of the execution providers."""
 
 
 class Device(str, enum.Enum):
