@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.graph.model import Model
-from dps_infer.runtime.device import Device
+from dps_infer.runtime.device import CPU, CUDA, Device
 from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
     from dps_infer.runtime.cuda import Feeding
     from dps_infer.runtime.reference_cache import ReferenceFeatures
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-
-CUDA_HELP = (
-    'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
-    "check the driver with nvidia-smi, or pass --device cpu"
-)
 
 _FATAL = 4
 """onnxruntime's log severity: errors below it are raised as exceptions anyway."""
@@ -95,7 +87,11 @@ class Engine:
         self.provider = provider
         self.threads = threads
         self.remark = remark
-        self.feeding = _feeding() if provider == CUDA else None
+        self.feeding: Feeding | None = None
+        if provider == CUDA:
+            from dps_infer.runtime.cuda import ON_CUDA
+
+            self.feeding = ON_CUDA
         self._model = model
         self._opener = opener
         self._whole = session
@@ -213,13 +209,6 @@ class Engine:
         return self._whole
 
 
-def _feeding() -> Feeding:
-    # A machine without CUDA does not load the module.
-    from dps_infer.runtime.cuda import ON_CUDA
-
-    return ON_CUDA
-
-
 @dataclass(frozen=True)
 class _Halves:
     """Sessions of the two parts of a model (`dps_infer.graph.split.Split`)."""
@@ -252,10 +241,7 @@ def open_engine(
     onnxruntime.set_default_logger_severity(_FATAL)
     offered = onnxruntime.get_available_providers()
     if device is Device.cuda and CUDA not in offered:
-        raise DeviceError(
-            "CUDA was asked for, but this onnxruntime offers only "
-            f"{', '.join(offered)}: {CUDA_HELP}"
-        )
+        raise _no_cuda(f", but this onnxruntime offers only {', '.join(offered)}")
 
     def opened(part: bytes, *, on_cuda: bool) -> Any:
         return _open(onnxruntime, part, count, on_cuda=on_cuda)
@@ -275,10 +261,16 @@ def open_engine(
     if failure is None:
         return engine(CUDA, None, session)
     if device is Device.cuda:
-        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {CUDA_HELP}")
+        raise _no_cuda(f" and does not load ({failure})")
     if session is None:
         session = opened(model.data, on_cuda=False)
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
+
+
+def _no_cuda(reason: str) -> DeviceError:
+    from dps_infer.runtime.cuda import HELP
+
+    return DeviceError(f"CUDA was asked for{reason}: {HELP}")
 
 
 def probe_providers(model: Model) -> dict[str, str | None]:
