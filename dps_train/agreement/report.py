@@ -49,6 +49,25 @@ class BappsFigures:
     costs: dict[str, BappsCost]
 
 
+@dataclass(frozen=True)
+class AgreementReport:
+    """Everything that was measured; `docs/json/agreement.schema.json` describes it as JSON.
+
+    Attributes:
+        target: the metric.
+        view: how it looked at images; None where it has no views.
+        seed: of everything random.
+        sets: the figures of each set of scored pairs.
+        bapps: the figures on BAPPS; None where they were not asked for.
+    """
+
+    target: str
+    view: str | None
+    seed: int
+    sets: list[SetFigures]
+    bapps: BappsFigures | None
+
+
 def set_figures(
     pairs: ScoredPairs, heads: Sequence[NamedHead], measures: Sequence[Measure], seed: int
 ) -> SetFigures:

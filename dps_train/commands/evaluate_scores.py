@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import UsageError
@@ -14,10 +13,6 @@ from dps_infer.files.write import atomic_file, check_output
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.options import NAME, Direction, parse_rankings
-
-if TYPE_CHECKING:
-    from dps_train.agreement.report import BappsFigures, SetFigures
-
 
 CONTRADICTED = -0.2
 """If the correlation of every metric is below this, the direction of the scores is likely wrong."""
@@ -75,7 +70,7 @@ def evaluate_scores(
     from dps_train.agreement.heads import Heads
     from dps_train.agreement.peers import peer_measures
     from dps_train.agreement.printing import print_agreement
-    from dps_train.agreement.report import bapps_figures, set_figures
+    from dps_train.agreement.report import AgreementReport, bapps_figures, set_figures
     from dps_train.agreement.scores.read import own_file, read_all
     from dps_train.custom.custom_distortion import all_distortions
     from dps_train.custom.find import find_custom
@@ -125,7 +120,7 @@ def evaluate_scores(
     judged = None if judgements is None else bapps_figures(wanted.judged(judgements))
     chosen = None if target.view is None else target.view.value
     if json_file is not None:
-        report = _report(found, judged, {"target": target.name, "view": chosen, "seed": seed})
+        report = asdict(AgreementReport(target.name, chosen, seed, found, judged))
         with atomic_file(json_file, force=force) as temporary:
             temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     title = target.name if chosen is None else f"{target.name}, view {chosen}"
@@ -138,10 +133,3 @@ def evaluate_scores(
                 f"note: every metric contradicts {source}: if a higher score means "
                 f"{'worse' if figures.higher_is_better else 'better'} in it, give --higher",
             )
-
-
-def _report(
-    sets: Sequence[SetFigures], bapps: BappsFigures | None, about: dict[str, Any]
-) -> dict[str, Any]:
-    judged = {} if bapps is None else {"bapps": asdict(bapps)}
-    return {**about, "sets": [asdict(one) for one in sets], **judged}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 import scipy.stats
@@ -12,11 +14,14 @@ from scores_helpers import write_scores
 from train_helpers import TINY, strict_json
 from triplet_helpers import write_bapps
 
+from dps_train.agreement.report import AgreementReport
 from dps_train.agreement.scores.read import read_scores
 from dps_train.data.sources import read_pixels
 from dps_train.evaluate.pair_target import load_pair_target
 from dps_train.evaluate.target import EMBEDDED
 from dps_train.fit.run_folder import load_run
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "json" / "agreement.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,7 @@ def test_adapting_is_measured_beside_the_unadapted_metric(cli, scores, tmp_path,
     assert outcome.code == 0, outcome.err
     assert "adapted to 3 random rankings" in outcome.out
     found = strict_json(report.read_text())
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(found)
     (figures,) = found["sets"]
     assert list(figures["metrics"]) == ["uniform", "additive (general)"]
     assert list(figures["costs"]) == ["additive", "lin"]
@@ -113,6 +119,16 @@ def test_adapting_is_measured_beside_the_unadapted_metric(cli, scores, tmp_path,
         assert 0 <= cost["jnd"]["mean"] <= 1
 
 
+def test_the_schema_is_that_of_the_report():
+    expected = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dps-train evaluate --scores --json",
+        **msgspec.json.schema(AgreementReport),
+    }
+    found = json.loads(SCHEMA.read_text("utf-8"))
+    assert found == expected, "write docs/json/agreement.schema.json again"
+
+
 def test_a_run_is_measured_in_its_own_context(cli, scores, run_folder, tmp_path):
     report = tmp_path / "report.json"
     options = ("--scores", scores, "--heads", "uniform,additive", "--json", report)
@@ -126,21 +142,22 @@ def test_a_run_is_measured_in_its_own_context(cli, scores, run_folder, tmp_path)
 def test_the_same_seed_gives_the_same_report(cli, scores, tmp_path):
     reports = [tmp_path / f"{number}.json" for number in range(3)]
     for report, seed in zip(reports, (0, 0, 1), strict=True):
-        options = ("--view", "whole", "--seed", seed, "--json", report)
+        options = ("--view", "whole", "--rankings", "3", "--seed", seed, "--json", report)
         assert cli("evaluate", "embedded", "--scores", scores, *options).code == 0
     first, again, other = (json.loads(report.read_text()) for report in reports)
     assert first == again
-    assert first["sets"] != other["sets"]
+    rankings = [one["sets"][0]["costs"]["additive"]["overall"]["each"] for one in (first, other)]
+    assert set(rankings[0]) != set(rankings[1])
 
 
 @pytest.mark.parametrize(
     ("options", "part"),
     [
         (("--heads", "lin", "--train-data", "sample"), "give --rankings 20"),
-        (("--heads", "lin", "--rankings", "2"), "--train-data FOLDER or sample"),
+        (("--heads", "lin", "--rankings", "2"), "name its images with --train-data"),
         (("--peers", "best"), "--peers names 'best'"),
         (("--lpips-trunk", "x.safetensors"), "--lpips-trunk is for --peers lpips"),
-        (("--ladders",), "--ladders does not go with --scores"),
+        (("--ladders",), "--ladders cannot be combined with --scores"),
         (("--higher", "worse", "--higher", "better"), "--higher is given 2 times for 1 CSV file"),
         (("--contexts", "own"), "has no context of its own"),
     ],
@@ -199,7 +216,7 @@ def test_scores_become_a_context_that_can_be_exported(cli, scores, tmp_path):
 def test_scores_are_no_ranking_and_fit_importances_alone(cli, scores, tmp_path):
     outcome = cli("--scores", scores, "--ranking", "color,blur")
     assert outcome.code == 2
-    assert "say the same thing" in outcome.err
+    assert "are six ways to give a context" in outcome.err
     outcome = cli("--scores", scores, "--variant", "lin", *TINY)
     assert outcome.code == 2
     assert "--scores fits importances: leave --variant lin out" in outcome.err
