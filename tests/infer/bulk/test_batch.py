@@ -232,7 +232,7 @@ def test_another_run_is_not_continued(interrupted, context, universal):
 def test_a_journal_that_is_none_is_not_touched(interrupted, context):
     pairs, output = interrupted
     journal_path(output).write_text("my notes\n")
-    with pytest.raises(OutputError, match="no journal"):
+    with pytest.raises(OutputError, match="is not a journal"):
         score_file(pairs, output, {"fake": context}, resume=True)
     assert journal_path(output).read_text() == "my notes\n"
 
