@@ -422,6 +422,16 @@ def test_paths_in_code_spans_exist(page):
     assert missing == [], page_name(page)
 
 
+def test_pages_that_the_code_names_exist():
+    """Help texts and docstrings send readers to pages."""
+    missing = []
+    for folder in ("dps_infer", "dps_train", "export", "examples", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            named = re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
+            missing += [f"{page_name(path)}: {n}" for n in named if not (ROOT / n).is_file()]
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_options_in_code_spans_exist(page):
     for span in spans(page):

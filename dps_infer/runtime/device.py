@@ -9,10 +9,10 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class Device(str, enum.Enum):
-    """Where to compute."""
+    """The device to compute on."""
 
     auto = "auto"
-    """CUDA where onnxruntime really gets it, else the CPU."""
+    """CUDA if onnxruntime can really use it, else the CPU."""
     cpu = "cpu"
     cuda = "cuda"
-    """CUDA, or an error; never the CPU instead."""
+    """CUDA; an error if it cannot be used."""

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 CONTRADICTED = -0.2
-"""Where every metric agrees less than this, the direction of the scores is likely wrong."""
+"""If the correlation of every metric is below this, the direction of the scores is likely wrong."""
 
 
 def evaluate_scores(
-    subject: Path | None,
+    path: Path | None,
     *,
     scores: Sequence[Path],
     higher: Sequence[Direction],
@@ -43,27 +43,27 @@ def evaluate_scores(
     json_file: Path | None,
     force: bool,
 ) -> None:
-    """Measure a metric's agreement with people, print the figures, and write what is asked for.
+    """Measure a metric's agreement with people, print the figures, and write the file.
 
     Args:
-        subject: a run, ``embedded`` or a context file; None takes the newest run.
+        path: a run, ``embedded`` or a context file; None takes the newest run.
         scores: CSV files, or folders of published sets.
         higher: directions of the CSV files; see `dps_train.agreement.scores.read.read_all`.
-        contexts: as `dps_train.evaluate.pair_contexts.pair_contexts` reads them; None takes the
-            metric's own, for a universal one the general context.
-        ranking: more contexts.
-        rankings: number of random rankings, or ``all``, to measure the cost of adapting in.
-        heads: joined by commas; None takes the metric's own.
+        contexts: see `dps_train.evaluate.pair_contexts.pair_contexts`; None takes the metric's
+            own context, or the general one for a universal metric.
+        ranking: further contexts.
+        rankings: number of random rankings, or ``all``, to measure the cost of adapting.
+        heads: heads to measure, joined by commas; None takes the metric's own.
         train_data: images to train ``lin`` on.
-        bapps: folder of human judgements to measure the same heads on.
-        peers: other metrics, as `dps_train.agreement.peers.peer_measures` reads them.
+        bapps: folder of people's judgements to measure the same heads on.
+        peers: other metrics; see `dps_train.agreement.peers.peer_measures`.
         trunk: weights of LPIPS's network.
-        distortions: of the user's own, that the metric knows.
-        view: of ``embedded`` and context files; None takes the file's default.
+        distortions: custom distortions that the metric knows.
+        view: view of ``embedded`` or a context file; None takes the file's default.
         device: where networks run.
         seed: of everything random.
-        json_file: to write the figures to.
-        force: replace outputs that exist.
+        json_file: the file of figures; None writes none.
+        force: replace existing outputs.
 
     Raises:
         DpsError: see the functions called.
@@ -71,7 +71,7 @@ def evaluate_scores(
     if json_file is not None:
         check_output(json_file, force=force)
     if trunk is not None and peers is None:
-        raise UsageError("--lpips-trunk is for --peers lpips: name it, or leave the trunk out")
+        raise UsageError("--lpips-trunk is for --peers lpips: give that option too")
     from dps_train.agreement.heads import Heads
     from dps_train.agreement.peers import peer_measures
     from dps_train.agreement.printing import print_agreement
@@ -84,7 +84,7 @@ def evaluate_scores(
     from dps_train.evaluate.heads import UNIFORM, chosen_heads
     from dps_train.evaluate.pair_contexts import GENERAL, OWN, Group, pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
-    from dps_train.evaluate.target import load_subject
+    from dps_train.evaluate.target import load_target
     from dps_train.fit.settings import LIN
     from dps_train.judgements.bapps import read_bapps
     from dps_train.model.metric import Metric
@@ -96,9 +96,9 @@ def evaluate_scores(
     sets = read_all(scores, [one is Direction.better for one in higher])
     judgements = None if bapps is None else read_bapps(bapps)
     others = [] if peers is None else peer_measures(peers, trunk=trunk)
-    measured = load_subject(subject, view=None, device=device, names=names)
+    measured = load_target(path, view=None, device=device, names=names)
     asked = chosen_heads(heads, measured, train_data)
-    target = load_pair_target(subject, view=view, device=device)
+    target = load_pair_target(path, view=view, device=device)
     words = [] if contexts is None else [contexts]
     if contexts is None and not ranking:
         words = [GENERAL if target.own is None else OWN]
@@ -130,13 +130,13 @@ def evaluate_scores(
             temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     title = target.name if chosen is None else f"{target.name}, view {chosen}"
     print_agreement(found, judged, title)
-    for figures, path in zip(found, scores, strict=True):
+    for figures, source in zip(found, scores, strict=True):
         overall = [one.overall.spearman.value or 0.0 for one in figures.metrics.values()]
-        if overall and max(overall) < CONTRADICTED and own_file(path):
+        if overall and max(overall) < CONTRADICTED and own_file(source):
             say(
                 NAME,
-                f"note: every metric contradicts {path}: if a higher score means "
-                f"{'worse' if figures.higher_is_better else 'better'} there, say so with --higher",
+                f"note: every metric contradicts {source}: if a higher score means "
+                f"{'worse' if figures.higher_is_better else 'better'} in it, give --higher",
             )
 
 

@@ -17,7 +17,7 @@ NAME = "dps-train"
 
 
 class Direction(str, enum.Enum):
-    """Meaning of a higher score of people."""
+    """The meaning of a higher score of people; Typer accepts no lists of literals."""
 
     better = "better"
     worse = "worse"
@@ -65,6 +65,16 @@ LoggerOption = Annotated[
         help="Log the training of tune and scratch: beside the run in NAME.log, or in the study's "
         "folder.  [default: no log]"
     ),
+]
+HigherOption = Annotated[
+    list[Direction] | None,
+    typer.Option(
+        help="With --scores: whether a higher score in the CSV files means better or worse; once "
+        "for all files, or once for each, in their order.  [default: better]"
+    ),
+]
+PhotographsOption = Annotated[
+    int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
 ]
 CustomOption = Annotated[
     list[str] | None,

@@ -19,8 +19,10 @@ from dps_train.commands.options import (
     DeviceOption,
     Direction,
     EpochsOption,
+    HigherOption,
     LoggerOption,
     ObjectiveOption,
+    PhotographsOption,
     SeedOption,
     SizeOption,
     StepsOption,
@@ -112,13 +114,7 @@ def study(
             "`dps-train evaluate --scores` reads them. May be given several times.",
         ),
     ] = None,
-    higher: Annotated[
-        list[Direction] | None,
-        typer.Option(
-            help="With --scores: whether a higher score in the CSV files means better or worse; "
-            "once for all of them, or once for each, in their order.  [default: better]"
-        ),
-    ] = None,
+    higher: HigherOption = None,
     ladders: Annotated[
         str | None,
         typer.Option(
@@ -127,9 +123,7 @@ def study(
             "folder; see docs/ladders.md.",
         ),
     ] = None,
-    photographs: Annotated[
-        int, typer.Option(min=2, help="With --ladders: photographs to draw, at most.")
-    ] = 10,
+    photographs: PhotographsOption = 10,
     logger: LoggerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,

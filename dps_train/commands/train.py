@@ -96,9 +96,9 @@ def train(
     variant: Annotated[
         Variant,
         typer.Option(
-            help="What is trained: `additive`, a head that reads how much of each distortion "
-            "there is; `lin`, one weight per channel of a frozen network; `tune`, these weights "
-            "and the network; `scratch`, both from random weights; `baseline`, nothing."
+            help="The part to train: `additive`, a head that reads the amount of each distortion; "
+            "`lin`, one weight per channel of a frozen network; `tune`, these weights and the "
+            "network; `scratch`, both from random weights; `baseline`, nothing."
         ),
     ] = "additive",
     data: DataOption = "sample",

@@ -81,10 +81,8 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
         metric,
         settings,
         name,
-        agreement=agreement,
-        judgements=JudgementsInfo(
-            source=triplets.source, triplets=len(training), sha256=training.sha256()
-        ),
+        agreement,
+        JudgementsInfo(source=triplets.source, triplets=len(training), sha256=training.sha256()),
         training_data=_data_info(training),
         held_out_data=_data_info(held_out),
         references=list(dict.fromkeys(held_out.reference)),
@@ -96,9 +94,9 @@ def describe_fitted(
     metric: Metric,
     settings: Settings,
     name: str,
-    *,
     agreement: Agreement,
     judgements: JudgementsInfo,
+    *,
     training_data: DataInfo,
     held_out_data: DataInfo,
     references: Sequence[Path],

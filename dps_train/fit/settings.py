@@ -76,7 +76,7 @@ class Settings:
         scores: people's scores of pairs, instead of a context: a CSV file or a published set.
         higher_is_better: in a CSV file of scores, whether a higher one means more alike.
         custom: custom distortions, besides the six.
-        variant: what is trained.
+        variant: selects the parts to train.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
         test_data: source of the held-out images; None holds out a share of `data`.
         start: what ``additive`` starts from; None takes the embedded metric, or a new head if

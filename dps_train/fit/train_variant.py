@@ -1,4 +1,4 @@
-"""Train what the variant trains for a context: nothing, the head, or the network as well."""
+"""Train a metric as its variant requires: nothing, the head, or the network as well."""
 
 from __future__ import annotations
 

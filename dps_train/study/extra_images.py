@@ -1,7 +1,7 @@
-"""Scored pairs and ladders of real changes as columns of a study: compared once by each network.
+"""Scored pairs and ladders of real changes as columns of a study.
 
 Every metric of a study is a head on channel distances z of whole images at its working size. So
-the network sees these images once, and any head is measured from the stored z.
+each network compares these images once, and every head is measured on the stored z.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ Distance = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ExtraImages:
-    """What a study measures its metrics on besides held-out images and BAPPS.
+    """Images that a study measures its metrics on besides held-out images and BAPPS.
 
     Attributes:
         scores: sets of scored pairs.
-        photographs: to climb ladders on.
+        photographs: the images of the ladders.
     """
 
     scores: Sequence[ScoredPairs] = ()
     photographs: Sequence[Photograph] = ()
 
     def compared(self, metric: Metric, device: torch.device) -> ExtraDistances:
-        """Compare all images, as a metric does before its head.
+        """Compare all images with a metric's network.
 
         Args:
-            metric: is moved to `device`.
+            metric: the metric; it is moved to `device`.
             device: where the network runs.
 
         Raises:
-            ImageError: an image cannot be read any more.
+            ImageError: an image can no longer be read.
         """
         target = _Channels(metric, device)
         scored = {}
@@ -71,7 +71,7 @@ class ExtraImages:
         return ExtraDistances({pairs.source: pairs for pairs in self.scores}, scored, ladders)
 
     def sha256(self) -> tuple[str | None, str | None]:
-        """Return hashes of the scored pairs and of the photographs; None where there are none."""
+        """Return hashes of the scored pairs and of the photographs; None if there are none."""
         scores = "".join(f"{pairs.source}:{pairs.sha256()};" for pairs in self.scores)
         digest = hashlib.sha256()
         for photograph in self.photographs:
@@ -98,7 +98,7 @@ class ExtraDistances:
     ladders: Mapping[str, Tensor] = field(default_factory=dict)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> ExtraDistances:
-        """Return the same with every tensor [..., D] replaced by its value of `function`."""
+        """Return the distances with `function` applied to every tensor [..., D]."""
         return ExtraDistances(
             self.pairs,
             {name: function(z) for name, z in self.scored.items()},
@@ -107,11 +107,11 @@ class ExtraDistances:
 
     @torch.no_grad()
     def columns(self, distance: Distance, prefix: str = "") -> dict[str, float]:
-        """Measure a distance: ``scores.SET.overall``, ``ladders.order`` and the others.
+        """Measure a head's distance, and return the columns of the table.
 
         Args:
-            distance: of a head.
-            prefix: put after the first dot, as in ``ladders.baseline.order``.
+            distance: the distance of the head.
+            prefix: inserted after the first dot, as in ``ladders.baseline.order``.
         """
         found: dict[str, float] = {}
         for name, z in self.scored.items():
@@ -129,7 +129,7 @@ class ExtraDistances:
             orders = [float(order(one).mean()) for one in climbed]
             found[f"ladders.{prefix}order"] = float(np.mean(orders))
             found[f"ladders.{prefix}lowest"] = min(orders)
-            # The first step may be invisible: a ratio of two nothings says nothing.
+            # The first step may be invisible, and a ratio of two distances near 0 is meaningless.
             found[f"ladders.{prefix}evenness"] = max(
                 float(evenness(one)[1:].max()) for one in climbed
             )
@@ -137,10 +137,10 @@ class ExtraDistances:
 
 
 class _Channels:
-    """A network that measures pairs by every channel distance, each in place of a context.
+    """A network that measures pairs by each channel distance, in place of contexts.
 
     Args:
-        metric: is moved to `device`.
+        metric: the metric of the network; it is moved to `device`.
         device: where the network runs.
     """
 
@@ -150,7 +150,7 @@ class _Channels:
 
     @torch.no_grad()
     def z(self, reference: Pixels, candidates: Sequence[Pixels]) -> Floats:
-        """Return z of all candidates [D, N]."""
+        """Return z [D, N] of N candidates."""
         first = torch.from_numpy(reference[None]).to(self._device)
         rows = []
         for candidate in candidates:
@@ -159,7 +159,7 @@ class _Channels:
         return torch.cat(rows).double().cpu().numpy().T
 
     def channels(self, pairs: ScoredPairs) -> int:
-        """Return the length D of z for images of a set."""
+        """Return the length D of z for the images of a set."""
         pixels = read_pixels(pairs.references[0])
         return len(self.z(pixels, [pixels]))
 
@@ -169,5 +169,5 @@ class _Channels:
         candidates: Sequence[Pixels],
         contexts: Sequence[Mapping[str, float] | None],
     ) -> list[PairMeasures]:
-        """Return one entry a channel distance, whatever the contexts."""
+        """Return one entry per channel distance; the contexts are ignored."""
         return [PairMeasures(distances) for distances in self.z(reference, candidates)]

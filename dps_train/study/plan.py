@@ -28,7 +28,7 @@ class Study:
 
     Attributes:
         rankings: number of random rankings of the six distortions.
-        variants: what is trained.
+        variants: see `Settings`.
         comparisons: see `dps_train.model.comparisons`; None takes each variant's default.
         backbones: ``embedded`` or torchvision models.
         weights: by backbone, a safetensors file instead of its published weights.
