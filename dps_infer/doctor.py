@@ -17,8 +17,8 @@ from importlib import metadata
 from dps_infer.errors import DpsError
 from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
-from dps_infer.runtime.device import Device
-from dps_infer.runtime.engine import CPU, CUDA, probe_providers
+from dps_infer.runtime.device import CPU, CUDA, Device
+from dps_infer.runtime.engine import probe_providers
 from dps_infer.runtime.threads import affinity_cores, available_threads, cgroup_cores
 from dps_infer.version import __version__
 

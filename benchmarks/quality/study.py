@@ -1,14 +1,14 @@
 """The paper's experiment: metrics adapted to random rankings, beside the unadapted one.
 
-For every ranking and variant a metric is trained and measured, as `dps-train study` does. Takes
-about half an hour with the defaults.
+For every ranking and variant a metric is trained and measured, as `dps-train study` does. With a
+torchvision network this takes long.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import typer
@@ -18,6 +18,7 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer.errors import UsageError
+from dps_train.fit import settings
 from dps_train.fit.settings import BASELINE, VARIANTS, Settings
 from dps_train.fit.training import load_images
 from dps_train.study.plan import Study
@@ -84,7 +85,7 @@ def measure(
     )
     study = Study(
         rankings=rankings,
-        variants=names,
+        variants=cast(tuple[settings.Variant, ...], names),
         comparisons=(None,),
         backbones=(backbone,),
         weights={} if weights is None else {backbone: weights},

@@ -88,7 +88,7 @@ def score_file(
     if source.resolve() == target.resolve():
         raise UsageError(f"{target}: the results would replace the pairs, the same file")
     if resume and force:
-        raise UsageError("--resume continues a run and --force starts anew: give one")
+        raise UsageError("--resume continues a run and --force starts over: give one")
     # A journal exists only where there was no output, or where the output was to be replaced. So
     # an output beside a journal was written by this run, or may still be replaced by it.
     force_output = force or (resume and journal_path(target).exists())

@@ -98,8 +98,7 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    for line in describe_run(metrics, view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
         contexts = {label: metric.describe() for label, metric in metrics.items()}
         run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})

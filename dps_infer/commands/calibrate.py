@@ -97,8 +97,7 @@ def calibrate(
             progress=progress,
         )
     write_threshold(threshold, path, force=force)
-    for line in describe_run(metrics, view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
         run.print_json({"file": str(path), **msgspec.to_builtins(threshold)})
     else:

@@ -98,8 +98,7 @@ def compare(
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    for line in describe_run(metrics, results, view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, results, view=view))
     if as_json:
         from dps_infer.show.records import comparison_record
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 a file has no counterpart or "
-    "could not be compared, whatever the distances of the others."
+    "could not be compared, regardless of the distances of the others."
 )
 SHOWN = 50
 """Default number of rows for people."""
@@ -123,14 +123,12 @@ def folder(
             force=force,
             progress=progress,
         )
-    for line in describe_run(metrics, (scored.comparisons for scored in scores.worst), view=view):
-        run.say(NAME, line)
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
     # A reference that cannot be read causes the same error in all of its pairs.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
-    for error in errors[:MAX_ERRORS]:
-        run.say(NAME, f"not compared: {error}")
-    if len(errors) > MAX_ERRORS:
-        run.say(NAME, f"not compared: {len(errors) - MAX_ERRORS} more")
+    more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
+    run.say(NAME, *(f"not compared: {text}" for text in [*errors[:MAX_ERRORS], *more]))
     if as_json:
         run.print_json(_record(scores, metrics, thresholds))
     else:

@@ -46,8 +46,7 @@ def rank(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     ranked = rank_candidates(reference, candidates, metrics, view=view, resize=resize)
-    for line in describe_run(metrics, (place.comparisons for place in ranked), view=view):
-        run.say(NAME, line)
+    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked), view=view))
     if as_json:
         run.print_json(
             {

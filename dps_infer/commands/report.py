@@ -43,7 +43,6 @@ def report(
             help="Mark the pairs with a larger distance. A number, a FILE (.json) written by "
             "dps-infer calibrate, or auto for the file that it wrote beside the context file. The "
             "last two need the context of the results.",
-            parser=options.parse_threshold,
         ),
     ] = None,
     worst: Annotated[

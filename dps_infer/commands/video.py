@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 one video ends before the other, "
-    "or is damaged at its end, whatever the distances before."
+    "or is damaged at its end, regardless of the distances before."
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 
@@ -131,8 +131,8 @@ def video(
         if plotted:
             save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
         pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
-    for line in describe_run(metrics, (scored.comparisons for scored in scores.worst), view=view):
-        run.say(NAME, line)
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
     if plot is None and not plotted:
         run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -129,13 +129,13 @@ def build_report(
             for measured, metric in zip(found.contexts, loaded, strict=True)
         ],
         "pairs": {
-            **asdict(pairs),
+            **vars(pairs),
             "referenceImage": [places[name] for name in pairs.reference],
             "candidateImage": [places[name] for name in pairs.candidate],
         },
-        "images": [asdict(image) for image in embedded.values()],
+        "images": [vars(image) for image in embedded.values()],
         "maps": [
-            None if of_context is None else {n: asdict(heat) for n, heat in of_context.items()}
+            None if of_context is None else {n: vars(heat) for n, heat in of_context.items()}
             for of_context in maps
         ],
     }
@@ -186,7 +186,7 @@ def _context_data(
 ) -> dict[str, Any]:
     """Return a context as the page holds it; with its metric, it is explained in pictures."""
     if metric is None:
-        return {**asdict(measured), "importances": None, "examples": []}
+        return {**vars(measured), "importances": None, "examples": []}
     return {
         "label": metric.label,
         "words": metric.describe(),

@@ -28,7 +28,14 @@ FEWEST_WITHIN = 3
 NUMBERS_AT_ONCE = 1 << 21
 """Numbers that resampling holds in one array: it bounds the memory."""
 
-CURVE_EVALUATIONS = 2000
+CURVE_EVALUATIONS = 200
+MIDDLES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Quantiles of the distances at which the search for a curve's middle begins."""
+
+WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Widths at which it begins, in ranges between the quartiles."""
+
+SMALLEST_REACH = 1e-9
 
 ROUNDING = 1e-12
 """Share of the largest sum of squares that counts as 0: sums that cancel leave a little."""
@@ -171,31 +178,37 @@ def weighted_ranks(values: Floats, weights: Floats) -> Floats:
 def fitted_curve(people: Floats, distances: Floats) -> Floats:
     """Return the values [N] of a four-parameter logistic curve fitted to people's values [N].
 
-    curve = low + (high - low) / (1 + exp(-(distance - middle) / width)), by least squares. Where
-    the best curve falls as the distance grows, its values are negated: a correlation with them is
-    then negative, as the metric contradicts people. Distances that do not differ give zeros.
+    curve = low + (high - low) / (1 + exp(-(distance - middle) / width)), by least squares. For a
+    middle and a width, low and high are a linear problem, which leaves two numbers to look for.
+    Distances of a few pairs may be far above all others, and there are local optima: the search
+    begins at the best point of a grid. Where the best curve falls as the distance grows, its values
+    are negated: a correlation with them is then negative, as the metric contradicts people.
+    Distances that do not differ give zeros.
     """
     spread = float(distances.std())
     if spread == 0:
         return np.zeros(len(distances))
     x = (distances - distances.mean()) / spread
-    rising = np.corrcoef(x, people)[0, 1] >= 0
-    ends = (people.min(), people.max()) if rising else (people.max(), people.min())
+    centered = people - people.mean()
 
     def curve(parameters: Floats) -> Floats:
-        low, high, middle, width = parameters
-        values: Floats = low + (high - low) * expit((x - middle) / np.exp(width))
+        """Return the best curve with this middle and logarithm of the width, less its mean."""
+        middle, width = parameters
+        shape = expit((x - middle) / np.exp(width))
+        shape = shape - shape.mean()
+        square = float(shape @ shape)
+        values: Floats = shape * (float(shape @ centered) / square if square else 0.0)
         return values
 
-    # The width is exp of the parameter, which keeps it above 0.
-    start = np.array([*ends, float(np.median(x)), np.log(0.5)])
-    fit = least_squares(
-        lambda parameters: curve(parameters) - people,
-        start,
-        max_nfev=CURVE_EVALUATIONS,
-    )
-    low, high, *_ = fit.x
-    return curve(fit.x) * (1.0 if high >= low else -1.0)
+    middles = np.quantile(x, MIDDLES)
+    quartiles = np.quantile(x, (0.25, 0.75))
+    reach = max(float(quartiles[1] - quartiles[0]), SMALLEST_REACH)
+    starts = [np.array([middle, np.log(reach * w)]) for middle in middles for w in WIDTHS]
+    best = min(starts, key=lambda start: float(np.square(curve(start) - centered).sum()))
+    fit = least_squares(lambda p: curve(p) - centered, best, max_nfev=CURVE_EVALUATIONS)
+    values = curve(fit.x)
+    # A logistic shape rises: its slope has the sign of its covariance with the distance.
+    return values * (1.0 if float(values @ x) >= 0 else -1.0)
 
 
 def _order(some: Floats, values: Floats) -> NDArray[np.int8]:

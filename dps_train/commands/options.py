@@ -81,8 +81,8 @@ CustomOption = Annotated[
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
         help="Custom distortions, besides the six: a Python module or file that defines some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
-        "installed one. May be given several times.",
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of "
+        "an installed one. May be given several times.",
     ),
 ]
 

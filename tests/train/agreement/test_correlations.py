@@ -201,9 +201,18 @@ def test_the_curve_finds_a_logistic_relation_that_is_there():
     rng = np.random.default_rng(0)
     distances = rng.uniform(0, 10, 200)
     people = 1 + 4 / (1 + np.exp(-(distances - 6) / 0.7))
-    # Exact data: what is left is the optimizer's tolerance.
-    np.testing.assert_allclose(fitted_curve(people, distances), people, atol=1e-4)
-    np.testing.assert_allclose(fitted_curve(-people, distances), people, atol=1e-4)
+    # Exact data: what is left is the optimizer's tolerance. A curve comes without its mean.
+    expected = people - people.mean()
+    np.testing.assert_allclose(fitted_curve(people, distances), expected, atol=1e-4)
+    np.testing.assert_allclose(fitted_curve(-people, distances), expected, atol=1e-4)
+
+
+def test_the_curve_is_found_though_a_few_distances_are_far_above_all_others():
+    rng = np.random.default_rng(0)
+    distances = np.concatenate([rng.uniform(0, 0.001, 150), rng.uniform(0.1, 2, 20)])
+    people = 1 / (1 + np.exp(-(distances - 4e-4) / 1e-4))
+    found = np.corrcoef(fitted_curve(people, distances), people)[0, 1]
+    assert found == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -211,9 +220,11 @@ def test_the_curve_does_not_depend_on_the_unit_of_the_distance(scale):
     people, distances, _ = data(1, ties=False)
     # The fit works on standardized distances. Where people see no lower end, the curve's is far
     # below and hardly matters: rounding decides where in a flat valley the fit stops.
-    np.testing.assert_allclose(
-        fitted_curve(people, scale * distances), fitted_curve(people, distances), atol=1e-3
+    one, other = (fitted_curve(people, distances * unit) for unit in (1, scale))
+    assert np.corrcoef(one, people)[0, 1] == pytest.approx(
+        np.corrcoef(other, people)[0, 1], abs=1e-4
     )
+    np.testing.assert_allclose(one, other, atol=0.05)
 
 
 def test_pearson_after_the_curve_is_no_less_than_before():

@@ -31,7 +31,7 @@ def crop(height: int, width: int) -> tuple[int, int]:
     """Return height and width of the middle that the largest steps still fill.
 
     >>> crop(321, 481)
-    (255, 382)
+    (254, 381)
     """
     cosine, sine = (f(math.radians(LARGEST_TURN)) for f in (math.cos, math.sin))
     across, down = width - 2 * KERNEL, height - 2 * KERNEL
