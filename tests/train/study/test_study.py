@@ -14,19 +14,26 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet
 import pytest
+import scipy.stats
 import study_helpers
 import torch
+from scores_helpers import write_scores
 from study_helpers import tables, tiny_study, with_few_draws
-from train_helpers import write_images
-from triplet_helpers import write_bapps
+from train_helpers import photos, write_images
+from triplet_helpers import write_bapps, write_png
 
 from dps_infer.errors import DpsError
+from dps_train.agreement.scores.read import read_scores
+from dps_train.data.sources import read_pixels
+from dps_train.evaluate.ladders.kinds import KINDS
+from dps_train.evaluate.ladders.photographs import load_photographs
 from dps_train.fit.end_to_end.train import DivergedError
 from dps_train.fit.training import train
 from dps_train.judgements.image_distance import metric_distance
 from dps_train.judgements.scoring import score_bapps
 from dps_train.model.embedded import embedded_backbone, embedded_metric
-from dps_train.study import run_job
+from dps_train.study import extra_images, run_job
+from dps_train.study.extra_images import ExtraImages
 from dps_train.study.folder import METRICS
 from dps_train.study.plan import Study, plan
 from dps_train.study.run_study import run_study
@@ -247,6 +254,47 @@ def test_agreement_with_people_is_that_of_the_metric_itself(images_folder, tmp_p
         folder = judgements / "2afc/val/cnn" / kind
         (folder / "000000.png").rename(folder / "000099.png")
     assert "bapps is" in refusal(study, tmp_path / "study")
+
+
+def test_scores_and_ladders_become_columns_of_the_metric_itself(
+    images_folder, tmp_path, monkeypatch
+):
+    pairs = read_scores(write_scores(tmp_path / "ours", references=2, levels=2))
+    pictures = tmp_path / "photographs"
+    pictures.mkdir()
+    for number, image in enumerate(photos(2, 140, 160, seed=4).numpy()):
+        write_png(pictures / f"{number}.png", image)
+    # Two ladders show as much as two dozen.
+    monkeypatch.setattr(extra_images, "kinds_here", lambda: (KINDS[3:5], {}))
+    study = dataclasses.replace(
+        tiny_study(images_folder),
+        rankings=1,
+        variants=("baseline", "lin", "additive"),
+        extra=ExtraImages((pairs,), tuple(load_photographs(str(pictures), 2))),
+    )
+    rows = run_study(study, tmp_path / "study")
+    monkeypatch.setattr("dps_train.fit.train_variant.draw_lin_bank", with_few_draws(run_job))
+    baseline, *_ = rows
+    for values, job in zip(rows, plan(study), strict=True):
+        distance = metric_distance(train(job.settings, "same").metric, torch.device("cpu"))
+        distances = [
+            float(distance(read_pixels(first)[None], read_pixels(second)[None])[0])
+            for first, second in zip(pairs.references, pairs.candidates, strict=True)
+        ]
+        expected = scipy.stats.spearmanr(pairs.dissimilarity, distances)[0]
+        assert values["scores.ours.overall"] == pytest.approx(expected, abs=1e-9)
+        assert -1 <= values["scores.ours.within"] <= 1
+        assert -1 <= values["ladders.lowest"] <= values["ladders.order"] <= 1
+        assert values["ladders.evenness"] >= 1
+    assert rows[1]["scores.baseline.ours.overall"] == baseline["scores.ours.overall"]
+    assert rows[1]["ladders.baseline.order"] == baseline["ladders.order"]
+    # The linear heads of this study follow the steps of noise and blur, as any sound metric does.
+    assert baseline["ladders.order"] > 0.9
+    summary = summarize(rows)[1]
+    assert summary["scores.ours.overall"] == rows[1]["scores.ours.overall"]
+    other = dataclasses.replace(pairs, scores=pairs.scores[::-1])
+    changed = dataclasses.replace(study, extra=ExtraImages((other,), ()))
+    assert "scores is" in refusal(changed, tmp_path / "study")
 
 
 def test_the_seconds_of_a_metric_are_kept_beside_its_row(finished):
