@@ -20,60 +20,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dps_infer.bulk.batch import score_file
-    from dps_infer.bulk.folder import score_folder
-    from dps_infer.bulk.folder_pairs import find_images, matching_pairs
-    from dps_infer.bulk.results import read_results
-    from dps_infer.bulk.threshold_estimate import calibrate_file
-    from dps_infer.bulk.thresholds import resolve_threshold, write_threshold
-    from dps_infer.compare.candidates import compare_candidates, rank_candidates
-    from dps_infer.compare.metric import Metric
-    from dps_infer.compare.pairs import Comparison
-    from dps_infer.compare.stream import Scored, score
-    from dps_infer.contexts.context import Context
-    from dps_infer.doctor import examine
-    from dps_infer.errors import ContextError, DataError, DeviceError, DpsError, ImageError
-    from dps_infer.images.decode import DecodePolicy
-    from dps_infer.model.manifest import Manifest
-    from dps_infer.model.view import View
-    from dps_infer.report.build import build_report
-    from dps_infer.show.heatmap import draw_map
-    from dps_infer.version import __version__
-    from dps_infer.video.compare import compare_videos
-    from dps_infer.video.frames import ClipPair, Sampling
-
-__all__ = [
-    "ClipPair",
-    "Comparison",
-    "Context",
-    "ContextError",
-    "DataError",
-    "DecodePolicy",
-    "DeviceError",
-    "DpsError",
-    "ImageError",
-    "Manifest",
-    "Metric",
-    "Sampling",
-    "Scored",
-    "View",
-    "__version__",
-    "build_report",
-    "calibrate_file",
-    "compare_candidates",
-    "compare_videos",
-    "draw_map",
-    "examine",
-    "find_images",
-    "matching_pairs",
-    "rank_candidates",
-    "read_results",
-    "resolve_threshold",
-    "score",
-    "score_file",
-    "score_folder",
-    "write_threshold",
-]
+    from dps_infer.bulk.batch import score_file as score_file
+    from dps_infer.bulk.folder import score_folder as score_folder
+    from dps_infer.bulk.folder_pairs import find_images as find_images
+    from dps_infer.bulk.folder_pairs import matching_pairs as matching_pairs
+    from dps_infer.bulk.results import read_results as read_results
+    from dps_infer.bulk.threshold_estimate import calibrate_file as calibrate_file
+    from dps_infer.bulk.thresholds import resolve_threshold as resolve_threshold
+    from dps_infer.bulk.thresholds import write_threshold as write_threshold
+    from dps_infer.compare.candidates import compare_candidates as compare_candidates
+    from dps_infer.compare.candidates import rank_candidates as rank_candidates
+    from dps_infer.compare.metric import Metric as Metric
+    from dps_infer.compare.pairs import Comparison as Comparison
+    from dps_infer.compare.stream import Scored as Scored
+    from dps_infer.compare.stream import score as score
+    from dps_infer.contexts.context import Context as Context
+    from dps_infer.doctor import examine as examine
+    from dps_infer.errors import ContextError as ContextError
+    from dps_infer.errors import DataError as DataError
+    from dps_infer.errors import DeviceError as DeviceError
+    from dps_infer.errors import DpsError as DpsError
+    from dps_infer.errors import ImageError as ImageError
+    from dps_infer.images.decode import DecodePolicy as DecodePolicy
+    from dps_infer.model.manifest import Manifest as Manifest
+    from dps_infer.model.view import View as View
+    from dps_infer.report.build import build_report as build_report
+    from dps_infer.show.heatmap import draw_map as draw_map
+    from dps_infer.version import __version__ as __version__
+    from dps_infer.video.compare import compare_videos as compare_videos
+    from dps_infer.video.frames import ClipPair as ClipPair
+    from dps_infer.video.frames import Sampling as Sampling
 
 _NAMES = {
     "bulk.batch": ("score_file",),
@@ -99,6 +75,8 @@ _NAMES = {
     "video.frames": ("ClipPair", "Sampling"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

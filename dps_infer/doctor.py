@@ -1,7 +1,7 @@
-"""What this installation can do, what is wrong with it, and what to do about it.
+"""Examine an installation: its parts, its problems, and a remedy for each.
 
-Everything here works on a broken installation as well: what is missing or does not load
-becomes a problem in the diagnosis, and never an error of the examination itself.
+A broken installation can be examined as well: a part that is missing or does not load becomes a
+problem in the diagnosis, never an error.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from importlib import metadata
 from dps_infer.errors import DpsError
 from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
-from dps_infer.runtime.device import Device
-from dps_infer.runtime.engine import CPU, CUDA, probe_providers
+from dps_infer.runtime.device import CPU, CUDA, Device
+from dps_infer.runtime.engine import probe_providers
 from dps_infer.runtime.threads import affinity_cores, available_threads, cgroup_cores
 from dps_infer.version import __version__
 
@@ -27,36 +27,45 @@ PACKAGE = "dps-toolkit"
 MODULES = {
     "numpy": "numpy",
     "opencv": "cv2",
+    "simplejpeg": "simplejpeg",
     "msgspec": "msgspec",
     "typer": "typer",
     "rich": "rich",
     "onnxruntime": "onnxruntime",
 }
-"""What the package needs, by the name of the module."""
+"""The modules that the package needs, by name in the diagnosis."""
 
 AGREEMENT = 0.01
-"""Relative difference allowed between CUDA and the CPU: their sums run in another order."""
+"""Relative difference allowed between CUDA and the CPU, which sum in a different order."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about the installation.
+    """A fact about the installation that needs attention.
 
     Attributes:
-        what: what was found, in one line.
-        advice: what to do about it.
+        what: the fact, in one line.
+        advice: the remedy, if there is anything to do.
     """
 
     what: str
     advice: str
 
 
+class Findings(list[Finding]):
+    """Facts in the order in which they were found."""
+
+    def add(self, what: str, advice: str) -> None:
+        """Append a finding."""
+        self.append(Finding(what, advice))
+
+
 @dataclass(frozen=True)
 class Threads:
-    """How many CPU threads are used, and why.
+    """The number of CPU threads, and its reasons.
 
     Attributes:
-        used: by default.
+        used: used by default.
         affinity: cores this process may be scheduled on.
         quota: cores that its control groups (cgroups) grant; None for no limit.
     """
@@ -68,32 +77,32 @@ class Threads:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What the universal metric said on one device.
+    """Distances by the universal metric on one device.
 
     Attributes:
-        identical: its distance between an image and itself; must be 0.
-        changed: its distance between that image and its negative; must be above 0.
+        identical: distance of an image to itself; must be 0.
+        changed: distance of that image to its negative; must be above 0.
     """
 
     identical: float
     changed: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Diagnosis:
-    """The state of an installation.
+    """The state of an installation, filled in by one check after the other.
 
     Attributes:
         python: version of the interpreter.
         system: operating system and processor.
-        versions: of this package and what it needs; None for what does not load.
-        wheels: the installed packages that bring a module onnxruntime, with versions.
-        providers: for each that onnxruntime offers, why it does not load; None if it does.
+        versions: version of this package and of each dependency; None if it does not load.
+        wheels: versions of the installed packages that contain a module onnxruntime.
+        providers: why each provider that onnxruntime offers does not load; None if it loads.
         threads: CPU threads.
         universal: SHA-256 of the embedded context file; None if it cannot be read.
-        self_test: by device, ``cpu`` and, where it loads, ``cuda``.
-        problems: what has to be repaired.
-        notes: what is worth knowing, and no problem.
+        self_test: results by device, ``cpu`` and, if it loads, ``cuda``.
+        problems: findings to repair.
+        notes: findings that are not problems.
     """
 
     python: str
@@ -102,10 +111,10 @@ class Diagnosis:
     wheels: dict[str, str]
     providers: dict[str, str | None]
     threads: Threads
-    universal: str | None
-    self_test: dict[str, SelfTest]
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    universal: str | None = None
+    self_test: dict[str, SelfTest] = field(default_factory=dict)
+    problems: Findings = field(default_factory=Findings)
+    notes: Findings = field(default_factory=Findings)
 
     @property
     def healthy(self) -> bool:
@@ -114,92 +123,82 @@ class Diagnosis:
 
 
 def examine() -> Diagnosis:
-    """Examine the installation that this interpreter uses. It takes a second or two."""
-    problems: list[Finding] = []
-    notes: list[Finding] = []
-    versions: dict[str, str | None] = {PACKAGE: __version__}
-    for name, module in MODULES.items():
-        versions[name] = _module_version(module, problems)
-    brought_by = metadata.packages_distributions()
-    wheels = _versions_of(brought_by.get("onnxruntime", []))
-    providers: dict[str, str | None] = {}
-    self_test: dict[str, SelfTest] = {}
-    digest = _check_universal(problems)
-    if digest is not None:
-        providers = _check_providers(problems, notes, wheels)
-        if None not in versions.values():
-            self_test = _check_measuring(problems, cuda=providers.get(CUDA, "") is None)
-    _check_wheels(problems, notes, wheels, providers)
-    readers = _versions_of(brought_by.get("cv2", []))
-    if len(readers) > 1:
-        problems.append(
-            Finding(
-                f"{_listed(readers)} overwrite each other's files",
-                f"pip uninstall {' '.join(readers)}, then pip install opencv-python-headless",
-            )
-        )
-    return Diagnosis(
+    """Examine the installation of this interpreter, in a second or two."""
+    packages = metadata.packages_distributions()
+    found = Diagnosis(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        versions=versions,
-        wheels=wheels,
-        providers=providers,
+        versions={PACKAGE: __version__},
+        wheels=_versions_of(packages.get("onnxruntime", [])),
+        providers={},
         threads=Threads(available_threads(), affinity_cores(), cgroup_cores()),
-        universal=digest,
-        self_test=self_test,
-        problems=problems,
-        notes=notes,
     )
+    for name, module in MODULES.items():
+        found.versions[name] = _module_version(module, found.problems)
+    _check_universal(found)
+    if found.universal is not None:
+        _check_providers(found)
+        if None not in found.versions.values():
+            _run_self_tests(found)
+    _check_wheels(found)
+    opencvs = _versions_of(packages.get("cv2", []))
+    if len(opencvs) > 1:
+        found.problems.add(
+            f"{_listed(opencvs)} overwrite each other's files",
+            f"pip uninstall {' '.join(opencvs)}, then pip install opencv-python-headless",
+        )
+    return found
 
 
 def describe(diagnosis: Diagnosis) -> list[str]:
-    """Say a diagnosis in lines for people."""
+    """Return a diagnosis as lines for people."""
     threads = diagnosis.threads
     quota = "none" if threads.quota is None else f"{threads.quota:g} cores"
-    facts = [("Python", f"{diagnosis.python}, {diagnosis.system}")]
-    facts += [(name, version or "does not load") for name, version in diagnosis.versions.items()]
-    facts += [("runtime from", _listed(diagnosis.wheels) or "no package")]
-    facts += [
-        (name, "loads" if reason is None else f"does not load: {reason}")
-        for name, reason in diagnosis.providers.items()
-    ]
-    facts += [
-        (
-            "CPU threads",
-            f"{threads.used} (cores by affinity: {threads.affinity}, cgroup limit: {quota})",
+    cores = f"cores by affinity: {threads.affinity}, cgroup limit: {quota}"
+    facts = [
+        ("Python", f"{diagnosis.python}, {diagnosis.system}"),
+        *((name, version or "does not load") for name, version in diagnosis.versions.items()),
+        ("runtime from", _listed(diagnosis.wheels) or "no package"),
+        *(
+            (name, "loads" if reason is None else f"does not load: {reason}")
+            for name, reason in diagnosis.providers.items()
         ),
+        ("CPU threads", f"{threads.used} ({cores})"),
         ("universal file", f"SHA-256 {diagnosis.universal or 'unknown'}"),
-    ]
-    facts += [
-        (
-            f"self test, {device}",
-            f"identical images {result.identical:g}, negative {result.changed:.3g}",
-        )
-        for device, result in diagnosis.self_test.items()
+        *(
+            (
+                f"self-test, {device}",
+                f"identical images {result.identical:g}, negative {result.changed:.3g}",
+            )
+            for device, result in diagnosis.self_test.items()
+        ),
     ]
     width = max(len(label) for label, _ in facts)
-    lines = [f"{label.ljust(width)}  {text}" for label, text in facts]
-    lines += [f"note: {note.what}: {note.advice}" for note in diagnosis.notes]
-    lines += [f"problem: {problem.what}: {problem.advice}" for problem in diagnosis.problems]
     count = len(diagnosis.problems)
-    lines.append("healthy" if diagnosis.healthy else f"{count} problem{'s' if count > 1 else ''}")
-    return lines
+    return [
+        *(f"{label.ljust(width)}  {text}" for label, text in facts),
+        *(f"note: {note.what}: {note.advice}" for note in diagnosis.notes),
+        *(f"problem: {problem.what}: {problem.advice}" for problem in diagnosis.problems),
+        "healthy" if diagnosis.healthy else f"{count} problem{'s' if count > 1 else ''}",
+    ]
 
 
-def _module_version(name: str, problems: list[Finding]) -> str | None:
+def _module_version(name: str, problems: Findings) -> str | None:
     """Import a module and return its version; None, and a problem, if that fails."""
     try:
         module = importlib.import_module(name)
         if name == "onnxruntime" and not hasattr(module, "InferenceSession"):
-            raise ImportError("an empty folder is left of it")
-    # A broken binary wheel raises anything.
+            raise ImportError("only an empty folder is left of it")
+    # A broken binary wheel can raise anything.
     except Exception as error:
-        what = f"{name} does not load ({_first_line(error)})"
         extra = "[cpu]" if name == "onnxruntime" else ""
-        problems.append(Finding(what, f'pip install --force-reinstall "{PACKAGE}{extra}"'))
+        problems.add(
+            f"{name} does not load ({_first_line(error)})",
+            f'pip install --force-reinstall "{PACKAGE}{extra}"',
+        )
         return None
     try:
-        # Not every package says it of itself.
+        # Not every package has its version as an attribute.
         return str(getattr(module, "__version__", None) or metadata.version(name))
     except metadata.PackageNotFoundError:
         return "unknown"
@@ -209,21 +208,20 @@ def _versions_of(distributions: list[str]) -> dict[str, str]:
     return {name: metadata.version(name) for name in sorted(set(distributions))}
 
 
-def _check_universal(problems: list[Finding]) -> str | None:
-    """Hash the embedded file and hold it against what the installer wrote down, if it did."""
+def _check_universal(found: Diagnosis) -> None:
+    """Hash the embedded file and compare it with the installer's record, if there is one."""
     repair = f"pip install --force-reinstall --no-deps {PACKAGE}"
     try:
         data = embedded.UNIVERSAL.read_bytes()
     except OSError as error:
-        reason = f"the embedded metric cannot be read ({error.strerror})"
-        problems.append(Finding(reason, repair))
-        return None
+        found.problems.add(f"the embedded metric cannot be read ({error.strerror})", repair)
+        return
     digest = hashlib.sha256(data).digest()
     recorded = _recorded_hash()
-    # An installation that can be edited has no record of its files.
+    # An editable installation has no record of its files.
     if recorded is not None and recorded != base64.urlsafe_b64encode(digest).decode().rstrip("="):
-        problems.append(Finding("the embedded metric is not the one that was installed", repair))
-    return digest.hex()
+        found.problems.add("the embedded metric is not the one that was installed", repair)
+    found.universal = digest.hex()
 
 
 def _recorded_hash() -> str | None:
@@ -237,91 +235,72 @@ def _recorded_hash() -> str | None:
     return None
 
 
-def _check_providers(
-    problems: list[Finding], notes: list[Finding], wheels: dict[str, str]
-) -> dict[str, str | None]:
+def _check_providers(found: Diagnosis) -> None:
     try:
         providers = probe_providers(read_model(embedded.UNIVERSAL.read_bytes()))
     except DpsError:
-        # It has been told already, as a module that does not load.
-        return {}
+        # onnxruntime does not load, which is a problem of the modules already.
+        return
+    found.providers = providers
     if providers.get(CPU, "not offered") is not None:
-        problems.append(
-            Finding(
-                f"{CPU} does not load ({providers.get(CPU, 'not offered')})",
-                f"pip install --force-reinstall {' '.join(wheels) or 'onnxruntime'}",
-            )
+        found.problems.add(
+            f"{CPU} does not load ({providers.get(CPU, 'not offered')})",
+            f"pip install --force-reinstall {' '.join(found.wheels) or 'onnxruntime'}",
         )
     if providers.get(CUDA) is not None:
-        problems.append(
-            Finding(
-                f"{CUDA} is offered and does not load ({providers[CUDA]})",
-                "check the driver with nvidia-smi, and install the CUDA libraries with "
-                f'pip install "{PACKAGE}[gpu]"; --device cpu works meanwhile',
-            )
+        found.problems.add(
+            f"{CUDA} is offered and does not load ({providers[CUDA]})",
+            "check the driver with nvidia-smi, and install the CUDA libraries with "
+            f'pip install "{PACKAGE}[gpu]"; --device cpu works meanwhile',
         )
     for name, reason in providers.items():
         if reason is not None and name not in (CPU, CUDA):
-            notes.append(Finding(f"{name} does not load", "nothing to do: it is not used here"))
-    return providers
+            found.notes.add(f"{name} does not load", "nothing to do: dps-infer does not use it")
 
 
-def _check_wheels(
-    problems: list[Finding],
-    notes: list[Finding],
-    wheels: dict[str, str],
-    providers: dict[str, str | None],
-) -> None:
+def _check_wheels(found: Diagnosis) -> None:
+    wheels, cuda = found.wheels, CUDA in found.providers
     if len(wheels) > 1:
-        problems.append(
-            Finding(
-                f"{_listed(wheels)} are installed at once and overwrite each other's files, so "
-                "that CUDA is lost",
-                f'pip uninstall {" ".join(wheels)}, then pip install "{PACKAGE}[gpu]" for an '
-                f'NVIDIA GPU, or "{PACKAGE}[cpu]"',
-            )
+        found.problems.add(
+            f"{_listed(wheels)} are both installed and overwrite each other's files, so that "
+            "CUDA is lost",
+            f'pip uninstall {" ".join(wheels)}, then pip install "{PACKAGE}[gpu]" for an '
+            f'NVIDIA GPU, or "{PACKAGE}[cpu]"',
         )
-    elif "onnxruntime-gpu" in wheels and providers and CUDA not in providers:
-        problems.append(
-            Finding(
-                f"onnxruntime-gpu does not offer {CUDA}: its files were overwritten",
-                "pip install --force-reinstall onnxruntime-gpu",
-            )
+    elif "onnxruntime-gpu" in wheels and found.providers and not cuda:
+        found.problems.add(
+            f"onnxruntime-gpu does not offer {CUDA}: its files were overwritten",
+            "pip install --force-reinstall onnxruntime-gpu",
         )
-    if shutil.which("nvidia-smi") is not None and CUDA not in providers:
-        notes.append(
-            Finding(
-                "there is an NVIDIA driver, and this onnxruntime cannot use it",
-                f'for the GPU, pip uninstall onnxruntime, then pip install "{PACKAGE}[gpu]"',
-            )
+    if shutil.which("nvidia-smi") is not None and not cuda:
+        found.notes.add(
+            "there is an NVIDIA driver, but this onnxruntime cannot use it",
+            f'for the GPU, pip uninstall onnxruntime, then pip install "{PACKAGE}[gpu]"',
         )
 
 
-def _check_measuring(problems: list[Finding], *, cuda: bool) -> dict[str, SelfTest]:
-    """Measure with the embedded metric on each device that loads."""
+def _run_self_tests(found: Diagnosis) -> None:
+    """Compare images by the embedded metric on each device that loads."""
+    problem, results = found.problems.add, found.self_test
     repair = f"pip install --force-reinstall {PACKAGE}, and report it if that does not help"
-    results: dict[str, SelfTest] = {}
+    cuda = found.providers.get(CUDA, "") is None
     for device in (Device.cpu, Device.cuda) if cuda else (Device.cpu,):
+        name = device.value
         try:
-            result = _measure(device)
-        # Whatever fails in the middle of a measurement is what a diagnosis is for.
+            result = results[name] = _measure(device)
+        # A diagnosis must survive every failure of a measurement.
         except Exception as error:
-            reason = f"the self test on {device.value} fails ({_first_line(error)})"
-            problems.append(Finding(reason, repair))
+            problem(f"the self-test on {name} fails ({_first_line(error)})", repair)
             continue
-        results[device.value] = result
         if result.identical != 0:
-            what = f"identical images are {result.identical:g} apart on {device.value}, expected 0"
-            problems.append(Finding(what, repair))
+            problem(f"identical images are {result.identical:g} apart on {name}", repair)
         if not result.changed > 0:
-            what = f"an image and its negative are {result.changed:g} apart on {device.value}"
-            problems.append(Finding(what, repair))
+            problem(f"an image and its negative are {result.changed:g} apart on {name}", repair)
     if len(results) == 2:
         cpu, gpu = results["cpu"].changed, results["cuda"].changed
         if abs(gpu - cpu) > AGREEMENT * cpu:
-            what = f"CUDA measures {gpu:g} where the CPU measures {cpu:g}"
-            problems.append(Finding(what, "use --device cpu, and report it"))
-    return results
+            advice = "use --device cpu, and report it"
+            problem(f"CUDA computes {gpu:g} where the CPU computes {cpu:g}", advice)
 
 
 def _measure(device: Device) -> SelfTest:

@@ -1,9 +1,8 @@
-"""Every error that a user's input or machine can cause, each with its exit code.
+"""The errors that a user's input or machine can cause, with their exit codes.
 
-The three command lines print the one line of a `DpsError` (of a `DataError`, a line for
-each problem) and leave with its `exit_code`. Anything else is a defect of the toolkit,
-told in one line as well; both show their traceback with ``--debug``
-(`dps_infer.commands.shared.run`).
+The three commands print a `DpsError` in one line (a `DataError` in one line per problem) and exit
+with its `exit_code`. Any other exception is a defect of the toolkit and is also printed in one
+line. With ``--debug`` both show their traceback (`dps_infer.commands.shared.run`).
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MOST_PROBLEMS = 50
-"""So many problems are told of at once; of the rest, how many there are."""
+"""Maximum number of problems printed at once; the others are counted."""
 
 
 class DpsError(Exception):
-    """Something broke. The message is one line: what was expected, what came, what to do."""
+    """An error with a one-line message: the expectation, the actual value, the remedy."""
 
     exit_code = 1
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What to print, each on a line of its own."""
+        """The lines to print."""
         return (str(self),)
 
 
 class UsageError(DpsError):
-    """What was asked for makes no sense: a wrong option value or combination."""
+    """A wrong option value or combination of options."""
 
     exit_code = 2
 
@@ -44,7 +43,7 @@ class ContextError(DpsError):
 
 
 class TableError(DpsError):
-    """A file of pairs or of results that cannot be read: no such table, or columns missing."""
+    """A table of pairs or results that is unreadable, invalid or lacks columns."""
 
 
 class ThresholdError(DpsError):
@@ -56,14 +55,14 @@ class OutputError(DpsError):
 
 
 class DeviceError(DpsError):
-    """An execution provider or a runtime that was asked for and is not usable here."""
+    """A requested execution provider or runtime that cannot be used on this machine."""
 
 
 class DataError(DpsError):
-    """Data of the user's own that are wrong, perhaps in many places.
+    """Invalid data of the user, with all problems that were found.
 
     Args:
-        problems: all that were found, one line each: where, what was expected, what came.
+        problems: one line each: the place, the expectation, the actual value.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -72,7 +71,7 @@ class DataError(DpsError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """See `DpsError`: the first problems, and how many more there are."""
-        more = len(self.problems) - MOST_PROBLEMS
-        told = self.problems[:MOST_PROBLEMS]
-        return (*told, f"and {more} more problem{'s' * (more > 1)}") if more > 0 else told
+        """The lines to print: the first problems, and the number of the others."""
+        first = self.problems[:MOST_PROBLEMS]
+        more = len(self.problems) - len(first)
+        return (*first, f"and {more} more problem{'s' * (more > 1)}") if more else first

@@ -1,4 +1,4 @@
-"""What to install where a package is missing that only some of the work needs."""
+"""The commands that install missing optional packages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TRAINING = (
 
 
 def how_to_install(module: str | None) -> str | None:
-    """Return the command that brings a module; None for one that no extra of ours brings.
+    """Return the command that installs a module, or None if no extra of ours contains it.
 
     Args:
-        module: as it is imported, ``onnx.helper`` for one.
+        module: its import name, for example ``onnx.helper``.
     """
     package = (module or "").partition(".")[0]
     if package == "onnx":

@@ -5,16 +5,15 @@ Nothing is shown where standard error is closed. Results never go here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Display
+    import rich.progress
 
 Item = TypeVar("Item")
 
@@ -22,10 +21,10 @@ Progress = Callable[[int, int], None]
 """Called with the number of items done and their total, 0 if it is unknown."""
 
 FIRST_LINE_AFTER = 5.0
-"""Seconds until the first line in a log. Each later pause is twice as long, up to a minute."""
 LONGEST_PAUSE = 60.0
+"""Seconds before the first line in a log; pauses double from there up to the longest one."""
 
-_displays: list[Display] = []
+_displays: list[rich.progress.Progress] = []
 """The display on the terminal, if there is one: nested work adds a line to it."""
 
 
@@ -61,7 +60,7 @@ def show_progress(description: str, unit: str = "") -> Iterator[Progress]:
         with _line_of_display(sys.stderr, description, unit) as report:
             yield report
     else:
-        yield _Log(sys.stderr, description, unit).report
+        yield _log_lines(sys.stderr, description, unit)
 
 
 @contextmanager
@@ -78,69 +77,59 @@ def _line_of_display(stream: TextIO, description: str, unit: str) -> Iterator[Pr
         def report(done: int, total: int) -> None:
             nonlocal begun
             if not begun:
-                begun = True
-                # Items done by an earlier run must not count in the speed.
-                display.reset(task, total=total or None, completed=done)
+                # Items done by an earlier run must not count in the rate.
+                display.reset(task, completed=done)
+            begun = True
             display.update(task, completed=done, total=total or None)
 
         yield report
 
 
 @contextmanager
-def _display(stream: TextIO) -> Iterator[Display]:
+def _display(stream: TextIO) -> Iterator[rich.progress.Progress]:
+    import rich.progress as widgets
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Display
     from rich.text import Text
 
-    class RateColumn(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Rate(widgets.ProgressColumn):
+        def render(self, task: widgets.Task) -> Text:
             return Text("" if task.speed is None else _rate(task.speed, task.fields["unit"]))
 
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    columns = (widgets.BarColumn(), widgets.MofNCompleteColumn(), Rate())
     # Its own file descriptor: decoding diverts the process's (`dps_infer.images.codec`).
     with (
         os.fdopen(os.dup(stream.fileno()), "w") as own,
-        Display(*columns, console=Console(file=own), transient=True) as display,
+        widgets.Progress(
+            "{task.description}",
+            *columns,
+            widgets.TimeRemainingColumn(),
+            console=Console(file=own),
+            transient=True,
+        ) as display,
     ):
         yield display
 
 
-class _Log:
-    """The lines in a log about one piece of work."""
+def _log_lines(stream: TextIO, description: str, unit: str) -> Progress:
+    start = time.monotonic()
+    pause, due, before = FIRST_LINE_AFTER, start + FIRST_LINE_AFTER, -1
 
-    def __init__(self, stream: TextIO, description: str, unit: str) -> None:
-        self._stream = stream
-        self._description = description
-        self._unit = unit
-        self._start = time.monotonic()
-        self._done_before: int | None = None
-        self._pause = FIRST_LINE_AFTER
-        self._next = self._start + self._pause
-
-    def report(self, done: int, total: int) -> None:
-        """Write a line if the last one is long enough ago."""
-        if self._done_before is None:
-            # Items done by an earlier run must not count in the speed.
-            self._done_before = done
+    def report(done: int, total: int) -> None:
+        nonlocal pause, due, before
+        # Items done by an earlier run must not count in the rate.
+        before = done if before < 0 else before
         now = time.monotonic()
-        if now < self._next:
+        if now < due:
             return
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._next = now + self._pause
+        pause = min(2 * pause, LONGEST_PAUSE)
+        due = now + pause
         progress = f"{done} of {total} ({done / total:.0%})" if total else f"{done}"
-        rate = _rate((done - self._done_before) / (now - self._start), self._unit)
+        rate = _rate((done - before) / (now - start), unit)
         # A log that cannot be written must not stop the work.
-        with contextlib.suppress(OSError, ValueError):
-            print(f"{self._description}: {progress}, {rate}", file=self._stream, flush=True)
+        with suppress(OSError, ValueError):
+            print(f"{description}: {progress}, {rate}", file=stream, flush=True)
+
+    return report
 
 
 def _rate(speed: float, unit: str) -> str:

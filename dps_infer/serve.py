@@ -121,10 +121,7 @@ class Server:
         self._universal = next((m for m in metrics.values() if m.manifest.universal), None)
         self._device, self._threads = device, threads
         # Calibrating a universal file takes longer than comparing small images.
-        self._ranked = lru_cache(CONTEXTS_KEPT)(lambda text: self._base().in_context(ranking=text))
-        self._weighted = lru_cache(CONTEXTS_KEPT)(
-            lambda values: self._base().in_context(importances=dict(values))
-        )
+        self._in_context = lru_cache(CONTEXTS_KEPT)(self._open_context)
         if not metrics:
             self._base()
 
@@ -147,14 +144,7 @@ class Server:
         }
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bool]:
-        """Answer one request.
-
-        Args:
-            line: the request, JSON.
-
-        Returns:
-            The answer, and whether to keep running.
-        """
+        """Return the answer to a line of JSON, and whether to keep running."""
         request_id: RequestId = None
         try:
             request_id, request = _parse(line)
@@ -198,12 +188,11 @@ class Server:
         given = [request.context, request.ranking, request.importances]
         if sum(value is not None for value in given) > 1:
             raise UsageError("context, ranking and importances exclude each other: give one")
-        if request.ranking is not None:
-            return self._ranked(request.ranking)
-        if isinstance(request.importances, str):
-            return self._base().in_context(importances=request.importances)
-        if request.importances is not None:
-            return self._weighted(tuple(request.importances.items()))
+        importances = request.importances
+        if request.ranking is not None or importances is not None:
+            # A mapping cannot be a cache key.
+            numbers = tuple(importances.items()) if isinstance(importances, dict) else importances
+            return self._in_context(request.ranking, numbers)
         known = ", ".join(self._metrics) or "none"
         if request.context is None:
             if len(self._metrics) == 1:
@@ -214,6 +203,12 @@ class Server:
         if request.context not in self._metrics:
             raise UsageError(f"no context {request.context!r} was opened (open are: {known})")
         return self._metrics[request.context]
+
+    def _open_context(
+        self, ranking: str | None, importances: str | tuple[tuple[str, float], ...] | None
+    ) -> Metric:
+        numbers = dict(importances) if isinstance(importances, tuple) else importances
+        return self._base().in_context(ranking=ranking, importances=numbers)
 
     def _base(self) -> Metric:
         """Return the universal file, in an arbitrary context."""

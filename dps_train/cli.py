@@ -1,6 +1,6 @@
 """The command line ``dps-train``: adapt a metric to a context, and measure it.
 
-Its commands are in `dps_train.commands`; without the name of one, it trains.
+The commands are in `dps_train.commands`; without the name of a command, it trains.
 """
 
 from __future__ import annotations

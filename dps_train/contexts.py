@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,29 +19,27 @@ AMOUNTS = (*NAMES, OTHER)
 """The amounts of a metric that knows only the six distortions, in their order."""
 
 MOST_LISTED = 7
-"""Most distortions whose rankings are all listed (5,040 for seven); beyond, some are drawn."""
+"""Largest number of distortions whose rankings are listed (5,040 for seven) and shuffled. With
+more distortions, single rankings are drawn."""
 
 
 def measured_context(info: MetricInfo) -> Context:
-    """Return the context to measure a trained metric in: the one that it was adapted to.
+    """Return the context to measure a metric in: the one that it was adapted to.
 
-    A head of one amount has one importance, and fitted importances follow no ranking; such a
-    context orders no distortions.
+    A head of one amount does not keep the importances of distortions. Its context has a ranking,
+    or else orders no distortions.
     """
-    names = info.distortion_names
-    context = info.context
-    if context is not None and set(context.importances) == {*names, OTHER}:
-        if context.judgements is None:
-            return context
-        return replace(context, ranking=())
-    if context is not None and context.ranking is not None and context.judgements is None:
+    context, names = info.context, info.distortion_names
+    assert context is not None, "a universal metric has no context"
+    if context.distortions == names:
+        return context
+    if context.ranking is not None:
         return ranking_context(context.ranking, names)
-    given = {} if context is None else context.importances
-    return Context({**dict.fromkeys((*names, OTHER), 1.0), **given}, ranking=())
+    return Context({**dict.fromkeys(names, 1.0), **context.importances}, ranking=())
 
 
 def all_rankings(names: Sequence[str] = NAMES) -> list[Context]:
-    """Return the contexts of all rankings of distortions: 720 of the six."""
+    """Return the contexts of all rankings of distortions: 720 for the six."""
     return [
         ranking_context(tuple((name,) for name in order), names)
         for order in itertools.permutations(names)
@@ -52,7 +49,7 @@ def all_rankings(names: Sequence[str] = NAMES) -> list[Context]:
 def random_rankings(
     count: int, generator: torch.Generator, names: Sequence[str] = NAMES
 ) -> list[Context]:
-    """Return the contexts of `count` different rankings, at most as many as there are."""
+    """Return the contexts of `count` different rankings, or of all if there are fewer."""
     if len(names) <= MOST_LISTED:
         rankings = all_rankings(names)
         drawn = torch.randperm(len(rankings), generator=generator)[:count]
@@ -64,7 +61,7 @@ def random_rankings(
 
 
 def check_ordered(context: Context) -> None:
-    """Refuse a context that orders no two distortions, if training has nothing else to follow.
+    """Refuse a context that orders no two distortions, for training that follows their order.
 
     Raises:
         UsageError: it orders none.
@@ -80,17 +77,17 @@ def importance_table(contexts: Sequence[Context], names: Sequence[str] | None = 
     """Return the importances of several contexts of the same distortions: [R, K + 1].
 
     Args:
-        contexts: at least one.
-        names: the amounts to include; None for all, in order.
+        contexts: R contexts, at least one.
+        names: the amounts to include; None includes all, in order.
     """
     wanted = tuple(contexts[0].importances) if names is None else names
     return torch.tensor([[c.importances[name] for name in wanted] for c in contexts])
 
 
 def pair_table(contexts: Sequence[Context]) -> Tensor:
-    """Return the ordered pairs: bool [R, K, K], true where the row is less disruptive."""
+    """Return the ordered pairs: bool [R, K, K], true if the row's distortion is less disruptive."""
     names = contexts[0].distortions
-    # Unranked distortions get a place that compares false with every other.
+    # NaN compares false with every place, so unranked distortions form no pair.
     places = torch.full((len(contexts), len(names)), torch.nan)
     for row, context in enumerate(contexts):
         for place, group in enumerate(context.order):

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dps_train.data.contact_sheet import labelled_row, save_sheet
+from dps_train.data.contact_sheet import labeled_row, save_sheet
 from dps_train.data.sources import photograph
 from dps_train.fit.run_folder import load_run
 
@@ -52,7 +52,7 @@ def main() -> None:
     captions = ["unadapted -> adapted"] + [
         f"{name} {unadapted[name]:.1f} -> {adapted[name]:.2f}" for name in ("shifted", "blurred")
     ]
-    sheet = labelled_row("distance", list(images.values()), captions)
+    sheet = labeled_row("distance", list(images.values()), captions)
     save_sheet(sheet, folder / "sheet.png", force=True)
     print(f"\nThe context: color < translate < zoom < rotate < darken < blur ({RANKING})")
     print("             shifted   blurred   the larger change is")

@@ -2,7 +2,7 @@
 
 A newspaper prints dots of ink instead of shades. A few lines of code stand in for the press and
 the scanner, and write a folder of images and a CSV file with the columns before,after,strength.
-docs/own-distortions.md shows how to train on it.
+docs/custom-distortions.md shows how to train on it.
 
     python examples/halftone_pairs.py PHOTOGRAPHS -o halftone
     dps-train --distortions halftone/halftone.csv --ranking color,halftone,blur

@@ -1,4 +1,4 @@
-"""JPEG compression as a custom distortion; docs/own-distortions.md explains it.
+"""JPEG compression as a custom distortion; docs/custom-distortions.md explains it.
 
 dps-train --distortions examples/jpeg_distortion.py --ranking jpeg,color,translate,blur
 """

@@ -12,6 +12,8 @@ from dps_infer.errors import UsageError
 
 NAME = "dps-export"
 
+CONTEXT_OPTIONS = "--ranking, --importance and --context-name"
+
 app = typer.Typer(
     name=NAME, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
@@ -27,23 +29,23 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="Instead of a run, freeze this context into the universal metric that comes "
-            "with dps-infer: distortions from the least to the most disruptive.",
+            help="Freeze this context into the universal metric of dps-infer, instead of a run: "
+            "distortions from the least to the most disruptive.",
         ),
     ] = None,
     importance: Annotated[
         str | None,
         typer.Option(
             metavar="NAME=NUMBER,...",
-            help="The same by how much each distortion counts: color=0.1,blur=5.",
+            help="Instead of --ranking, how much each distortion counts: color=0.1,blur=5.",
         ),
     ] = None,
     context_name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The same in a context that is kept under a name: print-inspection. `dps-train "
-            "contexts list` lists them.",
+            help="Instead of --ranking, the name of a saved context: print-inspection. "
+            "`dps-train contexts list` lists them.",
         ),
     ] = None,
     source: Annotated[
@@ -59,20 +61,20 @@ def export(
         bool,
         typer.Option(
             "--universal",
-            help="Leave the run's context out: the file is told what matters whenever it is used, "
-            "by --ranking, --importance or --context-name. For runs of the additive variant.",
+            help="Leave the run's context out of the file: it is given whenever the file is used, "
+            "with --ranking, --importance or --context-name. For runs of the additive variant.",
         ),
     ] = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The context file to write.")
     ] = Path("ctx.onnx"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """Freeze a metric into one ONNX file, the context file.
 
-    Either a metric that dps-train has trained (RUN), or the universal one in a context of your
-    own (--ranking, --importance or --context-name), which needs neither PyTorch nor a training.
+    Freezes either a metric that dps-train has trained (RUN), or the universal metric in a context
+    (--ranking, --importance or --context-name), which needs neither PyTorch nor training.
 
     The file is written only after onnxruntime has run it and agreed with PyTorch, or with the
     universal file. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
@@ -80,45 +82,41 @@ def export(
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
     given = [value for value in (ranking, importance, context_name) if value is not None]
-    if len(given) > 1:
-        raise UsageError(
-            "--ranking, --importance and --context-name say the same thing in different ways: "
-            "give one"
-        )
     if not given:
         if source is not None:
             raise UsageError(
-                "--from needs to be told what matters: --ranking color,translate,blur (the least "
-                "disruptive first), --importance color=0.1,blur=5 or --context-name NAME"
+                "--from needs a context: --ranking color,translate,blur (the least disruptive "
+                "first), --importance color=0.1,blur=5 or --context-name NAME"
             )
         _export_run(folder, output, universal=universal, force=force)
         return
+    if len(given) > 1:
+        raise UsageError(f"{CONTEXT_OPTIONS} are three ways to give a context: give one")
     if universal:
         raise UsageError(
-            "--universal exports a run without a context: leave --ranking, --importance and "
-            "--context-name out"
+            f"--universal exports a run without its context: leave out {CONTEXT_OPTIONS}"
         )
     if folder is not None:
         raise UsageError(
-            f"the run {folder} has a context of its own: leave it out, or leave out --ranking, "
-            "--importance and --context-name"
+            f"the run {folder} has a context of its own: leave it out, or leave out "
+            f"{CONTEXT_OPTIONS}"
         )
     from dps_export.specialize import specialize
     from dps_infer.contexts.folders import find
 
-    def note(text: str) -> None:
-        say(NAME, f"note: {text}")
-
+    context = None
+    if context_name is not None:
+        context = find(context_name, note=lambda text: _say(f"note: {text}")).context
     manifest = specialize(
         output,
         ranking=ranking,
         importances=importance,
-        context=None if context_name is None else find(context_name, note=note).context,
+        context=context,
         source=source,
         force=force,
     )
     described = manifest.metric.describe_context()
-    say(NAME, f"{output} written: {_megabytes(output)}, context {described}")
+    _say(f"{output} written: {_megabytes(output)}, context {described}")
 
 
 def main() -> NoReturn:
@@ -128,19 +126,22 @@ def main() -> NoReturn:
 
 def _export_run(folder: Path | None, output: Path, *, universal: bool, force: bool) -> None:
     from dps_infer.files.write import check_output
+    from dps_train.fit.runs import newest_run
 
     check_output(output, force=force)
-    from dps_export.export import export_run
-    from dps_train.fit.run_folder import newest_run
-
     chosen = folder if folder is not None else newest_run()
-    say(NAME, f"freezing {chosen}")
-    manifest = export_run(chosen, output, universal=universal, force=force)
-    say(
-        NAME,
+    _say(f"freezing {chosen}: loading PyTorch")
+    from dps_export.export import export_run
+
+    manifest = export_run(chosen, output, universal=universal, force=force, note=_say)
+    _say(
         f"{output} written: {_megabytes(output)}, within {manifest.parity.max_abs_error:.1g} of "
-        f"PyTorch on {manifest.parity.pairs} pairs",
+        f"PyTorch on {manifest.parity.pairs} pairs"
     )
+
+
+def _say(text: str) -> None:
+    say(NAME, text)
 
 
 def _megabytes(path: Path) -> str:

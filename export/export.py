@@ -1,14 +1,15 @@
-"""One export from start to end: a metric in, a verified context file out."""
+"""Export a trained metric to a verified context file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from dps_export.freeze import freeze
 from dps_export.metadata import embed_importances, embed_manifest
-from dps_export.verify import verify
+from dps_export.verify import PAIRS, verify
 from dps_export.views import views_info
 from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
@@ -21,48 +22,61 @@ from dps_train.versions import installed_versions
 TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 MAP_RELATION = "the mean over the map equals the distance"
 
+Note = Callable[[str], None]
+
+
+def _ignore(_text: str) -> None:
+    pass
+
 
 def export_run(
-    run: Path, output: Path, *, universal: bool = False, force: bool = False
+    run: Path,
+    output: Path,
+    *,
+    universal: bool = False,
+    force: bool = False,
+    note: Note = _ignore,
 ) -> Manifest:
-    """Freeze a trained metric into a context file.
+    """Export a run to a context file.
 
     Args:
         run: folder that dps-train wrote.
-        output: the file to write; it appears whole, after onnxruntime has run it, or not
-            at all.
-        universal: leave its context out: the file is given one whenever it is used.
+        output: the file to write. It appears only after onnxruntime has run the complete file.
+        universal: leave the context out; the file is given one whenever it is used.
         force: replace an existing file.
+        note: called with one line before each step.
 
     Returns:
         The manifest inside the file.
 
     Raises:
-        UsageError: `universal`, and the run tells no kinds of change apart, or has no image that
-            shows all of them.
-        DpsError: the run is not complete, the output cannot be written, or the graph does
-            not compute what the metric does.
+        UsageError: `universal`, and the run's head reports no amounts, or no held-out image shows
+            all distortions.
+        DpsError: the run is incomplete, the output cannot be written, or the graph computes
+            something other than the metric.
     """
     check_output(output, force=force)
+    note(f"reading {run}")
     metric, trained = load_run(run)
+    info, calibration, draws = trained.metric, trained.calibration, None
     if universal:
-        if trained.draws is None:
+        info, draws = _without_context(info), trained.draws
+        if draws is None:
             why = (
                 "no held-out image shows all its distortions"
-                if len(trained.metric.amounts) > 1
-                else f"a {trained.metric.variant} run tells no kinds of change apart"
+                if len(info.amounts) > 1
+                else f"a {info.variant} run tells no kinds of change apart"
             )
             raise UsageError(f"{run} cannot become a universal file: {why}; leave --universal out")
-        info = msgspec.structs.replace(
-            trained.metric,
-            name=UNIVERSAL,
-            ranking=None,
-            importances=None,
-            judgements=None,
-            scores=None,
-        )
-        return export(metric, info, output, draws=trained.draws, force=force)
-    return export(metric, trained.metric, output, calibration=trained.calibration, force=force)
+    return export(
+        metric,
+        info,
+        output,
+        calibration=None if universal else calibration,
+        draws=draws,
+        force=force,
+        note=note,
+    )
 
 
 def export(
@@ -73,21 +87,23 @@ def export(
     calibration: Calibration | None = None,
     draws: Draws | None = None,
     force: bool = False,
+    note: Note = _ignore,
 ) -> Manifest:
-    """Freeze a metric into a context file; see `export_run`.
+    """Export a metric to a context file; see `export_run`.
 
     Args:
         metric: in evaluation mode.
-        info: says what it is; without importances, the file is universal.
+        info: the metric's description; without importances, the file is universal.
         output: the file to write.
-        calibration: of a plain file.
-        draws: of a universal file.
+        calibration: for a plain file.
+        draws: for a universal file.
         force: replace an existing file.
+        note: called with one line before each step.
     """
+    note("tracing the graph with torch.onnx")
     model = freeze(metric)
-    importances = [1.0] * len(info.amounts)
-    if info.importances is not None:
-        importances = list(info.importances.values())
+    importances = list((info.importances or dict.fromkeys(info.amounts, 1.0)).values())
+    note(f"comparing onnxruntime with PyTorch on {PAIRS} pairs of images")
     parity = verify(model.SerializeToString(), metric, importances)
     if info.importances is not None:
         embed_importances(model, importances)
@@ -105,3 +121,9 @@ def export(
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(embed_manifest(model, manifest))
     return manifest
+
+
+def _without_context(info: MetricInfo) -> MetricInfo:
+    return msgspec.structs.replace(
+        info, name=UNIVERSAL, ranking=None, importances=None, judgements=None, scores=None
+    )

@@ -1,4 +1,4 @@
-"""From a metric in PyTorch to one ONNX model: graph, names and metadata.
+"""Convert a PyTorch metric to an ONNX model: graph, names and metadata.
 
 The model takes the context as its third input. Opset 18, no external data, no custom
 operators; equal metrics give equal bytes.
@@ -26,20 +26,20 @@ OPSET = 18
 INPUTS = ("reference", "distorted", IMPORTANCE)
 
 DEFAULTS = ("distance", "amounts", "map")
-"""Outputs that repeat those of the default view."""
+"""Outputs that repeat those of the default view, under their plain names."""
 
 EXAMPLE_BATCH = 3
-"""A batch of 1 would be baked into the graph."""
+"""The exporter would bake a batch of 1 into the graph."""
 
 EXAMPLE_HEIGHT, EXAMPLE_WIDTH = 96, 80
-"""Unequal, and no working size, so that nothing is taken for equal."""
+"""Unequal, and not a working size, so that the exporter assumes no two sizes to be equal."""
 
 SMALLEST_HALVED = 256
-"""Tensors with fewer numbers are not worth a node that widens them again."""
+"""Smaller tensors are not worth the node that casts them back to float32."""
 
 
 def freeze(metric: Metric) -> onnx.ModelProto:
-    """Return the metric as an ONNX model without a manifest, universal: see `INPUTS`.
+    """Return the metric as a universal ONNX model, without a manifest; see `INPUTS`.
 
     Args:
         metric: in evaluation mode.
@@ -67,10 +67,10 @@ def freeze(metric: Metric) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise RuntimeError("the exporter gave no model")
+        raise RuntimeError("torch.onnx.export returned no model")
     model = program.model_proto
-    _repeat_default_view(model)
-    _multiply_squares(model)
+    _add_default_outputs(model)
+    _square_by_multiplying(model)
     _strip(model)
     _name_shapes(model)
     _store_in_half(model)
@@ -78,8 +78,8 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     return model
 
 
-def _repeat_default_view(model: onnx.ModelProto) -> None:
-    """Give the default view's outputs under their plain names as well, before all others."""
+def _add_default_outputs(model: onnx.ModelProto) -> None:
+    """Add the outputs of the default view under their plain names, before all others."""
     views = {value.name: value for value in model.graph.output}
     outputs = []
     for name in DEFAULTS:
@@ -94,8 +94,8 @@ def _repeat_default_view(model: onnx.ModelProto) -> None:
     model.graph.output.extend(outputs)
 
 
-def _multiply_squares(model: onnx.ModelProto) -> None:
-    """Say x * x for x ** 2, in place: the same numbers, and onnxruntime takes half as long."""
+def _square_by_multiplying(model: onnx.ModelProto) -> None:
+    """Replace x ** 2 with x * x, in place: the same numbers, in half of onnxruntime's time."""
     twos = {
         tensor.name
         for tensor in model.graph.initializer
@@ -108,10 +108,10 @@ def _multiply_squares(model: onnx.ModelProto) -> None:
 
 
 def _store_in_half(model: onnx.ModelProto) -> None:
-    """Store large tensors in half precision where that loses nothing.
+    """Store large tensors in half precision where that is exact.
 
-    The embedded metric's parameters are such numbers. A node widens each of them again,
-    which onnxruntime does once, when the file is loaded.
+    The embedded metric's parameters are rounded to half precision. A node casts each tensor back
+    to float32, which onnxruntime does once, when it loads the file.
     """
     widened = []
     for index, tensor in enumerate(model.graph.initializer):
@@ -134,26 +134,21 @@ def _store_in_half(model: onnx.ModelProto) -> None:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove what names this machine or changes from run to run: stack traces, paths, versions."""
-    del model.metadata_props[:]
+    """Remove stack traces, paths and versions, which depend on this machine or change per run."""
     model.producer_name, model.producer_version, model.doc_string = "dps-toolkit", "", ""
-    model.graph.name, model.graph.doc_string = "metric", ""
-    del model.graph.metadata_props[:]
+    graph = model.graph
+    graph.name = "metric"
+    del model.metadata_props[:]
     for function in model.functions:
         del function.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-        value.doc_string = ""
-    for tensor in model.graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
+    values = (*graph.value_info, *graph.input, *graph.output)
+    for part in (graph, *graph.node, *values, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _name_shapes(model: onnx.ModelProto) -> None:
-    """Name the free dimensions of inputs and outputs as the contract does."""
+    """Give the variable dimensions of inputs and outputs the contract's names."""
     names: dict[str, tuple[str | None, ...]] = {
         "reference": ("R", "H", "W", None),
         "distorted": ("N", "H", "W", None),
@@ -165,14 +160,14 @@ def _name_shapes(model: onnx.ModelProto) -> None:
         names.setdefault(value.name, ("N", "height", "width")[: 3 if kind == "map" else 1])
     for value in (*model.graph.input, *model.graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, names[value.name]):  # noqa: B905
-            # Sizes that are always the same stay numbers.
+            # Fixed sizes stay numbers.
             if name is not None and not dimension.HasField("dim_value"):
                 dimension.dim_param = name
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's chatter off the terminal; its errors are raised all the same."""
+    """Silence the exporter's messages; its errors are still raised."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

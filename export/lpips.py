@@ -1,7 +1,7 @@
-"""LPIPS itself, as a metric of this toolkit: its layers, normalisation and linear weights.
+"""The original LPIPS as a metric of this toolkit: its layers, normalization and linear weights.
 
 Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric*, CVPR 2018; the linear weights are files of their package, ``weights/v0.1/*.pth``
+Metric*, CVPR 2018; the linear weights are the files ``weights/v0.1/*.pth`` of their package
 (BSD-2-Clause).
 """
 
@@ -23,22 +23,22 @@ from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.weights import WeightsError
 
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
-"""LPIPS's names of its networks."""
+"""Torchvision's names of LPIPS's networks."""
 
 PROBE_SIDE = 64
 
 
 def lpips_metric(net: str, *, trunk_weights: Path | None, linear_weights: Path) -> Metric:
-    """Build LPIPS v0.1 at the images' own size, in evaluation mode.
+    """Return LPIPS v0.1 at the images' own size, in evaluation mode.
 
     Args:
         net: one of `NETWORKS`.
         trunk_weights: see `dps_train.model.backbones.load_backbone`.
-        linear_weights: LPIPS's own file for this network, such as ``alex.pth``.
+        linear_weights: LPIPS's file for this network, such as ``alex.pth``.
 
     Raises:
-        UsageError: an unknown network.
-        WeightsError: a file that cannot be read or does not fit.
+        UsageError: the network is unknown.
+        WeightsError: a file cannot be read or does not fit.
     """
     if net not in NETWORKS:
         raise UsageError(f"unknown LPIPS network {net!r}: expected {', '.join(NETWORKS)}")
@@ -53,22 +53,24 @@ def lpips_metric(net: str, *, trunk_weights: Path | None, linear_weights: Path) 
 
 
 def read_linear_weights(path: Path, channels: list[int]) -> Tensor:
-    """Read LPIPS's linear weights, layer after layer: [sum of `channels`], >= 0.
+    """Read LPIPS's linear weights, concatenated over the layers: [sum of `channels`], >= 0.
 
-    The file is a pickle, of which nothing but tensors is read.
+    The file is a pickle; only its tensors are read.
 
     Args:
         path: LPIPS's file.
-        channels: of each layer.
+        channels: number of channels of each layer.
 
     Raises:
-        WeightsError: it cannot be read, or holds other layers or numbers.
+        WeightsError: the file cannot be read, or its weights do not fit the layers.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} is no file: expected LPIPS's linear weights, such as alex.pth")
+        raise WeightsError(
+            f"{path} is not a file: expected LPIPS's linear weights, such as alex.pth"
+        )
     try:
         with warnings.catch_warnings():
-            # Of pickles that torch did not write.
+            # torch warns about pickles that it did not write.
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
@@ -88,5 +90,5 @@ def read_linear_weights(path: Path, channels: list[int]) -> Tensor:
         )
     weights = torch.cat([state[key].flatten() for key in expected])
     if not bool((weights >= 0).all()):
-        raise WeightsError(f"{path} holds numbers that are no weights >= 0: fetch it again")
+        raise WeightsError(f"{path} holds numbers that are not weights >= 0: download it again")
     return weights

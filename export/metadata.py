@@ -1,4 +1,4 @@
-"""Putting a manifest or a context into an ONNX model; needs no PyTorch."""
+"""Embed a manifest or a context in an ONNX model, without PyTorch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dps_infer.model.manifest import METADATA_KEY, Manifest, encode_manifest
 
 
 def embed_manifest(model: onnx.ModelProto, manifest: Manifest) -> bytes:
-    """Return the model's bytes with the manifest in its metadata, equal for equal ones."""
+    """Return the model's bytes with the manifest in its metadata; equal inputs give equal bytes."""
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, encode_manifest(manifest)
@@ -21,7 +21,7 @@ def embed_manifest(model: onnx.ModelProto, manifest: Manifest) -> bytes:
 
 
 def embed_importances(model: onnx.ModelProto, importances: Iterable[float]) -> None:
-    """Turn the input of importances into a constant, in place."""
+    """Replace the input of importances with a constant, in place."""
     for port in model.graph.input:
         if port.name == IMPORTANCE:
             model.graph.input.remove(port)

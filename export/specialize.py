@@ -1,7 +1,7 @@
-"""From a universal context file to a plain one, whose context is frozen in.
+"""Freeze a context into a universal context file, which gives a plain one.
 
-The importances become a constant of the graph, and calibration and scores follow from the
-draws in the manifest: nothing is traced or trained again, and PyTorch is not needed.
+The importances become a constant of the graph; calibration and scores are computed from the draws
+in the manifest. Nothing is traced or trained again, and PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import cast
 import msgspec
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from dps_export.metadata import embed_importances, embed_manifest
+from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.files.write import atomic_file, check_output
@@ -30,17 +30,14 @@ from dps_infer.runtime.engine import Engine, open_engine
 TOLERANCE = 1e-6
 """Largest difference between the two files in an output, as a share of its largest value.
 
-Both compute the same in float32; only what onnxruntime makes of a constant may round
-differently."""
+Both compute the same in float32, but onnxruntime may fold the constant in another order."""
 
 SHAPES = ((2, 96, 80), (1, 40, 150))
-"""Batch, height and width of the pairs that both files are run on."""
-
-Feeds = dict[str, NDArray[np.uint8]]
+"""Batch size, height and width of the pairs that both files are compared on."""
 
 
 class SpecializeError(DpsError):
-    """The frozen file does not compute what the universal one does."""
+    """The frozen file and the universal one compute different values."""
 
 
 def specialize(
@@ -55,11 +52,11 @@ def specialize(
     """Freeze a context into a universal file.
 
     Args:
-        output: the file to write; it appears whole, after onnxruntime has run it, or not
-            at all. Equal arguments give equal bytes.
-        ranking: as `dps_infer.contexts.ranking.parse_ranking` reads it.
-        importances: instead of a ranking, as `parse_importances` of the same module reads them.
-        context: in place of both.
+        output: the file to write. It appears only after onnxruntime has run the complete file.
+            Equal arguments give equal bytes.
+        ranking: as text; see `dps_infer.contexts.ranking.parse_ranking`.
+        importances: as text, instead of a ranking; see `parse_importances` in the same module.
+        context: instead of both.
         source: the universal file; None takes the one inside `dps_infer`.
         force: replace an existing file.
 
@@ -67,8 +64,8 @@ def specialize(
         The manifest inside the new file.
 
     Raises:
-        DpsError: `source` is no universal file, the context cannot be understood, the
-            output cannot be written, or the new file computes something else.
+        DpsError: `source` is not a universal file, the context is not valid, the output cannot
+            be written, or the new file computes other values than the universal one.
     """
     check_output(output, force=force)
     file = read_context_file(embedded.UNIVERSAL if source is None else source)
@@ -110,7 +107,7 @@ def _open(model: Model, manifest: Manifest, label: str) -> Engine:
 
 
 def _verify(frozen: Engine, universal: Engine, context: Context) -> None:
-    """Refuse a file that does not compute what the universal one does in its context."""
+    """Check that a frozen file computes the same as the universal one in its context."""
     importance = np.array(list(context.importances.values()), np.float32)
     names = list(universal.outputs)
     for feeds in _pairs():
@@ -118,17 +115,17 @@ def _verify(frozen: Engine, universal: Engine, context: Context) -> None:
         got = frozen.run(names, feeds)
         for name in names:
             difference = float(np.max(np.abs(got[name] - expected[name])))
-            # A NaN is within no tolerance.
+            # Written so that a NaN fails.
             if not difference <= TOLERANCE * float(np.max(np.abs(expected[name]))):
                 raise SpecializeError(
-                    f"the frozen file's {name} differs by {difference:.2g} from the universal "
-                    "one's: no file was written; please report it with your versions of onnx "
-                    "and onnxruntime"
+                    f"{name} of the frozen file and of the universal one differ by "
+                    f"{difference:.2g}: no file was written; please report it with your versions "
+                    "of onnx and onnxruntime"
                 )
 
 
-def _pairs() -> list[Feeds]:
-    """Draw pairs of images, far apart and near to each other."""
+def _pairs() -> list[dict[str, Pixels]]:
+    """Draw pairs of images: two of nearly equal images, two of unrelated ones."""
     generator = np.random.default_rng(0)
     pairs = []
     for shape in SHAPES:

@@ -1,21 +1,21 @@
 """Make the context file inside `dps_infer`: ``python -m dps_export.universal``.
 
-It freezes the embedded metric (`dps_train.pretrain.train` makes its weights) with the context as
-an input, and stores what the metric reports for distorted held-out images, from which
-calibration and scores of any context follow.
+It freezes the embedded metric, whose weights `dps_train.pretrain.train` makes, with the context as
+an input. It also stores the amounts that the metric reports for distorted held-out images, from
+which calibration and scores of any context are computed.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 
 from dps_export.export import export
-from dps_infer.commands.shared.run import run, say
-from dps_infer.files.write import check_output
+from dps_infer.errors import DpsError
+from dps_infer.files.write import atomic_file, check_output, sha256_file
 from dps_infer.model import embedded
 from dps_infer.model.manifest import Draws, Manifest
 from dps_train.bank.bank import FeatureDistances
@@ -31,35 +31,35 @@ from dps_train.model.metric import Metric
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.seeds import generator_for
 
-NAME = "dps-universal"
-
 
 def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Manifest:
     """Freeze the embedded metric into a universal context file.
 
     Args:
-        output: the file to write.
+        output: the file to write. Its SHA-256 is written beside it; see `dps_infer.model.embedded`.
         seed: of the draws.
-        force: replace an existing file.
+        force: replace existing files.
 
     Raises:
-        DpsError: as `dps_export.export.export_run`.
+        DpsError: see `dps_export.export.export_run`.
     """
-    check_output(output, force=force)
+    sidecar = output.with_name(f"{output.name}.sha256")
+    for path in (output, sidecar):
+        check_output(path, force=force)
     metric = load_universal()
     held_out = load_held_out("sample", generator_for("held-out images", seed))
     made = recipe()
     info = metric_info(
         metric,
         name=UNIVERSAL,
-        ranking=None,
-        importances=None,
         training_data=made.data,
         held_out_data=data_info(held_out),
         seed=made.seed,
-        scores=None,
     )
-    return export(metric, info, output, draws=_draws(metric, held_out, seed), force=force)
+    manifest = export(metric, info, output, draws=_draws(metric, held_out, seed), force=force)
+    with atomic_file(sidecar, force=force) as temporary:
+        temporary.write_text(f"{sha256_file(output)}\n", encoding="ascii")
+    return manifest
 
 
 def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
@@ -72,24 +72,25 @@ def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
     return reported_draws(metric.head, bank)
 
 
-app = typer.Typer(
-    name=NAME, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
-
-
-@app.command()
-def main(
-    out: Annotated[Path, typer.Option(help="The file to write.")] = embedded.UNIVERSAL,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
-) -> None:
-    """Freeze the embedded metric into the universal context file of dps_infer."""
-    manifest = export_universal(out, force=force)
-    say(
-        NAME,
-        f"{out} written: {out.stat().st_size / 1e6:.2f} MB, within "
-        f"{manifest.parity.max_abs_error:.1g} of PyTorch on {manifest.parity.pairs} pairs",
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dps_export.universal",
+        description="Freeze the embedded metric into the universal context file of dps_infer.",
+    )
+    parser.add_argument("--out", type=Path, default=embedded.UNIVERSAL, help="the file to write")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    options = parser.parse_args()
+    try:
+        parity = export_universal(options.out, force=options.force).parity
+    except DpsError as error:
+        parser.exit(error.exit_code, f"error: {error}\n")
+    size = options.out.stat().st_size / 1e6
+    sys.stderr.write(
+        f"{options.out} written: {size:.2f} MB, within {parity.max_abs_error:.1g} of PyTorch on "
+        f"{parity.pairs} pairs\n"
     )
 
 
 if __name__ == "__main__":
-    run(app, NAME)
+    main()

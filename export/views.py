@@ -1,8 +1,8 @@
-"""Two views of a pair of images: the whole, shrunk, and tiles at the images' own resolution.
+"""A metric in all its views: the whole image, tiles of it, and both.
 
-A blur of two pixels is gone once a large image has been shrunk to the working size; a
-turn of the whole is best seen there. So a metric reads both, and every view's numbers
-leave a context file side by side (`OUTPUTS`).
+The view ``whole`` shrinks images to the working size; ``tiles`` keeps their own resolution.
+Shrinking removes a blur of two pixels, while a rotation of the whole image is seen best there. So a
+context file reports the numbers of every view (`OUTPUTS`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dps_train.model.metric import Metric, shares, spread
 
 DEFAULT = "both"
 TILE = 64
-"""Side of a tile in pixels where a metric has no working size of its own."""
+"""Side of a tile in pixels for a metric without a working size."""
 
 TILE_CELLS = 4
 """Cells of the map along each side of a tile."""
@@ -32,16 +32,16 @@ OUTPUTS = (
     *(output_name(kind, view) for view in View for kind in ("distance", "amounts", "map")),
     TILES,
 )
-"""What `ViewedMetric` returns, in order."""
+"""The outputs of `ViewedMetric`, in order."""
 
 
 @dataclass(frozen=True)
 class Tiled:
-    """What tiles show.
+    """The comparison of images tile by tile.
 
     Attributes:
-        amounts: of each tile [N, rows, columns, A].
-        shares: where in each tile features differ, mean 1
+        amounts: amounts of each tile [N, rows, columns, A].
+        shares: map of the feature differences, with mean 1 in each tile
             [N, rows * TILE_CELLS, columns * TILE_CELLS].
     """
 
@@ -61,17 +61,17 @@ def views_info(metric: Metric) -> Views:
 
 
 def tile_side(metric: Metric) -> int:
-    """Return the side of a metric's tiles in pixels: its working size."""
+    """Return the side of a metric's tiles in pixels: the working size, or `TILE`."""
     return metric.preprocess.size or TILE
 
 
 def aggregate(tiles: Tensor) -> Tensor:
-    """Return amounts [N, A] for those of tiles; see `dps_infer.compare.bands.aggregate`."""
+    """Return the amounts [N, A] of images; see `dps_infer.compare.bands.aggregate`."""
     return tiles.pow(3).mean(dim=(1, 2)).pow(1 / 3)
 
 
 def combine(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions | None) -> Tensor:
-    """Return amounts [N, A] for both views together; see `dps_infer.compare.bands.combine`."""
+    """Return the amounts [N, A] of the view ``both``; see `dps_infer.compare.bands.combine`."""
     if among is not None:
         tiles = without_motion(whole, tiles, across, among)
     more = tiles[:, :-1] - whole[:, :-1]
@@ -82,7 +82,7 @@ def combine(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions | None)
 
 
 def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions) -> Tensor:
-    """Free tiles [N, A] of motion; see `dps_infer.compare.bands.without_motion`."""
+    """Remove motion from tiles' amounts [N, A]; see `dps_infer.compare.bands.without_motion`."""
     strengths = [
         threshold
         * torch.expm1(
@@ -93,9 +93,9 @@ def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions)
             among.columns, among.thresholds, among.references, strict=True
         )
     ]
-    turn, moved, enlarged, _, own, _ = strengths
+    turn, moved, enlarged, _, tile_shift, _ = strengths
     moving = torch.maximum(
-        across * (moved + turn * (math.pi / 360) + enlarged / 4), bands.TRUST * own
+        across * (moved + turn * (math.pi / 360) + enlarged / 4), bands.TRUST * tile_shift
     )
     fade = ((moving - bands.FAINT) / (bands.FULL - bands.FAINT)).clamp(0, 1)
     turned, shifted, zoomed = (whole[:, column] for column in among.columns)
@@ -103,7 +103,7 @@ def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions)
     share = (shifted + bands.EVEN) / (largest + bands.EVEN)
     _, threshold, _ = among.thresholds
     _, reference, _ = among.references
-    shift = torch.log1p(own / across / threshold) / math.log1p(reference / threshold)
+    shift = torch.log1p(tile_shift / across / threshold) / math.log1p(reference / threshold)
     columns = list((tiles * (1 - fade)[:, None]).unbind(dim=1))
     for column in among.columns:
         columns[column] = torch.zeros_like(fade)
@@ -112,8 +112,8 @@ def without_motion(whole: Tensor, tiles: Tensor, across: Tensor, among: Motions)
 
 
 def tiles_across(images: Tensor, side: int) -> Tensor:
-    """Return `dps_infer.compare.bands.tiles_across` of images [N, H, W, 3], as a tensor."""
-    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    """Return the number of tiles along a side; see `dps_infer.compare.bands.tiles_across`."""
+    # Lengths come from positions and stay tensors, so that the graph works for every size.
     height, width = (
         torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
         for line in (images[0, :, 0, 0], images[0, 0, :, 0])
@@ -125,8 +125,8 @@ def cut_tiles(images: Tensor, side: int) -> Tensor:
     """Cut images [N, H, W, 3] into tiles [N, rows, columns, 3, side, side]; see `LAYOUT`."""
     across = _cover(images[0, 0, :, 0], side)
     down = _cover(images[0, :, 0, 0], side)
-    # Taking one number at a time is slow in onnxruntime, and so is any exchange of dimensions
-    # but that of two neighbours. So columns are taken while they lie in one piece, then rows.
+    # onnxruntime is slow at gathering single numbers, and at transposing dimensions that are not
+    # neighbors. So columns are gathered while they are contiguous, and rows afterward.
     columns = images.permute(0, 2, 3, 1).index_select(1, across).unflatten(1, (-1, side))
     planes = columns.flatten(3, 4).transpose(2, 3).unflatten(2, (3, -1))
     rows = planes.index_select(3, down).unflatten(3, (-1, side))
@@ -134,8 +134,8 @@ def cut_tiles(images: Tensor, side: int) -> Tensor:
 
 
 def _cover(line: Tensor, side: int) -> Tensor:
-    """Return which pixels of a line [L] evenly spaced tiles take: [tiles * side]."""
-    # Lengths are taken from positions and stay tensors: a graph for every size needs that.
+    """Return the positions [tiles * side] in a line [L] that evenly spaced tiles cover."""
+    # Lengths come from positions and stay tensors, so that the graph works for every size.
     last = torch.arange(line.shape[0], device=line.device)[-1:]
     number = torch.arange(0, line.shape[0], side, device=line.device) // side
     room = (last - (side - 1)).clamp(min=0)
@@ -145,10 +145,10 @@ def _cover(line: Tensor, side: int) -> Tensor:
 
 
 class ViewedMetric(nn.Module):
-    """A metric in all its views, with the context as an input.
+    """A metric in all views, with the context as an input.
 
     Args:
-        metric: its own importances are not used.
+        metric: the metric; its importances are not used.
     """
 
     def __init__(self, metric: Metric) -> None:
@@ -163,19 +163,19 @@ class ViewedMetric(nn.Module):
         """Compare images of equal height and width.
 
         Args:
-            reference: uint8 RGB [R, H, W, 3], R = N, or 1 to compare one with all.
+            reference: uint8 RGB [R, H, W, 3]; R = N, or 1 to compare one image with all.
             distorted: uint8 RGB [N, H, W, 3].
             importance: float [A].
 
         Returns:
-            `OUTPUTS`: per view distance [N], amounts [N, A] and map [N, H', W'], whose
+            `OUTPUTS`: per view the distance [N], amounts [N, A] and a map [N, H', W'], whose
             mean is the distance; and the amounts of the tiles [N, rows, columns, A].
         """
         amounts, where = self.metric.read(reference, distorted)
         tiled = self.tiled(reference, distorted)
         from_tiles = aggregate(tiled.amounts)
         across = tiles_across(distorted, self.side)
-        # Roots: a map is looked at, and weak places should be seen beside strong ones.
+        # Roots, because a map is looked at: weak differences should show beside strong ones.
         per_tile = (tiled.amounts @ importance).sqrt()
         where_tiles = tiled.shares * per_tile.repeat_interleave(
             TILE_CELLS, dim=1
@@ -191,7 +191,7 @@ class ViewedMetric(nn.Module):
         return (*outputs, tiled.amounts)
 
     def tiled(self, reference: Tensor, distorted: Tensor) -> Tiled:
-        """Compare tile by tile; see `forward` for the arguments."""
+        """Compare images tile by tile; see `forward` for the arguments."""
         cut = [cut_tiles(images, self.side) for images in (reference, distorted)]
         count, rows, columns = cut[1].shape[:3]
         planes = [tiles.flatten(0, 2).float() / 255 for tiles in cut]

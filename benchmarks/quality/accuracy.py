@@ -31,7 +31,7 @@ from dps_infer.commands.shared.run import say
 from dps_infer.contexts.context import Context
 from dps_train.contexts import random_rankings
 from dps_train.data.sources import Images, load_held_out
-from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.settings import Settings
 from dps_train.fit.training import train
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.metric import Metric
@@ -137,7 +137,7 @@ def _train(weights: Path, train_data: str, data: str, context: Context, seed: in
         context=context,
         data=train_data,
         test_data=None if data == train_data else data,
-        start=FROM_SCRATCH,
+        start="scratch",
         backbone="squeezenet1_1",
         weights=weights,
         seed=seed,

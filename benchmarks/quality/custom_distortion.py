@@ -29,8 +29,8 @@ from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.settings import Settings
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import load_images
-from dps_train.fit.variants import teach_own
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.model.embedded.embedded_metric import load_universal
@@ -154,11 +154,11 @@ def teach(
 ) -> Taught:
     """Teach the embedded metric distortions, and draw changes of held-out images."""
     training, held_out = split_custom(own, seed)
-    settings = Settings(own=training, data=train_data, pairs=pairs, seed=seed)
+    settings = Settings(custom=training, data=train_data, pairs=pairs, seed=seed)
     metric = load_universal()
     before = metric.head
     images, _ = load_images(settings)
-    teach_own(metric, settings, images, CPU, lambda _: None)
+    train_additive(metric, settings, images, CPU)
     test_images = load_held_out(data, generator_for("images", seed))
     measured, distortions = with_scenes(resize_images(test_images.images, TRAINING_SIZE), held_out)
     distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)

@@ -21,8 +21,8 @@ from dps_train.contexts import random_rankings
 from dps_train.data.sources import load_held_out, load_training
 from dps_train.evaluate.heads import UNIFORM
 from dps_train.fit.settings import LIN
-from dps_train.model.description import ADDITIVE
 from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for
 
 HEADS = (UNIFORM, LIN, ADDITIVE)

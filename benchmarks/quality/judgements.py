@@ -1,6 +1,6 @@
 """Judgements needed to learn a context: drawn at random, or asked by the page of `dps-train judge`.
 
-Simulated people have hidden importances (log-normal, sigma 1.2) of what the embedded metric sees,
+Simulated people have hidden importances (log-normal, sigma 1.2) of the embedded metric's amounts,
 and one answer in ten is wrong. Importances are fitted to the answers; agreement is the share of
 held-out triplets that they decide as the hidden ones do. A triplet is a reference and two changes
 of it, each of one or two distortions of random strength; near ties, whose distances differ by less

@@ -1,14 +1,14 @@
 """The paper's experiment: metrics adapted to random rankings, beside the unadapted one.
 
-For every ranking and variant a metric is trained and measured, as `dps-train study` does. Takes
-about half an hour with the defaults.
+For every ranking and variant a metric is trained and measured, as `dps-train study` does. With a
+torchvision network this takes long.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import typer
@@ -18,12 +18,12 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer.errors import UsageError
-from dps_train.commands.train import PAIRS
+from dps_train.fit import settings
 from dps_train.fit.settings import BASELINE, VARIANTS, Settings
 from dps_train.fit.training import load_images
 from dps_train.study.plan import Study
-from dps_train.study.runner import run_study
-from dps_train.study.summary import Summary, summarise
+from dps_train.study.run_study import run_study
+from dps_train.study.summary import Summary, summarize
 
 
 class Variant(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -78,23 +78,23 @@ def measure(
     common = Settings(
         data=train_data,
         test_data=None if data == train_data else data,
+        pairs=pairs,
         epochs=epochs,
         seed=seed,
         device="cpu",
     )
     study = Study(
         rankings=rankings,
-        variants=names,
+        variants=cast(tuple[settings.Variant, ...], names),
         comparisons=(None,),
         backbones=(backbone,),
         weights={} if weights is None else {backbone: weights},
         repetitions=1,
-        pairs={start.value: number if pairs is None else pairs for start, number in PAIRS.items()},
         bapps=None,
         common=common,
     )
     with tempfile.TemporaryDirectory() as folder:
-        summaries = summarise(run_study(study, Path(folder) / "study"))
+        summaries = summarize(run_study(study, Path(folder) / "study"))
     training, held_out = load_images(common)
     inputs = {
         "train_data": image_input(training, train_data),
@@ -129,20 +129,8 @@ def tables(figures: Figures) -> dict[str, Table]:
 
 
 def _variant(summary: Summary) -> Variant:
-    fields = (
-        "score",
-        "lowest",
-        "baseline",
-        "ceiling",
-        "monotonicity",
-        "composition",
-        "stability",
-        "retention",
-    )
-    assert summary.improved is not None
-    return Variant(
-        variant=summary.variant,
-        metrics=summary.metrics,
-        improved=round(summary.improved * summary.metrics),
-        **{field: getattr(summary, field) for field in fields},
-    )
+    improved, metrics = summary["improved"], summary["metrics"]
+    assert isinstance(improved, float)
+    assert isinstance(metrics, int)
+    fields = {field: summary[field] for field in Variant.__struct_fields__}
+    return msgspec.convert({**fields, "improved": round(improved * metrics)}, Variant)

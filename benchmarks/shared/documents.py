@@ -2,7 +2,8 @@
 
 A block begins with ``<!-- table: NAME -->`` and ends with ``<!-- end -->``, each on a line of its
 own. NAME is that of a benchmark, with the table's name after a dot where it has several. All
-between the two lines is replaced by the table and a line on where its figures come from.
+between the two lines is replaced by the table and a line on where its figures come from. As long as
+a benchmark has no record, its blocks keep what they show.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ BLOCK = re.compile(
 )
 MARKER = re.compile(r"^<!-- (table: .*|end) -->$", re.MULTILINE)
 
-SHOWN_VERSIONS = ("torch", "onnxruntime", "onnxruntime-gpu", "lpips")
+SHOWN_VERSIONS = ("torch", "onnxruntime", "onnxruntime-gpu")
 COMMIT_DIGITS = 7
 
 
@@ -82,17 +83,25 @@ def fill(text: str, document: str, records: Path) -> str:
             f"{document}: a `<!-- table: NAME -->` without its `<!-- end -->`, or the reverse"
         )
     try:
-        return BLOCK.sub(lambda match: _block(match["name"], render(match["name"], records)), text)
+        return BLOCK.sub(
+            lambda match: _block(
+                match["name"], render(match["name"], records, current=match["table"])
+            ),
+            text,
+        )
     except DocumentError as error:
         raise DocumentError(f"{document}: {error}") from None
 
 
-def render(name: str, records: Path) -> str:
-    """Return the content of a block: a table and its source, or what to run where there is none.
+def render(name: str, records: Path, current: str = "") -> str:
+    """Return the content of a block: a table and its source.
+
+    Without a record, this is the current content, or a line that says what to run.
 
     Args:
         name: of the table.
         records: folder of the records.
+        current: content of the block so far.
 
     Raises:
         DocumentError: there is no such table.
@@ -102,7 +111,7 @@ def render(name: str, records: Path) -> str:
         raise DocumentError(f"no benchmark {benchmark!r}: expected {', '.join(modules())}")
     path = record_path(benchmark, records)
     if not path.is_file():
-        return f"Not measured yet: `python -m benchmarks {benchmark}`"
+        return current.strip() or f"Not measured yet: `python -m benchmarks {benchmark}`"
     record = read_record(path)
     tables = record_tables(record)
     if name not in tables:

@@ -13,8 +13,8 @@ from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images
 from dps_train.evaluate.heads import measure_heads
 from dps_train.measure.evaluation import Measures
-from dps_train.model.description import ADDITIVE
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 
 NONE = ""
 """The cell of a value that does not exist."""

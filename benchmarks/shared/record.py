@@ -36,6 +36,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "numpy",
     "opencv-python-headless",
+    "simplejpeg",
     "scikit-image",
     "pillow",
     "lpips",
@@ -44,6 +45,9 @@ PACKAGES = (
 
 NOT_CODE = (":(exclude)benchmarks/records", ":(exclude)*.md")
 """Files that a run of several benchmarks rewrites, and that change no figure."""
+
+COMMIT_VARIABLE = "BENCHMARK_COMMIT"
+"""Environment variable that names the commit of an exported tree, which has no history."""
 
 FigureType = TypeVar("FigureType")
 
@@ -71,7 +75,7 @@ class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     """As `shown` prints it."""
     sha256: str
-    """Of the file's bytes; of images, over their decoded pixels in order."""
+    """Hash of the file's bytes; for images, of their decoded pixels in order."""
     images: int | None = None
     """Number of images; None for a file."""
 
@@ -84,7 +88,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     date: str
     """Start of the run, UTC, ISO 8601."""
     commit: str | None
-    """Git commit of the code; None outside a checkout."""
+    """Git commit of the code; outside a checkout that of `COMMIT_VARIABLE`, or None."""
     clean: bool | None
     """Whether the code was that of the commit, without changes; None outside a checkout."""
     command: str
@@ -253,15 +257,15 @@ def _processor() -> str:
 
 
 def _commit() -> tuple[str | None, bool | None]:
-    """Return the commit of the checkout, and whether its code is unchanged."""
+    """Return the commit of the code, and whether the checkout's code is unchanged."""
     commit = _output("git", "rev-parse", "HEAD")
     if not commit:
-        return None, None
+        return os.environ.get(COMMIT_VARIABLE), None
     return commit, _output("git", "status", "--porcelain", "--", ".", *NOT_CODE) == ""
 
 
 def _output(*command: str) -> str | None:
-    """Return what a command prints; None if it fails or does not exist."""
+    """Return the standard output of a command; None if it fails or does not exist."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

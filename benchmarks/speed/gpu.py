@@ -58,7 +58,7 @@ images are cut into bands."""
 
 BATCHES = (1, 3, 16)
 CANDIDATES = 16
-"""Of one reference: from eight on, its features are computed once on the CPU."""
+"""Candidates of one reference. From eight on, the CPU computes its features only once."""
 
 OUTPUTS = ("distances", "amounts", "maps", "tiles")
 SMALLEST = 0.01

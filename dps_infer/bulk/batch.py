@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -41,10 +41,6 @@ class BatchSummary:
     resumed: int
     seconds: float
     rate: float
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Return the attributes by name."""
-        return asdict(self)
 
 
 def score_file(
@@ -92,7 +88,7 @@ def score_file(
     if source.resolve() == target.resolve():
         raise UsageError(f"{target}: the results would replace the pairs, the same file")
     if resume and force:
-        raise UsageError("--resume continues a run and --force starts anew: give one")
+        raise UsageError("--resume continues a run and --force starts over: give one")
     # A journal exists only where there was no output, or where the output was to be replaced. So
     # an output beside a journal was written by this run, or may still be replaced by it.
     force_output = force or (resume and journal_path(target).exists())

@@ -24,7 +24,7 @@ SUFFIXES = frozenset([*READ, ".webp", *NOT_READ])
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderImages:
     """The images in a folder.
 
     Attributes:
@@ -58,7 +58,7 @@ class FolderPair:
         return DpsError(self.missing) if self.missing else (self.reference, self.candidate)
 
 
-def find_images(folder: str | os.PathLike[str]) -> Found:
+def find_images(folder: str | os.PathLike[str]) -> FolderImages:
     """Find the images in a folder, recursively.
 
     Raises:
@@ -67,19 +67,19 @@ def find_images(folder: str | os.PathLike[str]) -> Found:
     folder = Path(folder)
     files: list[PurePath] = []
     left_out = 0
-    for path, inside in _walk(folder):
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if not hidden and path.suffix.lower() in SUFFIXES:
-            files.append(inside)
+    for file in _walk(folder):
+        hidden = any(part.startswith(".") for part in file.parts)
+        if not hidden and file.suffix.lower() in SUFFIXES:
+            files.append(file)
         else:
             left_out += 1
     if not files:
         raise ImageError(f"{folder}: has no images, expected files like a.png or b/c.jpg")
-    return Found(folder, tuple(sorted(files)), left_out)
+    return FolderImages(folder, tuple(sorted(files)), left_out)
 
 
 def matching_pairs(
-    reference: Found, candidate: Found, *, any_suffix: bool = False
+    reference: FolderImages, candidate: FolderImages, *, any_suffix: bool = False
 ) -> tuple[FolderPair, ...]:
     """Pair the files of two folders by their relative paths.
 
@@ -98,23 +98,20 @@ def matching_pairs(
     pairs = []
     for key in sorted({*firsts, *seconds}):
         first, second = firsts.get(key), seconds.get(key)
+        file = first or second or key
         missing = ""
         if first is None or second is None:
             there, lacks = reference.folder, candidate.folder
             if first is None:
                 there, lacks = lacks, there
-            missing = f"{first or second}: is in {there}, but has no counterpart in {lacks}"
+            missing = f"{file}: is in {there}, but has no counterpart in {lacks}"
         pairs.append(
-            FolderPair(
-                reference.folder / (first or second or key),
-                candidate.folder / (second or first or key),
-                missing,
-            )
+            FolderPair(reference.folder / file, candidate.folder / (second or file), missing)
         )
     return tuple(pairs)
 
 
-def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
+def all_pairs(found: FolderImages) -> tuple[int, Iterator[FolderPair]]:
     """Pair every file of a folder with every later one.
 
     Returns:
@@ -130,35 +127,31 @@ def all_pairs(found: Found) -> tuple[int, Iterator[FolderPair]]:
     return count * (count - 1) // 2, (FolderPair(first, second) for first, second in pairs)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, PurePath]]:
-    """Yield every file below a folder, and its path relative to it."""
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, relative to it."""
     seen: set[tuple[int, int]] = set()
-
-    def enter(inside: PurePath) -> Iterator[tuple[Path, PurePath]]:
-        here = folder / inside
-        try:
-            status = here.stat()
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except FileNotFoundError:
-            raise ImageError(f"{here}: no such folder, expected one with images") from None
-        except NotADirectoryError:
-            raise ImageError(f"{here}: is a file, expected a folder with images") from None
-        except OSError as error:
-            raise ImageError(f"{here}: cannot be read ({error.strerror or error})") from None
+    for here, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        status = os.stat(here)
         # A link may lead back to a folder that contains it.
         if (status.st_dev, status.st_ino) in seen:
-            return
+            folders.clear()
+            continue
         seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if entry.is_dir():
-                yield from enter(inside / entry.name)
-            else:
-                yield Path(entry.path), inside / entry.name
-
-    return enter(PurePath())
+        folders.sort()
+        yield from (Path(here, name).relative_to(folder) for name in files)
 
 
-def _by_key(found: Found, any_suffix: bool) -> dict[PurePath, PurePath]:
+def _refuse(error: OSError) -> None:
+    """Raise the error of a folder that cannot be searched."""
+    reasons = {
+        FileNotFoundError: "no such folder, expected one with images",
+        NotADirectoryError: "is a file, expected a folder with images",
+    }
+    reason = reasons.get(type(error), f"cannot be read ({error.strerror or error})")
+    raise ImageError(f"{error.filename}: {reason}") from None
+
+
+def _by_key(found: FolderImages, any_suffix: bool) -> dict[PurePath, PurePath]:
     """Return the files of a folder by their path, with or without the suffix."""
     if not any_suffix:
         return {file: file for file in found.files}

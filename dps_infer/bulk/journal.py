@@ -60,7 +60,6 @@ class Journal:
     """
 
     def __init__(self, path: Path, stream: BinaryIO, done: int) -> None:
-        """Take a file that `open_journal` opened."""
         self.path = path
         self.done = done
         self._stream = stream
@@ -111,7 +110,7 @@ def open_journal(
     if path.exists() and not (resume or force):
         raise OutputError(
             f"{path} is of a run that did not finish: pass --resume to continue it, or --force "
-            "to start anew"
+            "to start over"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,13 +155,13 @@ def _check(path: Path, header: bytes, identity: Identity) -> None:
     with suppress(ValueError):
         found = msgspec.json.decode(header)
     if not isinstance(found, dict) or "format" not in found:
-        raise OutputError(f"{path} is no journal of dps-infer: move it away, or pass --force")
+        raise OutputError(f"{path} is not a journal of dps-infer: move it away, or pass --force")
     expected = msgspec.to_builtins(identity)
     changed = [words for name, words in _WORDS.items() if found.get(name) != expected[name]]
     if changed:
         raise OutputError(
             f"{path} is of another run, the difference is: {', '.join(changed)}; repeat the "
-            "command of that run, or pass --force to start anew"
+            "command of that run, or pass --force to start over"
         )
 
 

@@ -7,9 +7,8 @@ images, relative to the folder of the table. All other columns are copied to the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dps_infer.bulk.results import CANDIDATE, REFERENCE
 from dps_infer.compare.stream import PairSource
@@ -17,14 +16,8 @@ from dps_infer.errors import ImageError, TableError
 from dps_infer.files.tables import OnBytes, Row, TableScan, check_format, read_lines, scan_table
 
 
-@dataclass(frozen=True)
-class PairRow:
-    """One row of a file of pairs.
-
-    Attributes:
-        values: the columns, unchanged.
-        source: the two paths, or the error of a row that names no pair.
-    """
+class PairRow(NamedTuple):
+    """One row of a file of pairs: its columns, and the two paths or an error."""
 
     values: Row
     source: PairSource
@@ -44,15 +37,7 @@ def scan_pairs(path: Path) -> TableScan:
 
 
 def read_pairs(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[PairRow]:
-    """Read a file of pairs row by row, in constant memory.
-
-    Args:
-        path: the file.
-        on_bytes: see `dps_infer.files.tables.read_lines`.
-
-    Raises:
-        TableError: the rest of the file cannot be read.
-    """
+    """Read a file of pairs row by row; see `dps_infer.files.tables.read_lines`."""
     for line in read_lines(path, on_bytes=on_bytes):
         if line.fault:
             yield PairRow(line.values, ImageError(line.fault))
@@ -64,12 +49,8 @@ def read_pairs(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[PairR
 def check_pairs(columns: Collection[str], *, where: str) -> None:
     """Refuse a table without the columns of a pair.
 
-    Args:
-        columns: the columns of the table.
-        where: the name of the table in the error message.
-
     Raises:
-        TableError: a column is missing.
+        TableError: a column is missing; it names the table `where`.
     """
     missing = [name for name in (REFERENCE, CANDIDATE) if name not in columns]
     if missing:
@@ -81,13 +62,7 @@ def check_pairs(columns: Collection[str], *, where: str) -> None:
 
 
 def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSource:
-    """Return the two paths of a row, or an error if it names no pair.
-
-    Args:
-        values: by column.
-        folder: start of relative paths.
-        row: the name of the row in the error message.
-    """
+    """Return the two paths of a row in a folder, or an error, with the name `row`, without them."""
     paths = []
     for name in (REFERENCE, CANDIDATE):
         value = values.get(name)

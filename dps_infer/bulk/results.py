@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
@@ -29,41 +30,58 @@ from dps_infer.errors import TableError, UsageError
 from dps_infer.files.tables import Columns, Kind, Row, Write, open_table, read_columns, read_lines
 
 REFERENCE, CANDIDATE = "reference", "candidate"
-DISTANCE, PART = "distance", "part."
+DISTANCE, PART = "distance", "part"
 IDENTICAL, NOTES, CONTEXT, ERROR = "identical", "notes", "context", "error"
 PAIR_COLUMNS: Columns = {REFERENCE: Kind.text, CANDIDATE: Kind.text}
 """The first columns if the input has no columns of its own."""
 
+_BOOLEANS = {True: True, "true": True, False: False, "false": False, None: None, "": None}
+
+
+@dataclass(frozen=True)
+class ResultColumns:
+    """The names of the columns of results.
+
+    Attributes:
+        inputs: the first columns, ``reference`` and ``candidate`` among them.
+        distances: the columns of distances by the labels of the contexts. In a file with a single
+            context, its label is empty.
+        parts: by label, the columns of the parts by their names.
+    """
+
+    inputs: tuple[str, ...]
+    distances: dict[str, str]
+    parts: dict[str, dict[str, str]]
+
 
 def columns(metrics: Mapping[str, Metric]) -> dict[str, Kind]:
-    """Return the columns of results and their kinds, without the columns of the input.
-
-    Args:
-        metrics: by label.
-    """
-    distances = [distance_column(label, metrics) for label in metrics]
-    parts = [
-        _part_column(label, name, metrics)
-        for label, metric in metrics.items()
-        for name in metric.part_names
-    ]
+    """Return the columns of results and their kinds, without those of the input."""
+    names = _names(metrics)
+    parts = [name for of_context in names.parts.values() for name in of_context.values()]
     return {
-        **dict.fromkeys([*distances, *parts], Kind.number),
+        **dict.fromkeys([*names.distances.values(), *parts], Kind.number),
         IDENTICAL: Kind.boolean,
         **dict.fromkeys([NOTES, CONTEXT, ERROR], Kind.text),
     }
 
 
+def _names(metrics: Mapping[str, Metric]) -> ResultColumns:
+    suffixes = {label: f".{label}" if len(metrics) > 1 else "" for label in metrics}
+    return ResultColumns(
+        inputs=(),
+        distances={label: f"{DISTANCE}{suffix}" for label, suffix in suffixes.items()},
+        parts={
+            label: {part: f"{PART}{suffix}.{part}" for part in metrics[label].part_names}
+            for label, suffix in suffixes.items()
+        },
+    )
+
+
 def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where: str) -> None:
     """Refuse input whose columns have the names of results.
 
-    Args:
-        inputs: the columns of the input.
-        metrics: by label.
-        where: the name of the input in the error message.
-
     Raises:
-        UsageError: a column of the input is also a column of the results.
+        UsageError: an input column is also one of the results; it names the input `where`.
     """
     taken = [name for name in columns(metrics) if name in inputs]
     if taken:
@@ -73,21 +91,17 @@ def check_free(inputs: Collection[str], metrics: Mapping[str, Metric], *, where:
 def row(
     comparisons: Mapping[str, Comparison], metrics: Mapping[str, Metric], *, error: str = ""
 ) -> Row:
-    """Return the results of one pair by column.
-
-    Args:
-        comparisons: by the label of the metric; empty if there is an error.
-        metrics: by label.
-        error: the reason why there are no comparisons.
+    """Return the results of one pair by column; without comparisons there is an error.
 
     >>> row({}, {}, error="a.png: no such file")["error"]
     'a.png: no such file'
     """
     values: Row = dict.fromkeys(columns(metrics))
+    names = _names(metrics)
     for label, comparison in comparisons.items():
-        values[distance_column(label, metrics)] = comparison.distance
-        for name, part in comparison.parts.items():
-            values[_part_column(label, name, metrics)] = part
+        values[names.distances[label]] = comparison.distance
+        for part, value in comparison.parts.items():
+            values[names.parts[label][part]] = value
         # The images were converted once, for all contexts.
         values[IDENTICAL] = comparison.identical
         values[NOTES] = "; ".join(comparison.notes)
@@ -97,15 +111,6 @@ def row(
     return values
 
 
-def distance_column(label: str, metrics: Mapping[str, Metric]) -> str:
-    """Return the name of the column with the distances of a metric."""
-    return DISTANCE if len(metrics) == 1 else f"{DISTANCE}.{label}"
-
-
-def _part_column(label: str, name: str, metrics: Mapping[str, Metric]) -> str:
-    return f"{PART}{name}" if len(metrics) == 1 else f"{PART}{label}.{name}"
-
-
 def open_results(
     path: Path,
     metrics: Mapping[str, Metric],
@@ -113,31 +118,8 @@ def open_results(
     input_columns: Columns = PAIR_COLUMNS,
     force: bool = False,
 ) -> AbstractContextManager[Write]:
-    """Open a file of results for writing; see `dps_infer.files.tables.open_table`.
-
-    Args:
-        path: the file; its suffix selects the format.
-        metrics: by label.
-        input_columns: the first columns.
-        force: replace an existing file.
-    """
+    """Open a file of results for writing; see `dps_infer.files.tables.open_table`."""
     return open_table(path, {**input_columns, **columns(metrics)}, force=force)
-
-
-@dataclass(frozen=True)
-class ResultColumns:
-    """The columns of a file of results.
-
-    Attributes:
-        inputs: the first columns, ``reference`` and ``candidate`` among them.
-        distances: the columns of distances by the labels of the contexts; a single context
-            has an empty label.
-        parts: by label, the columns of the parts by their names.
-    """
-
-    inputs: tuple[str, ...]
-    distances: dict[str, str]
-    parts: dict[str, dict[str, str]]
 
 
 def result_columns(path: Path) -> ResultColumns:
@@ -160,7 +142,7 @@ def result_columns(path: Path) -> ResultColumns:
         )
     parts: dict[str, dict[str, str]] = {}
     for label in distances:
-        start = PART if label == "" else f"{PART}{label}."
+        start = f"{PART}." if label == "" else f"{PART}.{label}."
         parts[label] = {name[len(start) :]: name for name in names if name.startswith(start)}
     first = names.index(next(iter(distances.values())))
     return ResultColumns(tuple(names[:first]), distances, parts)
@@ -188,24 +170,12 @@ def read_rows(path: Path, found: ResultColumns) -> Iterator[Row]:
             raise TableError(f"{path}: {line.fault}")
         try:
             values = {**line.values, **{name: _number(line.values[name]) for name in numbers}}
-            values[IDENTICAL] = _truth(line.values[IDENTICAL])
+            values[IDENTICAL] = _BOOLEANS[line.values[IDENTICAL]]
             values |= {name: line.values.get(name) or "" for name in (NOTES, CONTEXT, ERROR)}
         except (KeyError, TypeError, ValueError):
             raise TableError(f"{path}: row {line.number} is not a row of results") from None
         yield values
 
 
-def _number(value: object) -> float | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, (str, float, int)):
-        raise ValueError
-    return float(value)
-
-
-def _truth(value: object) -> bool | None:
-    if value in (None, ""):
-        return None
-    if value not in (True, False, "true", "false"):
-        raise ValueError
-    return value in (True, "true")
+def _number(value: Any) -> float | None:
+    return None if value is None or value == "" else float(value)

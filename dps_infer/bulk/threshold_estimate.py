@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dps_infer.bulk.pairs import read_pairs, scan_pairs
 from dps_infer.bulk.thresholds import Threshold, threshold_context
@@ -37,14 +37,8 @@ MARGIN = 1e-4
 differently, and the very pair that the threshold is based on must not raise an alarm."""
 
 
-@dataclass(frozen=True)
-class Bound:
-    """A distance that few acceptable pairs exceed.
-
-    Attributes:
-        distance: one of the given distances.
-        place: its rank; 1 is the largest.
-    """
+class Bound(NamedTuple):
+    """A distance that few acceptable pairs exceed, and its rank; 1 is the largest."""
 
     distance: float
     place: int

@@ -154,15 +154,16 @@ def resolve_threshold(
     """Return a threshold for distances of a metric as a number.
 
     Args:
-        value: a number; ``auto`` for the file beside the context file; any other text is the
-            path of a threshold file; None gives None.
+        value: a number; ``auto`` for the file beside the context file; the path of a threshold
+            file (``.json``); None gives None.
         metric: the metric.
         view: the view of the images; see `Metric.compare`.
 
     Raises:
         ThresholdError: the file is missing or not valid, or was made for another context file,
             context or view.
-        UsageError: ``auto`` with the metric of the package; a number that is not finite and >= 0.
+        UsageError: ``auto`` with the metric of the package; a number that is not finite and >= 0;
+            any other text.
     """
     if value is None:
         return None
@@ -195,15 +196,19 @@ def resolve_thresholds(
 
 
 def number_of(value: str | float) -> float | None:
-    """Return a threshold that is a number; None for any other text.
+    """Return a threshold that is a number; None for ``auto`` and the path of a threshold file.
 
     Raises:
-        UsageError: it is not finite or below 0.
+        UsageError: any other text; a number that is not finite and >= 0.
     """
     try:
         number = float(value)
     except ValueError:
-        return None
+        if value == AUTO or str(value).lower().endswith(".json"):
+            return None
+        raise UsageError(
+            f"expected a threshold that is a number, auto, or a file (.json), got {value!r}"
+        ) from None
     if not (math.isfinite(number) and number >= 0):
         raise UsageError(f"expected a threshold that is a finite number >= 0, got {value}")
     return number

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
-)
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
 EPILOG = (
@@ -57,14 +38,14 @@ def batch(
             "pairs are done; until then RESULTS.part beside it holds the finished ones.",
         ),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
-    resize: ResizeOption = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
+    resize: options.ResizeOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pairs that are held in memory and computed at a time.")
     ] = 16,
@@ -80,9 +61,9 @@ def batch(
             "is none. Refused if the pairs, the contexts or an option that affects results differ.",
         ),
     ] = False,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Score any number of pairs from a file; all of its columns are kept.
 
@@ -97,7 +78,7 @@ def batch(
     from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     try:
         with show_progress("scoring", "pairs") as progress:
@@ -115,18 +96,17 @@ def batch(
             )
     except KeyboardInterrupt:
         if journal_path(output).exists():
-            say(NAME, "interrupted: the same command with --resume continues")
+            run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    for line in describe_run(metrics, view=view):
-        say(NAME, line)
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
         contexts = {label: metric.describe() for label, metric in metrics.items()}
-        print_json({"output": str(output), **summary.as_dict(), "contexts": contexts})
+        run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})
     else:
         counts = f"{summary.rows} pairs: {summary.scored} scored, {summary.errors} with errors"
         if summary.resumed:
             counts += f", {summary.resumed} of them by an earlier run"
         time = f"{summary.seconds:.1f} s, {summary.rate:.1f} pairs/s"
-        print_lines([one_line(f"{counts}; {time} -> {output}")])
+        run.print_lines([run.one_line(f"{counts}; {time} -> {output}")])
     if summary.errors:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)

@@ -8,26 +8,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
-)
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -42,11 +23,11 @@ def calibrate(
             "this file. Results of dps-infer batch work too; they are measured again.",
         ),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     false_alarms: Annotated[
         float,
         typer.Option(
@@ -72,12 +53,12 @@ def calibrate(
             "ctx.threshold.json for ctx.onnx, where --threshold auto finds it]",
         ),
     ] = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Estimate the threshold that only a stated share of acceptable pairs exceeds (false alarms).
 
@@ -96,7 +77,7 @@ def calibrate(
     from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     if len(metrics) > 1:
         raise UsageError("calibrate takes one context at a time: run it once for each")
@@ -116,9 +97,8 @@ def calibrate(
             progress=progress,
         )
     write_threshold(threshold, path, force=force)
-    for line in describe_run(metrics, view=view):
-        say(NAME, line)
+    run.say(NAME, *describe_run(metrics, view=view))
     if as_json:
-        print_json({"file": str(path), **msgspec.to_builtins(threshold)})
+        run.print_json({"file": str(path), **msgspec.to_builtins(threshold)})
     else:
-        print_lines(map(one_line, [*describe(threshold), f"written to {path}"]))
+        run.print_lines(map(run.one_line, [*describe(threshold), f"written to {path}"]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dps_infer.commands import NAME
+from dps_infer.commands.shared import options, run
 from dps_infer.commands.shared.maps import (
     LegendOption,
     MapOption,
@@ -19,36 +20,13 @@ from dps_infer.commands.shared.maps import (
     plan_maps,
     write_maps,
 )
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
-)
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
-
-    Results = Sequence[Mapping[str, Comparison]]
-    Thresholds = Mapping[str, float | None]
+    from dps_infer.compare.summary import Thresholds
 
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
@@ -64,16 +42,16 @@ def compare(
         list[Path],
         typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
     legend: LegendOption = False,
     map_part: MapPartOption = None,
-    force: ForceOption = False,
+    force: options.ForceOption = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -82,11 +60,11 @@ def compare(
             "in one context, otherwise an array of such objects, candidate by candidate.",
         ),
     ] = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Compare images with a reference: how different they are, and why.
 
@@ -105,7 +83,7 @@ def compare(
     if map_file is None and style != MapStyle():
         raise UsageError("--overlay, --legend and --map-part need --map FILE to write to")
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     plan: Plan = {}
     if map_file is not None:
@@ -120,50 +98,38 @@ def compare(
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    for line in describe_run(metrics, results, view=view):
-        say(NAME, line)
+    run.say(NAME, *describe_run(metrics, results, view=view))
     if as_json:
-        records = _records(reference, candidates, results, metrics, thresholds, plan)
-        print_json(records[0] if len(records) == 1 else records)
+        from dps_infer.show.records import comparison_record
+
+        records = [
+            {
+                **comparison_record(
+                    comparison,
+                    metrics[label],
+                    str(reference),
+                    str(candidate),
+                    label=label,
+                    threshold=thresholds.get(label),
+                ),
+                "map": str(plan[number, label]) if plan else None,
+            }
+            for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
+            for label, comparison in comparisons.items()
+        ]
+        run.print_json(records[0] if len(records) == 1 else records)
     else:
-        print_lines(_lines(candidates, results, metrics, thresholds))
+        run.print_lines(_lines(candidates, results, metrics, thresholds))
     if thresholds:
         from dps_infer.compare.summary import any_above
 
         if any_above(results, thresholds):
-            raise typer.Exit(ABOVE)
-
-
-def _records(
-    reference: Path,
-    candidates: Sequence[Path],
-    results: Results,
-    metrics: Mapping[str, Metric],
-    thresholds: Thresholds,
-    plan: Plan,
-) -> list[dict[str, Any]]:
-    from dps_infer.show.records import comparison_record
-
-    return [
-        {
-            **comparison_record(
-                comparison,
-                metrics[label],
-                str(reference),
-                str(candidate),
-                label=label,
-                threshold=thresholds.get(label),
-            ),
-            "map": str(plan[number, label]) if plan else None,
-        }
-        for number, (candidate, comparisons) in enumerate(zip(candidates, results, strict=True))
-        for label, comparison in comparisons.items()
-    ]
+            raise typer.Exit(options.ABOVE)
 
 
 def _lines(
     candidates: Sequence[Path],
-    results: Results,
+    results: Sequence[Mapping[str, Comparison]],
     metrics: Mapping[str, Metric],
     thresholds: Thresholds,
 ) -> list[str]:
@@ -172,10 +138,10 @@ def _lines(
 
         ((label, metric),) = metrics.items()
         lines = describe(results[0][label], metric, threshold=thresholds.get(label))
-        return [one_line(line) for line in lines]
+        return [run.one_line(line) for line in lines]
     from dps_infer.show.lines import result_lines, threshold_lines
 
-    names = [[one_line(str(candidate))] for candidate in candidates]
+    names = [[run.one_line(str(candidate))] for candidate in candidates]
     rows = list(zip(names, results, strict=True))
     lines = result_lines(["candidate"], rows, metrics, thresholds=thresholds)
     return [*lines, *threshold_lines(results, thresholds)]

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.commands.shared.options import ForceOption, JsonOption
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    program_name,
-    say,
-)
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -45,33 +36,35 @@ HereOption = Annotated[
 
 
 @contexts.command("list")
-def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def list_(as_json: options.JsonOption = False, debug: run.DebugOption = False) -> None:
     """List the saved contexts and where they are: project, user or gallery."""
     from dps_infer.contexts.folders import find_all
     from dps_infer.show.columns import align_columns
 
     found, problems = find_all()
     for problem in problems:
-        note(problem)
+        run.note(problem)
     if as_json:
-        print_json([_record(one) for one in found])
+        run.print_json([_record(one) for one in found])
         return
     for text in filter(None, (one.note for one in found)):
-        note(text)
+        run.note(text)
     rows = [[str(one.context.name), one.place.value, one.context.describe()] for one in found]
     titles = ["name", "place", "least to most disruptive, or importances"]
-    print_lines(align_columns([titles, *rows]))
+    run.print_lines(align_columns([titles, *rows]))
 
 
 @contexts.command()
-def show(name: NameArgument, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def show(
+    name: NameArgument, as_json: options.JsonOption = False, debug: run.DebugOption = False
+) -> None:
     """Show a context: its reasons, its origin, its importances and its figures."""
     from dps_infer.contexts.folders import find
     from dps_infer.show.columns import align_columns
 
-    found = find(name, note=note)
+    found = find(name, note=run.note)
     if as_json:
-        print_json(_record(found))
+        run.print_json(_record(found))
         return
     context = found.context
     importances = [[part, f"{value:.3g}"] for part, value in context.importances.items()]
@@ -81,22 +74,22 @@ def show(name: NameArgument, as_json: JsonOption = False, debug: DebugOption = F
         "",
         *context.why.splitlines(),
         "",
-        f"from: {one_line(context.origin)}",
+        f"from: {run.one_line(context.origin)}",
         "",
         *align_columns([["part", "importance"], *importances]),
     ]
     if context.figures:
         figures = [[figure, f"{value:g}"] for figure, value in context.figures.items()]
         lines += ["", *align_columns([["figure", ""], *figures])]
-    print_lines(lines)
+    run.print_lines(lines)
 
 
 @contexts.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a context.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: options.JsonOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Show two contexts side by side, and how far they agree.
 
@@ -107,11 +100,11 @@ def compare(
     from dps_infer.contexts.folders import find
     from dps_infer.show.columns import align_columns
 
-    found = [find(name, note=note) for name in (first, second)]
+    found = [find(name, note=run.note) for name in (first, second)]
     agreement = combine.compare(*(one.context for one in found))
     share = agreement.alike / agreement.pairs
     if as_json:
-        print_json(
+        run.print_json(
             {
                 "contexts": [
                     {**_record(one), "scaled": importances}
@@ -125,7 +118,7 @@ def compare(
         return
     one, two = agreement.importances
     rows = [[name, f"{one[name]:.3g}", f"{two[name]:.3g}"] for name in one]
-    print_lines(
+    run.print_lines(
         [
             *align_columns([["importance", first, second], *rows], right=[1, 2]),
             f"ordered alike: {agreement.alike} of {agreement.pairs} pairs of distortions "
@@ -149,8 +142,8 @@ def merge(
         str | None, typer.Option(help="The reasons.  [default: those of A and of B]")
     ] = None,
     here: HereOption = False,
-    force: ForceOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Merge two contexts: the weighted geometric mean of their importances, scaled to at most 1.
 
@@ -161,7 +154,7 @@ def merge(
     from dps_infer.contexts.folders import find
     from dps_infer.model.context_figures import embedded_figures
 
-    one, two = (find(each, note=note).context for each in (first, second))
+    one, two = (find(each, note=run.note).context for each in (first, second))
     merged = merge_contexts(one, two, weight=weight, name=name, why=why)
     _write(replace(merged, figures=embedded_figures(merged)), here, force)
 
@@ -176,30 +169,34 @@ def save(
     importance: Annotated[
         str | None, typer.Option(help="Instead of a ranking: color=0.1,blur=5,other=0.2.")
     ] = None,
-    run: Annotated[
+    run_folder: Annotated[
         Path | None,
-        typer.Option(help="Instead of both, a run folder, for its context, figures and origin."),
+        typer.Option(
+            "--run", help="Instead of both, a run folder, for its context, figures and origin."
+        ),
     ] = None,
     origin: Annotated[
         str | None, typer.Option("--from", help="The origin of the context, in words.")
     ] = None,
     here: HereOption = False,
-    force: ForceOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Save a context under a name.
 
     Its figures are those of the run, or else the 2AFC scores of the universal metric in this
     context.
     """
-    if sum(value is not None for value in (ranking, importance, run)) != 1:
+    if sum(value is not None for value in (ranking, importance, run_folder)) != 1:
         raise UsageError("say what to save: one of --ranking, --importance and --run")
-    if run is not None:
+    if run_folder is not None:
         if origin is not None:
             raise UsageError("--run has an origin of its own: leave out --from")
         from dps_infer.model.run_folder import read_manifest, run_context
 
-        context = run_context(read_manifest(run), run.resolve().name, name=name, why=why)
+        context = run_context(
+            read_manifest(run_folder), run_folder.resolve().name, name=name, why=why
+        )
         _write(context, here, force)
         return
     from dps_infer.contexts.context import choose_context
@@ -219,7 +216,7 @@ def save(
 
 
 @contexts.command()
-def delete(name: NameArgument, debug: DebugOption = False) -> None:
+def delete(name: NameArgument, debug: run.DebugOption = False) -> None:
     """Delete a context of yours; the gallery cannot be deleted."""
     from dps_infer.contexts.folders import Place, locate
 
@@ -233,9 +230,9 @@ def delete(name: NameArgument, debug: DebugOption = False) -> None:
         path.unlink()
     except OSError as error:
         raise OutputError(f"cannot delete {path}: {error.strerror or error}") from None
-    say(program_name(), f"deleted {path}")
+    run.say(run.program_name(), f"deleted {path}")
     if others:
-        note(f"{name} is now that of {others[0][1]}")
+        run.note(f"{name} is now that of {others[0][1]}")
 
 
 def _write(context: Context, here: bool, force: bool) -> None:
@@ -243,12 +240,12 @@ def _write(context: Context, here: bool, force: bool) -> None:
     from dps_infer.contexts.saved import write_saved
 
     path = write_saved(context, PROJECT if here else user_folder(), force=force)
-    say(program_name(), f"written to {path}: {context.describe()}")
+    run.say(run.program_name(), f"written to {path}: {context.describe()}")
     (_, first), *others = locate(path.stem)
     if first.resolve() != path.resolve():
-        note(f"{first} is found before it")
+        run.note(f"{first} is found before it")
     elif others:
-        note(f"it hides {others[0][1]}")
+        run.note(f"it hides {others[0][1]}")
 
 
 def _record(found: Found) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from dataclasses import asdict
 
 import typer
 
-from dps_infer.commands.shared.options import JsonOption
-from dps_infer.commands.shared.run import DebugOption, print_json, print_lines
+from dps_infer.commands.shared import options, run
 
 EPILOG = "Exit codes: 0 healthy; 1 a problem; 2 wrong usage."
 
 
-def doctor(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def doctor(as_json: options.JsonOption = False, debug: run.DebugOption = False) -> None:
     """Examine this installation: runtime, devices, threads, versions, and a self-test.
 
     Each device that onnxruntime offers is tried, as it may still not work. The universal metric
@@ -23,8 +22,8 @@ def doctor(as_json: JsonOption = False, debug: DebugOption = False) -> None:
 
     diagnosis = examine()
     if as_json:
-        print_json({"healthy": diagnosis.healthy, **asdict(diagnosis)})
+        run.print_json({"healthy": diagnosis.healthy, **asdict(diagnosis)})
     else:
-        print_lines(describe(diagnosis))
+        run.print_lines(describe(diagnosis))
     if not diagnosis.healthy:
         raise typer.Exit(1)

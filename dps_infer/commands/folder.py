@@ -10,29 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
-)
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -45,7 +23,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 a file has no counterpart or "
-    "could not be compared, whatever the distances of the others."
+    "could not be compared, regardless of the distances of the others."
 )
 SHOWN = 50
 """Default number of rows for people."""
@@ -80,11 +58,11 @@ def folder(
             "--any-suffix", help="Ignore suffixes when pairing: a/b.png and a/b.jpg are a pair."
         ),
     ] = False,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     worst: Annotated[
         int | None,
         typer.Option(
@@ -104,13 +82,13 @@ def folder(
             "makes a page of it.",
         ),
     ] = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Compare two folders file by file: the worst pairs first, and a summary.
 
@@ -129,7 +107,7 @@ def folder(
     if output is not None:
         check_output(output, force=force)
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
     with show_progress("comparing", "pairs") as progress:
@@ -145,22 +123,20 @@ def folder(
             force=force,
             progress=progress,
         )
-    for line in describe_run(metrics, (scored.comparisons for scored in scores.worst), view=view):
-        say(NAME, line)
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
     # A reference that cannot be read causes the same error in all of its pairs.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
-    for error in errors[:MAX_ERRORS]:
-        say(NAME, f"not compared: {error}")
-    if len(errors) > MAX_ERRORS:
-        say(NAME, f"not compared: {len(errors) - MAX_ERRORS} more")
+    more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
+    run.say(NAME, *(f"not compared: {text}" for text in [*errors[:MAX_ERRORS], *more]))
     if as_json:
-        print_json(_record(scores, metrics, thresholds))
+        run.print_json(_record(scores, metrics, thresholds))
     else:
-        print_lines(_lines(scores, metrics, thresholds, within))
+        run.print_lines(_lines(scores, metrics, thresholds, within))
     if scores.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
     if scores.above:
-        raise typer.Exit(ABOVE)
+        raise typer.Exit(options.ABOVE)
 
 
 Within = tuple[Path, Path] | Path
@@ -190,7 +166,7 @@ def _pairs(
 
 def _note_left_out(count: int) -> None:
     if count:
-        note(f"files left out, as hidden or not named as images: {count}")
+        run.note(f"files left out, as hidden or not named as images: {count}")
 
 
 def _lines(
@@ -214,9 +190,9 @@ def _lines(
 def _names(pair: FolderPair, within: Within) -> list[str]:
     """Return the cells that name the files of a row."""
     if isinstance(within, tuple):
-        return [one_line(os.path.relpath(pair.candidate, within[1]))]
+        return [run.one_line(os.path.relpath(pair.candidate, within[1]))]
     files = (pair.reference, pair.candidate)
-    return [one_line(os.path.relpath(file, within)) for file in files]
+    return [run.one_line(os.path.relpath(file, within)) for file in files]
 
 
 def _record(

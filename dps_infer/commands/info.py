@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, print_lines
+from dps_infer.commands.shared import run
 
 EPILOG = "Exit codes: 0 done; 1 the context file cannot be used; 2 wrong usage."
 
@@ -24,7 +24,7 @@ def info(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole description (the manifest) as JSON.")
     ] = False,
-    debug: DebugOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Describe a context file: what matters in it, how it was made, and how good it is."""
     from dps_infer.model import embedded
@@ -36,4 +36,4 @@ def info(
     if as_json:
         typer.echo(encode_manifest(file.manifest))
     else:
-        print_lines(describe_manifest(file.manifest, name=file.path, sha256=file.sha256))
+        run.print_lines(describe_manifest(file.manifest, name=file.path, sha256=file.sha256))

@@ -8,25 +8,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import (
-    DebugOption,
-    note,
-    one_line,
-    print_json,
-    print_lines,
-    say,
-)
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
 
@@ -37,16 +19,16 @@ def rank(
     candidates: Annotated[
         list[Path], typer.Argument(metavar="CANDIDATE...", help="The images to put in order.")
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
-    as_json: JsonOption = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
+    as_json: options.JsonOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Put candidates in order: the closest to the reference first.
 
@@ -61,13 +43,12 @@ def rank(
     from dps_infer.show.words import describe_run
 
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     ranked = rank_candidates(reference, candidates, metrics, view=view, resize=resize)
-    for line in describe_run(metrics, (place.comparisons for place in ranked), view=view):
-        say(NAME, line)
+    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked), view=view))
     if as_json:
-        print_json(
+        run.print_json(
             {
                 "reference": str(reference),
                 "contexts": contexts_record(metrics),
@@ -83,7 +64,7 @@ def rank(
         )
         return
     rows = [
-        ([str(place.rank), one_line(str(candidates[place.index]))], place.comparisons)
+        ([str(place.rank), run.one_line(str(candidates[place.index]))], place.comparisons)
         for place in ranked
     ]
-    print_lines(result_lines(["rank", "candidate"], rows, metrics))
+    run.print_lines(result_lines(["rank", "candidate"], rows, metrics))

@@ -8,18 +8,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    RankingsOption,
-    ThreadsOption,
-    ViewOption,
-    parse_threshold,
-)
-from dps_infer.commands.shared.run import DebugOption, note, say
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
 
@@ -35,7 +24,7 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
     ] = Path("report.html"),
-    force: ForceOption = False,
+    force: options.ForceOption = False,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +43,6 @@ def report(
             help="Mark the pairs with a larger distance. A number, a FILE (.json) written by "
             "dps-infer calibrate, or auto for the file that it wrote beside the context file. The "
             "last two need the context of the results.",
-            parser=parse_threshold,
         ),
     ] = None,
     worst: Annotated[
@@ -71,11 +59,11 @@ def report(
     preview: Annotated[
         int, typer.Option(min=16, max=4096, help="Longest side of the large pictures in pixels.")
     ] = 512,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     resize: Annotated[
         bool,
         typer.Option(
@@ -84,9 +72,9 @@ def report(
             "Needed if the results were made with it.",
         ),
     ] = False,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    debug: DebugOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    debug: run.DebugOption = False,
 ) -> None:
     """Make an HTML page of results: the worst pairs first, to filter and to look at.
 
@@ -105,7 +93,13 @@ def report(
     metrics = None
     if context or ranking or importance or context_name:
         metrics = open_metrics(
-            context, ranking, importance, context_name, device=device, threads=threads, note=note
+            context,
+            ranking,
+            importance,
+            context_name,
+            device=device,
+            threads=threads,
+            note=run.note,
         )
     with show_progress("report", "pictures") as progress:
         made = build_report(
@@ -124,6 +118,6 @@ def report(
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(made.page)
     for line in made.notes:
-        note(line)
+        run.note(line)
     size = len(made.page) / 1e6
-    say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")
+    run.say(NAME, f"wrote {output}: {made.pairs} pairs, {size:.1f} MB")

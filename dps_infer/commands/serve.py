@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared.options import (
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ImportancesOption,
-    RankingsOption,
-    ThreadsOption,
-)
-from dps_infer.commands.shared.run import DebugOption, note
+from dps_infer.commands.shared import options, run
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -30,16 +22,16 @@ def serve(
             "it is the only transport so far.",
         ),
     ] = False,
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=1024, help="Longest request in MiB.")
     ] = 64,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    debug: DebugOption = False,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    debug: run.DebugOption = False,
 ) -> None:
     """Answer requests, one JSON object per line, until standard input ends.
 
@@ -60,7 +52,13 @@ def serve(
     metrics = {}
     if context or ranking or importance or context_name:
         metrics = open_metrics(
-            context, ranking, importance, context_name, device=device, threads=threads, note=note
+            context,
+            ranking,
+            importance,
+            context_name,
+            device=device,
+            threads=threads,
+            note=run.note,
         )
     # Native libraries may print to standard output, which is reserved for answers: their output is
     # redirected to standard error.

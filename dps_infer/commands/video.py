@@ -8,22 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dps_infer.commands import NAME
-from dps_infer.commands.shared.options import (
-    ABOVE,
-    SOME_FAILED,
-    ContextNamesOption,
-    ContextsOption,
-    DeviceOption,
-    ForceOption,
-    ImportancesOption,
-    JsonOption,
-    RankingsOption,
-    ResizeOption,
-    ThreadsOption,
-    ThresholdOption,
-    ViewOption,
-)
-from dps_infer.commands.shared.run import DebugOption, note, print_json, print_lines, say
+from dps_infer.commands.shared import options, run
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
@@ -34,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 one video ends before the other, "
-    "or is damaged at its end, whatever the distances before."
+    "or is damaged at its end, regardless of the distances before."
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 
@@ -56,11 +41,11 @@ def video(
             f"over time) and {WORST}/ (the worst frames: reference, candidate and heat map).",
         ),
     ],
-    context: ContextsOption = None,
-    ranking: RankingsOption = None,
-    importance: ImportancesOption = None,
-    context_name: ContextNamesOption = None,
-    view: ViewOption = None,
+    context: options.ContextsOption = None,
+    ranking: options.RankingsOption = None,
+    importance: options.ImportancesOption = None,
+    context_name: options.ContextNamesOption = None,
+    view: options.ViewOption = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, metavar="NUMBER", help="Compare every NUMBER-th frame.  [default: 1]"),
@@ -97,13 +82,13 @@ def video(
             help="Plot the distances over time.  [default: if matplotlib is installed]",
         ),
     ] = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-    threshold: ThresholdOption = None,
-    device: DeviceOption = Device.auto,
-    threads: ThreadsOption = None,
-    resize: ResizeOption = False,
-    debug: DebugOption = False,
+    force: options.ForceOption = False,
+    as_json: options.JsonOption = False,
+    threshold: options.ThresholdOption = None,
+    device: options.DeviceOption = Device.auto,
+    threads: options.ThreadsOption = None,
+    resize: options.ResizeOption = False,
+    debug: run.DebugOption = False,
 ) -> None:
     """Compare two videos frame by frame: a distance per frame, the worst frames, and a summary.
 
@@ -122,7 +107,7 @@ def video(
     from dps_infer.video.pictures import can_plot, check_plot, save_plot, save_worst
 
     metrics = open_metrics(
-        context, ranking, importance, context_name, device=device, threads=threads, note=note
+        context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
     check_output(output, force=force, folder=True)
@@ -146,14 +131,14 @@ def video(
         if plotted:
             save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
         pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
-    for line in describe_run(metrics, (scored.comparisons for scored in scores.worst), view=view):
-        say(NAME, line)
+    shown = (scored.comparisons for scored in scores.worst)
+    run.say(NAME, *describe_run(metrics, shown, view=view))
     if plot is None and not plotted:
-        note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
+        run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:
-        note(scores.remark)
+        run.note(scores.remark)
     if as_json:
-        print_json(
+        run.print_json(
             {
                 "reference": str(reference),
                 "candidate": str(candidate),
@@ -165,11 +150,11 @@ def video(
             }
         )
     else:
-        print_lines([*_lines(scores, metrics, thresholds), f"written to {output}"])
+        run.print_lines([*_lines(scores, metrics, thresholds), f"written to {output}"])
     if scores.remark is not None:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
     if any(spread.above for spread in scores.spreads.values()):
-        raise typer.Exit(ABOVE)
+        raise typer.Exit(options.ABOVE)
 
 
 def _lines(scores: VideoScores, metrics: dict[str, Metric], thresholds: Thresholds) -> list[str]:

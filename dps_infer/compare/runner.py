@@ -23,8 +23,8 @@ from dps_infer.model.contract import (
     output_name,
 )
 from dps_infer.model.view import View
-from dps_infer.runtime.device import Device
-from dps_infer.runtime.engine import CUDA, open_engine
+from dps_infer.runtime.device import CUDA, Device
+from dps_infer.runtime.engine import open_engine
 
 if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceFeatures

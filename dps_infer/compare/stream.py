@@ -1,8 +1,8 @@
 """Score any number of pairs: decoded by several threads, run in batches, in constant memory.
 
-A pair that cannot be scored gives an error in its place, and the others go on. Results come in
-the order of the pairs. The pairs of a batch depend on nothing but their numbers, so that a run
-which is taken up again at the start of a batch computes what an uninterrupted one does.
+A pair that cannot be scored yields an error in its place; the others continue. Results come in
+the order of the pairs. Batches depend only on the numbers of their pairs, so a run that resumes at
+the start of a batch computes the same values as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceCache
 
 BATCH_SIZE = 16
-"""Pairs a batch: beyond, a run gains nothing; images of one batch are held at a time."""
+"""Pairs per batch; larger ones run no faster. The images of one batch are held at a time."""
 
 MAX_DECODERS = 8
-"""Threads by default, at the most: more of them decode faster than a session computes."""
+"""Maximum default number of decoding threads; more would decode faster than a session computes."""
 
 PIXELS_HELD = 1 << 25
-"""Of references that are decoded ahead, and again of those that are run at a time: each about
-200 MB with their candidates."""
+"""Maximum reference pixels decoded ahead, and also the limit for pairs being run; each takes about
+200 MB with the candidates."""
 
 PairSource = tuple[ImageSource, ImageSource] | DpsError
-"""Reference and candidate; or why there is no pair, which becomes its error."""
+"""Reference and candidate; or the error that stands for a pair."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What became of one pair.
+    """The result of one pair.
 
     Attributes:
         index: the pair's number, counted from 0.
-        comparisons: one a context, by label; empty if there is an error.
-        error: why there are none, in one line; else empty.
+        comparisons: by the metrics' labels; empty if there is an error.
+        error: one line if the pair could not be compared; else empty.
     """
 
     index: int

@@ -33,9 +33,7 @@ class Spread:
 
 
 class Tally(Generic[Item]):
-    """Counts comparisons one by one and keeps only the worst of them.
-
-    Memory grows by 8 bytes per distance; apart from that it depends on `worst` alone.
+    """Counts comparisons one by one and keeps the worst; memory grows by 8 bytes per distance.
 
     Attributes:
         compared: number of pairs.
@@ -60,12 +58,7 @@ class Tally(Generic[Item]):
         self._kept: list[tuple[float, int, Item]] = []
 
     def add(self, item: Item, comparisons: Mapping[str, Comparison]) -> None:
-        """Count a pair.
-
-        Args:
-            item: what to keep if the pair is among the worst.
-            comparisons: by the label of the metric.
-        """
+        """Count a pair, and keep `item` for it if it is among the worst."""
         self.compared += 1
         for label, comparison in comparisons.items():
             self.distances[label].append(comparison.distance)
@@ -88,12 +81,7 @@ class Tally(Generic[Item]):
 
 
 def any_above(results: Iterable[Mapping[str, Comparison]], thresholds: Thresholds) -> bool:
-    """Return whether any distance is above the threshold of its metric.
-
-    Args:
-        results: comparisons by the label of the metric, one mapping per pair.
-        thresholds: by the label of the metric.
-    """
+    """Return whether any distance of any pair is above the threshold of its metric."""
     return any(
         (threshold := thresholds.get(label)) is not None and comparison.distance > threshold
         for comparisons in results

@@ -1,7 +1,7 @@
-"""What counts as disruptive: rankings and importances, as people write them.
+"""Rankings and importances as people write them.
 
 A *ranking* lists distortions from the least to the most disruptive to similarity;
-it is not a place per distortion. ``3,1,5,0,2,4`` and
+it gives the order, not a rank number for each distortion. ``3,1,5,0,2,4`` and
 ``color,translate,zoom,rotate,darken,blur`` are the same ranking: colour barely
 matters, blur matters most. ``=`` ties two: ``color=translate,zoom``.
 
@@ -21,13 +21,13 @@ PAPER_DISTORTIONS = ("rotate", "translate", "darken", "color", "blur", "zoom")
 """The six distortions of the paper, in the order of their numbers."""
 
 OTHER = "other"
-"""The name of the amount that takes what the named distortions do not explain."""
+"""The name of the amount of every change that the named distortions do not explain."""
 
 IMPORTANCE_RATIO = 2.5
-"""How many times as much one place in a ranking counts as the place before it."""
+"""Ratio of the importances of one place in a ranking and the place before it."""
 
 SMALLEST_IMPORTANCE, LARGEST_IMPORTANCE = 1e-9, 1e9
-"""Beyond, distances in single precision would vanish or overflow."""
+"""Beyond this range, distances in single precision would vanish or overflow."""
 
 Ranking = tuple[tuple[str, ...], ...]
 """Groups of tied distortion names, from the least to the most disruptive."""
@@ -84,7 +84,7 @@ def format_ranking(ranking: Ranking) -> str:
 
 
 def describe_ranking(ranking: Ranking) -> str:
-    """Say a ranking in words.
+    """Describe a ranking in one line.
 
     >>> describe_ranking((("translate", "color"), ("rotate",)))
     'translate = color < rotate (rotate matters most)'

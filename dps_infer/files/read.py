@@ -59,8 +59,8 @@ def read_bytes(
         error: the error to raise.
 
     Raises:
-        DpsError: as `error`, naming the file: it is missing, a folder, not readable, empty
-            or too big.
+        DpsError: as `error`, naming the file: it is missing, a folder, not readable, empty or too
+            big.
     """
     label = os.fspath(path)
     with open_input(path, expected=expected, error=error) as stream:

@@ -13,10 +13,10 @@ import csv
 import enum
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -87,29 +87,20 @@ class Line:
     fault: str = ""
 
 
-def format_of(path: Path) -> Format:
-    """Return a table's format by its suffix.
-
-    Raises:
-        UsageError: an unknown suffix.
-    """
-    try:
-        return Format(path.suffix.lower())
-    except ValueError:
-        known = ", ".join(known.value for known in Format)
-        raise UsageError(
-            f"{path}: expected a name that ends in one of {known}, got {path.suffix or 'none'}"
-        ) from None
-
-
 def check_format(path: Path) -> Format:
-    """Return a table's format, and check that it can be read and written here.
+    """Return a table's format by its suffix, and check that it can be read and written here.
 
     Raises:
         UsageError: an unknown suffix.
         DpsError: pyarrow is not installed, for Parquet.
     """
-    chosen = format_of(path)
+    try:
+        chosen = Format(path.suffix.lower())
+    except ValueError:
+        known = ", ".join(known.value for known in Format)
+        raise UsageError(
+            f"{path}: expected a name that ends in one of {known}, got {path.suffix or 'none'}"
+        ) from None
     if chosen is Format.parquet:
         _pyarrow()
     return chosen
@@ -121,13 +112,8 @@ def read_columns(path: Path) -> dict[str, Kind | Any]:
     Raises:
         TableError: the file cannot be read, is not such a table, or names a column twice.
     """
-    chosen = format_of(path)
-    with _open(path) as stream:
-        if chosen is Format.parquet:
-            return _parquet_summary(path, stream)[0]
-        if chosen is Format.csv:
-            return _csv(path, stream)[0]
-        return _json_summary(path, json_rows(bounded_lines(path, stream)))[0]
+    with _open(path) as table:
+        return table.columns or _inferred(path, table.rows)[0]
 
 
 def scan_table(path: Path) -> TableScan:
@@ -136,18 +122,13 @@ def scan_table(path: Path) -> TableScan:
     Raises:
         TableError: the file cannot be read, is not such a table, or names a column twice.
     """
-    chosen = format_of(path)
     digest = hashlib.sha256()
-    with _open(path) as stream:
-        if chosen is Format.parquet:
-            columns, count = _parquet_summary(path, stream)
-            _read_all(stream, digest.update)
-        elif chosen is Format.csv:
-            columns, rows = _csv(path, stream, digest.update)
-            count = sum(1 for _ in rows)
+    with _open(path, digest.update) as table:
+        if table.columns is None:
+            columns, count = _inferred(path, table.rows)
         else:
-            lines = bounded_lines(path, stream, digest.update)
-            columns, count = _json_summary(path, json_rows(lines))
+            columns = table.columns
+            count = sum(1 for _ in table.rows) if table.row_count is None else table.row_count
     return TableScan(columns, count, digest.hexdigest())
 
 
@@ -156,32 +137,23 @@ def read_lines(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[Line]
 
     Args:
         path: the table.
-        on_bytes: has received the whole file when the iterator ends. A Parquet file, which is
-            not read from front to back, is read a second time for it.
+        on_bytes: has received the whole file when the iterator ends. A Parquet file, which is not
+            read from front to back, is read a second time for it.
 
     Raises:
         TableError: the file cannot be read or is not such a table.
     """
-    chosen = format_of(path)
-    with _open(path) as stream:
-        if chosen is Format.parquet:
-            rows = _parquet_rows(path, stream)
-        elif chosen is Format.csv:
-            _, rows = _csv(path, stream, on_bytes)
-        else:
-            rows = json_rows(bounded_lines(path, stream, on_bytes))
-        for number, (values, fault) in enumerate(rows, start=1):
+    with _open(path, on_bytes) as table:
+        for number, (values, fault) in enumerate(table.rows, start=1):
             yield Line(number, values, fault)
-        if chosen is Format.parquet and on_bytes is not None:
-            _read_all(stream, on_bytes)
 
 
 @contextmanager
 def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator[Write]:
     """Give a function that writes a row; the file appears complete when the block succeeds.
 
-    Rows need not have every column. Lists and objects become JSON text where a format or
-    a column cannot hold them.
+    Rows need not have every column. Lists and objects become JSON text where a format or a column
+    cannot hold them.
 
     Args:
         path: its suffix decides the format.
@@ -227,25 +199,34 @@ def arrow_schema(columns: Columns) -> Any:
     )
 
 
-def _open(path: Path) -> AbstractContextManager[BinaryIO]:
-    return open_input(path, expected="a table", error=TableError)
+class _Table(NamedTuple):
+    """An open table: columns and number of rows, each None if it is not stated, and the rows."""
+
+    columns: dict[str, Any] | None
+    row_count: int | None
+    rows: Iterator[Parsed]
 
 
-def _read_all(stream: BinaryIO, on_bytes: OnBytes) -> None:
-    stream.seek(0)
-    while block := stream.read(1 << 20):
-        on_bytes(block)
+@contextmanager
+def _open(path: Path, on_bytes: OnBytes | None = None) -> Iterator[_Table]:
+    chosen = check_format(path)
+    with open_input(path, expected="a table", error=TableError) as stream:
+        if chosen is Format.parquet:
+            with _parquet_file(path, stream) as file:
+                schema = file.schema_arrow
+                columns = _checked(path, schema.names, schema.types)
+                yield _Table(columns, file.metadata.num_rows, _parquet_rows(file))
+            stream.seek(0)
+            while on_bytes is not None and (block := stream.read(1 << 20)):
+                on_bytes(block)
+        elif chosen is Format.csv:
+            header, rows = csv_table(path, bounded_lines(path, stream, on_bytes))
+            yield _Table(_checked(path, header, [Kind.text] * len(header)), None, rows)
+        else:
+            yield _Table(None, None, json_rows(bounded_lines(path, stream, on_bytes)))
 
 
-def _csv(
-    path: Path, stream: BinaryIO, on_bytes: OnBytes | None = None
-) -> tuple[dict[str, Kind], Iterator[Parsed]]:
-    """Return the columns and the rows."""
-    header, rows = csv_table(path, bounded_lines(path, stream, on_bytes))
-    return _checked(path, header, [Kind.text] * len(header)), rows
-
-
-def _json_summary(path: Path, rows: Iterator[Parsed]) -> tuple[dict[str, Kind], int]:
+def _inferred(path: Path, rows: Iterator[Parsed]) -> tuple[dict[str, Kind], int]:
     """Return every column that any row has, and the number of rows."""
     found: dict[str, Kind | None] = {}
     count = 0
@@ -296,18 +277,9 @@ def _checked(path: Path, names: list[str], kinds: list[Any]) -> dict[str, Any]:
 # --- Parquet --------------------------------------------------------------------------
 
 
-def _parquet_summary(path: Path, stream: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Return the columns and the number of rows."""
-    with _parquet_file(path, stream) as file:
-        schema = file.schema_arrow
-        return _checked(path, schema.names, schema.types), file.metadata.num_rows
-
-
-def _parquet_rows(path: Path, stream: BinaryIO) -> Iterator[Parsed]:
-    with _parquet_file(path, stream) as file:
-        for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-            for values in batch.to_pylist():
-                yield values, ""
+def _parquet_rows(file: Any) -> Iterator[Parsed]:
+    for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
+        yield from ((values, "") for values in batch.to_pylist())
 
 
 @contextmanager

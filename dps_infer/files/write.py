@@ -22,8 +22,8 @@ def check_output(path: Path, *, force: bool = False, folder: bool = False) -> No
         folder: the output is a folder, not a file.
 
     Raises:
-        OutputError: `path` exists and `force` is off, is a folder instead of a file or the
-            reverse, or its parent cannot be written.
+        OutputError: `path` exists and `force` is off, is a folder instead of a file or the reverse,
+            or its parent cannot be written.
     """
     try:
         if path.exists():
@@ -107,8 +107,8 @@ def _grant_default_mode(path: Path, mode: int) -> None:
 def _exchange(new: Path, path: Path) -> None:
     """Replace a folder by a new one and delete the old one, which stays if that fails.
 
-    A folder cannot be replaced in one step. The old one is moved aside first, under a name
-    that no command mistakes for a finished one.
+    A folder cannot be replaced in one step. The old one is moved aside first, under a name that no
+    command mistakes for a finished one.
     """
     aside = _temporary_folder(path, ".old")
     try:

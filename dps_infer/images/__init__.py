@@ -1,1 +1,1 @@
-"""Images: from encoded bytes to the uint8 RGB pixels that are compared."""
+"""Decode image files to the uint8 RGB pixels that are compared."""

@@ -1,13 +1,13 @@
 """Decode encoded images with simplejpeg and OpenCV, quietly, and report libjpeg's warnings.
 
-simplejpeg is faster than OpenCV and gives the same pixels. In its strict mode it refuses
-whatever libjpeg warns about, and those warnings are the only sign that libjpeg made up
-part of a damaged image. It also refuses some chroma subsamplings. OpenCV decodes what it
-refuses, and all other formats.
+simplejpeg is faster than OpenCV and gives the same pixels. In its strict mode it refuses whatever
+libjpeg warns about, and those warnings are the only sign that libjpeg made up part of a damaged
+image. It also refuses some chroma subsamplings. OpenCV decodes what it refuses, and all other
+formats.
 
-OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is
-diverted into a file while they decode. Lines that no codec wrote, for example those of
-another thread, are passed on.
+OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is diverted
+into a file while they decode. Lines that no codec wrote, for example those of another thread, are
+passed on.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def decode(data: bytes) -> tuple[tuple[Samples, Samples | None] | None, list[str
         data: an encoded image that `dps_infer.images.headers` has accepted.
 
     Returns:
-        - The image, or None if it cannot be decoded: gray [H, W] or RGB [H, W, 3] samples,
-          and the alpha samples [H, W] or None.
+        - The image, or None if it cannot be decoded: gray [H, W] or RGB [H, W, 3] samples, and the
+          alpha samples [H, W] or None.
         - libjpeg's warnings.
     """
     if not data.startswith(b"\xff\xd8"):

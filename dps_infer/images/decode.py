@@ -1,32 +1,30 @@
 """The decode policy: how image files become the uint8 RGB pixels that are compared.
 
-- *Formats*: JPEG, PNG, WebP, BMP, TIFF and PNM (PBM, PGM, PPM), recognized by content and
-  never by name. Some others are refused by name (GIF, AVIF, HEIF, JPEG 2000, JPEG XL,
-  PAM ...).
+- *Formats*: JPEG, PNG, WebP, BMP, TIFF and PNM (PBM, PGM, PPM), recognized by content and never by
+  name. Some others are refused by name (GIF, AVIF, HEIF, JPEG 2000, JPEG XL, PAM ...).
 - *Orientation*: all eight EXIF orientations are applied (JPEG, PNG, WebP, TIFF).
-- *Gray* is expanded to RGB, palettes are looked up, and CMYK JPEG is converted to RGB
-  without a color profile, with a note.
+- *Gray* is expanded to RGB, palettes are looked up, and CMYK JPEG is converted to RGB without a
+  color profile, with a note.
 - *Color*: samples are taken as sRGB; embedded color profiles are not applied.
 - *Depth*: 16-bit samples become 8-bit ones: value / 257, rounded, with a note.
-- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG with a
-  PQ or HLG transfer function.
-- *Alpha* is composited over a background (`DecodePolicy.background`, white by default),
-  with a note. If the alphas of two images differ anywhere, the images are compared twice,
-  over that background and over its opposite (black for a bright background, white for a
-  dark one), and the larger distance counts. No difference in alpha can hide from both: a
-  pixel's two composites differ by (1 - alpha) * 255, so together they determine its alpha.
-  Equal alphas need one comparison only, because the background cancels out. Colors of
-  fully transparent pixels do not count, because nobody sees them.
-- *One image per file*: animations and multi-page TIFF files are refused. Reduced versions
-  and masks of a TIFF page do not count as pages, and previews after a JPEG's end marker
-  are ignored.
-- *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong,
-  or libjpeg had to make up part of a JPEG. Surplus bytes inside a JPEG cause a note.
-- *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels
-  are refused before they are decoded.
-- *Sizes*: images of different sizes are refused unless a resize is requested. Then the
-  second image is composited and resized to the size of the first, by area averaging where
-  it shrinks and by cubic interpolation where it grows, with a note.
+- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG with a PQ or HLG
+  transfer function.
+- *Alpha* is composited over a background (`DecodePolicy.background`, white by default), with a
+  note. If the alphas of two images differ anywhere, the images are compared twice, over that
+  background and over its opposite (black for a bright background, white for a dark one), and the
+  larger distance counts. No difference in alpha can hide from both: a pixel's two composites differ
+  by (1 - alpha) * 255, so together they determine its alpha. Equal alphas need one comparison only,
+  because the background cancels out. Colors of fully transparent pixels do not count, because
+  nobody sees them.
+- *One image per file*: animations and multi-page TIFF files are refused. Reduced versions and masks
+  of a TIFF page do not count as pages, and previews after a JPEG's end marker are ignored.
+- *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, or
+  libjpeg had to make up part of a JPEG. Surplus bytes inside a JPEG cause a note.
+- *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
+  refused before they are decoded.
+- *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
+  is composited and resized to the size of the first, by area averaging where it shrinks and by
+  cubic interpolation where it grows, with a note.
 """
 
 from __future__ import annotations
@@ -133,8 +131,8 @@ def load_picture(
     """Read and decode one image by the policy of this module.
 
     Args:
-        source: a path, an encoded image, or uint8 RGB pixels [H, W, 3], which are used
-            without a copy.
+        source: a path, an encoded image, or uint8 RGB pixels [H, W, 3], which are used without a
+            copy.
         label: the name in messages of an image that is not a path.
         policy: options of the decode policy.
 
@@ -290,12 +288,10 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _checked_pixels(array: NDArray[np.generic], label: str) -> Pixels:
     if array.dtype != np.uint8:
-        hint = (
-            ": multiply values in [0, 1] by 255, round and convert"
-            if array.dtype.kind == "f"
-            else ""
+        advice = "multiply values in [0, 1] by 255, round and " if array.dtype.kind == "f" else ""
+        raise ImageError(
+            f"{label}: is a {array.dtype} array, expected uint8 RGB: {advice}convert it to uint8"
         )
-        raise ImageError(f"{label}: is a {array.dtype} array, expected uint8 RGB{hint}")
     if array.ndim != 3 or array.shape[2] != 3:
         raise ImageError(
             f"{label}: is an array {list(array.shape)}, expected uint8 RGB [height, width, 3]"

@@ -1,8 +1,8 @@
 """Recognize an encoded image and read its header, before anything decodes it.
 
-The first bytes decide the format, never a file's name. Sizes are known before any pixel
-is allocated. Files that end too early are refused here, because decoders tend to fill the
-missing part with gray.
+The first bytes decide the format, never a file's name. Sizes are known before any pixel is
+allocated. Files that end too early are refused here, because decoders tend to fill the missing part
+with gray.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def read_header(data: bytes) -> Header:
 
     Raises:
         ImageError: the format or one of its features is refused by the decode policy
-            (`dps_infer.images.decode`), or the data are damaged or end too early. The
-            message does not name the file; the caller adds the name.
+            (`dps_infer.images.decode`), or the data are damaged or end too early. The message does
+            not name the file; the caller adds the name.
     """
     for magic, reader in _READERS:
         if magic.match(data):
@@ -170,7 +170,9 @@ def _webp(data: bytes) -> Header:
         if kind == b"VP8X":
             if body[0] & 0x02:
                 raise ImageError(_animated("WebP"))
-            found = (_little24(body, 4) + 1, _little24(body, 7) + 1)
+            # Two numbers of 24 bits.
+            (wide,), (high,) = (struct.unpack_from("<I", body, at) for at in (4, 6))
+            found = ((wide & 0xFFFFFF) + 1, (high >> 8) + 1)
         elif kind == b"VP8 ":
             found = tuple(side & 0x3FFF for side in struct.unpack_from("<HH", body, 6))
         elif kind == b"VP8L":
@@ -182,10 +184,6 @@ def _webp(data: bytes) -> Header:
         width, height = max(width, found[0]), max(height, found[1])
         position += 8 + size + size % 2
     return Header("WebP", width, height, orientation=orientation)
-
-
-def _little24(data: bytes, offset: int) -> int:
-    return data[offset] | data[offset + 1] << 8 | data[offset + 2] << 16
 
 
 # --- BMP ------------------------------------------------------------------------------

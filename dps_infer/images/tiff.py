@@ -27,13 +27,12 @@ def read_tiff(data: bytes) -> tuple[int, int, bool]:
     """Check a TIFF file against the decode policy (`dps_infer.images.decode`).
 
     Returns:
-        Width and height in pixels, and whether the decoder returns colors multiplied by
-        alpha.
+        Width and height in pixels, and whether the decoder returns colors multiplied by alpha.
 
     Raises:
         ImageError: the policy refuses the file.
-        struct.error: the file ends too early.
-        OverflowError: an offset in the file is 2**63 or more.
+        struct.error: the file ends too early. OverflowError: an offset in the file is 2**63 or
+        more.
     """
     tags, following = _read_tags(data)
     if tags.get(_SUBFILE, (0,))[0] & _REDUCED or _DNG_VERSION in tags:
@@ -111,8 +110,8 @@ def _read_tags(data: bytes, directory: int | None = None) -> tuple[_Tags, int]:
         The tags, and the offset of the next directory (0 if there is none).
 
     Raises:
-        struct.error: the data are not TIFF, or end too early.
-        OverflowError: an offset of 2**63 or more.
+        struct.error: the data are not TIFF, or end too early. OverflowError: an offset of 2**63 or
+        more.
     """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:

@@ -4,9 +4,9 @@ It travels as JSON, in a context file under ``metadata_props["dps.manifest"]``.
 Numbers keep full precision, keys keep the order below, and equal manifests encode
 to equal bytes.
 
-A *plain* file has its context frozen in, and states its importances and the calibration
-that follows from them. A *universal* file is given its context at run time, and states
-the draws that a calibration is computed from.
+A *plain* file has its context frozen in, and states its importances and their calibration. A
+*universal* file is given its context at run time, and states the draws from which a calibration
+is computed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METADATA_KEY = "dps.manifest"
 """Where a context file keeps its manifest."""
 
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
-"""JSON knows no infinity and no NaN, so what is read is finite as well."""
+"""JSON has no infinity and no NaN, so decoded values are finite as well."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -38,11 +38,11 @@ class DistortionInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: str
     parameter: str
-    """What is drawn, with its unit, for people."""
+    """The parameter that is drawn, with its unit, for people."""
     range: tuple[float, float]
-    """The range of the drawn parameter, that of the paper."""
+    """The range of the drawn parameter; for the six, the paper's."""
     strength: str
-    """How strength follows from the parameter, with its unit, for people."""
+    """The strength as a function of the parameter, with its unit, for people."""
     threshold: float
     """A strength that is barely visible."""
     reference: float

@@ -1,4 +1,4 @@
-"""The choice of how to look at images, alone in a file that costs nothing to import."""
+"""The views of a pair of images; a file of their own, so that importing it is cheap."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import enum
 
 
 class View(str, enum.Enum):
-    """How a context file with views looks at a pair of images."""
+    """A view of a pair of images, in context files that have views."""
 
     whole = "whole"
     """The whole image at the context's working size."""
     tiles = "tiles"
     """Tiles of the image at its own resolution."""
     both = "both"
-    """Both together."""
+    """The two others combined."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from dps_infer.bulk.thresholds import number_of, resolve_threshold
 from dps_infer.compare.metric import Metric
@@ -14,14 +15,17 @@ from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_infer.model.view import View
 from dps_infer.progress import Progress, ignore
-from dps_infer.report.assembly import Content, assemble
+from dps_infer.report.assembly import assemble
 from dps_infer.report.examples import Example, examples
-from dps_infer.report.maps import HeatMap, heat_map
-from dps_infer.report.pictures import Embedded, embed_all, find_image
-from dps_infer.report.rows import Pair, Results, load_results
+from dps_infer.report.maps import HeatMap, heat_map, scale_data
+from dps_infer.report.pictures import Embedded, data_url, embed_all, find_image, shrink
+from dps_infer.report.rows import MeasuredContext, Results, load_results
+from dps_infer.version import __version__
 
 THUMBNAIL, PREVIEW, WORST = 96, 512, 200
 TITLE = "Image comparison"
+EXAMPLE_SIDE = 128
+"""Longest side in pixels of the pictures that explain a context."""
 
 TOLERANCE = 0.01
 """Relative difference beyond which a distance that is computed again is another distance, not the
@@ -84,52 +88,59 @@ def build_report(
     """
     path = Path(results)
     found = load_results(path)
+    pairs = found.pairs
     loaded = _in_order(metrics or {}, found)
     thresholds = _thresholds(threshold, loaded, view)
     folders = [Path(images)] if images is not None else [path.parent, Path()]
     chosen = found.worst(worst_pairs)
-    names = list(dict.fromkeys(name for pair in found.pairs for name in _images(pair)))
-    paths = {name: find_image(name, folders) for name in names}
+    names = list(zip(pairs.reference, pairs.candidate, strict=True))
+    paths = {name: find_image(name, folders) for pair in names for name in pair}
     on_done = _counter(progress, len(paths) + len(chosen) * (len(loaded) if metrics else 0))
     embedded = embed_all(
         paths,
         thumbnail=thumbnail,
         preview=preview,
-        large={name for number in chosen for name in _images(found.pairs[number])},
+        large={name for number in chosen for name in names[number]},
         on_done=on_done,
     )
 
     def heat_maps(metric: Metric) -> dict[int, HeatMap]:
         maps = {}
         for number in chosen:
-            pair = found.pairs[number]
-            first = embedded[pair.reference]
+            reference, candidate = names[number]
+            size = (embedded[reference].height, embedded[reference].width)
             maps[number] = heat_map(
-                metric,
-                paths[pair.reference],
-                paths[pair.candidate],
-                (first.height, first.width),
-                view=view,
-                resize=resize,
+                metric, paths[reference], paths[candidate], size, view=view, resize=resize
             )
             on_done()
         return maps
 
     maps = [None if metric is None else heat_maps(metric) for metric in loaded]
-    content = Content(
-        title=title,
-        source=path.name,
-        results=found,
-        thresholds=thresholds,
-        metrics=loaded,
-        examples=[_examples(metric, paths.values(), view) if metric else [] for metric in loaded],
-        images=embedded,
-        maps=maps,
-        thumbnail=thumbnail,
-        preview=preview,
-    )
+    places = {name: place for place, name in enumerate(paths)}
+    data = {
+        "version": __version__,
+        "source": path.name,
+        "thresholds": thresholds,
+        "thumbnailSize": thumbnail,
+        "previewSize": preview,
+        "scale": scale_data(),
+        "contexts": [
+            _context_data(measured, metric, paths.values(), view)
+            for measured, metric in zip(found.contexts, loaded, strict=True)
+        ],
+        "pairs": {
+            **vars(pairs),
+            "referenceImage": [places[name] for name in pairs.reference],
+            "candidateImage": [places[name] for name in pairs.candidate],
+        },
+        "images": [vars(image) for image in embedded.values()],
+        "maps": [
+            None if of_context is None else {n: vars(heat) for n, heat in of_context.items()}
+            for of_context in maps
+        ],
+    }
     notes = [*_image_notes(embedded, searched=images is None), *_map_notes(found, maps)]
-    return Report(assemble(content), len(found.pairs), tuple(notes))
+    return Report(assemble(title, data), len(names), tuple(notes))
 
 
 def _counter(progress: Progress, total: int) -> Callable[[], None]:
@@ -170,8 +181,31 @@ def _thresholds(
     return found
 
 
+def _context_data(
+    measured: MeasuredContext, metric: Metric | None, paths: Iterable[Path], view: View | None
+) -> dict[str, Any]:
+    """Return a context as the page holds it; with its metric, it is explained in pictures."""
+    if metric is None:
+        return {**vars(measured), "importances": None, "examples": []}
+    return {
+        "label": metric.label,
+        "words": metric.describe(),
+        "parts": measured.parts,
+        "importances": metric.importances,
+        "examples": [
+            {
+                "name": example.name,
+                "strength": example.strength,
+                "picture": data_url(shrink(example.pixels, EXAMPLE_SIDE)),
+                "distance": example.distance,
+            }
+            for example in _examples(metric, paths, view)
+        ],
+    }
+
+
 def _examples(metric: Metric, paths: Iterable[Path], view: View | None) -> list[Example]:
-    """Explain a context on the first image that can be read."""
+    """Return the examples of a metric on the first image that can be read."""
     for path in paths:
         try:
             picture = load_picture(path, label="image")
@@ -194,9 +228,9 @@ def _image_notes(embedded: Mapping[str, Embedded], *, searched: bool) -> list[st
 def _map_notes(results: Results, maps: Sequence[Mapping[int, HeatMap] | None]) -> list[str]:
     """Warn of maps whose distances differ from those of the results."""
     differing = 0
-    for context, found in enumerate(maps):
+    for distances, found in zip(results.pairs.distance, maps, strict=True):
         for number, heat in (found or {}).items():
-            stated = results.pairs[number].distances[context]
+            stated = distances[number]
             if stated is not None and heat.distance is not None:
                 differing += abs(heat.distance - stated) > TOLERANCE * max(stated, heat.distance)
     if differing == 0:
@@ -205,7 +239,3 @@ def _map_notes(results: Results, maps: Sequence[Mapping[int, HeatMap] | None]) -
         f"{differing} of the heat maps belong to other distances than the results state: give "
         "the context and the --view that the results were measured with, and the same images"
     ]
-
-
-def _images(pair: Pair) -> tuple[str, str]:
-    return pair.reference, pair.candidate

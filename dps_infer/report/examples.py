@@ -64,19 +64,11 @@ def examples(metric: Metric, image: Pixels, *, view: View | None = None) -> list
     return sorted(found, key=lambda example: example.distance)
 
 
-def _rotate(image: Pixels, degrees: float) -> Pixels:
-    return _turn(image, degrees=degrees)
-
-
-def _zoom(image: Pixels, above_one: float) -> Pixels:
-    return _turn(image, scale=1 + above_one)
-
-
 def _translate(image: Pixels, fraction: float) -> Pixels:
     return _warp(image, np.array([[1, 0, fraction * image.shape[1]], [0, 1, 0]]))
 
 
-def _turn(image: Pixels, *, degrees: float = 0, scale: float = 1) -> Pixels:
+def _rotate(image: Pixels, degrees: float, scale: float = 1) -> Pixels:
     """Rotate and enlarge about the center of the image."""
     height, width = image.shape[:2]
     center = ((width - 1) / 2, (height - 1) / 2)
@@ -112,6 +104,9 @@ _DISTORTIONS: dict[str, tuple[Callable[[Pixels, float], Pixels], Callable[[float
     "darken": (_darken, lambda lost: f"{lost * 100:g} % darker"),
     "color": (_color, lambda turns: f"hue by {turns:g} turns"),
     "blur": (_blur, lambda sigma: f"sigma {sigma / BLUR_SIDE * 100:g} % of the side"),
-    "zoom": (_zoom, lambda above_one: f"{1 + above_one:g} times"),
+    "zoom": (
+        lambda image, above_one: _rotate(image, 0, 1 + above_one),
+        lambda above_one: f"{1 + above_one:g} times",
+    ),
 }
 """By name: the function that applies a strength, and the strength in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,15 @@ from dps_infer.arrays import Floats
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError
 from dps_infer.model.view import View
-from dps_infer.show.heatmap import MIDDLE, along_scale, local_values, paint
+from dps_infer.show.heatmap import (
+    LEGEND_END,
+    MAX_OPACITY,
+    MIDDLE,
+    TICKS,
+    along_scale,
+    local_values,
+    paint,
+)
 
 LONGEST = 64
 """Maximum number of cells along a side. Maps are smooth, so finer ones are averaged."""
@@ -80,6 +89,20 @@ def quantize(local: Floats, distance: float | None = None) -> HeatMap:
     levels = np.rint(along_scale(small) * 255).astype(np.uint8)
     cells = base64.b64encode(levels.tobytes()).decode("ascii")
     return HeatMap(*size, cells, distance)
+
+
+def scale_data() -> dict[str, Any]:
+    """Return the scale of all maps: its colors and its legend."""
+
+    def along(value: float) -> float:
+        return float(along_scale(np.float32(value)))
+
+    return {
+        "colors": color_table(),
+        "maxOpacity": MAX_OPACITY,
+        "ticks": [{"value": tick, "along": along(tick)} for tick in TICKS],
+        "end": along(LEGEND_END),
+    }
 
 
 def color_table() -> str:

@@ -43,12 +43,7 @@ class Embedded:
 
 
 def find_image(name: str, folders: Sequence[Path]) -> Path:
-    """Return the first path of an image that exists; if none does, the first path.
-
-    Args:
-        name: the path in the results, absolute or relative.
-        folders: where to look for relative paths, at least one.
-    """
+    """Return the path of an image in the first folder that has it, or else in the first folder."""
     paths = [folder / name for folder in folders]
     return next((path for path in paths if _exists(path)), paths[0])
 

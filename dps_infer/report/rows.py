@@ -1,13 +1,12 @@
-"""The content of a file of results: all pairs at once, with their numbers by context."""
+"""The content of a file of results by column, with the numbers by context."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
 
 from dps_infer.bulk.results import (
     CANDIDATE,
@@ -16,7 +15,6 @@ from dps_infer.bulk.results import (
     IDENTICAL,
     NOTES,
     REFERENCE,
-    ResultColumns,
     read_rows,
     result_columns,
 )
@@ -39,28 +37,28 @@ class MeasuredContext:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One row of results.
+class Pairs:
+    """The rows of results by column, in the order of the file. Every list has an item per pair.
 
     Attributes:
         reference: the first image, as the results name it.
         candidate: the second image.
-        distances: one per context; None if there is an error.
-        parts: per context, one number per part, in their order.
+        distance: per context; None if there is an error.
+        parts: per context, one list per part.
         identical: no pixel differs.
         notes: how the images were converted, in one line.
         error: the reason why there are no numbers; empty if there are.
-        other: the other columns of the row as text, by name.
+        other: the other columns as text, by name.
     """
 
-    reference: str
-    candidate: str
-    distances: tuple[float | None, ...]
-    parts: tuple[tuple[float | None, ...], ...]
-    identical: bool
-    notes: str
-    error: str
-    other: dict[str, str]
+    reference: list[str]
+    candidate: list[str]
+    distance: list[list[float | None]]
+    parts: list[list[list[float | None]]]
+    identical: list[bool]
+    notes: list[str]
+    error: list[str]
+    other: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -69,27 +67,24 @@ class Results:
 
     Attributes:
         contexts: in the order of their columns.
-        pairs: in the order of the file, at least one.
+        pairs: at least one.
     """
 
     contexts: tuple[MeasuredContext, ...]
-    pairs: tuple[Pair, ...]
+    pairs: Pairs
 
     def worst(self, count: int) -> list[int]:
-        """Return the numbers of the worst pairs, taken from the contexts in turn."""
-        orders = [self._worst_first(context) for context in range(len(self.contexts))]
+        """Return the numbers of the pairs with the largest distances, of each context in turn."""
+        orders = [
+            sorted(
+                (number for number, distance in enumerate(distances) if distance is not None),
+                key=lambda number, distances=distances: -distances[number],  # type: ignore[misc]
+            )
+            for distances in self.pairs.distance
+        ]
         in_turn: Iterator[int | None] = chain.from_iterable(zip_longest(*orders))
         found = dict.fromkeys(number for number in in_turn if number is not None)
         return list(found)[:count]
-
-    def _worst_first(self, context: int) -> list[int]:
-        """Return the numbers of the pairs with a distance, the largest distance first."""
-        measured = [
-            (-distance, number)
-            for number, pair in enumerate(self.pairs)
-            if (distance := pair.distances[context]) is not None
-        ]
-        return [number for _, number in sorted(measured)]
 
 
 def load_results(path: Path) -> Results:
@@ -100,46 +95,42 @@ def load_results(path: Path) -> Results:
             different contexts, whose distances must not be mixed.
     """
     columns = result_columns(path)
-    pairs: list[Pair] = []
-    described: dict[str, None] = {}
-    for row in read_rows(path, columns):
-        pairs.append(_pair(row, columns))
-        if row[CONTEXT]:
-            described[row[CONTEXT]] = None
-    if not pairs:
+    rows = list(read_rows(path, columns))
+    if not rows:
         raise TableError(f"{path}: has no rows, expected at least one pair")
+    described = list(dict.fromkeys(row[CONTEXT] for row in rows if row[CONTEXT]))
     if len(described) > 1:
         raise TableError(
             f"{path}: its rows were measured in different contexts ({', '.join(described)}): make "
             "a file for each, or measure all pairs in each with several --context or --ranking"
         )
-    words = _split_description(next(iter(described), ""), list(columns.distances))
+    distance = [[_finite(row[name]) for row in rows] for name in columns.distances.values()]
+    pairs = Pairs(
+        reference=[_text(row[REFERENCE]) for row in rows],
+        candidate=[_text(row[CANDIDATE]) for row in rows],
+        distance=distance,
+        parts=[
+            [[_finite(row[name]) for row in rows] for name in parts.values()]
+            for parts in columns.parts.values()
+        ],
+        identical=[row[IDENTICAL] is True for row in rows],
+        notes=[row[NOTES] for row in rows],
+        error=[
+            row[ERROR] or ("the results hold no distance of this pair" if None in numbers else "")
+            for row, numbers in zip(rows, zip(*distance, strict=True), strict=True)
+        ],
+        other={
+            name: [_text(row[name]) for row in rows]
+            for name in columns.inputs
+            if name not in (REFERENCE, CANDIDATE)
+        },
+    )
+    words = _split_description("".join(described), list(columns.distances))
     contexts = tuple(
         MeasuredContext(label, text, tuple(columns.parts[key]))
         for key, (label, text) in zip(columns.distances, words, strict=True)
     )
-    return Results(contexts, tuple(pairs))
-
-
-def _pair(row: Mapping[str, Any], columns: ResultColumns) -> Pair:
-    distances = tuple(_finite(row[name]) for name in columns.distances.values())
-    error = row[ERROR]
-    if None in distances and not error:
-        error = "the results hold no distance of this pair"
-    return Pair(
-        reference=_text(row[REFERENCE]),
-        candidate=_text(row[CANDIDATE]),
-        distances=distances,
-        parts=tuple(
-            tuple(_finite(row[name]) for name in parts.values()) for parts in columns.parts.values()
-        ),
-        identical=row[IDENTICAL] is True,
-        notes=row[NOTES],
-        error=error,
-        other={
-            name: _text(row[name]) for name in columns.inputs if name not in (REFERENCE, CANDIDATE)
-        },
-    )
+    return Results(contexts, pairs)
 
 
 def _split_description(text: str, labels: list[str]) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Sessions on CUDA: how they are set up, and how images get to them and numbers back.
+"""CUDA: options of the provider, and how inputs and outputs move to and from the device.
 
-The rows of a batch are computed each by itself, so nothing here changes a number. Nothing here
-needs a GPU either: it works on a session of any provider, and is tested on the CPU's.
+Each row of a batch is computed independently, so nothing here changes a result. The functions
+work with a session of any provider, and are tested on the CPU.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dps_infer.runtime.device import CUDA
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PROVIDER = "CUDAExecutionProvider"
 
 HELP = (
     'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
@@ -26,15 +26,15 @@ Feeds = Mapping[str, "NDArray[Any]"]
 
 @dataclass(frozen=True)
 class Feeding:
-    """How a session is fed.
+    """Padding of batches, and binding of inputs and outputs.
 
     Attributes:
-        filled: fill batches up to 1, 2, 4, 8 ... rows: cuDNN looks for the best way to compute
-            each new shape, and memory is laid out anew. The further rows are thrown away. A
-            reference of many candidates is repeated as well: cuDNN computes batches of
-            different sizes differently, and identical images must go through the same.
-        bound_to: the device, by onnxruntime's name, that inputs are put on once a run, before
-            it starts, and outputs are left on until all are there; None leaves both to
+        filled: pad batches to 1, 2, 4, 8 ... rows, since cuDNN tunes its algorithms and lays out
+            memory again for each new shape. The padding rows are discarded. The reference of
+            many candidates is repeated as well: cuDNN computes batches of different sizes
+            differently, and identical images must be computed the same way.
+        bound_to: the device, by onnxruntime's name, to which inputs are copied before a run, and
+            on which outputs stay until all of them are computed; None leaves both to
             onnxruntime.
     """
 
@@ -46,13 +46,13 @@ ON_CUDA = Feeding(filled=True, bound_to="cuda")
 
 
 def provider(onnxruntime: Any) -> tuple[str, dict[str, str]]:
-    """Load CUDA's libraries where pip put them, and return the provider with its options."""
+    """Load CUDA's libraries from their pip packages, and return the provider and its options."""
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.suppress(Exception):
             onnxruntime.preload_dlls()
     # The exhaustive search would run again for every new shape; TF32 rounds the inputs of
     # convolutions to 10 bits, and the same pair would differ from the CPU's.
-    return PROVIDER, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    return CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 
 
 def run(
@@ -62,10 +62,10 @@ def run(
 
     Args:
         session: of a context file (`dps_infer.model.contract`).
-        fetches: names of outputs; each has a row for each distorted image.
+        fetches: names of outputs; each has a row per distorted image.
         feeds: the inputs by name.
-        options: onnxruntime's for the run.
-        feeding: how.
+        options: onnxruntime's options for the run.
+        feeding: padding and binding.
     """
     rows = max(len(feed) for feed in feeds.values() if _holds_images(feed))
     given = _filled(feeds) if feeding.filled else feeds
@@ -77,7 +77,7 @@ def run(
 
 
 def _filled(feeds: Feeds) -> dict[str, NDArray[Any]]:
-    """Repeat the last image of each batch until there are 1, 2, 4, 8 ... of them in both."""
+    """Repeat the last image of each batch until both have 1, 2, 4, 8 ... images."""
     import numpy as np
 
     filled = dict(feeds)
@@ -95,7 +95,7 @@ def _run_bound(
     import numpy as np
 
     binding = session.io_binding()
-    # What is bound is read where it lies: it has to lie there in one piece, until the end.
+    # onnxruntime reads bound arrays in place: they must be contiguous and stay alive.
     held = {name: np.ascontiguousarray(feed) for name, feed in feeds.items()}
     for name, feed in held.items():
         binding.bind_cpu_input(name, feed)
@@ -109,5 +109,5 @@ def _run_bound(
 
 
 def _holds_images(feed: NDArray[Any]) -> bool:
-    """Return whether an input is of images [N, H, W, 3]; importances are [K + 1]."""
+    """Return whether an input holds images [N, H, W, 3]; importances are [K + 1]."""
     return feed.ndim == 4

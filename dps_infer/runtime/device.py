@@ -1,15 +1,18 @@
-"""The choice of where to compute, alone in a file that costs nothing to import."""
+"""The devices that can compute; kept apart so that importing them is cheap."""
 
 from __future__ import annotations
 
 import enum
 
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+"""onnxruntime's names of the execution providers."""
+
 
 class Device(str, enum.Enum):
-    """Where to compute."""
+    """The device to compute on."""
 
     auto = "auto"
-    """CUDA where onnxruntime really gets it, else the CPU."""
+    """CUDA if onnxruntime can really use it, else the CPU."""
     cpu = "cpu"
     cuda = "cuda"
-    """CUDA, or an error; never the CPU instead."""
+    """CUDA; an error if it cannot be used."""

@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.graph.model import Model
-from dps_infer.runtime import cuda
-from dps_infer.runtime.device import Device
+from dps_infer.runtime.device import CPU, CUDA, Device
 from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dps_infer.runtime.cuda import Feeding
     from dps_infer.runtime.reference_cache import ReferenceFeatures
-
-CPU = "CPUExecutionProvider"
-CUDA = cuda.PROVIDER
 
 _FATAL = 4
 """onnxruntime's log severity: errors below it are raised as exceptions anyway."""
@@ -90,7 +87,11 @@ class Engine:
         self.provider = provider
         self.threads = threads
         self.remark = remark
-        self.feeding = cuda.ON_CUDA if provider == CUDA else None
+        self.feeding: Feeding | None = None
+        if provider == CUDA:
+            from dps_infer.runtime.cuda import ON_CUDA
+
+            self.feeding = ON_CUDA
         self._model = model
         self._opener = opener
         self._whole = session
@@ -190,6 +191,8 @@ class Engine:
             if self.feeding is None:
                 values = session.run(list(fetches), dict(feeds), options)
             else:
+                from dps_infer.runtime import cuda
+
                 values = cuda.run(session, fetches, feeds, options, self.feeding)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
@@ -238,10 +241,7 @@ def open_engine(
     onnxruntime.set_default_logger_severity(_FATAL)
     offered = onnxruntime.get_available_providers()
     if device is Device.cuda and CUDA not in offered:
-        raise DeviceError(
-            "CUDA was asked for, but this onnxruntime offers only "
-            f"{', '.join(offered)}: {cuda.HELP}"
-        )
+        raise _no_cuda(f", but this onnxruntime offers only {', '.join(offered)}")
 
     def opened(part: bytes, *, on_cuda: bool) -> Any:
         return _open(onnxruntime, part, count, on_cuda=on_cuda)
@@ -261,10 +261,16 @@ def open_engine(
     if failure is None:
         return engine(CUDA, None, session)
     if device is Device.cuda:
-        raise DeviceError(f"CUDA was asked for and does not load ({failure}): {cuda.HELP}")
+        raise _no_cuda(f" and does not load ({failure})")
     if session is None:
         session = opened(model.data, on_cuda=False)
     return engine(CPU, f"CUDA is offered but does not load ({failure})", session)
+
+
+def _no_cuda(reason: str) -> DeviceError:
+    from dps_infer.runtime.cuda import HELP
+
+    return DeviceError(f"CUDA was asked for{reason}: {HELP}")
 
 
 def probe_providers(model: Model) -> dict[str, str | None]:
@@ -314,6 +320,8 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any
     # onnxruntime prints some of its errors on stdout, which is for results only.
     with contextlib.redirect_stdout(io.StringIO()):
         if on_cuda:
+            from dps_infer.runtime import cuda
+
             providers.insert(0, cuda.provider(onnxruntime))
         try:
             return onnxruntime.InferenceSession(

@@ -10,13 +10,7 @@ SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
-    """Return everything that a context file states about itself, as aligned lines.
-
-    Args:
-        manifest: the description inside the file.
-        name: of the file.
-        sha256: of the file's bytes, in hexadecimal.
-    """
+    """Return everything that the manifest of a context file states, as aligned lines."""
     metric = manifest.metric
     size = "the images' own" if metric.working_size is None else f"{metric.working_size} pixels"
     facts = [

@@ -70,13 +70,7 @@ def threshold_lines(
 
 
 def spread_lines(spreads: Mapping[str, Spread], compared: int, thresholds: Thresholds) -> list[str]:
-    """Return a line per context with the spread of its distances, and the number above.
-
-    Args:
-        spreads: by the label of the metric.
-        compared: number of distances in each.
-        thresholds: by the label of the metric.
-    """
+    """Return a line per context with the spread of its distances and how many are above."""
     lines = []
     for number, (label, spread) in enumerate(spreads.items()):
         if spread.median is None or spread.largest is None:

@@ -19,16 +19,7 @@ def comparison_record(
     label: str | None = None,
     threshold: float | None = None,
 ) -> dict[str, Any]:
-    """Return the record of one pair in one context.
-
-    Args:
-        comparison: the result.
-        metric: the metric that gave it.
-        reference: name of the first image.
-        candidate: name of the second image.
-        label: of the metric, if it differs from `Metric.label`.
-        threshold: the largest distance to accept, if any.
-    """
+    """Return the record of one pair in one context, with the names of its images."""
     return {
         "reference": reference,
         "candidate": candidate,
@@ -43,12 +34,7 @@ def comparison_record(
 def pair_record(
     comparisons: Mapping[str, Comparison], *, thresholds: Thresholds | None = None
 ) -> dict[str, Any]:
-    """Return the record of one pair in all contexts.
-
-    Args:
-        comparisons: by the label of the metric, at least one.
-        thresholds: by the label of the metric.
-    """
+    """Return the record of one pair in all contexts, at least one."""
     limits = thresholds or {}
     first = next(iter(comparisons.values()))
     return {

@@ -32,13 +32,7 @@ _PLURALS = {
 def describe(
     comparison: Comparison, metric: Metric, *, threshold: float | None = None
 ) -> list[str]:
-    """Describe a comparison in a few lines.
-
-    Args:
-        comparison: the result.
-        metric: the metric that gave it.
-        threshold: the largest distance to accept, if any.
-    """
+    """Describe a comparison by a metric in a few lines, with its threshold if there is one."""
     lines = [formula(comparison, threshold=threshold)]
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
@@ -84,11 +78,8 @@ def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
 
     The parts are rounded to the digits of the distance by largest remainders, so that they add
     up to it exactly; those that become zero are left out. If `other` is the only part, the
-    distance stands alone.
-
-    Args:
-        comparison: the result.
-        threshold: the printed distance is on the same side of it as the exact one.
+    distance stands alone. The printed distance is on the same side of the threshold as the exact
+    one.
     """
     distance = comparison.distance
     if distance == 0:

@@ -1,1 +1,1 @@
-"""Videos, compared frame by frame."""
+"""Compare videos frame by frame."""

@@ -1,4 +1,4 @@
-"""Compare two videos frame by frame, and keep the series, the worst frames and a summary."""
+"""Compare two videos frame by frame: distances over time, the worst frames, a summary."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from dps_infer.video.frames import ClipPair, FramePair
 
 FRAME, TIME = "frame", "time"
 FRAME_COLUMNS: Columns = {**PAIR_COLUMNS, FRAME: Kind.integer, TIME: Kind.number}
-"""What comes first in the results: a frame of the reference, and its time in seconds."""
+"""The first columns of the results: number of the reference's frame, its time in seconds."""
 
 PIXELS_A_BATCH = 1 << 24
-"""Of large frames fewer are held at a time."""
+"""Maximum pixels of the frames of one video in a batch: large frames make small batches."""
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """What became of one pair of frames.
+    """The result of one pair of frames.
 
     Attributes:
         pair: the frames.
-        comparisons: by the contexts' labels.
+        comparisons: one per metric, by label.
     """
 
     pair: FramePair
@@ -43,16 +43,16 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class VideoScores:
-    """What all frames came to.
+    """The results of a whole video.
 
     Attributes:
-        frames: pairs of frames that were compared.
-        identical: in how many of them no pixel differs.
-        times: of each in seconds.
-        distances: of each, by the contexts' labels.
-        spreads: of the distances, by the contexts' labels.
-        worst: the frames with the largest distances in the first context, the largest first.
-        remark: what is wrong with the ends of the videos, in one line, or None.
+        frames: number of compared pairs of frames.
+        identical: number of pairs in which no pixel differs.
+        times: time of each pair in seconds.
+        distances: distance of each pair, by the label of the metric.
+        spreads: spread of the distances, by the label of the metric.
+        worst: the pairs with the largest distances by the first metric, the largest first.
+        remark: an unexpected end of a video, in one line, or None.
     """
 
     frames: int
@@ -75,22 +75,23 @@ def compare_videos(
     worst: int = 5,
     progress: Progress = ignore,
 ) -> VideoScores:
-    """Compare two videos, in memory that does not follow their length, but for the series.
+    """Compare two videos frame by frame.
+
+    Memory grows by a few numbers per frame; apart from that it does not depend on the length.
 
     Args:
         clips: the open videos.
-        metrics: by label.
-        results: a file for the rows (`dps_infer.bulk.results`), told by its suffix.
+        metrics: by label; the first one decides which frames are the worst.
+        results: the table to write (`dps_infer.bulk.results`); its suffix decides the format.
         view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
-        thresholds: by label.
-        worst: how many frames to keep.
-        progress: is told how many pairs are compared, and of how many as far as is known.
+        thresholds: largest accepted distances, by the label of the metric.
+        worst: number of frames to keep.
+        progress: called with the number of compared pairs and the expected total.
 
     Raises:
         ImageError: there is no frame to compare, or one cannot be compared.
-        ContextError: as in `dps_infer.compare.stream.score`.
-        UsageError: as there.
+        ContextError, UsageError: as in `dps_infer.compare.stream.score`.
         OutputError: `results` cannot be written.
     """
     waiting: deque[FramePair] = deque()
@@ -111,7 +112,7 @@ def compare_videos(
             view=view,
             resize=resize,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
-            # Frames come decoded. More threads gain nothing, and each keeps memory of its own.
+            # Frames are decoded already: more threads gain nothing, and each takes memory.
             decoders=1,
         ):
             pair = waiting.popleft()
@@ -125,7 +126,7 @@ def compare_videos(
         if not times:
             raise ImageError(
                 f"{names[REFERENCE]}, {names[CANDIDATE]}: no frame to compare: expected videos "
-                "that go on after the start that is asked for"
+                "longer than the start time"
             )
     return VideoScores(
         frames=tally.compared,

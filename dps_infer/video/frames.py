@@ -1,8 +1,4 @@
-"""Videos as pairs of frames that belong together, read one after the other.
-
-Frames are decoded by OpenCV, from the first on: seeking lands on other frames in some
-files, and skipping does not. Frames that are not asked for are not converted.
-"""
+"""Pair the frames of two videos, by number or by time."""
 
 from __future__ import annotations
 
@@ -13,26 +9,23 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.images.codec import silent_log
+from dps_infer.video.clip import Clip
 
 _EPSILON = 1e-6
-"""Of a frame: times such as 0.3 s must not fall before the frame that begins there."""
+"""Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames are compared.
+    """The frames to compare.
 
     Attributes:
-        every: each so-many-th frame; the frame rates of the videos must agree.
-        fps: instead: so many frames a second of time, whatever the videos' own rates.
-        start: in seconds.
-        duration: in seconds; None for all the rest.
+        every: compare every n-th frame; the videos need equal frame rates.
+        fps: compare this many frames per second instead, whatever the videos' frame rates.
+        start: start time in seconds.
+        duration: in seconds; None for the whole rest.
     """
 
     every: int | None = None
@@ -41,17 +34,22 @@ class Sampling:
     duration: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what means nothing."""
+        """Reject invalid values."""
         if self.every is not None and self.fps is not None:
-            raise UsageError("--every and --fps say the same thing in two ways: give one")
+            raise UsageError("expected --every or --fps, got both")
         if self.every is not None and self.every < 1:
-            raise UsageError(f"expected every 1st frame or fewer, got every {self.every}")
+            raise UsageError(f"expected --every to be at least 1, got {self.every}")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise UsageError(f"expected a number of frames a second above 0, got {self.fps}")
+            raise UsageError(f"expected a number of frames per second above 0, got {self.fps}")
         if not (math.isfinite(self.start) and self.start >= 0):
             raise UsageError(f"expected a start >= 0 seconds, got {self.start}")
         if self.duration is not None and not self.duration > 0:
             raise UsageError(f"expected a duration above 0 seconds, got {self.duration}")
+
+    @property
+    def end(self) -> float:
+        """End time in seconds; infinite for the whole rest."""
+        return math.inf if self.duration is None else self.start + self.duration
 
 
 EVERY_FRAME = Sampling()
@@ -59,13 +57,13 @@ EVERY_FRAME = Sampling()
 
 @dataclass(frozen=True, eq=False)
 class FramePair:
-    """Two frames that belong together.
+    """A frame of each video, to be compared.
 
     Attributes:
         frame: number of the reference's frame, counted from 0.
-        time: of it in seconds.
+        time: time of the reference's frame in seconds.
         reference: uint8 RGB [H, W, 3].
-        candidate: likewise.
+        candidate: uint8 RGB [H, W, 3].
     """
 
     frame: int
@@ -74,81 +72,14 @@ class FramePair:
     candidate: Pixels
 
 
-class Clip:
-    """One open video.
-
-    Attributes:
-        path: the file.
-        rate: frames a second.
-        size: width and height in pixels, upright.
-        stated: how many frames the file says it has; only a hint, and 0 if it does not say.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open a video.
-
-        Raises:
-            ImageError: it is missing, or no video that OpenCV reads.
-        """
-        # Whatever is no file, OpenCV takes for an address, a camera or a pattern of names.
-        _check_file(path)
-        # FFmpeg's and OpenCV's complaints go to the process's stderr, and say no more than
-        # the errors below.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        ffmpeg = cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG)
-        with silent_log():
-            self._capture = cv2.VideoCapture(
-                os.fspath(path), cv2.CAP_FFMPEG if ffmpeg else cv2.CAP_ANY
-            )
-        self.path = path
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.size = (
-            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
-        self.stated = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._position = 0
-        if not self._capture.isOpened() or 0 in self.size:
-            raise ImageError(
-                f"{path}: is no video that OpenCV reads, or it is damaged: convert it to MP4 or AVI"
-            )
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise ImageError(f"{path}: states no frame rate: convert it to MP4 or AVI")
-
-    def read(self, frame: int) -> Pixels | None:
-        """Return a frame, uint8 RGB [H, W, 3]; None if the video ends before it.
-
-        Args:
-            frame: its number, larger than that of the frame that was read before.
-        """
-        while self._position < frame:
-            if not self._capture.grab():
-                return None
-            self._position += 1
-        done, pixels = self._capture.read()
-        if not done:
-            return None
-        self._position += 1
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-
-    @property
-    def frames_read(self) -> int:
-        """How many frames were read or passed over."""
-        return self._position
-
-    def close(self) -> None:
-        """Close the file."""
-        self._capture.release()
-
-
 class ClipPair:
-    """Two videos, frame by frame.
+    """Two open videos, as an iterator over the pairs of frames to compare.
 
     Attributes:
-        reference: the first one.
-        candidate: the second one.
-        remark: after the last pair, in one line, which of them ended before the other, or
-            before the end that it states; else None.
+        reference: the first video.
+        candidate: the second video.
+        remark: set after the last pair: one line that says which video ends before the other, or
+            before its stated end; None if neither does.
     """
 
     def __init__(
@@ -164,114 +95,92 @@ class ClipPair:
         Args:
             reference: a file.
             candidate: a file.
-            sampling: which frames to compare.
+            sampling: the frames to compare.
             resize: allow different sizes.
 
         Raises:
-            ImageError: one cannot be read, or their sizes or frame rates do not fit.
-            UsageError: more frames a second are asked for than there are.
+            ImageError: a video cannot be read, or the sizes or frame rates differ.
+            UsageError: the sampling asks for more frames per second than the videos have.
         """
         self.reference, self.candidate = Clip(Path(reference)), Clip(Path(candidate))
         self.remark: str | None = None
         self._sampling = sampling
-        clips = (self.reference, self.candidate)
+        self._clips = clips = (self.reference, self.candidate)
         if self.reference.size != self.candidate.size and not resize:
             sizes = (f"{clip.path} is {clip.size[0]}x{clip.size[1]}" for clip in clips)
             raise ImageError(
-                f"the sizes differ: {', '.join(sizes)} (width x height): crop one, or ask for a "
+                f"the sizes differ: {', '.join(sizes)} (width x height): crop one, or request a "
                 "resize (--resize)"
             )
         rates = " and ".join(f"{clip.path} has {clip.rate:g}" for clip in clips)
         slowest = min(clip.rate for clip in clips)
         if sampling.fps is None:
-            if not math.isclose(self.reference.rate, self.candidate.rate, rel_tol=1e-3):
+            if not self._same_rate():
                 raise ImageError(
-                    f"the frame rates differ: {rates} frames a second: match them by time with "
-                    f"--fps {slowest:g}, or fewer"
+                    f"the frame rates differ: {rates} frames per second: match the frames by time "
+                    f"with --fps {slowest:g}, or fewer"
                 )
         elif sampling.fps > slowest * (1 + 1e-3):
-            raise UsageError(f"--fps {sampling.fps:g} is more than there are: {rates}")
+            raise UsageError(f"--fps {sampling.fps:g} is more than the videos have: {rates}")
 
     def expected(self) -> int:
-        """Return how many pairs there will be, as far as the files say; 0 if they do not."""
-        sampling, clips = self._sampling, (self.reference, self.candidate)
-        end = min(clip.stated / clip.rate for clip in clips)
-        if sampling.duration is not None:
-            end = min(end, sampling.start + sampling.duration)
-        if sampling.fps is not None:
-            return max(0, math.ceil((end - sampling.start) * sampling.fps - _EPSILON))
-        rate = self.reference.rate
-        first = math.ceil(sampling.start * rate - _EPSILON)
-        return len(range(first, math.ceil(end * rate - _EPSILON), sampling.every or 1))
+        """Return the number of pairs according to the files; 0 if they do not state it."""
+        stated = min(clip.stated / clip.rate for clip in self._clips)
+        return sum(1 for _ in self._frame_numbers(min(stated, self._sampling.end)))
 
     def __iter__(self) -> Iterator[FramePair]:
         """Yield the pairs; once only."""
-        for frame, other, time in self._wanted():
+        for frame, other, time in self._frame_numbers(self._sampling.end):
             first, second = self.reference.read(frame), self.candidate.read(other)
             if first is None or second is None:
-                self._remark_on_end(first is None, second is None)
+                self.remark = self._remark_on_end(first is None, second is None)
                 break
             yield FramePair(frame, time, first, second)
-        self.reference.close()
-        self.candidate.close()
+        for clip in self._clips:
+            clip.close()
 
-    def _wanted(self) -> Iterator[tuple[int, int, float]]:
-        """Yield the numbers of the two frames, and the time of the first."""
+    def _frame_numbers(self, end: float) -> Iterator[tuple[int, int, float]]:
+        """Yield the frame numbers of both videos and the first frame's time, up to an end."""
         sampling, rate = self._sampling, self.reference.rate
-        end = math.inf if sampling.duration is None else sampling.start + sampling.duration
+        end -= _EPSILON / rate
         if sampling.fps is None:
             first = math.ceil(sampling.start * rate - _EPSILON)
             for frame in count(first, sampling.every or 1):
-                if frame / rate >= end - _EPSILON / rate:
+                if frame / rate >= end:
                     return
                 yield frame, frame, frame / rate
         else:
             for step in count():
                 time = sampling.start + step / sampling.fps
-                if time >= end - _EPSILON / rate:
+                if time >= end:
                     return
-                # The frame that is seen at that time.
+                # The frames on display at that time.
                 frame = math.floor(time * rate + _EPSILON)
-                other = math.floor(time * self.candidate.rate + _EPSILON)
-                yield frame, other, frame / rate
+                yield frame, math.floor(time * self.candidate.rate + _EPSILON), frame / rate
 
-    def _remark_on_end(self, first_ended: bool, second_ended: bool) -> None:
-        pair = (self.reference, self.candidate)
+    def _remark_on_end(self, first_ended: bool, second_ended: bool) -> str | None:
+        """Explain an unexpected end of a video in one line."""
         if first_ended != second_ended:
-            short, long = pair if first_ended else pair[::-1]
-            self.remark = (
-                f"{short.path} ends after {short.frames_read} frames, and {long.path} goes on: "
-                "the rest was not compared"
+            short, long = self._clips if first_ended else self._clips[::-1]
+            return (
+                f"{short.path} ends after {short.frames_read} frames, and {long.path} is longer: "
+                "its rest was not compared"
             )
-            return
-        first, second = (clip.frames_read / clip.rate for clip in pair)
-        # Between the frames that are compared, one may end before the other. At different
-        # rates the same time is seldom a whole number of frames.
-        same = math.isclose(*(clip.rate for clip in pair), rel_tol=1e-3)
-        if abs(first - second) > (0.5 if same else 1.0) / min(clip.rate for clip in pair):
-            self.remark = "the lengths differ: " + ", ".join(
-                f"{clip.path} has {clip.frames_read} frames" for clip in pair
-            )
-            return
-        for clip in pair:
-            # Files state their length loosely; a tenth is more than that.
+        first, second = (clip.frames_read / clip.rate for clip in self._clips)
+        # One may end before the other between two compared frames. At different rates, equal times
+        # are seldom whole numbers of frames.
+        tolerance = 0.5 if self._same_rate() else 1.0
+        if abs(first - second) > tolerance / min(clip.rate for clip in self._clips):
+            lengths = (f"{clip.path} has {clip.frames_read} frames" for clip in self._clips)
+            return f"the lengths differ: {', '.join(lengths)}"
+        for clip in self._clips:
+            # Stated lengths are inexact, but not by a tenth.
             if clip.frames_read < 0.9 * clip.stated:
-                self.remark = (
-                    f"{clip.path} states {clip.stated} frames, of which {clip.frames_read} could "
+                return (
+                    f"{clip.path} states {clip.stated} frames, but only {clip.frames_read} could "
                     "be read: it may be damaged"
                 )
+        return None
 
-
-def _check_file(path: Path) -> None:
-    """Say what is wrong with a file that cannot be opened at all."""
-    try:
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise ImageError(f"{path}: the file is empty, expected a video")
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file, expected a video") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: is a folder, expected a video") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path}: cannot be read ({reason}), expected a video") from None
+    def _same_rate(self) -> bool:
+        return math.isclose(self.reference.rate, self.candidate.rate, rel_tol=1e-3)

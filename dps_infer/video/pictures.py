@@ -1,4 +1,4 @@
-"""Pictures of two videos' comparison: the series over time, and the worst frames."""
+"""Draw the comparison of two videos: distances over time, and the worst frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.video.compare import FrameScore, VideoScores
 
 GAP = 8
-"""Pixels of white between pictures that stand side by side."""
+"""Width in pixels of the white gap between pictures placed side by side."""
 
 
 def can_plot() -> bool:
@@ -28,7 +28,7 @@ def can_plot() -> bool:
 
 
 def check_plot() -> None:
-    """Refuse early a plot that could not be drawn.
+    """Refuse a plot that cannot be drawn, before any long work.
 
     Raises:
         OutputError: matplotlib is not installed.
@@ -46,19 +46,19 @@ def save_plot(
     *,
     thresholds: Thresholds | None = None,
 ) -> None:
-    """Plot distances over time, a line a context, its threshold dashed.
+    """Plot distances over time, with a line and a dashed threshold per metric.
 
     Args:
-        scores: what to plot.
+        scores: the results.
         metrics: by label.
         path: ``.png``, ``.svg`` or ``.pdf``.
-        thresholds: by label.
+        thresholds: largest accepted distances, by the label of the metric.
 
     Raises:
         OutputError: matplotlib is not installed.
     """
     check_plot()
-    # Neither pyplot nor a window: nothing of the process's own state is touched.
+    # Without pyplot, which would change state of the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -66,7 +66,7 @@ def save_plot(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for label, metric in metrics.items():
-        # A dollar sign would begin a formula.
+        # A dollar sign would start a formula.
         name = metric.describe().replace("$", r"\$")
         (line,) = axes.plot(scores.times, scores.distances[label], linewidth=1, label=name)
         threshold = (thresholds or {}).get(label)
@@ -94,17 +94,17 @@ def save_worst(
     view: View | str | None = None,
     resize: bool = False,
 ) -> list[Path]:
-    """Write the worst frames: reference, candidate, and a heat map a context, side by side.
+    """Write the worst frames: reference, candidate and a heat map per metric, side by side.
 
     Args:
-        worst: the worst first.
+        worst: the worst frame first.
         metrics: by label.
-        folder: is made.
-        view: as the frames were compared.
-        resize: likewise.
+        folder: created if needed.
+        view: as in the comparison of the frames.
+        resize: as in the comparison of the frames.
 
     Returns:
-        The pictures, ``<place>-frame-<number>.png``.
+        The paths of the pictures, ``<place>-frame-<number>.png``.
     """
     paths = []
     for place, scored in enumerate(worst, start=1):

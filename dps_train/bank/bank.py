@@ -18,7 +18,7 @@ from dps_train.data.crops import random_crops
 from dps_train.distortions.families import FAMILY_SIZE, draw_family
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.metric import Preprocess
+from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import PairEncoder
 
 BATCH = 64
@@ -71,6 +71,11 @@ class FeatureDistances:
     def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
         """Return z [N, D] of references' maps and changed images, on the CPU."""
         return self.comparison(reference, self.maps(changed)).cpu()
+
+
+def metric_distances(metric: Metric, device: torch.device) -> FeatureDistances:
+    """Return the channel distances of a metric's network and comparison."""
+    return FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
 
 
 def build_bank(

@@ -1,4 +1,4 @@
-"""``dps-train distortions``: what the distortions are, and look like."""
+"""``dps-train distortions``: list the distortions, and show them on an image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, say
-from dps_train.commands.options import NAME, ForceOption, OwnOption
+from dps_infer.commands.shared.run import DebugOption
+from dps_train.commands.options import CustomOption, ForceOption, note
 
 
 def distortions(
@@ -24,13 +24,13 @@ def distortions(
             help="Write a contact sheet of the image under each distortion at several strengths."
         ),
     ] = None,
-    distortions: OwnOption = None,
+    distortions: CustomOption = None,
     force: ForceOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the six distortions and those of your own, and show them on an image.
+    """List the six distortions and custom ones, and show them on an image.
 
-    Without --sheet an IMAGE gives distortions.png in the current folder.
+    Without --sheet, an IMAGE writes distortions.png to the current folder.
     """
     from dps_train.custom.custom_distortion import all_distortions
     from dps_train.custom.find import find_custom
@@ -38,7 +38,7 @@ def distortions(
 
     if sheet is None and image is not None:
         sheet = Path("distortions.png")
-    own = find_custom(distortions or (), with_installed=True)
+    custom = find_custom(distortions or (), with_installed=True)
     if sheet is not None:
         from dps_train.custom.contact_sheet import custom_sheet
         from dps_train.data.contact_sheet import check_sheet, save_sheet
@@ -46,6 +46,6 @@ def distortions(
 
         check_sheet(sheet, force=force)
         pixels = photograph("chelsea") if image is None else read_pixels(image)
-        save_sheet(custom_sheet(pixels, own), sheet, force=force)
-        say(NAME, f"contact sheet written to {sheet}")
-    print_distortions(all_distortions(own))
+        save_sheet(custom_sheet(pixels, custom), sheet, force=force)
+        note(f"contact sheet written to {sheet}")
+    print_distortions(all_distortions(custom))

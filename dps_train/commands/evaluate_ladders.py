@@ -20,7 +20,7 @@ LARGEST_MEGAPIXELS = 50.0
 
 
 def evaluate_ladders(
-    subject: Path | None,
+    path: Path | None,
     *,
     data: str,
     contexts: str | None,
@@ -34,28 +34,28 @@ def evaluate_ladders(
     plots: Path | None,
     force: bool,
 ) -> None:
-    """Measure a metric on ladders of real changes, print the figures, and write what is asked for.
+    """Measure a metric on ladders of real changes, print the figures, and write the files.
 
     Args:
-        subject: a run, ``embedded`` or a context file; None takes the newest run.
+        path: a run, ``embedded`` or a context file; None takes the newest run.
         data: the photographs: a folder, or a data set's name.
-        contexts: as `dps_train.evaluate.pair_contexts.pair_contexts` reads them.
-        rankings: more contexts.
-        photographs: how many to draw, at most.
+        contexts: see `dps_train.evaluate.pair_contexts.pair_contexts`.
+        rankings: further contexts.
+        photographs: maximum number of photographs.
         megapixels: sizes joined by commas, each a number or ``own``.
-        view: of a context file; None takes its default.
+        view: view of a context file; None takes its default.
         device: where the network runs.
         seed: of everything random.
-        json_file: to write the figures to.
-        plots: to write the page of plots to.
-        force: replace outputs that exist.
+        json_file: the file of figures; None writes none.
+        plots: the page of plots; None writes none.
+        force: replace existing outputs.
 
     Raises:
         DpsError: see the functions called.
     """
-    for path in (json_file, plots):
-        if path is not None:
-            check_output(path, force=force)
+    for output in (json_file, plots):
+        if output is not None:
+            check_output(output, force=force)
     if plots is not None and importlib.util.find_spec("jinja2") is None:
         raise DpsError('--plots needs jinja2: pip install "dps-toolkit[plot]"')
     sizes = _sizes(megapixels)
@@ -67,7 +67,7 @@ def evaluate_ladders(
     from dps_train.evaluate.pair_contexts import pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
 
-    target = load_pair_target(subject, view=view, device=device)
+    target = load_pair_target(path, view=view, device=device)
     asked = pair_contexts(target, contexts, rankings, seed=seed)
     kinds, left_out = kinds_here()
     for name, why in left_out.items():
@@ -105,7 +105,7 @@ def evaluate_ladders(
 
 
 def _sizes(text: str) -> list[float | None]:
-    """Return the sizes that are asked for, each once; None stands for the photographs' own."""
+    """Return the sizes without duplicates; None stands for the photographs' own."""
     sizes: dict[float | None, None] = {}
     for word in (part.strip() for part in text.split(",")):
         if word == OWN_SIZE:

@@ -1,4 +1,4 @@
-"""``dps-train judge``: make a file of judgements on a local page."""
+"""``dps-train judge``: judge triplets on a local web page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, say
+from dps_infer.commands.shared.run import DebugOption
 from dps_infer.errors import UsageError
-from dps_train.commands.options import NAME, SOURCES, OwnOption, SeedOption
+from dps_train.commands.options import SOURCES, CustomOption, SeedOption, note
 
 if TYPE_CHECKING:
     from dps_train.custom.custom_distortion import CustomDistortion
@@ -24,30 +24,30 @@ def judge(
     out: Annotated[
         Path,
         typer.Option(
-            help="The CSV file of judgements. Its pictures are written beside it. One that "
-            "exists goes on where it was."
+            help="The CSV file of judgements; its pictures are written beside it. An existing file "
+            "is continued."
         ),
     ],
-    distortions: OwnOption = None,
+    distortions: CustomOption = None,
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The metric that chooses what to ask, and says what the answers mean: a run of "
-            "the additive variant. With --distortions, one that has learned these.  "
+            help="The metric that chooses the questions and interprets the answers: a run of the "
+            "additive variant; with --distortions, one that has learned these.  "
             "[default: the embedded metric]"
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free port.")
     ] = 0,
     seed: SeedOption = 0,
     debug: DebugOption = False,
 ) -> None:
-    """Judge triplets in the browser, and let them be your context.
+    """Judge triplets in the browser, to use them as your context.
 
-    Prints the address of a page that this computer alone can open. It shows an image and two
-    changes of it; keys 1 and 2 say which is closer. What is asked next is what tells most.
-    Every answer is written at once. Ctrl-C ends it; the same command goes on from there.
+    Prints the address of a page that only this computer can open. It shows an image and two
+    changes of it; keys 1 and 2 choose the closer one. Each question is the most informative one.
+    Every answer is saved at once. Ctrl-C ends the judging; the same command continues it.
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
@@ -71,34 +71,34 @@ def judge(
     session = Session(answers, metric, pool, seed, options)
     with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
         typer.echo(server.url)
-        say(NAME, "open this address in a browser of this computer; Ctrl-C ends the judging")
+        note("open this address in a browser on this computer; Ctrl-C ends the judging")
         server.serve_forever()
     count = session.state()["answered"]
-    say(NAME, f"{count} judgements in {out}; adapt a metric to them: {session.command}")
+    note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
 
 
-def _functions(own: tuple[CustomDistortion, ...]) -> tuple[CustomDistortion, ...]:
-    """Return distortions if they can be shown on any image.
+def _functions(custom: tuple[CustomDistortion, ...]) -> tuple[CustomDistortion, ...]:
+    """Return custom distortions if they can be applied to any image.
 
     Raises:
-        UsageError: one is known by images before and after alone.
+        UsageError: one has only recorded images.
     """
-    for one in own:
+    for one in custom:
         if one.recording is not None:
             raise UsageError(
-                f"--distortions: {one.name} is known by images before and after, and cannot "
-                "be shown on others: write the CSV file of judgements yourself "
-                "(docs/judgements.md), or give a function"
+                f"--distortions: {one.name} has only recorded images, and cannot be applied to "
+                "others: write the CSV file of judgements yourself (docs/judgements.md), or give "
+                "a function"
             )
-    return own
+    return custom
 
 
 def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
-    """Load a metric that sees the distortions called `names`.
+    """Load a metric of the distortions `names`.
 
     Raises:
-        UsageError: it knows others, or tells none apart.
-        DpsError: it is missing, or damaged.
+        UsageError: the metric has other distortions, or does not tell kinds of change apart.
+        DpsError: the run is missing or damaged.
     """
     from dps_train.distortions.paper import NAMES
     from dps_train.evaluate.context_file import check_known
@@ -116,8 +116,8 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
     metric, manifest = load_run(run)
     if not isinstance(metric.head, AdditiveHead):
         raise UsageError(
-            f"--run is {run}, a run of the {manifest.metric.variant} variant, which tells no kinds "
-            "of change apart: expected one of the additive variant"
+            f"--run is {run}, a run of the {manifest.metric.variant} variant, which does not tell "
+            "kinds of change apart: expected one of the additive variant"
         )
     check_known(str(run), manifest.metric, names)
     return metric

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the conversion of their text."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from typing import Annotated
 
 import typer
 
+from dps_infer.commands.shared.run import say
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
+from dps_train.fit.settings import Logger, Objective
 
 NAME = "dps-train"
 
 
-class Objective(str, enum.Enum):
-    """What training on triplets makes small."""
+class Direction(str, enum.Enum):
+    """The meaning of a higher score of people; Typer accepts no lists of literals."""
 
-    pairwise = "pairwise"
-    judge = "judge"
-
-
-class Logger(str, enum.Enum):
-    """Where the course of a training is logged."""
-
-    csv = "csv"
-    tensorboard = "tensorboard"
-    wandb = "wandb"
+    better = "better"
+    worse = "worse"
 
 
 SOURCES = (
-    "`sample` (photographs that come with scikit-image, and generated ones), `stl10`, `svhn` "
+    "`sample` (photographs that come with scikit-image, and generated images), `stl10`, `svhn` "
     "(downloaded on first use), or a folder of images"
 )
 
 DataOption = Annotated[
-    str, typer.Option(help=f"Images to train on: {SOURCES}, of which a fifth is held out.")
+    str,
+    typer.Option(
+        help=f"Images to train on: {SOURCES}. A fifth is held out, unless --test-data is given."
+    ),
+]
+TestDataOption = Annotated[
+    str | None,
+    typer.Option(help="Images to measure on, instead of held-out ones; maybe of another domain."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the network runs.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 SizeOption = Annotated[
     str, typer.Option(help="Working size in pixels that images are resized to, or `native`.")
 ]
@@ -49,71 +50,78 @@ ChannelNormOption = Annotated[
 ObjectiveOption = Annotated[
     Objective,
     typer.Option(
-        help="What lin, tune and scratch make small: a logistic loss over pairs, or that of "
-        "the paper's judge network."
+        help="Loss of lin, tune and scratch: a logistic loss over pairs, or that of the paper's "
+        "judge network."
     ),
 ]
-StepsOption = Annotated[int, typer.Option(min=1, help="Steps of tune and scratch.")]
-
-
-OwnOption = Annotated[
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Passes of additive and lin over their pairs.  [default: 15, 10]"),
+]
+StepsOption = Annotated[int, typer.Option(min=1, help="Training steps of tune and scratch.")]
+LoggerOption = Annotated[
+    Logger | None,
+    typer.Option(
+        help="Log the training of tune and scratch: beside the run in NAME.log, or in the study's "
+        "folder.  [default: no log]"
+    ),
+]
+HigherOption = Annotated[
+    list[Direction] | None,
+    typer.Option(
+        help="With --scores: whether a higher score in the CSV files means better or worse; once "
+        "for all files, or once for each, in their order.  [default: better]"
+    ),
+]
+PhotographsOption = Annotated[
+    int, typer.Option(min=2, help="With --ladders: maximum number of photographs.")
+]
+CustomOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODULE|FILE.py|PAIRS.csv|NAME",
-        help="Distortions of your own, besides the six: a Python module or file that makes some "
-        "(docs/own-distortions.md), a CSV file before,after,strength of images, or the name of an "
-        "installed one. May be given several times.",
+        help="Custom distortions, besides the six: a Python module or file that defines some "
+        "(docs/custom-distortions.md), a CSV file before,after,strength of images, or the name of "
+        "an installed one. May be given several times.",
     ),
 ]
 
-
 MOST_RANKINGS = 5040
-"""As many as there are of seven distortions."""
+"""Rankings that a metric is measured in, at most: all of seven distortions."""
+
+
+def note(text: str) -> None:
+    """Print one line for people on stderr."""
+    say(NAME, text)
 
 
 def parse_rankings(text: str, distortions: int = 6) -> int | None:
-    """Return how many rankings to measure in; None for the run's own context.
+    """Return the number of rankings to measure in; None for the run's own context.
 
     Args:
         text: `own`, `all` or a number.
-        distortions: how many there are to be ranked.
+        distortions: number of distortions to rank.
 
     Raises:
-        UsageError: none of these, or more than there are or than can be measured.
+        UsageError: the text is none of these, or the number is too large.
     """
-    there_are = math.factorial(distortions)
-    most = min(there_are, MOST_RANKINGS)
+    possible = math.factorial(distortions)
+    most = min(possible, MOST_RANKINGS)
     if text == "own":
         return None
-    if text == "all" and there_are <= MOST_RANKINGS:
-        return there_are
+    if text == "all" and possible <= MOST_RANKINGS:
+        return possible
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= most:
         return int(text)
-    or_all = ", or all" if there_are <= MOST_RANKINGS else f"; all {there_are} are too many"
+    or_all = ", or all" if possible <= MOST_RANKINGS else f"; all {possible} are too many"
     raise UsageError(f"--rankings is {text!r}: expected a number from 1 to {most}{or_all}")
-
-
-def check_comparison(text: str | None) -> None:
-    """Refuse a text that names no comparison.
-
-    Raises:
-        UsageError: a part of it is none.
-    """
-    from dps_train.model.comparisons import COMPARISONS
-
-    unknown = [part for part in (text or "spatial").split("+") if part not in COMPARISONS]
-    if unknown:
-        raise UsageError(
-            f"--comparison names {unknown[0]!r}: expected {', '.join(COMPARISONS)}, or several "
-            "joined by +"
-        )
 
 
 def parse_size(text: str) -> int | None:
     """Return the working size in pixels; None for the images' own.
 
     Raises:
-        UsageError: neither `native` nor a number from 32 to 1024.
+        UsageError: the text is neither `native` nor a number from 32 to 1024.
     """
     if text == "native":
         return None

@@ -1,35 +1,37 @@
-"""``dps-train study``: the paper's experiment, for as many rankings as one likes."""
+"""``dps-train study``: the paper's experiment, for any number of rankings."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, say
+from dps_infer.commands.shared.run import DebugOption
 from dps_infer.errors import DpsError, UsageError
 from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
-    NAME,
-    SOURCES,
     ChannelNormOption,
+    DataOption,
     DeviceOption,
-    Logger,
-    Objective,
+    Direction,
+    EpochsOption,
+    HigherOption,
+    LoggerOption,
     ObjectiveOption,
+    PhotographsOption,
     SeedOption,
     SizeOption,
     StepsOption,
-    check_comparison,
+    TestDataOption,
+    note,
     parse_rankings,
     parse_size,
 )
-from dps_train.commands.train import PAIRS, Variant
+from dps_train.fit.settings import END_TO_END, VARIANTS, Settings, Variant, check_comparison
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow")
 """Packages that write the table and the report."""
@@ -39,8 +41,8 @@ def study(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the study. One that was stopped goes on where it was: start it again "
-            "with the same options."
+            help="Folder of the study. To continue one that was stopped, start it again with the "
+            "same options."
         ),
     ],
     rankings: Annotated[
@@ -50,16 +52,16 @@ def study(
     variants: Annotated[
         str,
         typer.Option(
-            help="What is trained in each ranking, joined by commas: baseline (nothing: the "
-            "unadapted metric), lin, tune, scratch, additive; dps-train --help says what they are."
+            help="Variants to train for each ranking, joined by commas: baseline (the unadapted "
+            "metric), lin, tune, scratch, additive; dps-train --help describes them."
         ),
     ] = "baseline,lin,additive",
     comparisons: Annotated[
         str | None,
         typer.Option(
-            help="How features are compared, joined by commas: the paper's are "
-            "spatial,mean,sort,spatial+mean,spatial+sort. Default: each variant's own, which is "
-            "spatial, and more for additive."
+            help="Comparisons of features, joined by commas; the paper's are "
+            "spatial,mean,sort,spatial+mean,spatial+sort. Default: that of each variant: spatial, "
+            "and more for additive."
         ),
     ] = None,
     backbones: Annotated[
@@ -71,55 +73,58 @@ def study(
     ] = "embedded",
     repetitions: Annotated[
         int,
-        typer.Option(min=1, help="How often all of it is done, each time from another seed."),
+        typer.Option(min=1, help="Repetitions of the whole study, each with another seed."),
     ] = 1,
-    data: Annotated[
-        str,
-        typer.Option(
-            help=f"Images to train on: {SOURCES}, of which a fifth is held out unless "
-            "--test-data is given."
-        ),
-    ] = "sample",
-    test_data: Annotated[
-        str | None,
-        typer.Option(help="Images to measure on, maybe of another domain."),
-    ] = None,
+    data: DataOption = "sample",
+    test_data: TestDataOption = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[NETWORK=]FILE",
             help="Weights of a network (safetensors, torchvision's names), instead of "
-            "torchvision's own download. Once for each network; with one network, its name may "
-            "be left out.",
+            "torchvision's download. Once for each network; with one network, its name may be "
+            "left out.",
         ),
     ] = None,
     channel_norm: ChannelNormOption = True,
     size: SizeOption = "64",
-    objective: ObjectiveOption = Objective.pairwise,
+    objective: ObjectiveOption = "pairwise",
     pairs: Annotated[
         int | None,
         typer.Option(
             min=100,
-            help="Training pairs of additive.  [default: 60000, or 20000 where it adapts the "
+            help="Training pairs of additive.  [default: 60000, or 20000 if it adapts the "
             "embedded metric]",
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Passes of additive and lin over their pairs.  [default: 15, 10]"),
-    ] = None,
+    epochs: EpochsOption = None,
     steps: StepsOption = 600,
     bapps: Annotated[
         Path | None,
         typer.Option(
-            help="Score every metric on human judgements too: the folder of BAPPS that holds "
+            help="Also score every metric on people's judgements: the folder of BAPPS that holds "
             "2afc and jnd."
         ),
     ] = None,
-    logger: Annotated[
-        Logger | None,
-        typer.Option(help="Log the course of tune and scratch.  [default: nowhere]"),
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Measure the agreement of every metric with people's scores too, as "
+            "`dps-train evaluate --scores` reads them. May be given several times.",
+        ),
     ] = None,
+    higher: HigherOption = None,
+    ladders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Measure every metric on ladders of real changes too, on photographs in this "
+            "folder; see docs/ladders.md.",
+        ),
+    ] = None,
+    photographs: PhotographsOption = 10,
+    logger: LoggerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     as_json: Annotated[
@@ -127,65 +132,74 @@ def study(
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train metrics in many rankings, and find out what adapting is worth.
+    """Train metrics for many rankings, and measure the effect of adapting.
 
-    A metric is trained and measured for each ranking, variant, comparison, network and
-    repetition. The folder gets table.csv and table.parquet with one row each, and
-    report.html. Ctrl-C stops; the same command goes on from there.
+    Trains and measures a metric for each ranking, variant, comparison, network and repetition.
+    Writes table.csv and table.parquet, with one row per metric, and report.html to the folder.
+    Ctrl-C stops a study; the same command continues it.
 
     Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted.
     """
     _check_packages()
-    names = _listed("--variants", variants, [variant.value for variant in Variant])
-    networks = _listed("--backbones", backbones)
-    compared = _listed("--comparisons", comparisons) if comparisons is not None else (None,)
-    for comparison in compared:
+    asked = _split("--variants", variants, VARIANTS)
+    networks = _split("--backbones", backbones)
+    asked_comparisons = (None,) if comparisons is None else _split("--comparisons", comparisons)
+    for comparison in asked_comparisons:
         check_comparison(comparison)
     count = parse_rankings(rankings)
     if count is None:
         raise UsageError("--rankings is 'own': expected a number from 1 to 720, or all")
-    from dps_train.fit.settings import END_TO_END, Settings
+    if logger is not None and not set(asked) & set(END_TO_END):
+        raise UsageError(f"--logger is for --variants {' and '.join(END_TO_END)}: name one of them")
+    common = Settings(
+        data=data,
+        test_data=test_data,
+        channel_norm=channel_norm,
+        size=parse_size(size),
+        objective=objective,
+        pairs=pairs,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        device=device.value,
+        logger=logger,
+    )
+    files = _weights(weights or [], networks)
+    from dps_train.agreement.scores.read import read_all
+    from dps_train.evaluate.ladders.photographs import load_photographs
+    from dps_train.study.extra_images import ExtraImages
     from dps_train.study.plan import Study
     from dps_train.study.report import write_report
-    from dps_train.study.runner import run_study
-    from dps_train.study.summary import print_summaries, summarise
+    from dps_train.study.run_study import run_study
+    from dps_train.study.summary import print_summaries, summarize
 
-    if logger is not None and not set(names) & set(END_TO_END):
-        raise UsageError(f"--logger is for --variants {' and '.join(END_TO_END)}: name one of them")
+    extra = ExtraImages(
+        scores=read_all(scores or (), [one is Direction.better for one in higher or ()]),
+        photographs=load_photographs(ladders, photographs, seed=seed) if ladders else (),
+    )
     planned = Study(
         rankings=count,
-        variants=names,
-        comparisons=compared,
+        variants=cast(tuple[Variant, ...], asked),
+        comparisons=asked_comparisons,
         backbones=networks,
-        weights=_weights(weights or [], networks),
+        weights=files,
         repetitions=repetitions,
-        pairs={start.value: number if pairs is None else pairs for start, number in PAIRS.items()},
         bapps=bapps,
-        common=Settings(
-            data=data,
-            test_data=test_data,
-            channel_norm=channel_norm,
-            size=parse_size(size),
-            objective=objective.value,
-            epochs=epochs,
-            steps=steps,
-            seed=seed,
-            device=device.value,
-            logger=None if logger is None else logger.value,
-        ),
+        common=common,
+        extra=extra,
     )
     try:
         rows = run_study(planned, out)
     except KeyboardInterrupt:
-        say(NAME, f"stopped: the same command goes on with {out}")
+        note(f"stopped: the same command continues {out}")
         raise
     page = write_report(out, planned, rows)
-    summaries = summarise(rows)
+    summaries = summarize(rows)
     if as_json:
-        typer.echo(json.dumps([asdict(summary) for summary in summaries], indent=2))
+        typer.echo(json.dumps(summaries, indent=2))
     else:
         print_summaries(summaries)
-    say(NAME, f"table and report written to {out}; look at {page}")
+    note(f"table and report written to {out}; look at {page}")
 
 
 def _check_packages() -> None:
@@ -197,8 +211,8 @@ def _check_packages() -> None:
         )
 
 
-def _listed(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return what is named, each once, in its order."""
+def _split(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the names in a text, without duplicates, in their order."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in names:
         if not name or (known is not None and name not in known):
@@ -208,7 +222,7 @@ def _listed(option: str, text: str, known: Collection[str] | None = None) -> tup
 
 
 def _weights(given: Sequence[str], networks: Sequence[str]) -> dict[str, Path]:
-    """Return the file of weights of each network that has one."""
+    """Return the files of weights by network."""
     files: dict[str, Path] = {}
     for text in given:
         network, equals, file = text.partition("=")

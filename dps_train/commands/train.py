@@ -1,84 +1,48 @@
-"""``dps-train``: adapt a metric to what matters."""
+"""``dps-train``: adapt a metric to a context."""
 
 from __future__ import annotations
 
-import enum
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dps_infer.commands.shared.run import DebugOption, say
-from dps_infer.contexts.ranking import (
-    describe_ranking,
-    format_importances,
-    format_ranking,
-)
+from dps_infer.commands.shared.run import DebugOption
 from dps_infer.errors import UsageError
 from dps_infer.files.write import check_output
 from dps_infer.runtime.device import Device
+from dps_train.commands.context_options import describe_source, read_context
 from dps_train.commands.options import (
-    NAME,
     ChannelNormOption,
+    CustomOption,
     DataOption,
     DeviceOption,
+    Direction,
+    EpochsOption,
     ForceOption,
-    Logger,
-    Objective,
+    LoggerOption,
     ObjectiveOption,
-    OwnOption,
     SeedOption,
     SizeOption,
     StepsOption,
-    check_comparison,
+    TestDataOption,
+    note,
     parse_size,
 )
+from dps_train.fit.runs import DEFAULT_FOLDER, free_name
+from dps_train.fit.settings import Normalization, Precision, Settings, Start, Variant
 
 if TYPE_CHECKING:
-    from dps_infer.contexts.context import Context
-    from dps_train.custom.custom_distortion import CustomDistortion
-    from dps_train.fit.settings import Settings
     from dps_train.fit.training import Trained
 
-EMBEDDED_PARTS = ("embedded", None, None, 64, None, True, "imagenet")
-"""What --backbone, --layers, --weights, --size, --comparison, --channel-norm and --normalize are
-where nothing is asked for."""
-
-
-class Variant(str, enum.Enum):
-    """What is trained."""
-
-    additive = "additive"
-    lin = "lin"
-    tune = "tune"
-    scratch = "scratch"
-    baseline = "baseline"
-
-
-class Start(str, enum.Enum):
-    """What the additive variant starts from."""
-
-    embedded = "embedded"
-    scratch = "scratch"
-
-
-class Normalize(str, enum.Enum):
-    """Whose mean and std images are normalised by."""
-
-    imagenet = "imagenet"
-    lpips = "lpips"
-
-
-PAIRS = {Start.embedded: 20_000, Start.scratch: 60_000}
-PAIRS_WITH_OWN = 30_000
-"""Of the distance bank, and again with distortions of the user's own."""
+CONTEXT_OPTIONS = "--ranking, --importance, --context-name, --triplets, --bapps and --scores"
 
 
 def train(
-    context: typer.Context,
+    command: typer.Context,
     ranking: Annotated[
         str | None,
         typer.Option(
@@ -91,23 +55,23 @@ def train(
         str | None,
         typer.Option(
             help="Instead of a ranking, how much each amount counts: color=0.1,blur=5,other=0.2. "
-            "What is not named counts 0."
+            "Missing ones count 0."
         ),
     ] = None,
     context_name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Instead of a ranking, a context that is kept under a name: print-inspection. "
+            help="Instead of a ranking, the name of a saved context: print-inspection. "
             "`dps-train contexts list` lists them.",
         ),
     ] = None,
     triplets: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of a ranking, judgements of people: a CSV file with the columns "
-            "reference,p0,p1,judge; judge is the share of people who found p1 the closer one, "
-            "paths are relative to the file."
+            help="Instead of a ranking, people's judgements: a CSV file with the columns "
+            "reference,p0,p1,judge; judge is the share of people who found p1 closer, and paths "
+            "are relative to the file."
         ),
     ] = None,
     bapps: Annotated[
@@ -116,31 +80,37 @@ def train(
             help="Instead of a ranking, the training part of BAPPS: the folder that holds 2afc."
         ),
     ] = None,
-    distortions: OwnOption = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv|FOLDER",
+            help="Instead of a ranking, scores that people gave to pairs: a CSV file with the "
+            "columns reference,candidate,score, or the folder of a published set; see "
+            "docs/agreement.md. Fits how much each amount counts.",
+        ),
+    ] = None,
+    higher: Annotated[
+        Direction, typer.Option(help="With --scores: the meaning of a higher score in a CSV file.")
+    ] = Direction.better,
+    distortions: CustomOption = None,
     variant: Annotated[
         Variant,
         typer.Option(
-            help="What is trained: `additive`, a head that reads how much of each distortion "
-            "there is; `lin`, one weight a channel of a frozen network; `tune`, these weights "
-            "and the network; `scratch`, both from random weights; `baseline`, nothing."
+            help="The part to train: `additive`, a head that reads the amount of each distortion; "
+            "`lin`, one weight per channel of a frozen network; `tune`, these weights and the "
+            "network; `scratch`, both from random weights; `baseline`, nothing."
         ),
-    ] = Variant.additive,
+    ] = "additive",
     data: DataOption = "sample",
-    test_data: Annotated[
-        str | None,
-        typer.Option(
-            help="Images to measure on, instead of a held-out share of --data; maybe of another "
-            "domain."
-        ),
-    ] = None,
+    test_data: TestDataOption = None,
     start: Annotated[
         Start | None,
         typer.Option(
             "--from",
-            help="The additive variant only: adapt the embedded metric to your images, or train "
-            "a new head from scratch on a network's features. Default: embedded, but scratch "
-            "where --backbone, --layers, --weights, --size, --comparison, --no-channel-norm or "
-            "--normalize ask for something that the embedded metric is not.",
+            help="For the additive variant: adapt the embedded metric to your images, or train "
+            "a new head from scratch on a network's features. Default: embedded, or scratch "
+            "if --backbone, --layers, --weights, --size, --comparison, --no-channel-norm or "
+            "--normalize ask for something else than the embedded metric.",
         ),
     ] = None,
     backbone: Annotated[
@@ -153,15 +123,15 @@ def train(
     layers: Annotated[
         str | None,
         typer.Option(
-            help="What of the network is compared: `paper` or `lpips` for the layers chosen "
-            "there, or nodes joined by commas.  [default: paper]"
+            help="Layers of the network that are compared: `paper` or `lpips` for the layers "
+            "chosen there, or node names joined by commas.  [default: paper]"
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             help="Weights of the network (safetensors, torchvision's names), instead of "
-            "torchvision's own download."
+            "torchvision's download."
         ),
     ] = None,
     comparison: Annotated[
@@ -173,58 +143,46 @@ def train(
     ] = None,
     channel_norm: ChannelNormOption = True,
     normalize: Annotated[
-        Normalize, typer.Option(help="Whose mean and std images are normalised by.")
-    ] = Normalize.imagenet,
+        Normalization, typer.Option(help="The mean and std that images are normalized with.")
+    ] = "imagenet",
     size: SizeOption = "64",
-    objective: ObjectiveOption = Objective.pairwise,
+    objective: ObjectiveOption = "pairwise",
     pairs: Annotated[
         int | None,
         typer.Option(
             min=100,
             help="Training pairs in the distance bank of the additive variant; with --distortions, "
-            "so many again show these.  [default: 60000 from scratch, 30000 with --distortions, "
+            "as many again show these.  [default: 60000 from scratch, 30000 with --distortions, "
             "else 20000]",
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Passes of additive and lin over their bank.  [default: 15, 10]"),
-    ] = None,
+    epochs: EpochsOption = None,
     steps: StepsOption = 600,
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to keep the distance bank in: the next training that asks for the same "
-            "bank takes it from there. Default: none is kept."
+            help="Folder that keeps the distance bank, so that the next training with the same "
+            "bank reads it from there. Default: none is kept."
         ),
     ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
-    devices: Annotated[
-        int, typer.Option(min=1, help="GPUs that tune and scratch share the work among.")
-    ] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Number of GPUs for tune and scratch.")] = 1,
     precision: Annotated[
-        str,
-        typer.Option(help="Of tune and scratch: 32-true, bf16-mixed or 16-mixed."),
+        Precision, typer.Option(help="Numeric precision of tune and scratch.")
     ] = "32-true",
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a tune or scratch run that was cut short, from its last checkpoint "
+            help="Continue an interrupted tune or scratch run from its last checkpoint, which is "
             "in NAME.checkpoint beside the run.",
         ),
     ] = False,
-    logger: Annotated[
-        Logger | None,
-        typer.Option(
-            help="Log the course of tune and scratch in a folder beside the run, NAME.log.  "
-            "[default: nowhere]"
-        ),
-    ] = None,
+    logger: LoggerOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write the run to; default: runs/ and a name of its own."),
+        typer.Option(help="Run folder to write; default: a folder in runs/, named by the context."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the evaluation as JSON instead of tables.")
@@ -239,76 +197,39 @@ def train(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    given = [ranking, importance, context_name, triplets, bapps]
-    if context.invoked_subcommand is not None:
-        if any(value is not None for value in given):
+    people = (triplets, bapps, scores)
+    given = sum(one is not None for one in (ranking, importance, context_name, *people))
+    if command.invoked_subcommand is not None:
+        if given:
             raise UsageError(
-                "--ranking, --importance, --context-name, --triplets and --bapps train a metric: "
-                f"{context.invoked_subcommand} takes its own options after its name"
+                f"{CONTEXT_OPTIONS} train a metric: put the options of "
+                f"{command.invoked_subcommand} after its name"
             )
         return
-    if sum(value is not None for value in given) > 1:
-        raise UsageError(
-            "--ranking, --importance, --context-name, --triplets and --bapps say the same thing "
-            "in different ways: give one"
-        )
-    from dps_train.custom.find import find_custom
-    from dps_train.fit.run_folder import DEFAULT_FOLDER, free_name, save_run
-    from dps_train.fit.settings import END_TO_END, LIN, Settings
-    from dps_train.model.layer_presets import resolve_layers
-
-    saved = None if context_name is None else _saved(context_name)
-    own = find_custom(
-        distortions or (), ranking or importance or (saved.mentions() if saved else "")
+    if given > 1:
+        raise UsageError(f"{CONTEXT_OPTIONS} are six ways to give a context: give one")
+    context, custom = read_context(
+        ranking, importance, context_name, distortions or (), needed=people == (None, None, None)
     )
-    wanted = None if triplets or bapps else _context(ranking, importance, saved, own)
-    say(NAME, _echo(wanted, triplets, bapps))
-    working_size = parse_size(size)
-    parts = (backbone, layers, weights, working_size, comparison, channel_norm, normalize.value)
-    chosen = _start(variant, start, own=parts != EMBEDDED_PARTS)
-    if variant is Variant.additive and wanted is None and chosen is Start.scratch:
-        raise UsageError(
-            "judgements say how much amounts count, and a new head has not learned any: train it "
-            "with --ranking first, leave --from scratch out, or take --variant lin or tune"
-        )
-    check_comparison(comparison)
-    learns_network = variant.value in END_TO_END
-    for option, value in (("--resume", resume), ("--logger", logger)):
-        if value and not learns_network:
-            raise UsageError(f"{option} is for --variant tune and scratch, not {variant.value}")
-    if own and (learns_network or (any(one.recording for one in own) and variant.value == LIN)):
-        raise UsageError(
-            f"--distortions: --variant {variant.value} cannot learn "
-            f"{', '.join(one.name for one in own)}: take --variant additive, or for "
-            "distortions that are functions lin"
-        )
-    if resume and out is None:
-        raise UsageError("--resume goes on with a run: name its folder with --out")
-    name = _name(wanted, variant, triplets or bapps) if out is None else out.name
-    folder = out if out is not None else free_name(DEFAULT_FOLDER, name)
-    check_output(folder, force=force, folder=True)
-    if bank is not None and bank.resolve() == folder.resolve():
-        raise UsageError(f"{bank} cannot be both --bank and --out: name two folders")
-    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    if force and not resume:
-        shutil.rmtree(checkpoint, ignore_errors=True)
     settings = Settings(
-        context=wanted,
-        triplets=triplets or bapps,
-        own=own,
-        variant=variant.value,
+        context=context,
+        judgements=triplets or bapps,
+        scores=scores,
+        higher_is_better=higher is Direction.better,
+        custom=custom,
+        variant=variant,
         data=data,
         test_data=test_data,
-        start=chosen.value,
+        start=start,
         backbone=backbone,
-        layers=None if layers is None else resolve_layers(backbone, layers),
+        layers=layers,
         weights=weights,
         comparison=comparison,
         channel_norm=channel_norm,
-        normalize=normalize.value,
-        size=working_size,
-        objective=objective.value,
-        pairs=(PAIRS_WITH_OWN if own else PAIRS[chosen]) if pairs is None else pairs,
+        normalize=normalize,
+        size=parse_size(size),
+        objective=objective,
+        pairs=pairs,
         epochs=epochs,
         steps=steps,
         seed=seed,
@@ -317,31 +238,54 @@ def train(
         precision=precision,
         bank=bank,
         renew_bank=force,
-        checkpoint=checkpoint if learns_network else None,
         resume=resume,
-        logger=None if logger is None else logger.value,
-        logs=folder.with_name(f"{folder.name}.log"),
+        logger=logger,
     )
-    trained = _train(settings, name)
+    settings.check()
+    name = settings.label if out is None else out.name
+    folder = _free_folder(out, settings, force=force)
+    note(describe_source(context, triplets or bapps or scores))
+    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+    if force and not resume:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    logs = folder.with_name(f"{folder.name}.log")
+    trained = _train(replace(settings, checkpoint=checkpoint, logs=logs), name)
     if out is None:
         # Another training may have taken the name in the meantime.
         folder = free_name(DEFAULT_FOLDER, name)
-    save_run(folder, trained, settings=recorded(settings), force=force)
+    _save(trained, folder, settings, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     _print(trained, as_json=as_json)
-    say(NAME, f"run written to {folder}; freeze it with: dps-export {folder} -o ctx.onnx")
+    note(f"run written to {folder}; freeze it with: dps-export {folder} -o ctx.onnx")
+
+
+def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
+    """Return the run folder to write, after checking that it can be written."""
+    if out is None:
+        if settings.resume:
+            raise UsageError("--resume continues a run: name its folder with --out")
+        out = free_name(DEFAULT_FOLDER, settings.label)
+    check_output(out, force=force, folder=True)
+    if settings.bank is not None and settings.bank.resolve() == out.resolve():
+        raise UsageError(f"{out} cannot be both --bank and --out: name two folders")
+    return out
 
 
 def _train(settings: Settings, name: str) -> Trained:
-    import dps_train.fit.from_judgements as judged
-    import dps_train.fit.training as training
+    from dps_train.agreement import from_scores
+    from dps_train.fit import from_judgements, training
 
-    def note(text: str) -> None:
-        say(NAME, text)
-
-    if settings.triplets is not None:
-        return judged.train_on_judgements(settings, name, note)
+    if settings.judgements is not None:
+        return from_judgements.train_on_judgements(settings, name, note)
+    if settings.scores is not None:
+        return from_scores.train_on_scores(settings, name, note)
     return training.train(settings, name, note)
+
+
+def _save(trained: Trained, folder: Path, settings: Settings, *, force: bool) -> None:
+    from dps_train.fit.run_folder import save_run
+
+    save_run(folder, trained, settings=settings.record(), force=force)
 
 
 def _print(trained: Trained, *, as_json: bool) -> None:
@@ -361,82 +305,3 @@ def _print(trained: Trained, *, as_json: bool) -> None:
         print_heads({"before": trained.before, "after": trained.measures})
     else:
         print_measures(trained.measures)
-
-
-def _saved(name: str) -> Context:
-    from dps_infer.contexts.folders import find
-
-    return find(name, note=lambda text: say(NAME, f"note: {text}")).context
-
-
-def _context(
-    ranking: str | None,
-    importance: str | None,
-    saved: Context | None,
-    own: tuple[CustomDistortion, ...],
-) -> Context:
-    """Return the context that is given.
-
-    Raises:
-        UsageError: none is given, or it names an unknown distortion.
-    """
-    from dps_infer.contexts.context import choose_context
-    from dps_train.custom.custom_distortion import all_distortions
-
-    if ranking is None and importance is None and saved is None:
-        raise UsageError(
-            "say what matters: --ranking 3,1,5,0,2,4 (least disruptive first), "
-            "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists "
-            "the distortions, `dps-train contexts list` the names"
-        )
-    names = tuple(distortion.name for distortion in all_distortions(own))
-    return choose_context(names, ranking=ranking, importances=importance, context=saved)
-
-
-def _echo(context: Context | None, triplets: Path | None, bapps: Path | None) -> str:
-    if context is None:
-        return f"judgements in {triplets or bapps}"
-    if context.ranking is None:
-        return f"importances {format_importances(context.importances)}"
-    return f"ranking {format_ranking(context.ranking)}: {describe_ranking(context.ranking)}"
-
-
-def _name(context: Context | None, variant: Variant, judgements: Path | None) -> str:
-    """Return a name for a run that can be a folder's."""
-    if context is None:
-        assert judgements is not None
-        name = judgements.resolve().stem
-    else:
-        name = context.label
-    return name if variant is Variant.additive else f"{variant.value}-{name}"
-
-
-def _start(variant: Variant, asked: Start | None, *, own: bool) -> Start:
-    """Return what to start from; `own` says that parts of the user's own were asked for."""
-    if variant is not Variant.additive:
-        if asked is not None:
-            raise UsageError(f"--from is for --variant additive, not {variant.value}")
-        return Start.scratch
-    if asked is Start.embedded and own:
-        raise UsageError(
-            "--from embedded starts from a metric that has its own network, layers, weights, "
-            "comparison, normalisation and size: leave those options out, or say --from scratch"
-        )
-    return asked or (Start.scratch if own else Start.embedded)
-
-
-def recorded(settings: Settings) -> dict[str, int | float | str]:
-    """Return what a run keeps of its settings besides what its manifest says."""
-    from dps_train.fit.settings import END_TO_END, LIN
-    from dps_train.model.description import ADDITIVE
-
-    kept: dict[str, int | float | str] = {"normalize": settings.normalize}
-    if settings.variant == ADDITIVE:
-        kept |= {"pairs": settings.pairs}
-    if settings.variant in (ADDITIVE, LIN) and settings.epochs is not None:
-        kept |= {"epochs": settings.epochs}
-    if settings.variant in END_TO_END:
-        kept |= {"steps": settings.steps, "precision": settings.precision}
-    if settings.variant in (LIN, *END_TO_END):
-        kept |= {"objective": settings.objective}
-    return kept

@@ -9,7 +9,7 @@
 
     dps-train --distortions my_module --ranking color,grain,blur
 
-docs/own-distortions.md shows one of each kind from start to end.
+docs/custom-distortions.md shows one of each kind from start to end.
 """
 
 from dps_train.custom.function import distortion as distortion

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,11 +21,8 @@ from dps_train.custom.function import StrengthDistortion
 from dps_train.custom.read_recording import read_recording
 from dps_train.data.crops import to_tensor
 from dps_train.data.dead_leaves import dead_leaves
+from dps_train.distortions.installed import installed_distortions, mentioned_words
 from dps_train.distortions.paper import DISTORTIONS
-
-GROUP = "dps_train.distortions"
-"""The entry point group: ``[project.entry-points."dps_train.distortions"]`` in a package's
-pyproject.toml, with ``jpeg = "my_package.my_module:jpeg"``."""
 
 MOST = 16
 """Largest number of distortions, the six included: each has layers of its own in the head."""
@@ -49,11 +45,10 @@ def find_custom(
             trial, or two have one name.
         DataError: a CSV file has problems.
     """
-    installed = {point.name: point for point in entry_points(group=GROUP)}
+    installed = installed_distortions()
     found = [custom for spec in specs for custom in _find(spec, installed)]
     known = {custom.name for custom in found}
-    words = re.findall(r"[a-z][a-z0-9_-]*", mentioned.lower())
-    for word in installed if with_installed else words:
+    for word in installed if with_installed else mentioned_words(mentioned):
         if word in installed and word not in known:
             found += _loaded(installed[word])
             known.add(word)

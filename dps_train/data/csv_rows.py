@@ -34,7 +34,8 @@ def read_csv_rows(path: Path, columns: Sequence[str]) -> tuple[list[CsvRow], lis
         UsageError: the file cannot be opened.
     """
     problems: list[Problem] = []
-    records = _records(path, columns, problems)
+    expected = f"a CSV file with the columns {','.join(columns)}"
+    records = read_records(path, problems, expected=expected)
     number, header = next(records, (1, []))
     if problems:
         # Without a readable header the rows mean nothing.
@@ -62,15 +63,26 @@ def refuse_problems(path: Path, problems: Sequence[Problem]) -> None:
         raise DataError([f"{path} row {number}: {text}" for number, text in ordered])
 
 
-def _records(
-    path: Path, columns: Sequence[str], problems: list[Problem]
+def read_records(
+    path: Path, problems: list[Problem], *, expected: str, delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and values of rows that are not blank; add unreadable rows to `problems`."""
+    """Yield number and stripped values of rows that are not blank, the header included.
+
+    Args:
+        path: the file, in UTF-8, with or without a byte order mark.
+        problems: unreadable rows are added here.
+        expected: the contents of the file, for the message: "a CSV file with the columns a,b".
+        delimiter: the character between values.
+
+    Raises:
+        UsageError: the file cannot be opened.
+    """
     number = 0
     try:
         # Bytes that are not UTF-8 become surrogates, so that they spoil their row, not the file.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            for number, values in enumerate(csv.reader(stream), start=1):
+            rows = csv.reader(stream, delimiter=delimiter, skipinitialspace=delimiter == " ")
+            for number, values in enumerate(rows, start=1):
                 if not all(_is_text(value) for value in values):
                     problems.append((number, "is not UTF-8 text: save the file as CSV in UTF-8"))
                 elif values:
@@ -78,10 +90,7 @@ def _records(
     except csv.Error as error:
         problems.append((number + 1, f"cannot be read as CSV in UTF-8 ({error})"))
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}): expected a CSV file with the columns "
-            f"{','.join(columns)}"
-        ) from None
+        raise UsageError(f"{path} cannot be read ({error.strerror}): expected {expected}") from None
 
 
 def _is_text(value: str) -> bool:

@@ -17,6 +17,7 @@ from torchvision.datasets import STL10, SVHN
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError
+from dps_train.data import names
 
 FOLDER_VARIABLE = "DPS_DATA"
 """Environment variable with the folder of the files."""
@@ -28,7 +29,9 @@ class LabeledSTL10(STL10):  # type: ignore[misc]
     train_list = STL10.train_list[:2]
 
 
-DATASETS: dict[str, Callable[..., Any]] = {"stl10": LabeledSTL10, "svhn": SVHN}
+DATASETS: dict[str, Callable[..., Any]] = dict(
+    zip(names.DATASETS, (LabeledSTL10, SVHN), strict=True)
+)
 """Loaders by the name that --data and --test-data accept."""
 
 SIZES = {"stl10": "2.6 GB", "svhn": "250 MB"}

@@ -19,6 +19,7 @@ from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
+from dps_train.data.names import SAMPLE, check_folder
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -69,7 +70,7 @@ def load_split(source: str, generator: torch.Generator) -> tuple[Images, Images]
         ImageError: an image in the folder cannot be read.
         DpsError: the dataset is missing and cannot be downloaded.
     """
-    if source == "sample":
+    if source == SAMPLE:
         return _sample(generator)
     images = _source_images(source, "train")
     count = len(images.images)
@@ -91,7 +92,7 @@ def load_training(source: str, generator: torch.Generator) -> Images:
 
     All of a folder, the training part of a dataset, or the sample's; raises as `load_split`.
     """
-    return _sample(generator)[0] if source == "sample" else _nonempty(source, "train")
+    return _sample(generator)[0] if source == SAMPLE else _nonempty(source, "train")
 
 
 def load_held_out(source: str, generator: torch.Generator) -> Images:
@@ -99,7 +100,7 @@ def load_held_out(source: str, generator: torch.Generator) -> Images:
 
     All of a folder, the test part of a dataset, or the held-out sample; raises as `load_split`.
     """
-    return _sample(generator)[1] if source == "sample" else _nonempty(source, "test")
+    return _sample(generator)[1] if source == SAMPLE else _nonempty(source, "test")
 
 
 def load_folder(folder: Path) -> Images:
@@ -109,11 +110,7 @@ def load_folder(folder: Path) -> Images:
         UsageError: there is no such folder.
         ImageError: a file with the suffix of an image cannot be read.
     """
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is not a folder: expected `sample`, {', '.join(DATASETS)} or a folder of "
-            "images"
-        )
+    check_folder(folder)
     return Images(folder.resolve().name, tuple(read_pixels(path) for path in folder_images(folder)))
 
 

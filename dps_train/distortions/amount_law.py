@@ -19,9 +19,11 @@ def amount_of_strength(
     strength: Tensor, threshold: float | Tensor, reference: float | Tensor
 ) -> Tensor:
     """Return the amounts of strengths >= 0, of the same shape."""
+    # Computed first, since exported graphs name their nodes in this order.
+    amount = torch.log1p(strength / threshold)
     largest = reference / threshold
     scale = torch.log1p(largest) if isinstance(largest, Tensor) else math.log1p(largest)
-    return torch.log1p(strength / threshold) / scale
+    return amount / scale
 
 
 def strength_of_amount(amount: Tensor, threshold: float, reference: float) -> Tensor:

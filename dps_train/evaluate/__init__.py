@@ -1,1 +1,1 @@
-"""What `dps-train evaluate` measures, and how it is shown."""
+"""The measurements of `dps-train evaluate`, and their printed tables."""

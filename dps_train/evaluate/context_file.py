@@ -1,9 +1,9 @@
-"""A context file as the thing measured: what it says of changed images takes the place of z.
+"""A context file in place of the network and head that an evaluation measures.
 
-A file reports amounts, and distance = sum of importance * amount. So its amounts are what
-`dps_train.model.context_heads` weighs, and a universal file is run once for all contexts. What a
-file does not tell is left out: the unadapted distance of its features, and how it takes noise
-fainter than one of 256 levels, since its pixels are of 8 bits.
+A file reports amounts, and distance = sum of importance * amount. So its amounts take the place of
+channel distances, and a universal file runs once for all contexts. Two measures are not available:
+files do not report the unadapted distance of their features, and their 8-bit pixels cannot
+represent noise fainter than one of 256 levels.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from dps_train.judgements.image_distance import bounded_batches
 from dps_train.model.context_heads import AdaptedHead
 
 TILES_ACROSS = 2
-"""Working sizes along each side of the images that are looked at in tiles."""
+"""Side of the images that are measured in tiles, in working sizes."""
 
 
 def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
-    """Refuse a metric of other distortions than those it is to be measured with.
+    """Refuse to measure a metric with other distortions than it knows.
 
     Args:
-        what: the metric, for the message.
-        info: what it says of itself.
-        names: of the distortions to measure it with.
+        what: the metric's name for the message.
+        info: the metric's description.
+        names: the distortions to measure it with.
 
     Raises:
-        UsageError: they are others, or in another order.
+        UsageError: the distortions or their order differ.
     """
     known = [distortion.name for distortion in info.distortions]
     if known == list(names):
@@ -52,21 +52,21 @@ def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
     missing = [name for name in known if name not in names]
     if missing:
         raise UsageError(
-            f"{what} knows {', '.join(missing)}, which cannot be applied here: say where to find "
-            "them, in the order that it was trained with, by --distortions"
+            f"{what} knows {', '.join(missing)}, which cannot be applied here: name their source "
+            "with --distortions, in the order of its training"
         )
     raise UsageError(
         f"{what} is of the distortions {', '.join(known)}, and not of {', '.join(names)}: name the "
-        "same --distortions, in the same order, as its training did"
+        "same --distortions, in the same order, as for its training"
     )
 
 
 class FileMetric:
-    """A context file that is shown what `dps_train.bank.bank.FeatureDistances` is shown.
+    """A context file with the interface of `dps_train.bank.bank.FeatureDistances`.
 
     Args:
-        metric: the file; a universal one may be in any context.
-        view: how it looks at images; None for a file without views.
+        metric: the file; a universal one in any context.
+        view: its view; None for a file without views.
     """
 
     def __init__(self, metric: LoadedMetric, view: View | None) -> None:
@@ -77,29 +77,29 @@ class FileMetric:
 
     @property
     def size(self) -> int:
-        """Side in pixels of the images to measure it on."""
+        """Side in pixels of the images to measure the file on."""
         size = self.info.working_size or TRAINING_SIZE
         return size if self.view in (None, View.whole) else TILES_ACROSS * size
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """See `dps_train.measure.evaluation_bank.Distances`: pixels uint8 [N, size, size, 3]."""
+        """Return pixels uint8 [N, size, size, 3]; see `Distances` of the evaluation bank."""
         pixels = (images * 255).round().to(torch.uint8)
         return [pixels.permute(0, 2, 3, 1).contiguous()]
 
     def z(self, reference: list[Tensor], changed: Tensor) -> Tensor:
-        """Return the amounts, or the distance where there are none.
+        """Return the amounts, or the distance if there are none.
 
         See `dps_train.measure.evaluation_bank.Distances`.
         """
         (first,), (second,) = reference, self.maps(changed)
         rows = [
-            said.distances[:, None] if said.amounts is None else said.amounts
-            for said in self._measured(first.numpy(), second.numpy())
+            measured.distances[:, None] if measured.amounts is None else measured.amounts
+            for measured in self._measured(first.numpy(), second.numpy())
         ]
         return torch.from_numpy(np.concatenate(rows))
 
     def adapted(self, contexts: Sequence[Context]) -> AdaptedHead:
-        """Return what is made of `z`: a universal file's in each context, a plain one's in its own.
+        """Return the head over `z` in each context; a plain file keeps its own context.
 
         Raises:
             ContextError: a universal file gives no amounts.
@@ -107,16 +107,16 @@ class FileMetric:
         names = self.metric.part_names
         if self.universal:
             if not names:
-                raise ContextError(f"{self.metric.path}: is universal, and gives no amounts")
+                raise ContextError(f"{self.metric.path}: is universal, but gives no amounts")
             weights = importance_table(contexts, names)
         else:
-            own = list(self.metric.importances.values()) if names else [1.0]
-            weights = torch.tensor(own).expand(len(contexts), -1)
+            frozen = list(self.metric.importances.values()) if names else [1.0]
+            weights = torch.tensor(frozen).expand(len(contexts), -1)
         return AdaptedHead(lambda z: z, weights, None, names or None)
 
     def distance(self, reference: Pixels, distorted: Pixels) -> NDArray[np.float32]:
         """Return the distances [N] of images at their own size (`dps_train.judgements.scoring`)."""
-        return np.concatenate([said.distances for said in self._measured(reference, distorted)])
+        return np.concatenate([one.distances for one in self._measured(reference, distorted)])
 
     def _measured(self, reference: Pixels, distorted: Pixels) -> list[Measurement]:
         return [
@@ -132,18 +132,18 @@ def load_file_metric(
 
     Args:
         path: the file.
-        view: how it looks at images; None takes the whole of them, as training does.
-        device: where onnxruntime computes.
-        names: of the distortions to measure it with.
+        view: its view; None takes ``whole``, as in training.
+        device: where onnxruntime runs.
+        names: the distortions to measure it with.
 
     Raises:
-        ContextError: it is no context file that can be trusted, it names other distortions, or
-            it has no views and is asked for one.
-        DeviceError: onnxruntime, or the device, is not there.
+        ContextError: the file is not a valid context file, or has no views and one is given.
+        UsageError: the file has other distortions.
+        DeviceError: onnxruntime or the device is missing.
     """
     manifest = read_context_file(path).manifest
     check_known(str(path), manifest.metric, names)
-    # A universal file is opened in some context; its amounts are the same in any.
+    # The amounts of a universal file are the same in every context, so any one will do.
     metric = LoadedMetric.load(
         path, ranking=",".join(names) if manifest.universal else None, device=device
     )

@@ -1,4 +1,4 @@
-"""The heads of a network side by side, or a context file alone, on the same held-out images."""
+"""Measure heads of one network side by side, or a context file, on the same changes of images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
-from dps_train.bank.bank import FeatureDistances
+from dps_infer.errors import UsageError
+from dps_train.bank.bank import FeatureDistances, metric_distances
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.evaluate.context_file import FileMetric
+from dps_train.evaluate.target import Target
 from dps_train.fit.lin import draw_lin_bank, fit_lin
 from dps_train.fit.settings import LIN
 from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
@@ -24,6 +26,34 @@ from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
 UNIFORM = "uniform"
+
+
+def chosen_heads(text: str | None, target: Target, train_data: str | None) -> tuple[str, ...]:
+    """Return the heads to measure, without duplicates, in their order.
+
+    Args:
+        text: names joined by commas; None takes the metric's own head.
+        target: the metric.
+        train_data: images to train `lin` on.
+
+    Raises:
+        UsageError: a head is unknown, the target is a context file, or `lin` has no training
+            data.
+    """
+    if text is None:
+        return (target.head,)
+    if not isinstance(target.metric, Metric):
+        raise UsageError(f"--heads is for runs: the head of {target.name} is frozen into it")
+    asked = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    known = tuple(dict.fromkeys((UNIFORM, LIN, target.head)))
+    for head in asked:
+        if head not in known:
+            raise UsageError(f"--heads names {head!r}: expected some of {','.join(known)}")
+    if LIN in asked and target.head != LIN and train_data is None:
+        raise UsageError(
+            "--heads lin trains a head: name its images with --train-data, FOLDER or sample"
+        )
+    return asked
 
 
 def measure_heads(
@@ -40,28 +70,28 @@ def measure_heads(
 ) -> dict[str, Measures]:
     """Measure heads on one backbone, each adapted to every context.
 
-    The metric's own and `UNIFORM` read the metric's own comparison; `LIN`, unless that is
-    its own, is trained here, on the `spatial` comparison of the same backbone, as in the
-    paper. All see the same changes of the same images.
+    The metric's own head and `UNIFORM` use the metric's comparison. `LIN`, unless that is the own
+    head, is trained here, on the `spatial` comparison of the same backbone, as in the paper. All
+    are measured on the same changes of the same images.
 
     Args:
-        metric: whose backbone and head are used.
-        heads: of `own`, `UNIFORM` and `LIN`.
-        images: held out, [M, 3, size, size] in [0, 1].
-        contexts: to measure in.
-        own: what the metric's own head is called.
-        training: what to train `lin` on; needed for it alone.
+        metric: the metric whose backbone and head are used.
+        heads: some of `own`, `UNIFORM` and `LIN`.
+        images: held-out images [M, 3, size, size] in [0, 1].
+        contexts: the contexts to measure in.
+        own: name of the metric's own head.
+        training: images to train `lin` on; needed only for it.
         seed: of everything random.
         device: where the network runs.
-        distortions: of the images, that the contexts are of.
+        distortions: the distortions of the contexts.
 
     Returns:
-        The measures by head, in the order asked for.
+        The measures by head, in the order of `heads`.
     """
     metric.head.cpu()
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(
-        distances, images, generator_for("evaluation", seed), distortions=distortions
+        metric_distances(metric, device), images, generator, distortions=distortions
     )
     measures = {}
     for head in heads:
@@ -73,9 +103,12 @@ def measure_heads(
         else:
             if training is None:
                 raise ValueError("lin is trained per context: expected images to train it on")
-            measures[head] = _measure_lin(
-                metric, images, contexts, training, seed, device, distortions
+            weights = lin_weights(metric, contexts, training, seed, device, distortions)
+            generator = generator_for("evaluation", seed)
+            lin_bank = build_evaluation_bank(
+                lin_distances(metric, device), images, generator, distortions=distortions
             )
+            measures[head] = evaluate_adapted(scalars_in_contexts(weights), lin_bank, contexts)
     return measures
 
 
@@ -94,24 +127,35 @@ def measure_file(
     return evaluate_adapted(metric.adapted(contexts), bank, contexts)
 
 
-def _measure_lin(
+def lin_comparison() -> Comparison:
+    """Return the comparison of `lin`, as in the paper."""
+    return Comparison("spatial", channel_norm=True)
+
+
+def lin_distances(metric: Metric, device: torch.device) -> FeatureDistances:
+    """Return the channel distances of `lin` on a metric's backbone."""
+    return FeatureDistances(metric.preprocess, metric.backbone, lin_comparison(), device)
+
+
+def lin_weights(
     metric: Metric,
-    images: Tensor,
     contexts: Sequence[Context],
     training: Images,
     seed: int,
     device: torch.device,
-    distortions: Sequence[Distortion],
-) -> Measures:
-    comparison = Comparison("spatial", channel_norm=True)
-    distances = FeatureDistances(metric.preprocess, metric.backbone, comparison, device)
+    distortions: Sequence[Distortion] = DISTORTIONS,
+) -> Tensor:
+    """Train `lin` for each context on a metric's backbone; see `measure_heads`.
+
+    Returns:
+        Weights [R, D] >= 0 of the channel distances of `lin_distances`.
+    """
     generator = generator_for(LIN, seed)
-    size = metric.preprocess.size or TRAINING_SIZE
     z = draw_lin_bank(
-        distances, training.images, size=size, generator=generator, distortions=distortions
+        lin_distances(metric, device),
+        training.images,
+        size=metric.preprocess.size or TRAINING_SIZE,
+        generator=generator,
+        distortions=distortions,
     )
-    weights = fit_lin(z, contexts, generator=generator)
-    bank = build_evaluation_bank(
-        distances, images, generator_for("evaluation", seed), distortions=distortions
-    )
-    return evaluate_adapted(scalars_in_contexts(weights), bank, contexts)
+    return fit_lin(z, contexts, generator=generator)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.devices import pick_device
 from dps_train.evaluate.target import EMBEDDED, names_file
-from dps_train.fit.run_folder import load_run, newest_run
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
@@ -43,7 +44,7 @@ CANDIDATES_AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False)
 class PairMeasures:
-    """What a metric says of N pairs in one context.
+    """The measures of N pairs in one context.
 
     Attributes:
         distances: [N], >= 0, higher means more different.
@@ -65,10 +66,23 @@ class PairMeasures:
 
 
 class _Seen(NamedTuple):
-    """What does not depend on the context: distances [N] in the own one, amounts [N, K+1]."""
+    """One run of a metric: distances [N] in its own context, and amounts [N, K+1]."""
 
     distances: Doubles
     amounts: Doubles | None
+
+
+class MeasuresPairs(Protocol):
+    """Whatever measures pairs in several contexts, as `PairTarget.measure` does."""
+
+    def measure(
+        self,
+        reference: Pixels,
+        candidates: Sequence[Pixels],
+        contexts: Sequence[Mapping[str, float] | None],
+    ) -> list[PairMeasures]:
+        """See `PairTarget.measure`."""
+        ...
 
 
 class PairTarget(ABC):
@@ -98,8 +112,8 @@ class PairTarget(ABC):
     ) -> list[PairMeasures]:
         """Compare one reference with candidates of its size.
 
-        Candidates share what is computed of the reference, as do following calls with the same
-        array, which must not change meanwhile.
+        The features of the reference are computed once for all candidates, and kept for the next
+        call with the same array, which must not change meanwhile.
 
         Args:
             reference: uint8 RGB [H, W, 3].
@@ -180,7 +194,7 @@ class RunTarget(PairTarget):
 
     Args:
         metric: in evaluation mode.
-        info: what the run says about it.
+        info: the run's description of it.
         name: for people.
         device: where the network runs.
     """
@@ -220,14 +234,14 @@ def load_pair_target(
     device: Device = Device.auto,
     threads: int | None = None,
 ) -> PairTarget:
-    """Load what a path names.
+    """Load the metric that a path names.
 
     Args:
         path: a run folder, a context file, or `dps_train.evaluate.target.EMBEDDED`; None takes
             the newest run.
         view: how a context file looks at images; None takes the file's default.
         device: where it is run.
-        threads: CPU threads of onnxruntime; None takes what this process may use.
+        threads: CPU threads of onnxruntime; None takes all that this process may use.
 
     Raises:
         UsageError: a view is asked for, and it is no context file.

@@ -1,4 +1,4 @@
-"""Results for people: tables on standard output."""
+"""Print results as tables on standard output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dps_infer.model.manifest import MetricInfo
 from dps_train.distortions.distortion import Distortion
-from dps_train.fit.training import Agreement
+from dps_train.fit.training import Agreement, ScoresAgreement
 from dps_train.judgements.agreement import JudgementScores
 from dps_train.measure.evaluation import Measures
 
@@ -19,20 +19,22 @@ CORRELATION = (
     "monotonicity and retention: Spearman correlation of distance with strength"
 )
 
+Row = tuple[str, str, float | None, str]
+"""A measure, what it is of, its value, and its good values."""
+
 
 def print_measures(measures: Measures) -> None:
     """Print the evaluation: 2AFC per pair, and the marks of a metric."""
     console = wide_console()
     if measures.score is not None:
         console.print(_score_table(measures))
-    console.print(_metric_table(measures))
+    table = Table("mark of a metric", "of", "value", "good", caption=CORRELATION, box=box.SIMPLE)
+    _add_rows(table, [_mark_rows(measures)])
+    console.print(table)
 
 
 def print_heads(measured: Mapping[str, Measures]) -> None:
-    """Print the measures of several heads side by side, one column a head.
-
-    What no head has a value for is left out.
-    """
+    """Print the measures of several heads side by side, one column per head."""
     first, *_ = measured.values()
     table = Table(
         "measure",
@@ -40,32 +42,36 @@ def print_heads(measured: Mapping[str, Measures]) -> None:
         *measured,
         "good",
         title=f"{first.images} held-out images, rankings: {first.rankings}",
-        caption="score: 2AFC; unadapted: that of the same features without a context\n"
+        caption="score: 2AFC; unadapted: 2AFC of the same features without a context\n"
         + CORRELATION,
         box=box.SIMPLE,
     )
-    rows = [[*_score_rows(measures), *_mark_rows(measures)] for measures in measured.values()]
-    last = ""
-    for columns in zip(*rows, strict=True):
-        if all(value is None for _, _, value, _ in columns):
-            continue
-        measure, of, _, good = columns[0]
-        if measure != last:
-            table.add_section()
-        last = measure
-        table.add_row(measure, of, *(_shown(value) for _, _, value, _ in columns), good)
+    _add_rows(table, [[*_score_rows(one), *_mark_rows(one)] for one in measured.values()])
     wide_console().print(table)
 
 
+def _add_rows(table: Table, columns: Sequence[Sequence[Row]]) -> None:
+    """Add rows of the same measures side by side, without those that have no values."""
+    last = ""
+    for row in zip(*columns, strict=True):
+        if all(value is None for _, _, value, _ in row):
+            continue
+        measure, of, _, good = row[0]
+        if measure != last:
+            table.add_section()
+        last = measure
+        table.add_row(measure, of, *(_shown(value) for _, _, value, _ in row), good)
+
+
 def print_people(people: JudgementScores) -> None:
-    """Print how far a metric agrees with the judgements that were given."""
+    """Print the agreement of a metric with people's judgements."""
     table = Table(
         "people's judgements",
         "of",
         "score",
         "at most",
         caption="2AFC: share of judges who find the same candidate closer\n"
-        "JND: how well the distance tells pairs that people took for the same (mAP)",
+        "JND: mAP of telling pairs apart that people found the same",
         box=box.SIMPLE,
     )
     if people.bapps is not None:
@@ -86,7 +92,7 @@ def print_people(people: JudgementScores) -> None:
 
 
 def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
-    """Print how often the metric agrees with people, and what matters to them."""
+    """Print the agreement of a metric with people, and its importances."""
     table = Table(
         "agreement with people",
         "before",
@@ -99,13 +105,20 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
     )
     values = (agreement.before, agreement.after, agreement.ceiling)
     table.add_row("2AFC", *(f"{value:.4f}" for value in values))
+    if isinstance(agreement, ScoresAgreement):
+        for name, before, after in (
+            ("spearman, all pairs", agreement.overall_before, agreement.overall_after),
+            ("spearman, within references", agreement.within_before, agreement.within_after),
+        ):
+            table.add_row(name, _shown(before), _shown(after), "1")
+        table.title = f"{agreement.pairs} scores of {agreement.references} references"
     wide_console().print(table)
     if info.importances is not None and len(info.importances) > 1:
         importances = Table(
             "amount",
             "importance",
             "in 9 of 10 cases",
-            caption="shares of the largest importance",
+            caption="relative to the largest importance",
             box=box.SIMPLE,
         )
         for name, value in info.importances.items():
@@ -115,7 +128,7 @@ def print_agreement(agreement: Agreement, info: MetricInfo) -> None:
 
 
 def print_distortions(distortions: Sequence[Distortion]) -> None:
-    """Print distortions with number, name, range and what strength means."""
+    """Print distortions with number, name, range and the meaning of their strength."""
     table = Table("number", "name", "parameter", "range", "strength", "amount 1 at", box=box.SIMPLE)
     for number, distortion in enumerate(distortions):
         low, high = distortion.range
@@ -131,17 +144,13 @@ def print_distortions(distortions: Sequence[Distortion]) -> None:
 
 
 def wide_console(least: int = 120) -> Console:
-    """Return a console on standard output, wide enough for a table where it is no terminal.
+    """Return a console on standard output; away from a terminal it is wide enough for a table.
 
     Args:
-        least: columns, where standard output is no terminal.
+        least: minimum width in columns away from a terminal.
     """
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=max(least, 120))
-
-
-Row = tuple[str, str, float | None, str]
-"""What is measured, of what, the value, and which values are good."""
 
 
 def _score_rows(measures: Measures) -> list[Row]:
@@ -153,13 +162,13 @@ def _score_rows(measures: Measures) -> list[Row]:
     rows: list[Row] = [
         (name, which, getattr(spread, which, None), "the ceiling" if name == "score" else "")
         for name, spread in spreads
-        for which in _several(measures)
+        for which in _statistics(measures)
     ]
     return [*rows, ("improved", "rankings", measures.improved, "1")]
 
 
-def _several(measures: Measures) -> tuple[str, ...]:
-    """Return what to show of a measure over rankings: of a single one, there is but the mean."""
+def _statistics(measures: Measures) -> tuple[str, ...]:
+    """Return the statistics to show over rankings."""
     return ("mean", "min", "max") if measures.rankings > 1 else ("mean",)
 
 
@@ -172,7 +181,7 @@ def _mark_rows(measures: Measures) -> list[Row]:
             for name, value in measures.monotonicity.items()
         ),
         ("composition", "two distortions in turn", measures.composition, ">= 0.95"),
-        ("stability", "half a grey level of noise", measures.stability, "<= 0.01"),
+        ("stability", "half a gray level of noise", measures.stability, "<= 0.01"),
         *(
             ("retention", f"{name} (never trained)", value, ">= 0.9")
             for name, value in measures.retention.items()
@@ -191,7 +200,7 @@ def _score_table(measures: Measures) -> Table:
         "adapted": (measures.score, measures.pairs),
         "noise ceiling": (measures.ceiling, measures.ceiling_pairs),
     }
-    # A context file does not tell the unadapted distance.
+    # Context files do not report the unadapted distance.
     known = {name: column for name, column in columns.items() if column[0] is not None}
     table = Table(
         "closer",
@@ -207,30 +216,10 @@ def _score_table(measures: Measures) -> Table:
         values = (pairs[pair] for _, pairs in known.values() if pairs is not None)
         table.add_row(less, more, *(f"{value:.3f}" for value in values))
     table.add_section()
-    for row in _several(measures):
+    for row in _statistics(measures):
         table.add_row(
             f"all pairs{f', {row}' if several else ''}",
             "",
             *(f"[bold]{getattr(spread, row):.3f}[/bold]" for spread, _ in known.values()),
         )
-    return table
-
-
-def _metric_table(measures: Measures) -> Table:
-    table = Table(
-        "mark of a metric",
-        "of",
-        "value",
-        "good",
-        caption=CORRELATION,
-        box=box.SIMPLE,
-    )
-    last = ""
-    for measure, of, value, good in _mark_rows(measures):
-        if value is None:
-            continue
-        if measure != last:
-            table.add_section()
-        last = measure
-        table.add_row(measure, of, _shown(value), good)
     return table

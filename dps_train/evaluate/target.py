@@ -1,4 +1,4 @@
-"""What `dps-train evaluate` measures: a run, the embedded metric, or a context file."""
+"""The metric that `dps-train evaluate` measures: a run, the embedded metric, or a context file."""
 
 from __future__ import annotations
 
@@ -15,68 +15,74 @@ from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.context_file import FileMetric, check_known, load_file_metric
-from dps_train.fit.run_folder import load_run, newest_run
-from dps_train.model.description import ADDITIVE
+from dps_train.fit.run_folder import load_run
+from dps_train.fit.runs import newest_run
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 
 EMBEDDED = Path("embedded")
 SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """A metric to measure.
 
     Attributes:
         metric: in PyTorch, or a context file.
-        name: for people.
-        head: its own, called by its variant.
-        own: the context that it was adapted to; None for a universal one, which has none.
-        tied: why it cannot be measured in other contexts than its own; None where it can.
+        name: its name for people.
+        head: name of its head: its variant.
+        context: the context that it was adapted to; None for a universal metric.
+        why_fixed: the reason why it cannot be measured in other contexts; None if it can.
         size: side in pixels of the images to measure it on.
     """
 
     metric: Metric | FileMetric
     name: str
     head: str
-    own: Context | None
-    tied: str | None
+    context: Context | None
+    why_fixed: str | None
     size: int
 
 
-def load_subject(
+def load_target(
     path: Path | None, *, view: View | None, device: Device, names: Sequence[str] = NAMES
-) -> Subject:
-    """Load what a path names.
+) -> Target:
+    """Load a metric to measure.
 
     Args:
         path: a run folder, a context file, or `EMBEDDED`; None takes the newest run.
-        view: how a context file looks at images; see `load_file_metric`.
-        device: where a context file is run.
-        names: of the distortions to measure it with.
+        view: the view of a context file; see `load_file_metric`.
+        device: where a context file runs.
+        names: the distortions to measure it with.
 
     Raises:
-        UsageError: a view is asked for, and it is no context file; or it knows other distortions.
-        DpsError: it is missing, or damaged.
+        UsageError: a view is given for a run, or the metric has other distortions.
+        DpsError: the metric is missing or damaged.
     """
     if names_file(path):
-        return _file(load_file_metric(path, view=view, device=device, names=names), path)
+        file = load_file_metric(path, view=view, device=device, names=names)
+        context, why_fixed = None, None
+        if not file.universal:
+            context = measured_context(file.info)
+            why_fixed = "the context of this file is frozen into it"
+        return Target(file, str(path), file.info.variant, context, why_fixed, file.size)
     if view is not None:
         raise UsageError("--view is for context files: a run is measured on whole images")
     if path == EMBEDDED:
         metric = load_universal()
-        return Subject(metric, str(path), ADDITIVE, None, None, _size(metric))
+        return Target(metric, str(path), ADDITIVE, None, None, _size(metric))
     folder = newest_run() if path is None else path
     metric, manifest = load_run(folder)
-    check_known(str(folder), manifest.metric, names)
-    variant = manifest.metric.variant
-    tied = None
+    info = manifest.metric
+    check_known(str(folder), info, names)
+    why_fixed = None
     if not isinstance(metric.head, AdditiveHead):
-        tied = f"the head of a {variant} run tells no kinds of change apart"
-    own = measured_context(manifest.metric)
-    return Subject(metric, str(folder), variant, own, tied, _size(metric))
+        why_fixed = f"the head of a {info.variant} run tells no kinds of change apart"
+    context = measured_context(info)
+    return Target(metric, str(folder), info.variant, context, why_fixed, _size(metric))
 
 
 def names_file(path: Path | None) -> TypeGuard[Path]:
@@ -84,13 +90,6 @@ def names_file(path: Path | None) -> TypeGuard[Path]:
     if path is None or path == EMBEDDED:
         return False
     return path.suffix.lower() == SUFFIX or path.is_file()
-
-
-def _file(metric: FileMetric, path: Path) -> Subject:
-    own, tied = None, None
-    if not metric.universal:
-        own, tied = measured_context(metric.info), "the context of this file is frozen into it"
-    return Subject(metric, str(path), metric.info.variant, own, tied, metric.size)
 
 
 def _size(metric: Metric) -> int:

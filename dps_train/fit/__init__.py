@@ -1,1 +1,1 @@
-"""Training a metric for a context."""
+"""Train a metric for a context."""

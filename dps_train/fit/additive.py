@@ -1,4 +1,4 @@
-"""Training the additive head on a distance bank: regression to amounts, for every context."""
+"""Train the additive head on a distance bank: regression of the amounts, for all contexts."""
 
 from __future__ import annotations
 
@@ -17,57 +17,55 @@ from dps_train.model.heads import LEARNING_KNEE, AdditiveHead, ChannelHead
 EPOCHS = 15
 CROPS_PER_BATCH = 32
 SCALE_CROPS = 500
-"""Crops that the scales of the head's inputs are taken from: a bank may be larger than memory."""
+"""Crops that the input scales are computed from, since a bank may be larger than memory."""
 
 LEARNING_RATE = 2e-3
 ADAPTING_RATE = 3e-4
-"""Of a head that has learnt already."""
+"""Learning rate for a head that is already trained."""
 
 WEIGHT_DECAY = 1e-4
 BETA = 0.1
-"""Where the losses turn from squared to linear."""
+"""Error at which the losses change from squared to linear."""
 
 ABSENT_WEIGHT = 4.0
-"""An amount that should be 0 counts this much more: in a context it may be multiplied by a
-hundred times the importance of what is really there."""
+"""Weight of amounts whose target is 0: a context may weigh a false amount a hundred times as much
+as the true one."""
 
 ORDER_MARGIN = 0.02
-"""By how much, in log distance, more of a change should be farther."""
+"""Margin in log distance between a change and a stronger one."""
 
 RISE = 0.005
-"""By how much more of a change should show more of every amount. Where an amount is 0 in both, it
-costs the same whatever the head does."""
+"""Margin by which every amount of a stronger change should exceed that of a weaker one. Where both
+are 0, this adds a constant to the loss."""
 
 CONTEXTS_PER_BATCH = 32
 CONTEXT_SLACK = 1 / 512
-"""Added to distances before their logarithm is compared."""
+"""Added to distances before their logarithms are compared."""
 
 
 @dataclass(frozen=True)
 class Emphasis:
-    """What counts how much in the loss.
+    """Weights of the parts of the loss.
 
-    Reading a combination of distortions is guessing at what is hidden beneath what: the
-    more it counts, the more often two changes are as far as either alone, and the less
-    clearly are single changes told apart.
+    One distortion hides others in a combination, so their amounts can only be guessed. The more
+    combinations count, the better is composition (two changes are at least as far as one), and
+    the worse are single changes told apart.
 
     Attributes:
         combined: weight of a pair by its number of distortions, from none to three.
-        gain: by which amounts in combinations are asked for larger than alone; what is not
-            seen clearly is read too small.
-        under: how much more such an amount counts that is read too small.
-        order: weight of two changes being no nearer than one of them.
-        other: weight of `other` where there is some.
-        alike: of other kinds of change, the share that readings as a named one keep of their
-            weight. Bending is much like shifting: to forbid either reading leaves none.
-        graded: weight of more of a change being farther.
-        rising: weight of more of a change showing no less of any amount: kinds of change
-            that are alike must not change hands as they grow.
+        gain: factor of the target amounts in combinations, since hidden distortions are
+            underestimated.
+        order: weight of composition.
+        other: weight of `other` if its target is above 0.
+        alike: factor of the loss of named amounts for other kinds of change. Bending resembles
+            shifting: a full penalty on both readings would leave none.
+        graded: weight of a stronger change being farther.
+        rising: weight of a stronger change having no smaller amounts: similar kinds of change
+            must not replace each other as they grow.
     """
 
     combined: tuple[float, float, float, float]
     gain: float
-    under: float
     order: float
     other: float
     alike: float
@@ -78,57 +76,55 @@ class Emphasis:
 CHANNELS = Emphasis(
     combined=(1.0, 1.0, 0.2, 0.05),
     gain=1.0,
-    under=1.0,
     order=0.0,
     other=0.5,
     alike=0.3,
     graded=1.0,
     rising=0.0,
 )
-"""For channel distances, in which combinations look too much alike: measured on SqueezeNet's,
-counting them more costs 0.015 of 2AFC for 0.23 of composition."""
+"""For channel distances, in which combinations look too similar: on SqueezeNet's, more weight for
+them costs 0.015 of 2AFC and gains 0.23 of composition."""
 
 PAIRS = Emphasis(
     combined=(1.0, 1.0, 0.8, 0.4),
     gain=2.0,
-    under=1.0,
     order=0.3,
     other=2.0,
     alike=1.0,
     graded=1.0,
     rising=0.0,
 )
-"""For the pair encoder, which sees what moved where."""
+"""For the pair encoder, which sees motion."""
 
 SETTLED = replace(PAIRS, alike=0.15, graded=4.0, rising=10.0)
-"""For the pair encoder, once it tells the kinds of change apart."""
+"""For the pair encoder, after it has learned to tell kinds of change apart."""
 
 BALANCED = replace(SETTLED, combined=(1.0, 1.0, 0.4, 0.15), gain=2.1, rising=5.0)
-"""For the pair encoder's head, once the encoder has learnt what combinations look like."""
+"""For the pair encoder's head, after the encoder has learned combinations."""
 
 
 def fit_additive(head: ChannelHead, bank: Bank, *, epochs: int, generator: torch.Generator) -> None:
-    """Train `head` anew, in place; on return it is in evaluation mode.
+    """Train a head from scratch, in place; on return it is in evaluation mode.
 
     Args:
-        head: its names are the six distortions and `other`.
+        head: with the six distortions and `other` as its amounts.
         bank: training pairs.
         epochs: passes over the bank.
         generator: draws the initial weights, the batches and the contexts.
     """
-    initialise(head.layers, generator)
+    initialize(head.layers, generator)
     head.fit_scales(bank.z[:SCALE_CROPS].flatten(0, 1))
-    _optimise(head, bank, epochs, LEARNING_RATE, CHANNELS, generator)
+    _optimize(head, bank, epochs, LEARNING_RATE, CHANNELS, generator)
 
 
 def adapt_additive(
     head: AdditiveHead, bank: Bank, *, epochs: int, generator: torch.Generator
 ) -> None:
-    """Train on from the weights that `head` has; see `fit_additive`."""
-    _optimise(head, bank, epochs, ADAPTING_RATE, BALANCED, generator)
+    """Continue to train a head; see `fit_additive`."""
+    _optimize(head, bank, epochs, ADAPTING_RATE, BALANCED, generator)
 
 
-def _optimise(
+def _optimize(
     head: AdditiveHead,
     bank: Bank,
     epochs: int,
@@ -166,18 +162,18 @@ def additive_loss(
     graded: Pairs = GRADED,
     composed: Pairs = COMPOSED,
 ) -> Tensor:
-    """Return the training loss of a batch of families.
+    """Return the training loss of a batch of families of changes.
 
-    Three parts: the amounts one by one; the logarithm of the distance in random contexts,
-    in which a small amount of what matters counts as much as a large one of what does
-    not; and the order of the family members that `graded` and `composed` list.
+    It has three parts: the error of each amount; the error of the log distance in random
+    contexts, to which a small amount of an important distortion matters as much as a large one of
+    an unimportant distortion; and the order of the family members in `graded` and `composed`.
 
     Args:
         head: the head.
-        z: [B, F, D].
+        z: channel distances [B, F, D].
         targets: amounts, and the share of `other` [B, F, K + 1].
         contexts: importances [R, K + 1].
-        emphasis: what counts how much.
+        emphasis: weights of the parts.
         graded: from `dps_train.distortions.families.graded_pairs`.
         composed: from `dps_train.distortions.families.composed_pairs`.
     """
@@ -186,7 +182,7 @@ def additive_loss(
     weights = torch.tensor(emphasis.combined)[(targets > 0).sum(dim=-1)]
     amount_loss = _amount_loss(evidence * visible, targets, emphasis)
     alike = torch.where(_is_other(targets), emphasis.alike, 1.0)
-    # A soft cut-off keeps a gradient where an amount is wrongly read as 0.
+    # A soft cut-off keeps a gradient for amounts that are wrongly read as 0.
     amounts = F.softplus(evidence, beta=20) * visible
     distances = amounts @ contexts.T
     logs = torch.log(distances + CONTEXT_SLACK)
@@ -198,7 +194,7 @@ def additive_loss(
     graded_loss = F.relu(logs[:, weaker] - logs[:, stronger] + ORDER_MARGIN).mean()
     rising_loss = F.relu(amounts[:, weaker] - amounts[:, stronger] + RISE).sum(dim=-1).mean()
     alone, together = torch.tensor(composed).T
-    # The combination alone has to give way: a single change is read well, and should stay so.
+    # Only the combination gets a gradient: single changes are read well, and should stay so.
     composed_loss = F.relu(logs[:, alone].detach() - logs[:, together] + ORDER_MARGIN).mean()
     return (
         (weights * (amount_loss + alike * context_loss)).mean()
@@ -212,15 +208,14 @@ def _amount_loss(read: Tensor, targets: Tensor, emphasis: Emphasis) -> Tensor:
     """Return the error [B, F] of amounts [B, F, K + 1] before they are cut off at 0."""
     present = targets > 0
     several = (present.sum(dim=-1, keepdim=True) > 1) & present
-    # Anything <= 0 already reads as "absent"; pushing it further would teach nothing.
+    # Values below 0 already read as absent.
     error = torch.where(present, read, F.relu(read)) - targets * torch.where(
         several, emphasis.gain, 1.0
     )
     linear = F.smooth_l1_loss(error, torch.zeros_like(error), beta=BETA, reduction="none")
-    # Where several are combined the reading is a guess: the mean is wanted, not the median,
-    # which for a rare one would be 0.
+    # Amounts in combinations are guesses. A squared loss fits their mean; a linear one fits the
+    # median, which is 0 for a rare distortion.
     loss = torch.where(several, 2 * error.square(), linear)
-    loss = loss * torch.where(several & (error < 0), emphasis.under, 1.0)
     weights = torch.where(present, 1.0, ABSENT_WEIGHT)
     weights[..., -1] = torch.where(present[..., -1], emphasis.other, ABSENT_WEIGHT)
     weights[..., :-1] *= torch.where(_is_other(targets), emphasis.alike, 1.0)[..., None]
@@ -228,11 +223,11 @@ def _amount_loss(read: Tensor, targets: Tensor, emphasis: Emphasis) -> Tensor:
 
 
 def _is_other(targets: Tensor) -> Tensor:
-    """Return which pairs [B, F] show other kinds of change only."""
+    """Return which pairs [B, F] show only other kinds of change."""
     return (targets[..., -1] > 0) & (targets[..., :-1] == 0).all(dim=-1)
 
 
-def initialise(layers: torch.nn.Module, generator: torch.Generator) -> None:
+def initialize(layers: torch.nn.Module, generator: torch.Generator) -> None:
     """Draw the weights of linear layers."""
     for layer in layers.modules():
         if isinstance(layer, torch.nn.Linear):

@@ -1,4 +1,4 @@
-"""Teach a trained head distortions of the user's own; what it knew stays as it was."""
+"""Extend a trained additive head by custom distortions; its other amounts stay as they were."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from dps_train.fit.additive import (
     CONTEXTS_PER_BATCH,
     CROPS_PER_BATCH,
     additive_loss,
-    initialise,
+    initialize,
 )
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.heads import AdditiveHead
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
-"""Strong, as is the dropout: what is learned here must not see itself in every other change."""
+"""Strong, as is the dropout, so that custom distortions are not seen in every other change."""
 
 QUIET = 4.0
-"""Weight of own evidence where there is no own distortion. Less and the six are mistaken for it;
-more and it is seen too late."""
+"""Weight of custom evidence in changes without a custom distortion. With less, the six are
+mistaken for custom ones; with more, weak custom ones are missed."""
 
 CONTEXTS = 720
-"""Rankings that the training draws from."""
+"""Rankings that the contexts of the training are drawn from."""
 
 
 def extend(
     head: AdditiveHead,
-    own: Sequence[CustomDistortion],
+    custom: Sequence[CustomDistortion],
     ordinary: Bank,
     distances: FeatureDistances,
     images: Sequence[Pixels],
@@ -55,26 +55,26 @@ def extend(
     epochs: int,
     generator: torch.Generator,
 ) -> ExtendedHead:
-    """Return the head with an amount for each distortion more, in evaluation mode.
+    """Return a head with an additional amount per custom distortion, in evaluation mode.
 
     Args:
-        head: trained; its weights are not changed.
-        own: what it is to learn; of recorded ones, the scenes to train on.
-        ordinary: changes of other kinds, that it must not mistake for them.
-        distances: what `ordinary` was made by.
-        images: to distort.
-        pairs: with own distortions, at least.
+        head: a trained head; its weights are not changed.
+        custom: the custom distortions; recorded ones with the scenes to train on.
+        ordinary: other changes, which must not be mistaken for custom ones.
+        distances: the network of `ordinary`.
+        images: images to distort.
+        pairs: minimum number of pairs with custom distortions.
         size: side of a crop in pixels.
-        epochs: passes over these.
+        epochs: passes over the pairs with custom distortions.
         generator: of everything random.
     """
-    extended = ExtendedHead(head, [one.name for one in own])
-    initialise(extended.own, generator)
-    initialise(extended.gates, generator)
-    bank = _own_bank(own, distances, images, pairs=pairs, size=size, generator=generator)
-    with_own = torch.cat([bank.amounts, bank.other[..., None]], dim=-1)
-    none = torch.zeros(*ordinary.amounts.shape[:-1], len(own))
-    without = torch.cat([ordinary.amounts, none, ordinary.other[..., None]], dim=-1)
+    extended = ExtendedHead(head, [one.name for one in custom])
+    initialize(extended.own, generator)
+    initialize(extended.gates, generator)
+    bank = _custom_bank(custom, distances, images, pairs=pairs, size=size, generator=generator)
+    custom_targets = torch.cat([bank.amounts, bank.other[..., None]], dim=-1)
+    none = torch.zeros(*ordinary.amounts.shape[:-1], len(custom))
+    targets = torch.cat([ordinary.amounts, none, ordinary.other[..., None]], dim=-1)
     contexts = importance_table(random_rankings(CONTEXTS, generator, extended.names[:-1]))
     learned = [*extended.own.parameters(), *extended.gates.parameters()]
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -88,20 +88,20 @@ def extend(
     )
     head.requires_grad_(False)
     extended.own.dropout = extended.gates.dropout = generator
-    for rows in track(batches, "own distortions"):
+    for rows in track(batches, "custom distortions"):
         others = torch.randint(len(ordinary.z), (CROPS_PER_BATCH,), generator=generator)
         drawn = contexts[torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)]
         loss = (
             additive_loss(
                 extended,
                 bank.z[rows],
-                with_own[rows],
+                custom_targets[rows],
                 drawn,
                 BALANCED,
                 CUSTOM_GRADED,
                 CUSTOM_COMPOSED,
             )
-            + additive_loss(extended, ordinary.z[others], without[others], drawn, BALANCED)
+            + additive_loss(extended, ordinary.z[others], targets[others], drawn, BALANCED)
             + QUIET * extended.custom_evidence(ordinary.z[others]).sum(dim=-1).mean()
         )
         optimizer.zero_grad()
@@ -114,8 +114,8 @@ def extend(
     return extended.eval()
 
 
-def _own_bank(
-    own: Sequence[CustomDistortion],
+def _custom_bank(
+    custom: Sequence[CustomDistortion],
     distances: FeatureDistances,
     images: Sequence[Pixels],
     *,
@@ -123,10 +123,10 @@ def _own_bank(
     size: int,
     generator: torch.Generator,
 ) -> Bank:
-    """Draw crops and families of changes with each own distortion, and compare them."""
+    """Draw crops and families of changes with each custom distortion, and compare them."""
     z, amounts = [], []
-    crops = -(-pairs // (CUSTOM_FAMILY_SIZE * len(own)))
-    for number, one in enumerate(own):
+    crops = -(-pairs // (CUSTOM_FAMILY_SIZE * len(custom)))
+    for number, one in enumerate(custom):
         for start in track(range(0, crops, BATCH), one.name):
             count = min(BATCH, crops - start)
             batch, distortion = _crops(one, images, count, size, generator)
@@ -135,7 +135,7 @@ def _own_bank(
             z.append(
                 torch.stack([distances.z(reference, draw.images) for draw, _ in family], dim=1)
             )
-            columns = torch.zeros(count, len(family), len(own))
+            columns = torch.zeros(count, len(family), len(custom))
             columns[..., number] = torch.stack([amount for _, amount in family], dim=1)
             of_six = torch.stack([draw.amounts for draw, _ in family], dim=1)
             amounts.append(torch.cat([of_six, columns], dim=-1))
@@ -144,14 +144,14 @@ def _own_bank(
 
 
 def _crops(
-    one: CustomDistortion,
+    custom: CustomDistortion,
     images: Sequence[Pixels],
     count: int,
     size: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, StrengthDistortion]:
-    """Return crops [count, 3, size, size], and the distortion of them."""
-    if one.recording is None:
-        return random_crops(images, count, size, generator), one.distortion
-    scenes = one.recording.crops(count, size, generator)
-    return scenes.before, recorded_distortion(one.distortion, scenes)
+    """Return crops [count, 3, size, size], and the distortion that applies to them."""
+    if custom.recording is None:
+        return random_crops(images, count, size, generator), custom.distortion
+    scenes = custom.recording.crops(count, size, generator)
+    return scenes.before, recorded_distortion(custom.distortion, scenes)

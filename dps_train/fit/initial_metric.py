@@ -1,4 +1,4 @@
-"""The metric that a training starts from."""
+"""The metric that a training begins with."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ import torch
 
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import TRAINING_SIZE
-from dps_train.fit.settings import COMPARISON, COMPARISONS, FROM_EMBEDDED, SCRATCH, Settings
+from dps_train.fit.settings import SCRATCH, Settings
 from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.description import ADDITIVE
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import ChannelHead, Head, ScalarHead
+from dps_train.model.layer_presets import resolve_layers
 from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for
 
 
-def starting_metric(settings: Settings) -> Metric:
-    """Return the metric that `settings` start from, unadapted but for the embedded one.
+def initial_metric(settings: Settings) -> Metric:
+    """Return the metric that a training begins with: the embedded one, or an unadapted one.
 
     Raises:
-        UsageError: an unknown network or node, or one that cannot take the working size.
-        WeightsError: the weights cannot be had, or do not fit.
+        UsageError: the network or a layer is unknown, or cannot take the working size.
+        WeightsError: the weights are missing, or do not fit.
     """
-    if settings.variant == ADDITIVE and settings.start == FROM_EMBEDDED:
+    if settings.from_embedded:
         return load_universal()
     size = settings.size or TRAINING_SIZE
     backbone = _backbone(settings)
     backbone.check_size(size, size)
-    name = settings.comparison or COMPARISONS.get(settings.variant, COMPARISON)
-    comparison = Comparison(name, channel_norm=settings.channel_norm)
+    comparison = Comparison(settings.metric_comparison, channel_norm=settings.channel_norm)
     preprocess = Preprocess(settings.size, *NORMALIZATIONS[settings.normalize])
     channels = _channels(backbone, comparison, size)
-    head: Head = ScalarHead(channels)
-    if settings.variant == ADDITIVE:
-        head = ChannelHead(channels, AMOUNTS)
+    additive = settings.variant == ADDITIVE
+    head: Head = ChannelHead(channels, AMOUNTS) if additive else ScalarHead(channels)
     return Metric(preprocess, backbone, comparison, head).eval()
 
 
 def _backbone(settings: Settings) -> Backbone:
+    name = settings.backbone
+    layers = None if settings.layers is None else resolve_layers(name, settings.layers)
     if settings.variant != SCRATCH:
-        return load_backbone(settings.backbone, layers=settings.layers, weights=settings.weights)
+        return load_backbone(name, layers=layers, weights=settings.weights)
     generator = generator_for("random network", settings.seed)
-    # Layers draw their weights from the global state when they are made: fork and seed it.
+    # Modules draw their initial weights from the global generator: fork and seed it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        return Backbone(settings.backbone, settings.layers)
+        return Backbone(name, layers)
 
 
 @torch.no_grad()
 def _channels(backbone: Backbone, comparison: Comparison, size: int) -> int:
-    """Return how many channel distances there are."""
+    """Return the number of channel distances."""
     maps = comparison.normalized(backbone(torch.zeros(1, 3, size, size)))
     return comparison(maps, maps).shape[1]

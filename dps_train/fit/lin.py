@@ -2,16 +2,16 @@
 
 distance = sum of w_c z_c with w_c >= 0: one scalar per channel and context, on the channel
 distances of a frozen network (Pihlgren et al. 2024 and their code, after LPIPS). The
-objective is one of `dps_train.fit.objectives`. What differs from the authors' training:
+objective is one of `dps_train.fit.objectives`. Differences from the authors' training:
 
 * z is drawn once and shared by all rankings, instead of running the network three times
-  a triplet and ranking;
-* a batch is a few images with one draw of every distortion each, and every pair of these
-  is a triplet;
-* without dropout: here a weight sees a mean over positions, not every position.
+  per triplet and ranking;
+* a batch consists of a few images with one draw of every distortion each, and every pair of
+  draws is a triplet;
+* there is no dropout: here a weight sees a mean over positions, not every position.
 
-Rankings do not influence one another: each has weights and an objective of its own,
-from equal starts and on equal batches, so a ranking ends the same in any company.
+Each ranking has its own weights and objective, from equal initial values and on equal batches, so
+its result does not depend on which rankings are trained together.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from dps_train.contexts import pair_table
 from dps_train.data.crops import random_crops
 from dps_train.distortions.distortion import Distortion, quantize
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.fit.objectives import BETAS, PAIRWISE, exchange, make_objective, rate_factor
+from dps_train.fit.objectives import BETAS, exchange, make_objective, rate_factor
 
 CROPS = 600
 DRAWS = 3
-"""Of each distortion, of each crop."""
+"""Draws of each distortion per crop."""
 
 EPOCHS = 10
 TRIPLETS_PER_BATCH = 240
 LEARNING_RATE = 1e-3
 
 FEWEST_STEPS = 400
-"""Of training on judged triplets, of which there may be few."""
+"""Minimum steps of training on judged triplets, of which there may be few."""
 
 CONTEXTS_AT_ONCE = 24
-"""So many rankings' batches stay in a processor's cache; more are slower."""
+"""Rankings whose batches fit in a processor's cache together; more are slower."""
 
 
 def draw_lin_bank(
@@ -60,13 +60,13 @@ def draw_lin_bank(
     """Compare crops of images with draws of each distortion in its range.
 
     Args:
-        distances: runs the network and compares.
-        images: to crop.
+        distances: the network and its comparison.
+        images: images to crop.
         size: side of a crop in pixels.
         generator: draws crops and parameters.
-        crops: how many.
-        draws: of each distortion, of each crop.
-        distortions: all of them.
+        crops: number of crops.
+        draws: draws of each distortion per crop.
+        distortions: all K distortions.
 
     Returns:
         z [crops * draws, K, D]; a row is a crop with one draw of each distortion.
@@ -86,23 +86,23 @@ def fit_lin(
     contexts: Sequence[Context],
     *,
     generator: torch.Generator,
-    objective: str = PAIRWISE,
+    objective: str = "pairwise",
     epochs: int = EPOCHS,
 ) -> Tensor:
     """Train a linear head for each of R contexts.
 
     Args:
         z: draws of each distortion [N, K, D].
-        contexts: say which pairs are judged, and how.
+        contexts: give the judgements of pairs of distortions.
         generator: draws the batches, and the initial weights of a judge network.
-        objective: one of `dps_train.fit.objectives.OBJECTIVES`.
+        objective: one of `dps_train.fit.settings.OBJECTIVES`.
         epochs: passes over z.
 
     Returns:
-        Weights [R, D] >= 0. A context that orders no two distortions keeps equal ones.
+        Weights [R, D] >= 0. They stay equal if a context orders no two distortions.
 
     Raises:
-        UsageError: there is no such objective.
+        UsageError: the objective is unknown.
     """
     seed = _drawn_seed(generator)
     pairs = torch.tensor(list(itertools.combinations(range(z.shape[1]), 2)))
@@ -116,40 +116,28 @@ def fit_lin(
     return torch.cat(heads)
 
 
-def fit_one_lin(
-    z: Tensor,
-    context: Context,
-    *,
-    generator: torch.Generator,
-    objective: str = PAIRWISE,
-    epochs: int = EPOCHS,
-) -> Tensor:
-    """Train a linear head for one context: its weights [D]; see `fit_lin`."""
-    return fit_lin(z, [context], generator=generator, objective=objective, epochs=epochs)[0]
-
-
 def fit_lin_to_triplets(
     first: Tensor,
     second: Tensor,
     judge: Tensor,
     *,
     generator: torch.Generator,
-    objective: str = PAIRWISE,
+    objective: str = "pairwise",
 ) -> Tensor:
     """Train a linear head on judged triplets.
 
     Args:
         first: z of the first candidates [T, D].
-        second: likewise of the second ones.
-        judge: in [0, 1]: 0 where the first is closer, 1 where the second is [T].
+        second: z of the second candidates [T, D].
+        judge: in [0, 1]: 0 if the first is closer, 1 if the second is [T].
         generator: draws the batches, and the initial weights of a judge network.
-        objective: one of `dps_train.fit.objectives.OBJECTIVES`.
+        objective: one of `dps_train.fit.settings.OBJECTIVES`.
 
     Returns:
         Weights [D] >= 0.
 
     Raises:
-        UsageError: there is no such objective.
+        UsageError: the objective is unknown.
     """
     z = torch.stack([first, second], dim=1)
     pairs = torch.tensor([[0, 1]])
@@ -171,12 +159,12 @@ def _fit(
     """Train weights [R, D] on pairs of the candidates of each row.
 
     Args:
-        z: of C candidates a row [N, C, D].
-        pairs: which candidates are compared [P, 2].
-        judge: of each pair [R, N, P].
-        counted: which pairs a context judges [R, P].
+        z: channel distances of C candidates per row [N, C, D].
+        pairs: indices of the candidates that are compared [P, 2].
+        judge: judgement of each pair [R, N, P].
+        counted: bool, whether a context judges a pair [R, P].
         seed: of batches and initial weights.
-        objective: its name.
+        objective: one of `dps_train.fit.settings.OBJECTIVES`.
         epochs: passes over the rows.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -1,15 +1,15 @@
-"""What training on triplets makes small: two losses over distances and judgements.
+"""Objectives of training on triplets: two losses over distances and judgements.
 
-A triplet is two distances d0 and d1 from one reference, and `judge`: 0 where the first
-should be closer, 1 where the second should, in between where people are divided.
+A triplet is two distances d0 and d1 from one reference, and `judge`: 0 if the first should be
+closer, 1 if the second should, in between if people are divided.
 
-`pairwise`, the default: logistic loss on the difference of the two distances, as a share of
-their mean. It is their order that is asked for, so the scale of a distance is free.
+`pairwise`, the default: logistic loss on the difference of the two distances, relative to their
+mean. It depends on the order of distances, not on their scale.
 
-`judge`: the authors' (Pihlgren et al. 2024 and their code, after LPIPS). A small network
+`judge`: the authors' loss (Pihlgren et al. 2024 and their code, after LPIPS). A small network
 judges each triplet from the two distances, and the metric learns through it.
 
-Either works on many contexts at once, which do not influence one another.
+Both work on many contexts at once, which do not influence one another.
 """
 
 from __future__ import annotations
@@ -21,36 +21,34 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_infer.errors import UsageError
-
-PAIRWISE, JUDGE = "pairwise", "judge"
-OBJECTIVES = (PAIRWISE, JUDGE)
+from dps_train.fit.settings import OBJECTIVES
 
 SHARPNESS = 5.0
-"""With which `pairwise` begins. It is learned: a clear-cut context wants a sharp line (above
-40 for scalars that follow 500 consistent triplets), rankings of random draws a soft one (2)."""
+"""Initial sharpness of `pairwise`. It is learned: consistent judgements lead to a high one (above
+40 for scalars that follow 500 consistent triplets), rankings of random draws to a low one (2)."""
 
 SHARPENING = 10.0
-"""How much faster the logarithm of the sharpness learns than a weight."""
+"""Factor of the learning rate of the sharpness's logarithm."""
 
 FLOOR = 0.01
-"""Of the mean distance, added to each triplet's: two candidates that look like the reference
-differ by rounding alone, and should not shout."""
+"""Share of the mean distance that is added to each triplet's mean: if both candidates equal the
+reference, they differ only by rounding, which must not dominate the loss."""
 
 SMALLEST = 1e-12
-"""Keeps quotients finite where a metric sees nothing at all."""
+"""Keeps quotients finite if all distances are 0."""
 
 HIDDEN = 32
 SLOPE = 0.2
-"""Of the judge's leaky rectifiers."""
+"""Negative slope of the judge's leaky ReLUs."""
 
 CUSHION = 0.1
 """Keeps the judge's quotients finite."""
 
 SYNC_WEIGHT = 10.0
-"""Of the loss that turns a distance round which the judge has learned to read upside down."""
+"""Weight of the loss that corrects the sign if the judge network learned an inverted distance."""
 
 BETAS = (0.5, 0.999)
-"""The authors', of Adam."""
+"""Adam's betas, from the authors' code."""
 
 
 class Objective(nn.Module):
@@ -61,9 +59,9 @@ class Objective(nn.Module):
 
         Args:
             first: distances of the first candidates [R, T].
-            second: likewise of the second ones.
-            judge: in [0, 1]: 0 where the first should be closer, 1 where the second [R, T].
-            counted: bool, which triplets the context judges at all [R, T].
+            second: distances of the second candidates [R, T].
+            judge: in [0, 1]: 0 if the first should be closer, 1 if the second should [R, T].
+            counted: bool, whether the context judges the triplet [R, T].
         """
         raise NotImplementedError
 
@@ -72,7 +70,7 @@ class Pairwise(Objective):
     """Logistic loss on the difference of two distances, relative to their mean.
 
     Args:
-        contexts: R, each with a sharpness of its own.
+        contexts: number of contexts R; each has its own sharpness.
     """
 
     def __init__(self, contexts: int) -> None:
@@ -91,13 +89,13 @@ class Pairwise(Objective):
 class Judge(Objective):
     """The authors' objective: binary cross-entropy of a small network's judgements.
 
-    A network can as well learn to read a distance that is the wrong way round. So where a
-    batch's 2AFC is 0.5 or less, ten times the cross-entropy of sigmoid(d0 - d1) is added.
+    The network can learn to read an inverted distance. So if a batch's 2AFC is 0.5 or less, ten
+    times the cross-entropy of sigmoid(d0 - d1) is added.
 
     Args:
-        contexts: R, each with a network 5-32-32-1 of its own.
-        generator: draws the initial weights, the same for each.
-        sync: whether distances that are the wrong way round are turned.
+        contexts: number of contexts R; each has its own network 5-32-32-1.
+        generator: draws the initial weights, the same for each context.
+        sync: whether to correct inverted distances.
     """
 
     def __init__(self, contexts: int, generator: torch.Generator, *, sync: bool = True) -> None:
@@ -112,7 +110,7 @@ class Judge(Objective):
                 parameters.append(nn.Parameter(draw.repeat(contexts, 1, 1)))
 
     def logits(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return judgements [R, T] of distances [R, T], > 0 where the second seems closer."""
+        """Return judgements [R, T] of distances [R, T], > 0 if the second seems closer."""
         values = torch.stack(
             [
                 first,
@@ -134,9 +132,9 @@ class Judge(Objective):
         """See `Objective`."""
         loss = _cross_entropy(self.logits(first, second), judge, counted)
         if self.sync:
-            wrong_way = agreement(first, second, judge, counted) <= 0.5
+            inverted = agreement(first, second, judge, counted) <= 0.5
             direct = _cross_entropy(first - second, judge, counted)
-            loss = loss + SYNC_WEIGHT * wrong_way * direct
+            loss = loss + SYNC_WEIGHT * inverted * direct
         return loss.sum()
 
 
@@ -144,26 +142,26 @@ def make_objective(name: str, contexts: int, generator: torch.Generator) -> Obje
     """Return an objective of `OBJECTIVES` for a number of contexts.
 
     Raises:
-        UsageError: there is no objective of that name.
+        UsageError: the name is unknown.
     """
-    if name == PAIRWISE:
+    if name == "pairwise":
         return Pairwise(contexts)
-    if name == JUDGE:
+    if name == "judge":
         return Judge(contexts, generator)
     raise UsageError(f"unknown objective {name!r}: expected one of {', '.join(OBJECTIVES)}")
 
 
 def rate_factor(step: int, steps: int) -> float:
-    """Return the share of the learning rate in a step: 1 for half of them, then down to 0."""
+    """Return the factor of the learning rate: 1 for half of the steps, then falling to 0."""
     return min(1.0, 2 * (1 - step / steps))
 
 
 @torch.no_grad()
 def agreement(first: Tensor, second: Tensor, judge: Tensor, counted: Tensor) -> Tensor:
-    """Return each context's 2AFC score [R]: how far judgements agree with the distances.
+    """Return each context's 2AFC score [R]: the agreement of distances and judgements.
 
-    A triplet counts as BAPPS counts it: the share of people who chose the closer one; half
-    where the distances are equal.
+    As in BAPPS, a triplet scores the share of people who chose the closer candidate, and 0.5 if
+    the distances are equal.
     """
     agreed = torch.where(first > second, judge, 1 - judge)
     return _mean(torch.where(first == second, 0.5, agreed), counted)
@@ -172,16 +170,16 @@ def agreement(first: Tensor, second: Tensor, judge: Tensor, counted: Tensor) -> 
 def exchange(
     first: Tensor, second: Tensor, judge: Tensor, exchanged: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Exchange the candidates of some triplets, and what is judged of them.
+    """Exchange the candidates of some triplets, with their judgements.
 
-    Where the closer one always came first, a judge network would learn that by heart: so
-    training exchanges half of the triplets, drawn anew for each batch.
+    If the closer candidate always came first, a judge network would learn that order. So each
+    batch exchanges a random half of its triplets.
 
     Args:
-        first: distances [R, T].
-        second: likewise.
-        judge: [R, T].
-        exchanged: bool, which triplets, the same in every context [T].
+        first: distances of the first candidates [R, T].
+        second: distances of the second candidates [R, T].
+        judge: judgements [R, T].
+        exchanged: bool, the triplets to exchange in every context [T].
     """
     return (
         torch.where(exchanged, second, first),

@@ -1,8 +1,8 @@
-"""Run folders: what a training leaves behind, complete and verifiable.
+"""Write and read run folders, complete and verified.
 
-``runs/<name>/`` holds ``metric.safetensors`` (every parameter and buffer),
-``metrics.json`` (the evaluation) and ``manifest.json`` (what the metric is, its
-calibration, and the hashes of the other two).
+``runs/<name>/`` holds ``metric.safetensors`` (every parameter and buffer), ``metrics.json`` (the
+evaluation) and ``manifest.json`` (the description, the calibration, and the hashes of the other
+two).
 """
 
 from __future__ import annotations
@@ -30,16 +30,14 @@ from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
 from dps_train.model.backbones import Backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.description import ADDITIVE
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.heads import AdditiveHead, ChannelHead, Head, PairHead, ScalarHead
 from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.names import ADDITIVE
 from dps_train.model.weights import load_strictly, read_weights
 
 METRIC = "metric.safetensors"
 METRICS = "metrics.json"
-
-DEFAULT_FOLDER = Path("runs")
 
 
 def save_run(
@@ -49,16 +47,16 @@ def save_run(
     settings: Mapping[str, int | float | str],
     force: bool = False,
 ) -> None:
-    """Write a run folder whole, or not at all.
+    """Write a run folder; it appears only when it is complete.
 
     Args:
-        folder: to be written.
-        trained: the metric and what is known about it.
-        settings: of the training, for the record.
-        force: replace a folder that exists.
+        folder: the folder to write.
+        trained: the metric and its figures.
+        settings: settings of the training to record.
+        force: replace an existing folder.
 
     Raises:
-        OutputError: it exists (without `force`) or cannot be written.
+        OutputError: the folder exists (without `force`) or cannot be written.
     """
     head = trained.metric.head
     with atomic_folder(folder, force=force) as temporary:
@@ -91,85 +89,56 @@ def _hidden(head: Head) -> int | None:
 
 
 def load_run(folder: Path) -> tuple[Metric, RunManifest]:
-    """Read a run folder and verify it.
+    """Read and verify a run folder.
 
     Returns:
         The metric in evaluation mode, and the run's manifest.
 
     Raises:
-        RunError: the folder or one of its files is missing, or a file is not what it was.
+        RunError: the folder or one of its files is missing, or a file was changed.
     """
     manifest = read_manifest(folder)
     for name in (METRIC, METRICS):
         if not (folder / name).is_file():
-            raise RunError(f"{folder} lacks {name}: it is not a complete run, train it again")
+            raise RunError(f"{folder} lacks {name}: the run is incomplete, train it again")
         if sha256_file(folder / name) != manifest.files.get(name):
             raise RunError(
-                f"{folder / name} is not the file that the training wrote (its hash differs): "
-                "restore it or train again"
+                f"{folder / name} was changed after the training (its hash differs): restore it "
+                "or train again"
             )
     weights = read_weights(folder / METRIC)
     if "head.importances" not in weights:
-        raise RunError(f"{folder / METRIC} holds no head: train it again")
+        raise RunError(f"{folder / METRIC} holds no head: train the run again")
     metric = _metric(manifest, weights)
     info = manifest.metric
     load_strictly(metric, weights, origin=str(folder / METRIC))
     stated = torch.tensor(list((info.importances or {}).values()))
     if not torch.equal(metric.head.importances, stated):
         raise RunError(
-            f"{folder / MANIFEST} states other importances than {METRIC} holds: train it again"
+            f"the importances of {folder / MANIFEST} and of {METRIC} differ: train the run again"
         )
     return metric.eval(), manifest
 
 
 def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
-    """Return the modules that a run's weights belong to."""
+    """Return the metric that a run's manifest describes, with initial weights."""
     info = manifest.metric
-    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
-    backbone = Backbone(info.backbone, info.layers)
     known = tuple(name for name in info.amounts if name in AMOUNTS)
-    own = tuple(name for name in info.amounts if name not in AMOUNTS)
-    if info.comparison == pair_encoder.NAME:
-        return Metric(
-            preprocess,
-            backbone,
-            pair_encoder.PairEncoder(),
-            _extended(PairHead(pair_encoder.CODE, known), own),
-        )
-    comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
+    custom = tuple(name for name in info.amounts if name not in AMOUNTS)
+    comparison: Comparison | pair_encoder.PairEncoder
     head: Head
-    # Weights that are missing are named when they are loaded.
-    if info.variant == ADDITIVE:
-        scale = weights.get("head.older.scale" if own else "head.scale", ())
-        head = _extended(ChannelHead(len(scale), known, manifest.hidden or 0), own)
+    if info.comparison == pair_encoder.NAME:
+        comparison = pair_encoder.PairEncoder()
+        head = PairHead(pair_encoder.CODE, known)
     else:
-        head = ScalarHead(len(weights.get("head.weights", ())))
-    return Metric(preprocess, backbone, comparison, head)
-
-
-def _extended(head: AdditiveHead, own: tuple[str, ...]) -> AdditiveHead:
-    return ExtendedHead(head, own) if own else head
-
-
-def newest_run(parent: Path = DEFAULT_FOLDER) -> Path:
-    """Return the run folder that was finished last.
-
-    Raises:
-        RunError: there is none.
-    """
-    manifests = list(parent.glob(f"*/{MANIFEST}")) if parent.is_dir() else []
-    # A folder that begins with a dot is one that somebody is still writing.
-    finished = [path for path in manifests if not path.parent.name.startswith(".")]
-    if not finished:
-        raise RunError(f"{parent} holds no run: train one with dps-train, or name its folder")
-    return max(finished, key=lambda path: path.stat().st_mtime_ns).parent
-
-
-def free_name(parent: Path, name: str) -> Path:
-    """Return `parent`/`name`, or with -2, -3 ... appended if that is taken."""
-    folder = parent / name
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
-    return folder
+        comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
+        # Missing weights are reported when the weights are loaded.
+        if info.variant == ADDITIVE:
+            scale = weights.get("head.older.scale" if custom else "head.scale", ())
+            head = ChannelHead(len(scale), known, manifest.hidden or 0)
+        else:
+            head = ScalarHead(len(weights.get("head.weights", ())))
+    if custom and isinstance(head, AdditiveHead):
+        head = ExtendedHead(head, custom)
+    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
+    return Metric(preprocess, Backbone(info.backbone, info.layers), comparison, head)

@@ -1,9 +1,9 @@
-"""One training in a context from start to end: images, metric, what the variant fits, measures."""
+"""Train a metric for a context: images, initial metric, training, and measures."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +12,16 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
 from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
-from dps_train.bank.bank import FeatureDistances
+from dps_train.bank.bank import metric_distances
 from dps_train.custom.custom_distortion import split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.fit.initial_metric import starting_metric
+from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import BASELINE, Settings
-from dps_train.fit.variants import fit_variant
+from dps_train.fit.train_variant import Note, train_variant
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
@@ -35,17 +35,17 @@ MOST_HELD_OUT = 200
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of judgements that a metric agrees with, in [0, 1], and how sure its context is.
+    """How far a metric agrees with people's judgements, as shares in [0, 1].
 
     Attributes:
-        before: of the metric that it started from.
-        after: of the trained one.
-        ceiling: of whoever always answers as the majority of the judges did.
-        triplets: how many were held out, or left out in turn.
-        cross_validated: whether `after` is of fits without the triplets that they are scored on,
-            left out in turn; otherwise of the metric itself on held-out triplets.
-        intervals: by amount, between which values an importance lies in nine of ten cases, the
-            largest being 1; None where no importances are fitted.
+        before: agreement of the initial metric.
+        after: agreement of the trained metric.
+        ceiling: agreement of someone who always answers as the majority of the judges did.
+        triplets: number of triplets that are scored.
+        cross_validated: whether `after` is the mean of fits that each left out the triplets they
+            are scored on; otherwise it is the metric's own score on held-out triplets.
+        intervals: by amount, the range of its importance in nine of ten cases, relative to the
+            largest importance; None if no importances are fitted.
     """
 
     before: float
@@ -56,20 +56,41 @@ class Agreement:
     intervals: Mapping[str, tuple[float, float]] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoresAgreement(Agreement):
+    """The same where triplets are two candidates of a reference, judged by their scores.
+
+    Attributes:
+        pairs: how many pairs of a reference and a candidate are scored.
+        references: how many.
+        overall_before: Spearman correlation with people over all pairs, as `before`.
+        overall_after: as `after`.
+        within_before: mean Spearman correlation within references, as `before`.
+        within_after: as `after`.
+    """
+
+    pairs: int
+    references: int
+    overall_before: float
+    overall_after: float
+    within_before: float
+    within_after: float
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A trained metric and what is known about it.
+    """A trained metric and its figures.
 
     Attributes:
         metric: in evaluation mode.
-        info: for its manifest.
+        info: its description for manifests.
         calibration: in its context.
         measures: on held-out images.
-        before: the same of the metric that it started from, in the same context; None where
-            that knew nothing, or is the result.
-        agreement: with people, where their judgements are the context.
-        draws: what its amounts of known draws are, for a universal context file; None where its
-            head reports none, or no image shows all distortions.
+        before: measures of the initial metric in the same context; None if that is untrained, or
+            is the result.
+        agreement: with the judgements that the metric was trained on, if any.
+        draws: amounts that its head reports for known draws, for a universal context file; None
+            if it reports none, or no image shows all distortions.
     """
 
     metric: Metric
@@ -81,58 +102,81 @@ class Trained:
     draws: Draws | None = None
 
 
-def train(settings: Settings, name: str, note: Callable[[str], None] = lambda _: None) -> Trained:
-    """Train a variant in a context, and measure it on held-out images.
+def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained:
+    """Train a metric for a context, and measure it on held-out images.
 
     Args:
-        settings: what to train; `dps_train.fit.from_judgements` takes those with judgements.
-        name: of the metric, for its manifest.
-        note: is told in one line what became of a stored bank.
+        settings: with a context; for judgements see `dps_train.fit.from_judgements`.
+        name: the metric's name for its manifest.
+        note: called with one line about a stored bank.
 
     Raises:
-        DpsError: the data, the stored bank, the backbone, its weights or the device cannot be had.
+        DpsError: the data, the stored bank, the backbone, its weights or the device are missing
+            or not valid.
     """
     context = settings.context
     assert context is not None, "expected a ranking or importances"
     device = pick_device(settings.device)
-    metric = starting_metric(settings)
+    metric = initial_metric(settings)
     training, held_out = load_images(settings)
-    own, own_held_out = split_custom(settings.own, settings.seed)
-    settings = dataclasses.replace(settings, own=own)
-    images, distortions = with_scenes(evaluation_images(metric, held_out), own_held_out)
-    evaluation = evaluation_bank(metric, images, settings.seed, device, distortions)
+    custom, custom_held_out = split_custom(settings.custom, settings.seed)
+    settings = dataclasses.replace(settings, custom=custom)
+    images, distortions = with_scenes(evaluation_images(metric, held_out), custom_held_out)
+    bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     before = None
     if settings.variant != BASELINE and not isinstance(metric.head, ChannelHead):
-        before = evaluate(metric.head, evaluation, [context])
-    if fit_variant(metric, settings, context, training, device, note):
-        evaluation = evaluation_bank(metric, images, settings.seed, device, distortions)
+        before = evaluate(metric.head, bank, [context])
+    if train_variant(metric, settings, context, training, device, note):
+        bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     if isinstance(metric.head, AdditiveHead):
         metric.head.set_importances(context.importances)
-    measures = evaluate(metric.head, evaluation, [context])
+    measures = evaluate(metric.head, bank, [context])
     info = metric_info(
         metric,
         name=name,
         variant=settings.variant,
-        ranking=_ranking(context, metric.head),
-        importances=head_importances(metric.head),
         training_data=data_info(training),
         held_out_data=data_info(held_out),
         seed=settings.seed,
-        scores=_scores(measures),
         distortions=distortions,
+    ).in_context(head_context(metric.head, context), name=name, scores=_scores(measures))
+    return finish(metric, info, bank, measures, before=before)
+
+
+def finish(
+    metric: Metric,
+    info: MetricInfo,
+    bank: EvaluationBank,
+    measures: Measures,
+    *,
+    before: Measures | None = None,
+    agreement: Agreement | None = None,
+) -> Trained:
+    """Return a trained metric, on the CPU, with its calibration and draws on a bank."""
+    head = metric.head
+    calibration = Calibration(
+        levels=LEVELS,
+        distances=calibration_quantiles(head, bank, LEVELS),
+        images=bank.noise.shape[0],
     )
-    return Trained(
-        metric.cpu().eval(),
-        info,
-        calibration(metric, evaluation),
-        measures,
-        before,
-        draws=draws(metric.head, evaluation),
-    )
+    draws = reported_draws(head, bank) if isinstance(head, AdditiveHead) else None
+    return Trained(metric.cpu().eval(), info, calibration, measures, before, agreement, draws)
+
+
+def head_context(head: Head, context: Context) -> Context:
+    """Return the context as a head holds it: with one importance for each of its amounts.
+
+    A head of one amount cannot hold importances of distortions; their order is kept as a ranking.
+    """
+    importances = dict(zip(head.names, head.importances.tolist(), strict=True))
+    ranking = context.ranking
+    if not isinstance(head, AdditiveHead):
+        ranking = context.order or None
+    return dataclasses.replace(context, importances=importances, ranking=ranking)
 
 
 def evaluation_images(metric: Metric, held_out: Images) -> Tensor:
-    """Return held-out images as they are measured on: [M, 3, size, size] in [0, 1]."""
+    """Return held-out images at the size to measure a metric on: [M, 3, size, size] in [0, 1]."""
     return resize_images(held_out.images, metric.preprocess.size or TRAINING_SIZE)
 
 
@@ -143,41 +187,12 @@ def evaluation_bank(
     device: torch.device,
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
-    """Compare held-out images with changes of them, which are the same for equal seeds."""
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, device)
+    """Compare held-out images with changes of them; equal seeds give equal changes."""
+    distances = metric_distances(metric, device)
     metric.head.cpu()
     return build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions
     )
-
-
-def calibration(metric: Metric, bank: EvaluationBank) -> Calibration:
-    """Return the quantiles of a metric's distances, in the context that it is in."""
-    return Calibration(
-        levels=LEVELS,
-        distances=calibration_quantiles(metric.head, bank, LEVELS),
-        images=bank.noise.shape[0],
-    )
-
-
-def draws(head: Head, bank: EvaluationBank) -> Draws | None:
-    """Return what a universal context file needs to know, of a head that reports amounts."""
-    return reported_draws(head, bank) if isinstance(head, AdditiveHead) else None
-
-
-def head_importances(head: Head) -> dict[str, float]:
-    """Return the importance of each amount that a head reports."""
-    return dict(zip(head.names, head.importances.tolist(), strict=True))
-
-
-def _ranking(context: Context, head: Head) -> list[list[str]] | None:
-    """Return the ranking for a manifest.
-
-    A head of one amount cannot keep importances that were given: their order stays.
-    """
-    if context.ranking is None and isinstance(head, AdditiveHead):
-        return None
-    return [list(group) for group in context.order]
 
 
 def load_images(settings: Settings) -> tuple[Images, Images]:

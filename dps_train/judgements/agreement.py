@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dps_train.judgements.read_triplets import read_triplets
 from dps_train.judgements.scoring import BappsScores, DistanceFunction, score_bapps, score_triplets
 
@@ -54,6 +52,5 @@ def score_judgements(
     bapps_scores = None if bapps is None else score_bapps(bapps, distance)
     if read is None:
         return JudgementScores(bapps_scores, None)
-    ceiling = float(np.mean([max(judge, 1 - judge) for judge in read.judge]))
-    scores = TripletScores(score_triplets(read, distance), ceiling, len(read))
+    scores = TripletScores(score_triplets(read, distance), read.ceiling, len(read))
     return JudgementScores(bapps_scores, scores)

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dps_infer.arrays import Pixels
 from dps_infer.progress import track
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.image_distance import bounded_batches
-from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_agreement
+from dps_train.judgements.scoring import BATCH, BappsScores, jnd_score, two_afc_scores
 from dps_train.judgements.triplets import pixel_batches
 from dps_train.model.metric import Metric
 
@@ -48,17 +50,22 @@ class BappsDistances:
     @torch.no_grad()
     def scores(self, distance: Callable[[Tensor], Tensor]) -> BappsScores:
         """Score a distance [N] of channel distances [N, D]; raises as `jnd_score`."""
-        two_afc = {
-            name: two_afc_agreement(
-                distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge
-            )
-            for name, judge in self.judge.items()
-        }
+        two_afc = {name: float(each.mean()) for name, each in self.two_afc_each(distance).items()}
         jnd = {
             name: jnd_score(distance(self.pairs[name]).numpy(), same)
             for name, same in self.same.items()
         }
         return BappsScores.of(two_afc, jnd)
+
+    @torch.no_grad()
+    def two_afc_each(self, distance: Callable[[Tensor], Tensor]) -> dict[str, NDArray[np.float64]]:
+        """Return the 2AFC score of each triplet, by split; their mean is that of the split."""
+        return {
+            name: two_afc_scores(
+                distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge
+            )
+            for name, judge in self.judge.items()
+        }
 
 
 def bapps_distances(metric: Metric, bapps: Bapps, device: torch.device) -> BappsDistances:

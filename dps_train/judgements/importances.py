@@ -91,22 +91,31 @@ def scaled_differences(first: Tensor, second: Tensor) -> Numbers:
     return scaled
 
 
-def fit_differences(differences: Numbers, judge: Numbers) -> FittedImportances:
-    """Fit importances to judgements [T] on `scaled_differences` [T, A]; T may be 0."""
+def fit_differences(
+    differences: Numbers, judge: Numbers, weights: Numbers | None = None
+) -> FittedImportances:
+    """Fit importances to judgements.
+
+    Args:
+        differences: `scaled_differences` [T, A]; T may be 0.
+        judge: in [0, 1] [T].
+        weights: number of judgements that each one counts as [T]; None counts each once.
+    """
+    counts = np.ones(len(judge)) if weights is None else weights
     mode = np.full(differences.shape[1], SHAPE / RATE)
-    value = _loss(mode, differences, judge)
+    value = _loss(mode, differences, judge, counts)
     for _ in range(STEPS):
         chosen = _chosen(mode, differences)
-        slope = differences.T @ (chosen - judge) + RATE - SHAPE / mode
-        curvature = _curvature(differences, chosen) + np.diag(SHAPE / mode**2)
+        slope = differences.T @ (counts * (chosen - judge)) + RATE - SHAPE / mode
+        curvature = _curvature(differences, chosen, counts) + np.diag(SHAPE / mode**2)
         step = np.asarray(np.linalg.solve(curvature, slope), np.float64)
         fall = float(slope @ step)
         if fall < TOLERANCE:
             break
-        mode, value = _line_search(mode, value, step, fall, differences, judge)
+        mode, value = _line_search(mode, value, step, fall, differences, judge, counts)
     # For the logarithms: the term of the second derivative with the slope is 0 at the minimum.
     chosen = _chosen(mode, differences)
-    curvature = _curvature(differences * mode, chosen) + SHAPE * np.eye(len(mode))
+    curvature = _curvature(differences * mode, chosen, counts) + SHAPE * np.eye(len(mode))
     return FittedImportances(mode, np.asarray(np.linalg.inv(curvature), np.float64))
 
 
@@ -130,9 +139,7 @@ def cross_validated(
     if len(set(groups)) == 1:
         groups = range(len(groups))
     names = list(dict.fromkeys(groups))
-    order = torch.randperm(len(names), generator=generator).tolist()
-    folds = {names[number]: place % FOLDS for place, number in enumerate(order)}
-    fold = np.array([folds[group] for group in groups])
+    fold = drawn_folds(groups, generator)
     differences, target = scaled_differences(first, second), judge.double().numpy()
     further = np.empty(len(target))
     for left_out in range(min(FOLDS, len(names))):
@@ -141,9 +148,17 @@ def cross_validated(
     return two_afc_agreement(further, np.zeros(len(further)), target)
 
 
-def _loss(mode: Numbers, differences: Numbers, judge: Numbers) -> float:
+def drawn_folds(groups: Sequence[Hashable], generator: torch.Generator) -> NDArray[np.intp]:
+    """Return the number of the fold of each row [T]: of at most `FOLDS`, groups stay together."""
+    names = list(dict.fromkeys(groups))
+    order = torch.randperm(len(names), generator=generator).tolist()
+    folds = {names[number]: place % FOLDS for place, number in enumerate(order)}
+    return np.array([folds[group] for group in groups], np.intp)
+
+
+def _loss(mode: Numbers, differences: Numbers, judge: Numbers, counts: Numbers) -> float:
     logits = differences @ mode
-    likelihood = np.sum(np.logaddexp(0, logits) - judge * logits)
+    likelihood = np.sum(counts * (np.logaddexp(0, logits) - judge * logits))
     return float(likelihood + RATE * mode.sum() - SHAPE * np.log(mode).sum())
 
 
@@ -154,20 +169,26 @@ def _chosen(mode: Numbers, differences: Numbers) -> Numbers:
     return probable
 
 
-def _curvature(differences: Numbers, chosen: Numbers) -> Numbers:
-    curved: Numbers = (differences * (chosen * (1 - chosen))[:, None]).T @ differences
+def _curvature(differences: Numbers, chosen: Numbers, counts: Numbers) -> Numbers:
+    curved: Numbers = (differences * (counts * chosen * (1 - chosen))[:, None]).T @ differences
     return curved
 
 
 def _line_search(
-    mode: Numbers, value: float, step: Numbers, fall: float, differences: Numbers, judge: Numbers
+    mode: Numbers,
+    value: float,
+    step: Numbers,
+    fall: float,
+    differences: Numbers,
+    judge: Numbers,
+    counts: Numbers,
 ) -> tuple[Numbers, float]:
     """Shorten a Newton step until all importances are above 0 and the loss falls enough."""
     length = 1.0
     while length > TOLERANCE:
         moved = mode - length * step
         if moved.min() > 0:
-            reached = _loss(moved, differences, judge)
+            reached = _loss(moved, differences, judge, counts)
             if reached <= value - 0.1 * length * fall:
                 return moved, reached
         length /= 2

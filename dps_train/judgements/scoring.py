@@ -50,9 +50,13 @@ def two_afc_agreement(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> float:
         d1: distances of p1 to the reference [N].
         judge: share of people who chose p1 [N].
     """
+    return float(np.mean(two_afc_scores(d0, d1, judge)))
+
+
+def two_afc_scores(d0: ArrayLike, d1: ArrayLike, judge: ArrayLike) -> NDArray[np.float64]:
+    """Return the score of each triplet [N], with the arguments of `two_afc_agreement`."""
     first, second, share = _vectors(d0, d1, judge)
-    scores = (first < second) * (1 - share) + (second < first) * share + (first == second) * 0.5
-    return float(np.mean(scores))
+    return (first < second) * (1 - share) + (second < first) * share + (first == second) * 0.5
 
 
 def jnd_score(distances: ArrayLike, same: ArrayLike) -> float:

@@ -39,6 +39,11 @@ class Triplets:
     def __len__(self) -> int:
         return len(self.judge)
 
+    @property
+    def ceiling(self) -> float:
+        """The agreement of always answering as the majority of the judges did."""
+        return float(np.mean([max(judge, 1 - judge) for judge in self.judge]))
+
     def select(self, rows: Sequence[int]) -> Triplets:
         """Return some of the triplets, in the order of `rows`."""
         reference, p0, p1 = (

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model import names
+
 LAYOUT_CELLS = 4
 """Cells along each side of the grid of `layout`."""
 
@@ -61,12 +63,9 @@ def layout(first: Tensor, second: Tensor) -> Tensor:
     return _pooled((first - second).square().sum(dim=1, keepdim=True), LAYOUT_CELLS).flatten(1)
 
 
-COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "spatial": spatial,
-    "mean": mean,
-    "sort": sort,
-    "layout": layout,
-}
+COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    zip(names.COMPARISONS, (spatial, mean, sort, layout), strict=True)
+)
 
 
 class Comparison(nn.Module):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo, Scores
+from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 from dps_train.versions import installed_versions
-
-ADDITIVE = "additive"
-"""The variant whose head reports an amount per kind of change."""
 
 TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
 
@@ -23,23 +21,20 @@ def metric_info(
     *,
     name: str,
     variant: str = ADDITIVE,
-    ranking: list[list[str]] | None,
-    importances: dict[str, float] | None,
     judgements: JudgementsInfo | None = None,
     training_data: DataInfo,
     held_out_data: DataInfo,
     seed: int,
-    scores: Scores | None,
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> MetricInfo:
-    """Describe a metric; see `MetricInfo` for the arguments."""
+    """Describe a metric without a context; see `MetricInfo` for the arguments."""
     preprocess = metric.preprocess
     return MetricInfo(
         name=name,
         variant=variant,
-        ranking=ranking,
+        ranking=None,
         amounts=list(metric.head.names),
-        importances=importances,
+        importances=None,
         judgements=judgements,
         distortions=distortion_infos(distortions),
         backbone=metric.backbone.name,
@@ -53,7 +48,7 @@ def metric_info(
         training_data=training_data,
         held_out_data=held_out_data,
         seed=seed,
-        scores=scores,
+        scores=None,
         tools={"python": platform.python_version(), **installed_versions(TOOLS)},
     )
 

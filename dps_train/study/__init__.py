@@ -1,1 +1,1 @@
-"""The paper's experiment: many metrics trained and measured alike, in one table and one page."""
+"""The paper's experiment: train and measure many metrics, and report them in a table and a page."""

@@ -1,13 +1,13 @@
-"""The folder of a study: what it is, and what is done of it.
+"""The folder of a study: its description and its results.
 
-* ``study.json``: a `StudyManifest`, all that the results follow from;
+* ``study.json``: a `StudyManifest`, everything that determines the results;
 * ``metrics/<id>.json``: a `Result` for each metric that is done;
-* ``heads/<family>.safetensors``: heads of ``additive``, which are the same for all rankings;
-* ``checkpoints/<id>/``: of the ``tune`` or ``scratch`` under way;
-* ``logs/<id>/``: the course of their training, where that is asked for.
+* ``heads/<features>.safetensors``: heads of ``additive``, which all rankings share;
+* ``checkpoints/<id>/``: the checkpoint of a ``tune`` or ``scratch`` in training;
+* ``logs/<id>/``: logs of their training, if a logger is chosen.
 
-Every file is written under another name and renamed, so that what is there is whole,
-whenever a study is killed.
+Every file is written under another name and renamed, so that files are complete whenever a study
+is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StudyError(DpsError):
 
 
 class StudyManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """All that the results of a study follow from."""
+    """Everything that determines the results of a study."""
 
     format: int = FORMAT_VERSION
     rankings: int
@@ -47,52 +47,56 @@ class StudyManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     repetitions: int
     seed: int
     training_data: DataInfo
-    """Of the first repetition, as the next."""
+    """Data of the first repetition, also for `held_out_data`."""
     held_out_data: DataInfo
     settings: dict[str, Value]
     bapps: str | None
-    """SHA-256 over all judgements, and the names of what was judged."""
+    """SHA-256 over all judgements and the names of their images."""
+    scores: str | None = None
+    """SHA-256 over people's scores and the names of their images."""
+    photographs: str | None = None
+    """SHA-256 over the photographs of the ladders."""
     device: str
     """Kind of device that networks run on; results differ in their last digits."""
     tools: dict[str, str]
 
 
 class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One metric, measured."""
+    """The result of one metric."""
 
     values: Values
     seconds: float
-    """That it took, for the record."""
+    """Time to train and measure it."""
 
 
 class StudyFolder:
-    """The results of a study on disk; `open_study` opens it.
+    """The results of a study on disk; see `open_study`.
 
     Args:
-        path: of the folder.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def holds(self, metric: str) -> bool:
-        """Say whether a metric is done."""
+        """Return whether a metric is done."""
         return self._result(metric).exists()
 
     def add(self, metric: str, result: Result) -> None:
-        """Keep what was measured of a metric, whose checkpoint is of no use any more.
+        """Store the result of a metric, and delete its checkpoint.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the result cannot be written.
         """
         _write(self._result(metric), result)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def values(self, metric: str) -> Values:
-        """Return what was measured of a metric.
+        """Return the row of a metric.
 
         Raises:
-            StudyError: the file is not what `add` wrote.
+            StudyError: the file of its result is damaged.
         """
         path = self._result(metric)
         try:
@@ -102,9 +106,9 @@ class StudyFolder:
                 f"{path} cannot be read ({error}): delete it, and start the study again"
             ) from None
 
-    def head(self, family: str) -> Path:
-        """Return where the head of ``additive`` of a family is kept."""
-        return self.path / HEADS / f"{family}.safetensors"
+    def head(self, features_id: str) -> Path:
+        """Return the file of the head of ``additive`` on some features."""
+        return self.path / HEADS / f"{features_id}.safetensors"
 
     def checkpoint(self, metric: str) -> Path:
         """Return the folder for the checkpoints of a metric."""
@@ -119,11 +123,11 @@ class StudyFolder:
 
 
 def open_study(path: Path, manifest: StudyManifest) -> StudyFolder:
-    """Open the folder of a study, or make it.
+    """Open the folder of a study, or create it.
 
     Raises:
-        StudyError: it holds something else.
-        OutputError: it cannot be written.
+        StudyError: the folder holds something else.
+        OutputError: the folder cannot be written.
     """
     if _holds_something(path):
         _check(path, manifest)
@@ -133,16 +137,16 @@ def open_study(path: Path, manifest: StudyManifest) -> StudyFolder:
 
 
 def _holds_something(path: Path) -> bool:
-    # Names that begin with a dot are left over from a study that was killed while it wrote one.
+    # Names that begin with a dot are temporary files of a study that was killed.
     return path.exists() and (
         not path.is_dir() or any(not entry.name.startswith(".") for entry in path.iterdir())
     )
 
 
 def _check(path: Path, manifest: StudyManifest) -> None:
-    """Refuse a folder that holds no study, or another one."""
+    """Check that a folder holds this study."""
     if not (path / MANIFEST).is_file():
-        raise StudyError(f"{path} is no folder of a study: name a new one with --out")
+        raise StudyError(f"{path} is not a folder of a study: name a new one with --out")
     try:
         there = msgspec.json.decode((path / MANIFEST).read_bytes())
     except (ValueError, RecursionError, OSError) as error:
@@ -152,8 +156,8 @@ def _check(path: Path, manifest: StudyManifest) -> None:
     different = field_differences(there, msgspec.to_builtins(manifest))
     if different:
         raise StudyError(
-            f"{path} holds another study ({'; '.join(different)}): ask for the same, or name "
-            "another folder with --out"
+            f"{path} holds another study ({'; '.join(different)}): give the same options, or "
+            "name another folder with --out"
         )
 
 

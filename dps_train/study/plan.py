@@ -1,66 +1,64 @@
-"""What a study trains: a metric for each ranking, variant, comparison, network and repetition."""
+"""The plan of a study: a job for each ranking, variant, comparison, network and repetition."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dps_infer.contexts.context import Context
 from dps_train.contexts import random_rankings
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.settings import FROM_EMBEDDED, FROM_SCRATCH, Settings
-from dps_train.model.description import ADDITIVE
+from dps_train.fit.settings import Settings, Variant
 from dps_train.seeds import generator_for
+from dps_train.study.extra_images import ExtraImages
 
-OWN_PARTS = ("backbone", "layers", "weights", "size", "comparison", "channel_norm", "normalize")
-"""Settings with which ``additive`` adapts the embedded metric, where nobody changes them."""
-
-OWN = "own"
-"""What the comparison that is each variant's own is called."""
+DEFAULT_COMPARISON = "own"
+"""Name of the comparison in files if none is given, and each variant takes its default."""
 
 SEEDS = 2**63
-"""How many there are: the next after the last is the first."""
+"""Number of seeds; repetitions wrap around to 0."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study trains.
+    """The metrics that a study trains.
 
     Attributes:
-        rankings: how many of the six distortions, drawn at random.
-        variants: some of `dps_train.fit.settings.VARIANTS`.
-        comparisons: see `dps_train.model.comparisons`; None stands for each variant's own.
+        rankings: number of random rankings of the six distortions.
+        variants: see `Settings`.
+        comparisons: see `dps_train.model.comparisons`; None takes each variant's default.
         backbones: ``embedded`` or torchvision models.
-        weights: a safetensors file by backbone, for those that do not take their own.
-        repetitions: how often all of it is done, each time from another seed.
-        pairs: in the bank of ``additive``, by what that starts from.
-        bapps: folder of human judgements to score every metric on; None scores none.
-        common: settings that all metrics share. Its seed draws the rankings, and is that of
-            the first repetition; the next one is that of the second, and so on.
+        weights: by backbone, a safetensors file instead of its published weights.
+        repetitions: number of repetitions, each with another seed.
+        bapps: folder of people's judgements to score every metric on; None scores none.
+        common: settings that all metrics share. Its seed draws the rankings and is the seed of
+            the first repetition; each further repetition adds 1.
+        extra: images for further measurements of every metric: people's scores and ladders.
     """
 
     rankings: int
-    variants: tuple[str, ...]
+    variants: tuple[Variant, ...]
     comparisons: tuple[str | None, ...]
     backbones: tuple[str, ...]
     weights: Mapping[str, Path]
     repetitions: int
-    pairs: Mapping[str, int]
     bapps: Path | None
     common: Settings
+    extra: ExtraImages = field(default_factory=ExtraImages)
 
 
 @dataclass(frozen=True)
 class Job:
     """One metric to train and measure.
 
-    `dps_train.fit.training.train` gives the same metric for the same settings.
+    `dps_train.fit.training.train` trains the same metric with the same settings.
 
     Attributes:
         repetition: counted from 1.
-        settings: all of them, the context too.
+        settings: the settings of its training, with its context.
     """
 
     repetition: int
@@ -68,57 +66,41 @@ class Job:
 
     @property
     def id(self) -> str:
-        """A name for files, which does not depend on what else the study holds."""
+        """A name for files, which does not depend on the other jobs of the study."""
         ranking = "".join(str(NAMES.index(name)) for (name,) in self.context.order)
-        return f"{self.family}-{self.settings.variant}-{ranking}"
+        return f"{self.features_id}-{self.settings.variant}-{ranking}"
 
     @property
-    def family(self) -> str:
-        """Names the jobs that share a network's features, likewise."""
-        comparison = self.settings.comparison or OWN
+    def features_id(self) -> str:
+        """A name for the features that jobs share: those of one network and comparison."""
+        comparison = self.settings.comparison or DEFAULT_COMPARISON
         return f"{self.repetition}-{self.settings.backbone}-{comparison}"
 
     @property
     def context(self) -> Context:
-        """What the metric is adapted to."""
+        """The context of the metric."""
         assert self.settings.context is not None
         return self.settings.context
 
 
 def plan(study: Study) -> list[Job]:
-    """Return the metrics of a study; those of one family come together."""
-    contexts = random_rankings(study.rankings, generator_for("rankings", study.common.seed))
+    """Return the jobs of a study; jobs that share features are consecutive."""
+    common = study.common
+    contexts = random_rankings(study.rankings, generator_for("rankings", common.seed))
     return [
-        Job(repetition + 1, _settings(study, repetition, backbone, comparison, variant, context))
-        for repetition in range(study.repetitions)
-        for backbone in study.backbones
-        for comparison in study.comparisons
-        for variant in study.variants
-        for context in contexts
+        Job(
+            repetition + 1,
+            dataclasses.replace(
+                common,
+                context=context,
+                variant=variant,
+                backbone=backbone,
+                weights=study.weights.get(backbone),
+                comparison=comparison,
+                seed=(common.seed + repetition) % SEEDS,
+            ),
+        )
+        for repetition, backbone, comparison, variant, context in itertools.product(
+            range(study.repetitions), study.backbones, study.comparisons, study.variants, contexts
+        )
     ]
-
-
-def _settings(
-    study: Study,
-    repetition: int,
-    backbone: str,
-    comparison: str | None,
-    variant: str,
-    context: Context,
-) -> Settings:
-    settings = dataclasses.replace(
-        study.common,
-        context=context,
-        variant=variant,
-        backbone=backbone,
-        weights=study.weights.get(backbone),
-        comparison=comparison,
-        seed=(study.common.seed + repetition) % SEEDS,
-    )
-    start = FROM_EMBEDDED if variant == ADDITIVE and _is_embedded(settings) else FROM_SCRATCH
-    return dataclasses.replace(settings, start=start, pairs=study.pairs[start])
-
-
-def _is_embedded(settings: Settings) -> bool:
-    defaults = Settings()
-    return all(getattr(settings, part) == getattr(defaults, part) for part in OWN_PARTS)

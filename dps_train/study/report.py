@@ -6,23 +6,15 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dps_infer.files.write import atomic_file
 from dps_train.fit.settings import BASELINE
-from dps_train.study.charts import (
-    COLOURS,
-    by_variant,
-    gain_chart,
-    mark_chart,
-    people_chart,
-    score_chart,
-)
+from dps_train.study.charts import COLORS, gain_chart, mark_chart, people_chart, score_chart
 from dps_train.study.folder import Values
 from dps_train.study.plan import Study
-from dps_train.study.summary import numbers, summarise
+from dps_train.study.summary import summarize
 from dps_train.study.table import CSV, PARQUET
 
 PAGE = "report.html"
@@ -30,53 +22,50 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture with what it says.
+    """A chart of the report.
 
     Attributes:
         title: its heading.
-        words: what is to be seen, for those who do not see it too.
-        url: the picture itself, as a data URL.
+        text: explanation, also used as alternative text.
+        draw: draws it as SVG.
     """
 
     title: str
-    words: str
-    url: str
+    text: str
+    draw: Callable[[Sequence[Values]], str]
 
 
-@dataclass(frozen=True)
-class Tile:
-    """The headline of a variant.
-
-    Attributes:
-        variant: its name.
-        colour: in the charts.
-        improved: how many of its metrics are better than the unadapted one.
-        metrics: of how many.
-        score: mean 2AFC.
-        baseline: of the unadapted metrics.
-    """
-
-    variant: str
-    colour: str
-    improved: int
-    metrics: int
-    score: float
-    baseline: float
+SCORES = Chart(
+    "Adapted against unadapted",
+    "One point per metric. Above the dashed line, adapting helped.",
+    score_chart,
+)
+GAINS = Chart("Gains", "One point per metric; the bar is the mean.", gain_chart)
+PEOPLE = Chart(
+    "Agreement with people",
+    "Difference in agreement with people's judgements between the adapted metric and the unadapted "
+    "one. Below the dashed line, adapting cost agreement.",
+    people_chart,
+)
+MARKS = Chart(
+    "Marks of a metric",
+    "Does the distance grow with the strength of a change (monotonicity; retention for kinds of "
+    "change never trained on)? Are two changes in turn at least as far as the farther of the two "
+    "(composition)?",
+    mark_chart,
+)
 
 
 def write_report(folder: Path, study: Study, rows: Sequence[Values]) -> Path:
-    """Write the report of a study into its folder.
+    """Write the report of a study into its folder, and return its path.
 
     Args:
-        folder: of the study.
-        study: what was asked for.
-        rows: of its table.
-
-    Returns:
-        The page.
+        folder: the study's folder.
+        study: the study.
+        rows: the rows of its table.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the page cannot be written.
     """
     page = folder / PAGE
     with atomic_file(page, force=True) as temporary:
@@ -85,7 +74,7 @@ def write_report(folder: Path, study: Study, rows: Sequence[Values]) -> Path:
 
 
 def render(study: Study, rows: Sequence[Values]) -> str:
-    """Return the page, the same for the same rows."""
+    """Return the page; equal rows give equal pages."""
     environment = Environment(
         loader=PackageLoader("dps_train.study", "page"),
         autoescape=True,
@@ -95,82 +84,29 @@ def render(study: Study, rows: Sequence[Values]) -> str:
     )
     environment.filters["figure"] = _figure
     done = [values for values in rows if not values["error"]]
+    adapted = [values for values in done if values["variant"] != BASELINE]
+    judged = any(values.get("bapps.2afc") is not None for values in adapted)
+    charts = [
+        *([(SCORES, adapted), (GAINS, adapted)] if adapted else []),
+        *([(PEOPLE, adapted)] if judged else []),
+        *([(MARKS, done)] if done else []),
+    ]
+    variants = {str(summary["variant"]): summary for summary in summarize(done, by=("variant",))}
     return environment.get_template("report.html").render(
         study=study,
         first=rows[0],
         rows=rows,
         failed=[values for values in rows if values["error"]],
-        summaries=summarise(rows),
-        tiles=_tiles(done),
-        charts=_charts(done),
+        summaries=summarize(rows),
+        tiles=[(variants[name], color) for name, color in COLORS.items() if name in variants],
+        charts=[(chart, _data_url(chart.draw(some))) for chart, some in charts],
         judged=any("bapps.2afc" in values for values in done),
         files=(CSV, PARQUET),
     )
 
 
-def _tiles(rows: Sequence[Values]) -> list[Tile]:
-    tiles = []
-    for variant, some in by_variant(rows).items():
-        tiles.append(
-            Tile(
-                variant,
-                COLOURS[variant],
-                sum(values["improved"] is True for values in some),
-                len(some),
-                fmean(numbers(some, "score")),
-                fmean(numbers(some, "baseline")),
-            )
-        )
-    return tiles
-
-
-def _charts(rows: Sequence[Values]) -> list[Chart]:
-    adapted = [values for values in rows if values["variant"] != BASELINE]
-    charts = []
-    if adapted:
-        charts += [
-            _chart(
-                "Adapted against unadapted",
-                "One point a metric. Above the dashed line, adapting helped.",
-                score_chart,
-                adapted,
-            ),
-            _chart(
-                "Gains",
-                "One point a metric; the bar is the mean.",
-                gain_chart,
-                adapted,
-            ),
-        ]
-    if any(values.get("bapps.2afc") is not None for values in adapted):
-        charts.append(
-            _chart(
-                "Agreement with people",
-                "How much more or less often the adapted metric agrees with people's judgements "
-                "than the unadapted one. Below the dashed line, adapting cost agreement.",
-                people_chart,
-                adapted,
-            )
-        )
-    if rows:
-        charts.append(
-            _chart(
-                "Marks of a metric",
-                "Does the distance grow with the strength of a change (monotonicity, and "
-                "retention for kinds of change never trained on)? Are two changes at least as far "
-                "as the farther of the two (composition)?",
-                mark_chart,
-                rows,
-            )
-        )
-    return charts
-
-
-def _chart(
-    title: str, words: str, draw: Callable[[Sequence[Values]], str], rows: Sequence[Values]
-) -> Chart:
-    picture = base64.b64encode(draw(rows).encode()).decode()
-    return Chart(title, words, f"data:image/svg+xml;base64,{picture}")
+def _data_url(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

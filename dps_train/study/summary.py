@@ -1,79 +1,75 @@
-"""What the metrics of one network, comparison and variant have in common, in figures."""
+"""Figures of the metrics of one network, comparison and variant: means over their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from dps_train.evaluate.printing import wide_console
 from dps_train.study.folder import Values
 from dps_train.study.table import MARKS
 
+GROUPED_BY = ("backbone", "comparison", "variant")
 
-@dataclass(frozen=True)
-class Summary:
-    """What the metrics of one variant, comparison and network have in common.
+EXTRA = ("scores.", "ladders.")
+"""Prefixes of the columns of `dps_train.study.extra_images`."""
 
-    Means over the metrics that could be trained; None where nothing was measured.
+MEANS = {
+    "improved": "improved",
+    "score": "score",
+    "lowest": "score",
+    "baseline": "baseline",
+    "ceiling": "ceiling",
+    "monotonicity": "monotonicity",
+    "composition": "composition",
+    "stability": "stability",
+    "retention": "retention",
+    "named": "named",
+    "two_afc": "bapps.2afc",
+    "baseline_two_afc": "bapps.baseline.2afc",
+    "jnd": "bapps.jnd",
+    "baseline_jnd": "bapps.baseline.jnd",
+}
+"""Columns of the table by figure; see `summarize`."""
 
-    Attributes:
-        backbone: name of the network.
-        comparison: how its features are compared.
-        variant: what was trained.
-        metrics: how many.
-        failed: how many of them could not be trained.
-        improved: share with a score above the baseline.
-        score: mean 2AFC in the context.
-        lowest: the lowest score.
-        baseline: of the unadapted metric.
-        ceiling: of the true amounts.
-        monotonicity: mean over the distortions.
-        composition: see `dps_train.measure.evaluation`.
-        stability: likewise.
-        retention: mean over the kinds of change.
-        named: mean over the distortions.
-        two_afc: agreement with people.
-        baseline_two_afc: of the unadapted metric.
-        jnd: likewise.
-        baseline_jnd: likewise.
+Summary = dict[str, str | int | float | None]
+
+
+def summarize(rows: Sequence[Values], by: Sequence[str] = GROUPED_BY) -> list[Summary]:
+    """Return a summary for each network, comparison and variant, or by other columns.
+
+    Returns:
+        The columns of `by`, the number of ``metrics``, the number that ``failed`` to train, and
+        the figures of `MEANS` over the others: the ``lowest`` score, and the mean of each other
+        column; None if nothing was measured. Means of the columns with a prefix of `EXTRA` follow,
+        if the table has any.
     """
-
-    backbone: str
-    comparison: str
-    variant: str
-    metrics: int
-    failed: int
-    improved: float | None
-    score: float | None
-    lowest: float | None
-    baseline: float | None
-    ceiling: float | None
-    monotonicity: float | None
-    composition: float | None
-    stability: float | None
-    retention: float | None
-    named: float | None
-    two_afc: float | None
-    baseline_two_afc: float | None
-    jnd: float | None
-    baseline_jnd: float | None
-
-
-def summarise(rows: Sequence[Values]) -> list[Summary]:
-    """Return what the rows of each network, comparison and variant have in common."""
-    groups: dict[tuple[str, str, str], list[Values]] = {}
+    extra = dict.fromkeys(name for values in rows for name in values if name.startswith(EXTRA))
+    groups: dict[tuple[str, ...], list[Values]] = {}
     for values in rows:
-        group = (str(values["backbone"]), str(values["comparison"]), str(values["variant"]))
-        groups.setdefault(group, []).append(values)
-    return [_summary(*group, some) for group, some in groups.items()]
+        groups.setdefault(tuple(str(values[name]) for name in by), []).append(values)
+    summaries = []
+    for names, some in groups.items():
+        summary: Summary = dict(zip(by, names, strict=True))
+        summary["metrics"] = len(some)
+        summary["failed"] = sum(bool(values["error"]) for values in some)
+        for figure, column in MEANS.items():
+            found = numbers(some, column)
+            summary[figure] = None
+            if found:
+                summary[figure] = min(found) if figure == "lowest" else fmean(found)
+        for column in extra:
+            found = numbers(some, column)
+            summary[column] = fmean(found) if found else None
+        summaries.append(summary)
+    return summaries
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
-    """Print the figures on standard output, one line for each network, comparison and variant."""
+    """Print one line for each network, comparison and variant on standard output."""
     table = Table(
         "network",
         "comparison",
@@ -89,22 +85,35 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
         box=box.SIMPLE,
     )
     for one in summaries:
-        figures = (one.improved, one.score, one.lowest, one.baseline, one.ceiling)
+        figures = (one[name] for name in ("improved", "score", "lowest", "baseline", "ceiling"))
         table.add_row(
-            one.backbone,
-            one.comparison,
-            one.variant,
-            f"{one.metrics}" + f" ({one.failed} failed)" * bool(one.failed),
+            *(str(one[name]) for name in GROUPED_BY),
+            f"{one['metrics']}" + f" ({one['failed']} failed)" * bool(one["failed"]),
             *("none" if figure is None else f"{figure:.4f}" for figure in figures),
         )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = wide_console()
     console.print(table)
+    extra = [name for name in summaries[0] if name.startswith(EXTRA)] if summaries else []
+    if extra:
+        console.print(_extra_table(summaries, extra))
+
+
+def _extra_table(summaries: Sequence[Summary], columns: Sequence[str]) -> Table:
+    """Return scores and ladders with a row per measure: there may be many sets of scores."""
+    table = Table(
+        "measure",
+        *("\n".join(str(one[name]) for name in reversed(GROUPED_BY)) for one in summaries),
+        title="agreement with scores (Spearman) and ladders, means over the metrics",
+        box=box.SIMPLE,
+    )
+    for name in columns:
+        found = (one.get(name) for one in summaries)
+        table.add_row(name, *("none" if value is None else f"{value:.4f}" for value in found))
+    return table
 
 
 def numbers(rows: Iterable[Values], column: str) -> list[float]:
-    """Return what is measured in a column; `monotonicity` is all that begin with it and a dot."""
+    """Return the numbers in a column; for a measure of `MARKS`, in all columns of its kinds."""
     return [
         float(value)
         for values in rows
@@ -116,31 +125,3 @@ def numbers(rows: Iterable[Values], column: str) -> list[float]:
 def _mark_of(name: str) -> str | None:
     mark = name.partition(".")[0]
     return mark if mark in MARKS else None
-
-
-def _summary(backbone: str, comparison: str, variant: str, rows: Sequence[Values]) -> Summary:
-    def mean(column: str) -> float | None:
-        values = numbers(rows, column)
-        return fmean(values) if values else None
-
-    return Summary(
-        backbone=backbone,
-        comparison=comparison,
-        variant=variant,
-        metrics=len(rows),
-        failed=sum(bool(values["error"]) for values in rows),
-        improved=mean("improved"),
-        score=mean("score"),
-        lowest=min(numbers(rows, "score"), default=None),
-        baseline=mean("baseline"),
-        ceiling=mean("ceiling"),
-        monotonicity=mean("monotonicity"),
-        composition=mean("composition"),
-        stability=mean("stability"),
-        retention=mean("retention"),
-        named=mean("named"),
-        two_afc=mean("bapps.2afc"),
-        baseline_two_afc=mean("bapps.baseline.2afc"),
-        jnd=mean("bapps.jnd"),
-        baseline_jnd=mean("bapps.baseline.jnd"),
-    )

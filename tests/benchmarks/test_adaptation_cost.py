@@ -1,4 +1,4 @@
-"""The benchmark of what adapting costs: its figures follow from the times that were measured."""
+"""The benchmark of the cost of adapting: its figures follow from the measured times."""
 
 from __future__ import annotations
 

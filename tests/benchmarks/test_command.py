@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: the list, the options, and what is left after a failure."""
+"""The command line of the benchmarks: the list, the options, and failures."""
 
 from __future__ import annotations
 

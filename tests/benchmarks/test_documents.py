@@ -88,6 +88,11 @@ def test_a_table_without_a_record_says_what_to_run(records):
     )
 
 
+def test_a_block_without_a_record_keeps_what_it_shows(records):
+    text = "<!-- table: backbone_speed -->\n\n| older |\n\n<!-- end -->"
+    assert fill(text, "figures.md", records) == text
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

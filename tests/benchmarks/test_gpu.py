@@ -58,7 +58,7 @@ def test_without_cuda_it_says_so_in_one_line(cli, tmp_path):
 
 
 @pytest.mark.skipif(not has_cuda, reason="needs an NVIDIA GPU and onnxruntime-gpu")
-def test_cuda_measures_what_the_cpu_does(small, measured):
+def test_cuda_agrees_with_the_cpu(small, measured):
     gpu.check(measured("gpu", "--pairs", 4).read_figures(gpu.Figures))
 
 

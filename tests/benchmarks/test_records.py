@@ -1,4 +1,4 @@
-"""Records: what they hold of a run; the committed ones can be read, and name no machine."""
+"""Records describe a run; the committed ones can be read, and name no machine."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_command_leaves_defaults_out():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "published"),
     [
         ("/home/somebody/photos/val", "val"),
         ("../photos/val", "val"),
@@ -93,10 +93,10 @@ def test_the_command_leaves_defaults_out():
         ("sample", "sample"),
     ],
 )
-def test_only_relative_paths_are_published(given, told):
-    assert shown(given) == told
+def test_only_relative_paths_are_published(given, published):
+    assert shown(given) == published
     record = a_record(data=given, train_data=[given, "sample"])
-    assert record.options == {"data": told, "train_data": [told, "sample"]}
+    assert record.options == {"data": published, "train_data": [published, "sample"]}
     assert "somebody" not in record.command
 
 

@@ -28,7 +28,7 @@ from dps_infer.model.manifest import Calibration, DataInfo, Draws, MetricInfo
 from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import load_run, save_run
-from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.settings import Settings
 from dps_train.fit.training import train
 from dps_train.model.description import metric_info
 from dps_train.model.embedded import embedded_backbone, embedded_metric
@@ -48,7 +48,7 @@ def run_folder(stand_ins: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
     settings = Settings(
         context=ranking_context(parse_ranking("3,1=5,0", NAMES)),
         data=str(write_images(base / "images")),
-        start=FROM_SCRATCH,
+        start="scratch",
         pairs=1000,
         epochs=3,
         device="cpu",

@@ -376,6 +376,10 @@ def test_equal_runs_give_equal_bytes(exported, run_folder, tmp_path):
     assert process.stdout == ""
     lines = process.stderr.splitlines()
     assert all(line.startswith("dps-export: ") for line in lines), process.stderr
+    # Tracing takes many seconds: each step is announced.
+    for line, step in zip(lines, ("freezing", "reading", "tracing", "comparing"), strict=False):
+        assert step in line
+    assert len(lines) == 5
     assert "new/again.onnx written" in lines[-1]
     assert re.search(r"[\d.]+ MB, within [\d.e-]+ of PyTorch on \d+ pairs", lines[-1])
     assert (tmp_path / "new" / "again.onnx").read_bytes() == exported.read_bytes()
@@ -583,6 +587,11 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
     monkeypatch.setattr("dps_export.universal.load_held_out", lambda *_arguments: held_out)
     with already_frozen(models["pair"]):
         manifest = export_universal(tmp_path / "universal.onnx", seed=4)
+    sidecar = tmp_path / "universal.onnx.sha256"
+    content = (tmp_path / "universal.onnx").read_bytes()
+    assert sidecar.read_text(encoding="ascii") == f"{hashlib.sha256(content).hexdigest()}\n"
+    with pytest.raises(OutputError, match="exists already"):
+        export_universal(tmp_path / "universal.onnx", seed=4)
     assert manifest.metric.training_data == embedded_metric.recipe().data
     assert manifest.metric.held_out_data.images == manifest.draws.images == 3
     context = Metric.load(tmp_path / "universal.onnx", ranking=RANKING, device="cpu", threads=1)
@@ -601,7 +610,7 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         # Stored with five digits.
         np.testing.assert_allclose(context.calibration.distances[name], expected, rtol=1e-3)
     measures = evaluate(metric.head, bank, [wanted])
-    told = scores(manifest.draws, context.ranking)
+    told = scores(manifest.draws, wanted)
     # Of 15 pairs of 4 x 4 draws of 3 images, rounding may turn what is nearly equal.
     within = 3 / 720
     assert told.adapted == pytest.approx(measures.score.mean, abs=within)

@@ -57,8 +57,8 @@ def linear() -> dict[str, Tensor]:
         (lambda s: s.pop("lin4.model.1.weight"), "does not fit"),
         (lambda s: s.update(more=torch.ones(1)), r"more \[1\]"),
         (lambda s: s.update({"lin0.model.1.weight": torch.ones(1, 3, 1, 1)}), r"\[1, 3, 1, 1\]"),
-        (lambda s: s["lin0.model.1.weight"].mul_(-1), "no weights >= 0"),
-        (lambda s: s["lin0.model.1.weight"].fill_(torch.nan), "no weights >= 0"),
+        (lambda s: s["lin0.model.1.weight"].mul_(-1), "not weights >= 0"),
+        (lambda s: s["lin0.model.1.weight"].fill_(torch.nan), "not weights >= 0"),
     ],
     ids=["missing", "surplus", "shape", "negative", "nan"],
 )
@@ -88,5 +88,5 @@ def test_a_file_of_something_else_is_refused_and_never_run(content, tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(WeightsError, match="is no file"):
+    with pytest.raises(WeightsError, match="is not a file"):
         read_linear_weights(tmp_path / "none.pth", CHANNELS)

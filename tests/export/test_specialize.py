@@ -73,8 +73,7 @@ def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
     assert metric.name == "color-translate~zoom-rotate"
     assert metric.ranking == [["color"], ["translate", "zoom"], ["rotate"]]
     assert metric.importances["rotate"] == 1
-    ranking = tuple(tuple(group) for group in metric.ranking)
-    assert metric.scores == scores(origin.draws, ranking)
+    assert metric.scores == scores(origin.draws, metric.context)
     assert manifest.calibration == calibrate(origin.draws, metric.importances)
     assert manifest.draws is None
     for kept in ("views", "parity", "precision", "map", "format"):
@@ -153,7 +152,7 @@ def test_calibration_is_that_of_an_evaluation(tmp_path):
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
     judged = pair_table([context])
-    found = scores(draws, context.ranking)
+    found = scores(draws, context)
     for value, table in [
         (found.adapted, distances),
         (found.baseline, uniform),

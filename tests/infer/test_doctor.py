@@ -1,4 +1,4 @@
-"""The doctor: what it finds, and that it survives whatever is broken."""
+"""The doctor finds the problems of an installation, and survives every broken part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from dps_infer import doctor
 from dps_infer.doctor import examine
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.runtime import engine
 
@@ -20,7 +21,7 @@ def healthy() -> doctor.Diagnosis:
 
 
 def problems(diagnosis: doctor.Diagnosis) -> str:
-    """All that has to be repaired, with the advice."""
+    """All problems with their advice, one per line."""
     assert not diagnosis.healthy
     return "\n".join(f"{problem.what}: {problem.advice}" for problem in diagnosis.problems)
 
@@ -35,14 +36,14 @@ def test_a_sound_installation_is_healthy(healthy):
     assert len(healthy.universal) == 64
 
 
-def test_words_say_all_of_it(healthy):
+def test_the_description_is_complete(healthy):
     lines = doctor.describe(healthy)
     assert lines[-1] == "healthy"
     for word in ("numpy", "CPUExecutionProvider", healthy.universal, "identical images 0"):
         assert any(word in line for line in lines), word
 
 
-def test_a_missing_runtime_is_a_problem_and_no_crash(monkeypatch):
+def test_a_missing_runtime_is_a_problem(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     diagnosis = examine()
     assert "[cpu]" in problems(diagnosis)
@@ -50,18 +51,19 @@ def test_a_missing_runtime_is_a_problem_and_no_crash(monkeypatch):
     assert (diagnosis.providers, diagnosis.self_test) == ({}, {})
 
 
-def test_what_two_removed_wheels_leave_behind_counts_as_missing(monkeypatch):
+def test_an_empty_module_left_by_two_removed_wheels_counts_as_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
     assert "onnxruntime does not load" in problems(examine())
 
 
-def test_a_missing_module_is_a_problem_and_no_crash(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert "cv2 does not load" in problems(examine())
+@pytest.mark.parametrize("module", ["cv2", "simplejpeg"])
+def test_a_missing_module_is_a_problem(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert f"{module} does not load" in problems(examine())
 
 
 @pytest.mark.parametrize("command", [True, False])
-def test_both_wheels_are_a_problem(monkeypatch, cli, command):
+def test_two_installed_wheels_are_a_problem(monkeypatch, cli, command):
     wheels = {"onnxruntime": ["onnxruntime", "onnxruntime-gpu"]}
     monkeypatch.setattr(metadata, "packages_distributions", lambda: wheels)
     monkeypatch.setattr(metadata, "version", lambda name: "1.23")
@@ -90,7 +92,7 @@ def test_cuda_that_does_not_load_is_a_problem(monkeypatch):
     assert list(diagnosis.self_test) == ["cpu"]
 
 
-def test_a_provider_that_is_not_used_here_is_only_noted(monkeypatch):
+def test_an_unused_provider_is_only_noted(monkeypatch):
     found = {"TensorrtExecutionProvider": "libnvinfer is missing", engine.CPU: None}
     monkeypatch.setattr(doctor, "probe_providers", lambda model: found)
     diagnosis = examine()
@@ -110,7 +112,7 @@ def test_a_missing_universal_file_is_a_problem(monkeypatch, tmp_path):
     assert diagnosis.universal is None
 
 
-def test_a_metric_that_sees_a_difference_where_there_is_none_is_a_problem(monkeypatch):
+def test_a_distance_between_identical_images_is_a_problem(monkeypatch):
     monkeypatch.setattr(doctor, "_measure", lambda device: doctor.SelfTest(0.25, 1.0))
     assert "identical images are 0.25 apart" in problems(examine())
 
@@ -120,6 +122,6 @@ def test_a_provider_that_is_offered_and_missing_does_not_load(monkeypatch):
 
     offered = ["NoSuchExecutionProvider", engine.CPU]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
-    found = engine.probe_providers(embedded.UNIVERSAL.read_bytes())
+    found = engine.probe_providers(read_model(embedded.UNIVERSAL.read_bytes()))
     assert found[engine.CPU] is None
     assert found["NoSuchExecutionProvider"]

@@ -11,7 +11,8 @@ import pytest
 from infer_helpers import encode
 
 from dps_infer import Metric
-from dps_infer.bulk.thresholds import make_threshold, write_threshold
+from dps_infer.bulk.threshold_estimate import make_threshold
+from dps_infer.bulk.thresholds import write_threshold
 from dps_infer.errors import DpsError, ThresholdError, UsageError
 from dps_infer.testing import UPDATE, assert_similar
 

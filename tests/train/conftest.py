@@ -18,7 +18,7 @@ from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import save_run
-from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.settings import Settings
 from dps_train.fit.training import Trained, train
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 
@@ -78,7 +78,7 @@ def trained(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
 @pytest.fixture(scope="session")
 def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
     with instead_of_the_real(stand_ins):
-        return train(dataclasses.replace(tiny_settings, start=FROM_SCRATCH), "tiny")
+        return train(dataclasses.replace(tiny_settings, start="scratch"), "tiny")
 
 
 @pytest.fixture

@@ -23,9 +23,8 @@ TINY = Study(
     backbones=("embedded",),
     weights={},
     repetitions=1,
-    pairs={"embedded": 200, "scratch": 200},
     bapps=None,
-    common=Settings(size=32, epochs=1, steps=2, device="cpu"),
+    common=Settings(size=32, pairs=200, epochs=1, steps=2, device="cpu"),
 )
 
 
@@ -34,9 +33,9 @@ def tiny_study(data: Path, **common: object) -> Study:
     return dataclasses.replace(TINY, common=settings)
 
 
-def with_few_draws(bench: ModuleType) -> functools.partial:
+def with_few_draws(module: ModuleType) -> functools.partial:
     """Return what fits linear heads to little."""
-    return functools.partial(bench.draw_lin_bank, crops=64, draws=1)
+    return functools.partial(module.draw_lin_bank, crops=64, draws=1)
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -47,11 +46,11 @@ def tables(folder: Path) -> dict[str, bytes]:
 def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: int) -> None:
     """Run a study in one go, and another with kills at random moments; print how it went."""
     from dps_train.model.embedded import embedded_backbone, embedded_metric
-    from dps_train.study import bench
-    from dps_train.study.runner import run_study
+    from dps_train.study import run_job
+    from dps_train.study.run_study import run_study
 
     embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = weights
-    bench.draw_lin_bank = with_few_draws(bench)
+    run_job.draw_lin_bank = with_few_draws(run_job)
     study = tiny_study(data)
 
     def start(name: str) -> int:

@@ -162,6 +162,11 @@ class Outcome:
         return line
 
     @property
+    def notes(self) -> list[str]:
+        """The command's own lines on stderr; slow machines add lines of progress."""
+        return [line for line in self.err.splitlines() if line.startswith("dps-train: ")]
+
+    @property
     def record(self) -> dict:
         """The JSON on stdout, by the standard: no NaN, no infinity."""
         return strict_json(self.out)

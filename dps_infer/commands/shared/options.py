@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -18,22 +17,6 @@ SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
 EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
-
-
-def parse_threshold(value: str) -> str:
-    """Return a number, ``auto``, or the name of a threshold file, as text."""
-    if value == "auto" or value.lower().endswith(".json"):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        raise typer.BadParameter(
-            f"expected a number, auto, or a threshold file (.json), got {value!r}"
-        ) from None
-    if not (math.isfinite(number) and number >= 0):
-        raise typer.BadParameter(f"expected a finite number >= 0, got {value}")
-    return value
-
 
 ContextsOption = Annotated[
     list[Path] | None,
@@ -91,7 +74,6 @@ ThresholdOption = Annotated[
         help="The largest distance to accept; if a distance is larger, the exit code is 3. A "
         "number, a FILE (.json) written by dps-infer calibrate, or auto for the file that it wrote "
         "beside the context file.",
-        parser=parse_threshold,
     ),
 ]
 DeviceOption = Annotated[

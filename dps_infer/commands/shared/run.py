@@ -55,9 +55,10 @@ def program_name() -> str:
     return _program.get()
 
 
-def say(name: str, text: str) -> None:
-    """Print one line for people on stderr."""
-    typer.echo(f"{name}: {one_line(text)}", err=True)
+def say(name: str, *lines: str) -> None:
+    """Print lines for people on stderr, each after the name of the program."""
+    for line in lines:
+        typer.echo(f"{name}: {one_line(line)}", err=True)
 
 
 def note(text: str) -> None:
@@ -111,8 +112,7 @@ def _run(app: typer.Typer, name: str) -> int:
     except DpsError as error:
         if debug:
             traceback.print_exc()
-        for line in error.lines:
-            say(name, f"error: {line}")
+        say(name, *(f"error: {line}" for line in error.lines))
         return error.exit_code
     except MemoryError:
         if debug:

@@ -1,11 +1,11 @@
 "use strict";
 
-// The report's data, and small helpers. Text from the results reaches the page through
-// text nodes and attributes alone: no name, note or error can become markup.
+// The report's data, and small helpers. Text from the results reaches the page only through
+// text nodes and attributes: no name, note or error can become markup.
 
 const island = document.getElementById("data");
 const report = JSON.parse(island.textContent);
-island.remove(); // tens of megabytes, held twice otherwise
+island.remove(); // it may be tens of megabytes, which would be held twice
 
 const pairs = report.pairs;
 const pairCount = pairs.reference.length;
@@ -28,7 +28,7 @@ function button(attributes, action, ...children) {
   return node;
 }
 
-/** Write a distance with few digits, but never on the wrong side of the threshold. */
+/** Format a distance with few digits, but never on the wrong side of the threshold. */
 function formatDistance(value, context = state.context) {
   if (value === null) return "–";
   if (value === 0) return "0";
@@ -45,14 +45,14 @@ function keepsSide(value, shown, threshold) {
   return threshold === null || shown > threshold === value > threshold;
 }
 
-/** Write a number that nothing is held against. */
+/** Format a number that has no threshold. */
 function formatNumber(value) {
   return String(Number(value.toPrecision(3)));
 }
 
 const formatCount = (count) => count.toLocaleString("en-GB");
 
-/** The colour of a part, by its place among the parts of its context. */
+/** The color of a part, by its place among the parts of its context. */
 const partClass = (place) => `part-${place % 8}`;
 
 function decodeBytes(base64) {

@@ -1,4 +1,4 @@
-// What ties the parts together: one update, and the keyboard.
+// Connects the parts of the page: the update of all of them, and the keyboard.
 
 function update() {
   arrange();
@@ -53,7 +53,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// On a narrow screen the explanation would push the pairs out of sight.
+// On a narrow screen, the explanation would push the pairs out of view.
 byId("context-card").open = window.matchMedia("(min-width: 901px)").matches;
 fillChoices();
 update();

@@ -1,14 +1,14 @@
-// Which pairs are shown, and in which order.
+// The selection and the order of the pairs.
 
 const state = {
-  context: 0, // the one that sorts and is shown
+  context: 0, // number of the context that is shown and sorted by
   sort: "distance",
   descending: true,
   text: "",
   kind: "all",
-  range: null, // of the distance: from, and below
+  range: null, // distances from the first number to below the second
   order: [], // numbers of the pairs that are shown
-  selected: null, // number of a pair
+  selected: null, // number of the selected pair
 };
 
 const distanceOf = (pair, context = state.context) => pairs.distance[context][pair];
@@ -34,7 +34,7 @@ const SORTS = {
   distance: (pair) => distanceOf(pair),
 };
 
-/** What the text filter looks through, once a pair. */
+/** The text that the filter searches, made once per pair. */
 const haystacks = new Array(pairCount);
 function haystack(pair) {
   haystacks[pair] ??= [
@@ -51,7 +51,7 @@ function inRange(pair) {
   return distance !== null && distance >= low && distance < high;
 }
 
-/** Compute `state.order`: what fits the filters, sorted; pairs without a value come last. */
+/** Compute `state.order`: the pairs that match the filters, sorted; those without a value last. */
 function arrange() {
   const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = KINDS[state.kind][1];
@@ -73,7 +73,7 @@ function arrange() {
   if (!keys.has(state.selected)) state.selected = shown.length > 0 ? shown[0] : null;
 }
 
-/** Sort by a column, the other way round if it sorts already. */
+/** Sort by a column; reverse the order if it is sorted by already. */
 function sortBy(sort, context = state.context) {
   const again = state.sort === sort && state.context === context;
   state.descending = again ? !state.descending : sort === "distance";
@@ -82,7 +82,7 @@ function sortBy(sort, context = state.context) {
 }
 
 function chooseContext(context) {
-  // A range of one context's distances means nothing in another's.
+  // A range of distances in one context is meaningless in another.
   if (context !== state.context) state.range = null;
   state.context = context;
   update();

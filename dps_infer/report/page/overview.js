@@ -34,7 +34,7 @@ function countOf(kind) {
   return count;
 }
 
-/** A number with its name; a button where it stands for pairs that can be shown. */
+/** A number with its name; a button if its pairs can be shown. */
 function summaryTile([name, value, kind, tone]) {
   const words = [make("strong", { class: tone }, value), make("span", {}, name)];
   if (kind === null) return make("div", { class: "tile" }, ...words);
@@ -47,7 +47,7 @@ function chooseKind(kind) {
   update();
 }
 
-/** Bars that filter the table. One of them is a tab stop; the arrows go on from there. */
+/** Bars that filter the table. One of them is a tab stop; the arrow keys reach the others. */
 function showHistogram() {
   const values = distances();
   const holder = byId("histogram");
@@ -119,7 +119,7 @@ function histogramBar(bin, count, most, step) {
 
 const rangeWords = ([low, high]) => `distance ${formatNumber(low)} to ${formatNumber(high)}`;
 
-/** What the context holds to be disruptive: in words, in bars and in pictures. */
+/** Explain the context in words, bars and pictures. */
 function showExplanation() {
   const context = report.contexts[state.context];
   const parts = [];
@@ -128,25 +128,25 @@ function showExplanation() {
     parts.push(make("p", { class: "words" }, context.words));
   }
   parts.push(make("p", { class: "quiet" },
-    "A distance is 0 for identical images, and larger for what this context calls more " +
-    "different. It is the sum of its parts: how much of each kind of change a pair shows, " +
-    "times how much that kind counts."));
+    "A distance is 0 for identical images, and larger for images that this context calls more " +
+    "different. It is the sum of its parts: the amount of each distortion in the pair, times " +
+    "the importance of the distortion."));
   if (context.importances !== null) {
-    parts.push(make("h3", {}, "How much each kind of change counts"),
+    parts.push(make("h3", {}, "Importance of each distortion"),
       bars(Object.keys(context.importances), Object.values(context.importances)));
   }
   if (context.examples.length > 0) {
-    parts.push(make("h3", {}, "An equal amount of each, the closest first"),
+    parts.push(make("h3", {}, "The same amount of each distortion, the closest first"),
       make("div", { class: "examples" }, ...context.examples.map(example)));
   }
   if (context.importances === null) {
     parts.push(make("p", { class: "quiet" },
       "Make the report with the --context, --ranking or --importance of these results to see " +
-      "here how much each kind of change counts, with pictures."));
+      "the importance of each distortion here, with pictures."));
   }
   byId("explanation").replaceChildren(...parts);
   byId("average").replaceChildren(...(context.parts.length === 0 ? [] : [
-    make("h3", {}, "What the distances are made of, on average"),
+    make("h3", {}, "Average parts of the distances"),
     bars(context.parts, context.parts.map((_, place) => meanPart(place))),
   ]));
 }
@@ -156,7 +156,7 @@ function meanPart(place) {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Named bars, one a part, with their numbers. */
+/** Named bars with numbers, one per part. */
 function bars(names, values) {
   const most = Math.max(...values) || 1;
   return make("dl", { class: "bars" }, ...names.map((name, place) => {

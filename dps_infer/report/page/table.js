@@ -1,11 +1,11 @@
-// The table of pairs. Only the rows that are in sight exist, so that thousands cost nothing.
+// The table of pairs. Only visible rows exist, so that thousands of pairs stay fast.
 
 const ROW_HEIGHT = 76; // as in page.css
 const MARGIN_ROWS = 6;
 const PAGE_ROWS = 8;
 
 const grid = byId("grid");
-const rows = new Map(); // by the pair's number
+const rows = new Map(); // by the number of the pair
 
 function showHead() {
   const several = report.contexts.length > 1;
@@ -22,7 +22,7 @@ function showHead() {
   document.body.style.setProperty("--contexts", report.contexts.length);
 }
 
-/** A heading that sorts. */
+/** A heading that sorts when clicked. */
 function column(kind, title, sort, context = state.context, meaning = title) {
   const sorts = state.sort === sort && (sort !== "distance" || context === state.context);
   const order = state.descending ? "descending" : "ascending";
@@ -55,7 +55,7 @@ function showTable() {
   showRows();
 }
 
-/** Make the rows that came into sight, and drop those that left it. */
+/** Make the rows that became visible, and remove those that are not any more. */
 function showRows() {
   const top = -grid.getBoundingClientRect().top;
   const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - MARGIN_ROWS);
@@ -96,7 +96,7 @@ function makeRow(pair, place) {
 }
 
 function thumbnail(image) {
-  const { url, why } = report.images[image];
+  const { thumbnail: url, why } = report.images[image];
   if (url === null) return make("span", { class: "thumbnail missing", title: why }, "no image");
   return make("img", { class: "thumbnail", src: url, alt: "" });
 }
@@ -128,7 +128,7 @@ function distanceCell(pair, context) {
   return cell;
 }
 
-/** The parts of a distance as one bar, as long as the distance is against the worst. */
+/** The parts of a distance as one bar, whose length is relative to the worst distance. */
 function madeOfCell(pair) {
   const { parts } = report.contexts[state.context];
   const values = partsOf(pair);
@@ -163,7 +163,7 @@ function markSelected() {
   }
 }
 
-/** Select the pair so many rows further, and bring it into sight. */
+/** Select the pair `step` rows further, and scroll to it. */
 function moveSelection(step) {
   if (state.order.length === 0) return;
   const place = state.order.indexOf(state.selected) + step;

@@ -10,10 +10,10 @@ const stage = byId("stage");
 const controls = byId("controls");
 
 let view = 0;
-let split = 50; // the slider, in per cent from the left
-let heat = 50; // from the candidate alone to the heat map alone, in per cent
+let split = 50; // position of the slider in percent from the left
+let heat = 50; // blend in percent: 0 shows only the candidate, 100 only the heat map
 let blinking = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-let showsCandidate = false; // the blink's image
+let showsCandidate = false; // which image the blink shows
 let blinkTimer = null;
 
 function openViewer(pair, wanted = view) {
@@ -50,7 +50,7 @@ function stepViewer(step) {
   const range = controls.contains(document.activeElement);
   state.selected = next;
   showViewer();
-  // The control that had the focus was made anew.
+  // The control that had the focus was replaced.
   if (range) controls.querySelector("input, button")?.focus();
 }
 
@@ -73,19 +73,18 @@ function showStage() {
   if (small.length > 0 && controls.querySelector(".message") === null) {
     controls.append(make("p", { class: "quiet" }, small[0].large
       ? "Reduced in size for this page."
-      : "A small preview: --worst N makes the first N pairs larger."));
+      : "A small preview: --worst N gives the N worst pairs larger ones."));
   }
 }
 
-/** What is known of an image: the larger preview where there is one. */
+/** Describe an image, with its larger preview if there is one. */
 function picture(number) {
-  const { url, width, height, why } = report.images[number];
-  const preview = report.previews[number];
+  const { thumbnail, preview, width, height, why } = report.images[number];
   const embedded = Math.max(width, height) <= (preview ? report.previewSize : report.thumbnailSize);
-  return { url: preview ?? url, width, height, why, reduced: !embedded, large: Boolean(preview) };
+  return { url: preview ?? thumbnail, width, height, why, reduced: !embedded, large: Boolean(preview) };
 }
 
-/** The largest scale at which a size fits, so many times across and down. */
+/** The largest scale at which a size fits the stage `across` and `down` times. */
 function scaleFor({ width, height }, across, down) {
   const gap = 12;
   return Math.min((stage.clientWidth - gap * (across + 1)) / across / width,
@@ -170,13 +169,13 @@ function drawHeat(reference, candidate) {
   const image = layer(candidate, "candidate");
   const levels = decodeBytes(map.cells);
   const draw = () => {
-    // Half-way, colours lie on grey, and where nothing differs nothing covers the image.
+    // Halfway, the colors lie over gray, and nothing covers the image where it does not differ.
     const [overlay, solid] = [Math.min(1, heat / 50), Math.max(0, heat / 50 - 1)];
-    const dense = (level) => overlay * report.scale.densest * level / 255;
-    paint(canvas, levels, (level) => dense(level) * (1 - solid) + solid);
+    const opacity = (level) => overlay * report.scale.maxOpacity * level / 255;
+    paint(canvas, levels, (level) => opacity(level) * (1 - solid) + solid);
     image.style.filter = `grayscale(${overlay})`;
   };
-  stage.append(frame(reference, scaleFor(reference, 1, 1), "Where the distance comes from",
+  stage.append(frame(reference, scaleFor(reference, 1, 1), "Where the images differ",
     image, canvas));
   slider("Candidate", "Heat map", heat, (value) => {
     heat = value;
@@ -190,19 +189,19 @@ function noMap() {
   if (pairs.error[state.selected] !== "") return "No heat map: this pair could not be compared.";
   if (!report.maps[state.context]) {
     return "No heat maps in this report. Make it again with the context of these results " +
-      "(--context FILE, --ranking or --importance), and the worst pairs get theirs.";
+      "(--context FILE, --ranking or --importance) to get those of the worst pairs.";
   }
-  return "No heat map: this pair is not among the worst ones. --worst N says how many have one.";
+  return "No heat map: this pair is not among the worst ones. --worst N sets how many have one.";
 }
 
-const colours = decodeBytes(report.scale.colours);
+const colors = decodeBytes(report.scale.colors);
 
-/** Colour a canvas by levels 0 to 255, row by row, each as opaque as `opacity` says. */
+/** Color a canvas by levels 0 to 255, row by row; `opacity` gives the opacity of a level. */
 function paint(canvas, levels, opacity) {
   const drawing = canvas.getContext("2d");
   const pixels = drawing.createImageData(canvas.width, canvas.height);
   levels.forEach((level, cell) => {
-    pixels.data.set(colours.subarray(level * 3, level * 3 + 3), cell * 4);
+    pixels.data.set(colors.subarray(level * 3, level * 3 + 3), cell * 4);
     pixels.data[cell * 4 + 3] = opacity(level) * 255;
   });
   drawing.putImageData(pixels, 0, 0);
@@ -219,7 +218,7 @@ function legend() {
     return label;
   });
   return make("div", { class: "legend", title: "Local distance: its mean over the image is the " +
-    "distance. The scale is the same in all pairs." }, bar,
+    "distance. The scale is the same for all pairs." }, bar,
   make("div", { class: "axis quiet" }, ...labels));
 }
 
@@ -235,7 +234,7 @@ function frame(size, scale, caption, ...layers) {
   const box = make("div", { class: "frame" }, ...layers);
   box.style.width = `${Math.round(size.width * scale)}px`;
   box.style.height = `${Math.round(size.height * scale)}px`;
-  // Enlarged pixels are shown as they are, unless the picture is a reduced one.
+  // Enlarged pixels stay sharp, unless the picture was reduced before.
   box.classList.toggle("pixels", scale >= 2 && !size.reduced);
   return make("figure", {}, box, make("figcaption", {}, caption));
 }
@@ -248,7 +247,7 @@ function slider(left, right, value, changed) {
   return input;
 }
 
-/** Everything the results say of a pair, as text. */
+/** Show everything the results state about a pair. */
 function showFacts(pair) {
   const facts = byId("facts");
   facts.replaceChildren();
@@ -281,11 +280,11 @@ function showReading(facts, pair) {
   if (words !== "") facts.append(fact("Context", words));
 }
 
-/** The order of the pairs changes with the context; the pair that is looked at stays. */
+/** Change the context and the order of the pairs; the pair that is shown stays. */
 function switchContext(place) {
   const pair = state.selected;
   chooseContext(place);
-  // In this context it may not be above the threshold, if that is what was asked for.
+  // The filter may be "above the threshold", which the pair is not in this context.
   if (!state.order.includes(pair)) chooseKind("all");
   state.selected = pair;
   showViewer();
@@ -296,8 +295,8 @@ const fact = (name, value, more = "") => make("div", { class: "fact" },
   make("h3", {}, name), make("bdi", {}, value), make("span", { class: "quiet" }, more));
 
 function sizeOf(image) {
-  const { width, height, url } = report.images[image];
-  return url === null ? "" : `${width} × ${height} pixels`;
+  const { width, height, thumbnail } = report.images[image];
+  return thumbnail === null ? "" : `${width} × ${height} pixels`;
 }
 
 byId("back").addEventListener("click", () => viewer.close());

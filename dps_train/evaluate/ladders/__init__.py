@@ -1,1 +1,1 @@
-"""Ladders of real changes at full size: what users will see of a metric."""
+"""Ladders: real changes of photographs at full size, from barely visible to gross."""

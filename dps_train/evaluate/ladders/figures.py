@@ -12,7 +12,7 @@ from dps_train.evaluate.pair_target import Doubles
 from dps_train.measure.statistics import spearman
 
 LARGEST_RATIO = 1e9
-"""What a ratio to nothing counts as."""
+"""The largest ratio; that of a distance to 0 has no end."""
 
 LOW, HIGH = 10, 90
 """Percentiles over photographs that evenness compares."""
@@ -45,9 +45,9 @@ def ratio(distances: Doubles, others: Doubles) -> Doubles:
     >>> ratio(np.array([6.0, 1.0, 0.0]), np.array([2.0, 0.0, 0.0])).tolist()
     [3.0, 1000000000.0, 1.0]
     """
-    others = np.maximum(others, distances / LARGEST_RATIO)
-    both = others > 0
-    return np.where(both, distances, 1.0) / np.where(both, others, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = np.where((distances == 0) & (others == 0), 1.0, distances / others)
+    return np.minimum(times, LARGEST_RATIO)
 
 
 def named(parts: Doubles, column: int) -> Doubles:

@@ -10,7 +10,7 @@ from dps_train.evaluate.ladders.changes import codecs, detail, geometry, tone
 from dps_train.evaluate.ladders.photographs import Photograph
 
 MILD = 1
-"""The second step: what gross changes are compared with."""
+"""The second step, which gross changes are compared with."""
 
 THIRD = 2
 """The step that another picture should be beyond, on every ladder."""
@@ -30,8 +30,8 @@ class Kind:
         change: makes the changed image of a photograph.
         named_as: the name of a metric that has one for this kind; None where no metric is expected
             to have one.
-        direction: 1 where the kind is what the name says, -1 where it is the opposite: brighter is
-            the opposite of darken. 0 where there are no two directions.
+        direction: 1 where the kind goes the way of the name, -1 where it goes the other way, as
+            brighter does for darken. 0 where the name has no two directions.
         cropped: the reference is the middle of the photograph (`geometry.middle`).
         physical: the steps are in the unit in which a metric gives the strength of `named_as`.
     """
@@ -59,7 +59,7 @@ KINDS = (
         physical=True,
     ),
     Kind("sharpen", "amount", (0.25, 0.5, 1, 1.5, 2.5, 4, 7), detail.sharpen, "blur", -1),
-    Kind("median", "side, px", (3, 5, 7, 9, 13, 19, 27), detail.median),
+    Kind("median", "side, px", (1.25, 2, 3, 5, 9, 15, 27), detail.median),
     Kind("rescale", "factor", (1.25, 1.5, 2, 2.5, 3.5, 5, 8), detail.rescale, "blur", 1),
     Kind("darker", "%", (3, 7, 13, 22, 35, 55, 75), tone.darker, "darken", 1),
     Kind("brighter", "%", (3, 7, 15, 30, 50, 90, 160), tone.brighter, "darken", -1),
@@ -92,7 +92,7 @@ KINDS = (
     ),
     Kind("patch", "% of area", (0.1, 0.3, 1, 2.5, 6, 13, 30), detail.patch, "content"),
 )  # fmt: skip
-"""What a metric has no name for counts as `other`, and is not asked to be named."""
+"""In the order of the tables. A kind without a name counts as `other`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Climb every ladder on every photograph, and keep what the metric says in each context."""
+"""Measure every step of every ladder on every photograph, in each context."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dps_train.evaluate.ladders.changes.geometry import middle
 from dps_train.evaluate.ladders.kinds import GROSS, KINDS, MEDIUM, Gross, Kind
 from dps_train.evaluate.ladders.photographs import Photograph
 from dps_train.evaluate.pair_contexts import PairContext
-from dps_train.evaluate.pair_target import Doubles, PairMeasures, PairTarget
+from dps_train.evaluate.pair_target import Doubles, MeasuresPairs, PairMeasures
 
 PIXELS_AT_ONCE = 1 << 26
 """Of changed images that are held at a time: 200 MB."""
@@ -62,7 +62,7 @@ def kinds_here(kinds: Sequence[Kind] = KINDS) -> tuple[list[Kind], dict[str, str
 
 
 def climb(
-    target: PairTarget,
+    target: MeasuresPairs,
     contexts: Sequence[PairContext],
     photographs: Sequence[Photograph],
     kinds: Sequence[Kind],
@@ -111,7 +111,7 @@ class _One:
 
 
 def _climb_one(
-    target: PairTarget,
+    target: MeasuresPairs,
     contexts: Sequence[PairContext],
     photograph: Photograph,
     kinds: Sequence[Kind],
@@ -171,7 +171,7 @@ def _one(measures: Sequence[PairMeasures], rows: slice) -> _One:
 
 
 def _stacked(values: Sequence[Doubles]) -> Doubles:
-    """Stack arrays [C, ...] of each photograph: [C, P, ...]; gross ones [C] likewise."""
+    """Stack one array [C, ...] per photograph to [C, P, ...]."""
     return np.stack(values, axis=1)
 
 

@@ -18,7 +18,7 @@ from dps_train.data.sources import folder_images, load_held_out, read_pixels
 from dps_train.seeds import generator_for
 
 SMALLEST_SIDE = 128
-"""Pixels. Geometric changes need a margin of about 30 pixels around what remains."""
+"""Pixels. Changes of geometry need a margin of about 30 pixels around their reference."""
 
 FEWEST = 2
 """Another picture has to come from somewhere, and evenness compares photographs."""
@@ -55,9 +55,9 @@ def load_photographs(
     """Read photographs, at most `count` of them, drawn by the seed.
 
     Args:
-        data: a folder, or what else `dps_train.data.sources.load_held_out` knows.
-        count: at most so many, at least `FEWEST`.
-        seed: of the draw, and of what is random in the changes.
+        data: a folder, or another source that `dps_train.data.sources.load_held_out` knows.
+        count: the most to read, at least `FEWEST`.
+        seed: of the draw and of the changes.
         megapixels: scale each to about this size; None keeps its own.
 
     Raises:
@@ -110,7 +110,7 @@ def _scaled(pixels: Pixels, megapixels: float | None) -> Pixels:
 
 
 def _covering(pixels: Pixels, shape: Sequence[int]) -> Pixels:
-    """Scale a photograph until it covers a height and width, and crop what is over."""
+    """Scale a photograph until it covers a height and width, and crop it to them."""
     height, width = shape[:2]
     factor = max(height / pixels.shape[0], width / pixels.shape[1])
     scaled = pixels

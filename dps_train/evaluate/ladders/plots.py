@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 280, 190
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20
 
 DECADES = 4
-"""At most so many powers of ten are shown; smaller distances lie on the axis."""
+"""Most powers of ten that are shown; smaller distances lie on the axis."""
 
 COLORS = (
     "#3b7ddd", "#e0762b", "#2f9e63", "#cf4343", "#8b62c9",
@@ -28,7 +28,7 @@ COLORS = (
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis, with what is written there."""
+    """A place on an axis and its label."""
 
     at: float
     label: str

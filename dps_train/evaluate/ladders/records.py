@@ -1,4 +1,4 @@
-"""What is known of a metric after its ladders were climbed: as JSON, table and page show it."""
+"""The figures of ladders as JSON, table and page show them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ContextFigures:
 
 @dataclass(frozen=True)
 class KindFigures:
-    """A ladder, and what does not depend on the context.
+    """A ladder, and its figures that do not depend on the context.
 
     Attributes:
         unit: of the steps.
@@ -122,7 +122,7 @@ class GrossSummary:
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """What the contexts of a group have in common.
+    """The figures of all contexts of a group together.
 
     Attributes:
         contexts: how many there are.
@@ -192,5 +192,5 @@ class LadderReport:
 
     @property
     def title(self) -> str:
-        """What was measured, for people."""
+        """The metric and its view, for people."""
         return self.target if self.view is None else f"{self.target}, view {self.view}"

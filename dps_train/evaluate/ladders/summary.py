@@ -41,7 +41,7 @@ def context_figures(
 
 
 def kind_figures(target: PairTarget, climbed: Sequence[Climbed]) -> dict[str, KindFigures]:
-    """Return what does not depend on the context, by the name of the kind."""
+    """Return the figures that do not depend on the context, by the name of the kind."""
     found = {}
     for one in climbed:
         kind = one.kind

@@ -33,7 +33,7 @@ def print_ladders(report: LadderReport) -> None:
 
 
 def group_title(name: str, group: GroupSummary) -> str:
-    """Return what a group of contexts is called: with their number, where it may vary.
+    """Return the heading of a group of contexts, with their number where it varies.
 
     >>> from types import SimpleNamespace as Some
     >>> group_title("rankings", Some(contexts=20)), group_title("general", Some(contexts=1))

@@ -1,1 +1,1 @@
-"""Training a network and its scalars together."""
+"""Train a network and its scalars together."""

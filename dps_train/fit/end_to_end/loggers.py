@@ -1,4 +1,4 @@
-"""Where the course of a training end to end is written: a CSV file, TensorBoard, or W&B."""
+"""Log the steps of an end-to-end training to a CSV file, TensorBoard, or W&B."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from pathlib import Path
 from typing import Any
 
 from dps_infer.errors import UsageError
+from dps_train.fit.settings import LOGGERS
 
-LOGGERS = ("csv", "tensorboard", "wandb")
 PROJECT = "dps-train"
 
 
 class StepLog:
-    """Write figures of training steps; `open_logger` makes one.
+    """A log of training steps; see `open_logger`.
 
     Args:
-        logger: one of Lightning's.
+        logger: one of Lightning's loggers.
     """
 
     def __init__(self, logger: Any) -> None:
         self.logger = logger
 
     def __call__(self, step: int, values: dict[str, float]) -> None:
-        """Write the figures of a step; they are on disk when this returns."""
+        """Write the figures of a step to disk."""
         self.logger.log_metrics(values, step)
         self.logger.save()
 
 
 def open_logger(name: str | None, folder: Path | None) -> StepLog | None:
-    """Return a log in a folder, or None where none is asked for.
+    """Return a log in a folder, or None without a name.
 
     Args:
-        name: one of `LOGGERS`; None logs nothing.
-        folder: to write in: ``metrics.csv``, TensorBoard's or W&B's own files.
+        name: one of `LOGGERS`.
+        folder: for ``metrics.csv``, or the files of TensorBoard or W&B.
 
     Raises:
-        UsageError: an unknown logger, one whose package is missing, or no folder for it.
+        UsageError: the logger is unknown, its package or its folder is missing.
     """
     if name is None:
         return None

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-NAME = "embedded"
+from dps_train.model.names import EMBEDDED
+
+NAME = EMBEDDED
 LAYERS = ("stage1", "stage2", "stage3", "stage4")
 LICENSE = "Apache-2.0"
 SOURCE = "dps_train.pretrain"

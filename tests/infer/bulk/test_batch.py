@@ -98,6 +98,27 @@ def test_no_pairs_are_no_results(cli, folder, context_path):
     assert read_rows(folder / "o.csv") == []
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_the_pairs_are_read_three_times(folder, context, monkeypatch, suffix):
+    """For columns, length and hash; to score them; and to copy their columns to the results."""
+    pairs = write_pairs(folder, 20)
+    if suffix == "jsonl":
+        with pairs.open(newline="") as stream:
+            rows = [json.dumps(row) for row in csv.DictReader(stream)]
+        pairs = pairs.with_suffix(".jsonl")
+        pairs.write_text("\n".join(rows))
+    opened: list[Path] = []
+    open_path = Path.open
+
+    def record(self: Path, *arguments, **options):
+        opened.append(self)
+        return open_path(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", record)
+    score_file(pairs, folder / "out.csv", {"fake": context})
+    assert opened.count(pairs) == 3
+
+
 # --- resuming -------------------------------------------------------------------------
 
 

@@ -190,7 +190,7 @@ def test_what_is_not_compared_is_told_everywhere(cli, folders, context_path, tmp
     assert outcome.code == 4
     told = [line for line in outcome.err.splitlines() if "not compared" in line]
     assert len(told) == 3
-    assert f"{reference / 'bad.png'}: is no image" in told[0]
+    assert f"{reference / 'bad.png'}: is not an image" in told[0]
     assert f"extra.png: is in {candidate}, but has no counterpart in {reference}" in told[1]
     assert f"only.png: is in {reference}, but has no counterpart in {candidate}" in told[2]
     assert "6 pairs: 3 compared, 1 identical, 3 not compared" in outcome.out

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dps_infer.bulk.pairs import open_pairs, read_pairs
+from dps_infer.bulk.pairs import read_pairs, scan_pairs
 from dps_infer.errors import DpsError, TableError, UsageError
 from dps_infer.files.tables import Kind
 
@@ -14,7 +14,7 @@ from dps_infer.files.tables import Kind
 def read(tmp_path, data: bytes | str, name: str = "pairs.csv"):
     path = tmp_path / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return open_pairs(path), list(read_pairs(path))
+    return scan_pairs(path), list(read_pairs(path))
 
 
 def fault(row) -> str:
@@ -99,7 +99,7 @@ def test_parquet(tmp_path):
     table = {"n": [1, 2], "reference": ["a", None], "candidate": ["b", "c"]}
     path = tmp_path / "pairs.parquet"
     parquet.write_table(pyarrow.table(table), path)
-    found, rows = open_pairs(path), list(read_pairs(path))
+    found, rows = scan_pairs(path), list(read_pairs(path))
     assert found.columns == {
         "n": pyarrow.int64(),
         "reference": pyarrow.string(),
@@ -135,9 +135,9 @@ def test_faults_of_the_file_itself(tmp_path, name, data, words):
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(TableError, match="no such file"):
-        open_pairs(tmp_path / "none.csv")
+        scan_pairs(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(TableError, match="is a folder"):
-        open_pairs(tmp_path / "folder.csv")
+        scan_pairs(tmp_path / "folder.csv")
     with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet"):
-        open_pairs(tmp_path / "pairs.xlsx")
+        scan_pairs(tmp_path / "pairs.xlsx")

@@ -56,7 +56,7 @@ def texts(path: Path) -> pyarrow.Table:
 
 @pytest.fixture
 def options(pairs, universal_path) -> dict:
-    return {"context": str(universal_path), "ranking": RANKINGS, "folder": pairs.parent}
+    return {"context_files": str(universal_path), "ranking": RANKINGS, "folder": pairs.parent}
 
 
 @pytest.mark.parametrize("kind", ["table", "arrays"])
@@ -109,7 +109,7 @@ def test_mistakes(options, context_path):
     with pytest.raises(UsageError, match="unknown device"):
         PairScorer(ranking="color,blur", device="tpu")
     with pytest.raises(ContextError, match="one way only"):
-        PairScorer(context=str(context_path), view="tiles")
+        PairScorer(context_files=str(context_path), view="tiles")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -68,7 +68,7 @@ def test_a_bad_candidate_is_one_line(cli, images, context_path, tmp_path):
         "rank", images["reference"], images["near"], tmp_path / "bad.png", "--context", context_path
     )
     assert outcome.code == 1
-    assert "bad.png: is no image" in outcome.error_line
+    assert "bad.png: is not an image" in outcome.error_line
 
 
 def test_ranking_in_python(images, context):

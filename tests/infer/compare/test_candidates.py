@@ -15,7 +15,7 @@ from dps_infer.compare.candidates import compare_candidates
 from dps_infer.compare.metric import Comparison
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import load_picture
-from dps_infer.show.table import table
+from dps_infer.show.lines import result_lines
 from dps_infer.show.words import formula
 
 BATCHES = 1e-6
@@ -172,7 +172,8 @@ def single(distance: float) -> Comparison:
 def test_a_metric_with_a_single_amount_gives_just_the_number(context):
     assert formula(single(0.81)) == "0.81"
     rows = [(["a.png"], {"x": single(0.81), "y": single(0.5)})]
-    assert table(["candidate"], rows, {"x": context, "y": context})[1] == "a.png      0.81  0.50"
+    lines = result_lines(["candidate"], rows, {"x": context, "y": context})
+    assert lines[1] == "a.png      0.81  0.50"
 
 
 # --- heat maps ------------------------------------------------------------------------

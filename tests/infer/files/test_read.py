@@ -1,4 +1,4 @@
-"""Reading files of other people: bounded, and refused in one line."""
+"""Files made by others are read up to a limit, or refused in one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_file_is_read_up_to_the_limit(tmp_path):
     assert "at most 1 MiB" in refusal(path)
 
 
-def test_what_cannot_be_read_is_refused(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     path = tmp_path / "a"
     assert "no such file" in refusal(path)
     assert "is a folder" in refusal(tmp_path)
@@ -47,7 +47,7 @@ def test_forbidden_files_are_refused(tmp_path, monkeypatch):
     def forbidden(self, mode):
         raise PermissionError(13, "Permission denied")
 
-    # The user of a test may be one who may read everything.
+    # The tests may run as a user who can read everything.
     monkeypatch.setattr(Path, "open", forbidden)
     assert "no permission to read it" in refusal(tmp_path / "a")
     assert "is a folder" in refusal(tmp_path)

@@ -1,4 +1,4 @@
-"""Outputs appear whole under their final name, or not at all."""
+"""Outputs appear complete under their final name, or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dps_infer.files.write import atomic_file, atomic_folder, check_output, sha2
 
 
 class Broken(Exception):
-    """What a test raises while it writes."""
+    """Raised by a test while it writes."""
 
 
 def write_file(path: Path, text: str = "new", *, force: bool = False, fail: bool = False) -> None:
@@ -45,7 +45,7 @@ def write(request):
 
 @pytest.fixture
 def unprivileged(tmp_path, monkeypatch):
-    """Run as a user whom permissions bind, in a folder that is that user's."""
+    """Run as a user without special permissions, in a folder of that user."""
     if os.name != "posix" or not hasattr(os, "setresuid"):
         pytest.skip("permissions are tested on Linux")
     monkeypatch.chdir(tmp_path)
@@ -74,7 +74,7 @@ def refusal(action, path: Path, **options: bool) -> str:
 # --- success --------------------------------------------------------------------------
 
 
-def test_it_appears_with_its_content_and_nothing_else_is_left(write, tmp_path):
+def test_the_output_appears_and_nothing_else_is_left(write, tmp_path):
     write(tmp_path / "out")
     assert content(tmp_path / "out") == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -85,13 +85,13 @@ def test_missing_parents_are_made(write, tmp_path):
     assert content(tmp_path / "a" / "b" / "out") == "new"
 
 
-def test_a_relative_name_in_the_current_folder(write, tmp_path, monkeypatch):
+def test_a_relative_name_is_in_the_current_folder(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(Path("out"))
     assert content(tmp_path / "out") == "new"
 
 
-def test_the_final_name_is_absent_while_it_is_written(tmp_path):
+def test_the_final_name_is_absent_during_writing(tmp_path):
     with atomic_file(tmp_path / "out.png") as temporary:
         assert not (tmp_path / "out.png").exists()
         assert temporary.suffix == ".png"
@@ -117,10 +117,10 @@ def test_permissions_follow_the_umask(tmp_path, mask):
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~mask
 
 
-def test_an_existing_one_is_replaced_with_force(write, tmp_path):
+def test_an_existing_output_is_replaced_with_force(write, tmp_path):
     write(tmp_path / "out", "old")
     if (tmp_path / "out").is_dir():
-        (tmp_path / "out" / "stale").write_text("of the old one")
+        (tmp_path / "out" / "stale").write_text("part of the old folder")
     write(tmp_path / "out", force=True)
     assert content(tmp_path / "out") == "new"
     assert not (tmp_path / "out" / "stale").exists()
@@ -136,7 +136,7 @@ def test_an_exception_inside_leaves_nothing(write, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exception_inside_leaves_the_old_one_as_it_was(write, tmp_path):
+def test_an_exception_inside_leaves_the_old_output_unchanged(write, tmp_path):
     write(tmp_path / "out", "old")
     with pytest.raises(Broken):
         write(tmp_path / "out", force=True, fail=True)
@@ -152,7 +152,7 @@ def test_an_interruption_inside_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_rename_that_fails_leaves_the_old_one_and_nothing_else(write, tmp_path, monkeypatch):
+def test_a_failed_rename_leaves_only_the_old_output(write, tmp_path, monkeypatch):
     write(tmp_path / "out", "old")
     rename = os.rename
 
@@ -168,7 +168,7 @@ def test_a_rename_that_fails_leaves_the_old_one_and_nothing_else(write, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_existing_one_is_refused_before_anything_is_written(write, tmp_path):
+def test_an_existing_output_is_refused_before_anything_is_written(write, tmp_path):
     write(tmp_path / "out", "old")
     message = refusal(write, tmp_path / "out")
     assert "exists already" in message
@@ -176,8 +176,8 @@ def test_an_existing_one_is_refused_before_anything_is_written(write, tmp_path):
     assert content(tmp_path / "out") == "old"
 
 
-def test_one_that_appears_in_the_meantime_is_not_overwritten(tmp_path):
-    # Two commands that were given one name: the slower one must not destroy the other's work.
+def test_an_output_that_appears_in_the_meantime_is_not_overwritten(tmp_path):
+    # Of two commands with the same output, the slower one must not destroy the other's work.
     for name, write in (("file", write_file), ("folder", write_folder)):
         path = tmp_path / name
 
@@ -200,20 +200,20 @@ def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("below", ["out", "a/out"])
-def test_a_parent_that_is_a_file(write, tmp_path, below):
+def test_a_parent_that_is_a_file_is_refused(write, tmp_path, below):
     (tmp_path / "file").write_text("old")
     for action in (write, check_output):
         assert "is not a folder" in refusal(action, tmp_path / "file" / below)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_name_that_is_too_long(write, tmp_path):
+def test_a_name_that_is_too_long_is_refused(write, tmp_path):
     for action in (write, check_output):
         assert "cannot write" in refusal(action, tmp_path / ("n" * 300))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_may_not_be_written(unprivileged, write):
+def test_a_folder_without_write_permission_is_refused(unprivileged, write):
     Path("locked").mkdir()
     Path("locked").chmod(0o500)
     for action in (write, check_output):
@@ -222,14 +222,14 @@ def test_a_folder_that_may_not_be_written(unprivileged, write):
     assert list(Path("locked").iterdir()) == []
 
 
-def test_a_folder_that_may_not_be_entered(unprivileged, write):
+def test_a_folder_without_any_permission_is_refused(unprivileged, write):
     Path("locked").mkdir()
     Path("locked").chmod(0)
     for action in (write, check_output):
         assert "ermission" in refusal(action, Path("locked/out"))
 
 
-def test_check_output_allows_what_can_be_written(tmp_path):
+def test_check_output_accepts_writable_outputs(tmp_path):
     check_output(tmp_path / "out")
     check_output(tmp_path / "a" / "b" / "out")
     (tmp_path / "out").write_text("old")

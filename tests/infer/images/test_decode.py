@@ -41,7 +41,7 @@ def refusal(source, **options) -> str:
 
 
 def upright_of(orientation: int, stored: np.ndarray) -> np.ndarray:
-    """What EXIF defines: where the stored first row and first column belong."""
+    """Turn stored pixels upright as EXIF defines: by the place of the first row and column."""
     return {
         1: stored,
         2: np.fliplr(stored),
@@ -129,7 +129,7 @@ def test_every_orientation_is_applied(photo, kind, orientation):
 
 
 @pytest.mark.parametrize("kind", TAGGED[:3])
-def test_an_impossible_orientation_is_none(photo, kind):
+def test_an_invalid_orientation_is_ignored(photo, kind):
     assert load(oriented(kind, photo, 9)).size == (32, 24)
 
 
@@ -142,11 +142,11 @@ def test_orientation_turns_alpha_too(photo):
     assert picture.size == (24, 32)
 
 
-# --- gray, palettes, depth, inks ------------------------------------------------------
+# --- gray, palettes, depth, color models ----------------------------------------------
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".bmp", ".tiff", ".pgm", ".pbm"])
-def test_gray_is_widened(photo, extension):
+def test_gray_is_expanded_to_rgb(photo, extension):
     gray = np.where(photo[:, :, 0] > 100, 255, 0).astype(np.uint8)
     color = load(encode(extension, gray, cv2.IMWRITE_JPEG_QUALITY, 100)).color
     assert color.shape == (24, 32, 3)
@@ -270,20 +270,20 @@ def test_a_transparent_color_of_a_png_is_alpha(bits, color, rows, key):
     assert picture.alpha.tolist() == [[0, 255]]
 
 
-def test_full_alpha_is_no_alpha(photo):
+def test_a_fully_opaque_image_has_no_alpha(photo):
     opaque = np.dstack([photo, np.full((24, 32), 255, np.uint8)])
     assert load(encode(".png", opaque)).alpha is None
 
 
 @st.composite
 def planes(draw):
-    """The alphas and gray values of two images of four pixels."""
+    """Draw the gray values and the alphas of two images of four pixels."""
     values = st.lists(st.integers(0, 255), min_size=4, max_size=4)
     return [np.array(draw(values), np.uint8).reshape(2, 2) for _ in range(4)]
 
 
 @given(planes())
-def test_no_difference_of_alpha_is_invisible(drawn):
+def test_every_difference_in_alpha_is_seen(drawn):
     gray1, gray2, alpha1, alpha2 = drawn
     first = Picture("a", np.dstack([gray1] * 3), alpha1)
     second = Picture("b", np.dstack([gray2] * 3), alpha2)
@@ -314,7 +314,7 @@ def test_colors_beneath_full_transparency_do_not_count(photo):
     assert pair.notes == ("alpha composited over white",)
 
 
-def test_impossible_policies_are_refused():
+def test_invalid_policies_are_refused():
     with pytest.raises(UsageError):
         DecodePolicy(background=(0, 0, 256))
     with pytest.raises(UsageError):
@@ -399,7 +399,7 @@ def test_damaged_pngs_are_refused_quietly(photo, capfd):
 
 @given(st.data())
 def test_damaged_headers_never_break_the_decoder(data):
-    """Whatever bytes are turned over, the answer is a picture or a refusal."""
+    """Every damaged file gives a picture or a refusal."""
     kind = data.draw(st.sampled_from([*TAGGED, ".bmp", ".ppm"]))
     photo = np.arange(24 * 32 * 3, dtype=np.uint8).reshape(24, 32, 3)
     source = encode(kind, photo) if kind.startswith(".") else oriented(kind, photo, 3)
@@ -436,14 +436,14 @@ def test_decoding_passes_on_what_other_threads_write(photo, capfd):
         thread.join()
     lines = capfd.readouterr().err.splitlines()
     assert set(lines) == {"chatter"}
-    # A write that is under way while the descriptor is turned back may come too late.
+    # A write during the moment in which the descriptor is restored may be lost.
     assert written - times <= len(lines) <= written
 
 
 # --- arrays, sizes --------------------------------------------------------------------
 
 
-def test_arrays_are_taken_as_they_are(photo):
+def test_arrays_are_not_copied(photo):
     picture = load(photo)
     assert np.shares_memory(picture.color, photo)
 

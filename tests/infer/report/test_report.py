@@ -15,12 +15,13 @@ from infer_helpers import encode, make_manifest, make_model, write
 from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
 
 from dps_infer import Metric
-from dps_infer.bulk.thresholds import default_path, make_threshold, write_threshold
+from dps_infer.bulk.threshold_estimate import make_threshold
+from dps_infer.bulk.thresholds import default_path, write_threshold
 from dps_infer.errors import TableError, ThresholdError, UsageError
-from dps_infer.report import build_report
+from dps_infer.report.build import build_report
 from dps_infer.report.examples import examples
-from dps_infer.report.maps import LONGEST, colour_table, quantised
-from dps_infer.report.rows import read, worst
+from dps_infer.report.maps import LONGEST, color_table, quantize
+from dps_infer.report.rows import load_results
 from dps_infer.show.heatmap import paint
 
 RANKINGS = ("blur,color,rotate", "rotate,color,blur")
@@ -54,22 +55,24 @@ def test_rows_of_every_format(tmp_path, context, suffix):
     pairs = [*make_images(tmp_path, 3), ("reference.png", "gone.png")]
     path = tmp_path / f"results{suffix}"
     write_results(path, pairs, {context.label: context}, extra={"scene": "7"})
-    found = read(path)
-    assert [(pair.reference, pair.candidate) for pair in found.pairs] == pairs
-    assert [pair.identical for pair in found.pairs] == [True, False, False, False]
-    assert found.pairs[2].distances[0] > found.pairs[1].distances[0] > 0
-    assert found.pairs[3].distances == (None,)
-    assert "gone.png" in found.pairs[3].error
-    assert found.pairs[0].other == {"scene": "7"}
+    found = load_results(path)
+    assert list(zip(found.pairs.reference, found.pairs.candidate, strict=True)) == pairs
+    assert found.pairs.identical == [True, False, False, False]
+    (distances,) = found.pairs.distance
+    assert distances[2] > distances[1] > 0
+    assert distances[3] is None
+    assert "gone.png" in found.pairs.error[3]
+    assert found.pairs.other == {"scene": ["7"] * 4}
     (measured,) = found.contexts
     assert (measured.label, measured.words) == (context.label, context.describe())
-    assert dict(zip(measured.parts, found.pairs[2].parts[0], strict=True)) == pytest.approx(
+    parts = [values[2] for values in found.pairs.parts[0]]
+    assert dict(zip(measured.parts, parts, strict=True)) == pytest.approx(
         context.compare(tmp_path / "reference.png", tmp_path / "candidate-2.png").parts
     )
 
 
 def test_several_contexts_keep_their_labels_and_words(tmp_path, contexts):
-    found = read(write_results(tmp_path / "r.csv", make_images(tmp_path, 2), contexts))
+    found = load_results(write_results(tmp_path / "r.csv", make_images(tmp_path, 2), contexts))
     assert [(m.label, m.words) for m in found.contexts] == [
         (label, context.describe()) for label, context in contexts.items()
     ]
@@ -83,17 +86,17 @@ def test_the_worst_pairs_of_several_contexts_take_turns(tmp_path):
     ]
     rest = {"identical": False, "notes": "", "context": "", "error": ""}
     path.write_text("\n".join(json.dumps({**line, **rest}) for line in lines))
-    found = read(path)
-    assert worst(found, 2) == [1, 0]
-    assert worst(found, 100) == [1, 0, 2]
-    assert found.pairs[3].error != ""
+    found = load_results(path)
+    assert found.worst(2) == [1, 0]
+    assert found.worst(100) == [1, 0, 2]
+    assert found.pairs.error[3] != ""
 
 
 def test_distances_of_different_contexts_are_not_mixed(results):
     text = results.read_text()
     results.write_text(text + text.splitlines()[1].replace("matters most", "matters least") + "\n")
     with pytest.raises(TableError, match="different contexts"):
-        read(results)
+        load_results(results)
 
 
 # --- the page --------------------------------------------------------------------------
@@ -125,7 +128,7 @@ def test_a_title_without_utf_8(results):
 
 
 def test_equal_results_give_equal_pages(results, context):
-    options = {"contexts": {context.label: context}, "threshold": 0.1}
+    options = {"metrics": {context.label: context}, "threshold": 0.1}
     assert build_report(results, **options).page == build_report(results, **options).page
 
 
@@ -143,18 +146,18 @@ def test_each_image_is_embedded_once(results):
     data = data_of(build_report(results, thumbnail=16, preview=32, worst_pairs=2).page)
     assert len(data["images"]) == 7
     assert set(data["pairs"]["referenceImage"]) == {0}
-    assert picture_of(data["images"][0]["url"]).shape == (12, 16, 3)
+    assert picture_of(data["images"][0]["thumbnail"]).shape == (12, 16, 3)
     assert (data["images"][0]["width"], data["images"][0]["height"]) == (40, 30)
     # The worst two, and their reference.
-    assert len(data["previews"]) == 3
-    assert picture_of(data["previews"]["0"]).shape == (24, 32, 3)
+    assert sum(image["preview"] is not None for image in data["images"]) == 3
+    assert picture_of(data["images"][0]["preview"]).shape == (24, 32, 3)
 
 
 def test_a_missing_image_has_its_reason_and_no_path(results, tmp_path):
     (tmp_path / "candidate-3.png").unlink()
     report = build_report(results)
     images = data_of(report.page)["images"]
-    (missing,) = [image for image in images if image["url"] is None]
+    (missing,) = [image for image in images if image["thumbnail"] is None]
     assert "no such file" in missing["why"]
     assert str(tmp_path).encode() not in report.page
     (note,) = report.notes
@@ -191,7 +194,7 @@ def test_names_that_are_no_files(tmp_path, name):
 
 def test_heat_maps_of_the_worst_pairs_in_each_context(tmp_path, contexts):
     path = write_results(tmp_path / "r.csv", make_images(tmp_path, 5), contexts)
-    report = build_report(path, contexts=contexts, worst_pairs=2)
+    report = build_report(path, metrics=contexts, worst_pairs=2)
     data = data_of(report.page)
     assert report.notes == ()
     assert [sorted(maps) for maps in data["maps"]] == [["3", "4"], ["3", "4"]]
@@ -213,12 +216,12 @@ def test_without_a_context_there_are_no_maps(results):
 
 def test_contexts_that_are_not_the_results_own(results, contexts):
     with pytest.raises(UsageError, match="fake"):
-        build_report(results, contexts=contexts)
+        build_report(results, metrics=contexts)
 
 
 def test_maps_of_other_images_are_told(results, tmp_path, context):
     (tmp_path / "candidate-5.png").write_bytes((tmp_path / "candidate-2.png").read_bytes())
-    report = build_report(results, contexts={context.label: context})
+    report = build_report(results, metrics={context.label: context})
     assert any(
         note.startswith("1 of the heat maps belong to other distances") for note in report.notes
     )
@@ -226,23 +229,23 @@ def test_maps_of_other_images_are_told(results, tmp_path, context):
 
 def test_a_map_that_cannot_be_made_says_why(results, tmp_path, context):
     (tmp_path / "candidate-5.png").write_bytes(encode(".png", np.zeros((8, 9, 3), np.uint8)))
-    data = data_of(build_report(results, contexts={context.label: context}).page)
+    data = data_of(build_report(results, metrics={context.label: context}).page)
     assert "sizes differ" in data["maps"][0]["5"]["why"]
     assert str(tmp_path) not in data["maps"][0]["5"]["why"]
 
 
 def test_maps_are_on_the_fixed_scale():
     local = np.array([[0.0, 0.5], [1.5, 1e9]], np.float32)
-    heat = quantised(local)
+    heat = quantize(local)
     assert list(base64.b64decode(heat.cells)) == [0, 128, 191, 255]
-    colours = np.frombuffer(base64.b64decode(colour_table()), np.uint8).reshape(256, 3)
+    colors = np.frombuffer(base64.b64decode(color_table()), np.uint8).reshape(256, 3)
     np.testing.assert_array_equal(
-        colours[[0, 128, 191]], paint(np.array([[0.0, 0.5, 1.5]], np.float32))[0]
+        colors[[0, 128, 191]], paint(np.array([[0.0, 0.5, 1.5]], np.float32))[0]
     )
 
 
 def test_large_maps_are_averaged():
-    heat = quantised(np.full((100, 1000), 0.5, np.float32))
+    heat = quantize(np.full((100, 1000), 0.5, np.float32))
     assert (heat.height, heat.width) == (6, LONGEST)
     assert set(base64.b64decode(heat.cells)) == {128}
 
@@ -292,7 +295,7 @@ def test_a_threshold_of_its_own_for_each_context(tmp_path):
         opened[name] = context
     results = write_results(tmp_path / "r.csv", make_images(tmp_path, 3), opened)
     swapped = dict(reversed(opened.items()))
-    options = {"contexts": swapped, "worst_pairs": 0}
+    options = {"metrics": swapped, "worst_pairs": 0}
     data = data_of(build_report(results, threshold="auto", **options).page)
     assert [context["label"] for context in data["contexts"]] == ["one", "two"]
     assert data["thresholds"] == pytest.approx([0.1, 0.2], rel=1e-3)
@@ -325,7 +328,7 @@ def test_a_threshold_file_for_the_command(cli, results, tmp_path, context, conte
     ("content", "options", "code", "expected"),
     [
         (None, (), 1, "no such file"),
-        ("reference,candidate\na.png,b.png\n", (), 1, "no file of results"),
+        ("reference,candidate\na.png,b.png\n", (), 1, "is not a file of results"),
         ("reference,candidate,distance,identical,notes,context,error\n", (), 1, "has no rows"),
         ("same", ("--threshold", "auto"), 2, "give the --context"),
         ("same", ("--ranking", "blur,color", "--importance", "blur=1"), 2, "give one"),

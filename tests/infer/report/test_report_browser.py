@@ -11,7 +11,7 @@ import pytest
 from report_helpers import HOSTILE, make_images, write_results
 
 from dps_infer import Metric
-from dps_infer.report import build_report
+from dps_infer.report.build import build_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 BROWSER = next(
@@ -35,7 +35,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory, universal: Metric) -> Pa
     distinct = make_images(folder, 100)
     pairs = [distinct[number // 3] for number in range(PAIRS)]
     results = write_results(folder / "r.csv", [*pairs, ("reference.png", "gone.png")], contexts)
-    report = build_report(results, contexts=contexts, threshold=0.1, worst_pairs=MAPS)
+    report = build_report(results, metrics=contexts, threshold=0.1, worst_pairs=MAPS)
     path = folder / "report.html"
     # As from threshold files: another one for the second context, above which is nothing.
     changed = report.page.replace(b'"thresholds":[0.1,0.1]', b'"thresholds":[0.1,99]')

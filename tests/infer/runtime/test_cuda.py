@@ -10,10 +10,9 @@ from dps_infer.errors import ContextError
 from dps_infer.graph.model import Model, read_model
 from dps_infer.model import embedded
 from dps_infer.model.contract import IMPORTANCE
-from dps_infer.runtime import cuda
 from dps_infer.runtime import engine as runtime
 from dps_infer.runtime.cuda import Feeding
-from dps_infer.runtime.device import Device
+from dps_infer.runtime.device import CUDA, Device
 
 FEEDINGS = [
     pytest.param(Feeding(filled=filled, bound_to=device), id=f"{filled}-{device}")
@@ -145,7 +144,7 @@ def session() -> FakeSession:
 
 @pytest.fixture
 def on_cuda(session) -> runtime.Engine:
-    return runtime.Engine(cuda.PROVIDER, 1, None, EMPTY, lambda model: session, session)
+    return runtime.Engine(CUDA, 1, None, EMPTY, lambda model: session, session)
 
 
 def test_cuda_sees_few_shapes_and_their_further_rows_are_dropped(on_cuda, session):

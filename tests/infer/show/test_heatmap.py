@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dps_infer import Metric
-from dps_infer.compare.metric import Comparison
+from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.show.heatmap import MIDDLE, draw_map, local_values, paint, save_picture
 
@@ -156,7 +156,7 @@ def test_what_cannot_be_drawn_is_said(context):
     with pytest.raises(UsageError, match=r"unknown part 'hue': expected one of blur"):
         draw_map(result, context, image, part="hue")
     for bad in (np.nan, np.inf, -1):
-        with pytest.raises(ContextError, match="no finite number"):
+        with pytest.raises(ContextError, match="not a finite number"):
             draw_map(comparison(np.full((2, 2), bad)), context, image)
 
 

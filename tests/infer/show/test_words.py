@@ -12,8 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from infer_helpers import VIEWS, make_manifest
 
-from dps_infer.compare.metric import Comparison
-from dps_infer.show.words import apportion, describe, describe_manifest, formula, record, standing
+from dps_infer.compare.pairs import Comparison
+from dps_infer.show.context_file import describe_manifest
+from dps_infer.show.records import comparison_record
+from dps_infer.show.words import apportion, describe, formula, standing
 
 parts = st.lists(st.floats(0, 1e4), min_size=1, max_size=7).filter(lambda drawn: sum(drawn) > 0)
 
@@ -144,7 +146,7 @@ def test_a_universal_file_is_described_by_the_context_that_it_was_given(universa
 @given(st.floats(0, 1e6, width=32))
 def test_records_keep_every_digit(context, distance):
     result = comparison(distance)
-    written = record(result, context, "a", "b", threshold=0.1)
+    written = comparison_record(result, context, "a", "b", threshold=0.1)
     read = json.loads(json.dumps(written))
     assert read["context"].pop("ranking") == [["color"], ["rotate"], ["blur"]]
     written["context"].pop("ranking")

@@ -1,4 +1,4 @@
-"""Videos: which frames are compared, what is told of them, and what is refused."""
+"""Videos: sampling of frames, refusals, and the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def film(
     changed: tuple[int, ...] = (),
     size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Path:
-    """Write a video whose frames are grey, lighter by 5 each; `changed` ones are green."""
+    """Write a video of gray frames, each lighter by 5; the `changed` ones are green."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, size)
     assert writer.isOpened()
     for number in range(frames):
@@ -38,12 +38,12 @@ def film(
 
 @pytest.fixture
 def films(tmp_path) -> tuple[Path, Path]:
-    """Two videos that differ in frames 7 and, less, as 12 is lighter itself, in none other."""
+    """Two videos that differ in frame 7 only."""
     return film(tmp_path / "a.avi"), film(tmp_path / "b.avi", changed=(7,))
 
 
 def frames(*clips: Path, resize: bool = False, **sampling: float) -> list[int]:
-    """The frames that are compared; their grey says which frames they are."""
+    """Return the numbers of the compared frames, after checking them by their gray."""
     pairs = list(ClipPair(*clips, Sampling(**sampling), resize=resize))
     for pair in pairs:
         assert abs(int(pair.reference[0, 0, 0]) - 5 * pair.frame) <= 2
@@ -76,11 +76,11 @@ def test_frame_rates_that_differ_are_matched_by_time(tmp_path):
     fast = film(tmp_path / "fast.avi", frames=20, rate=10)
     with pytest.raises(ImageError, match=r"rates differ: .*slow.avi has 5 .*--fps 5"):
         ClipPair(slow, fast, Sampling())
-    with pytest.raises(UsageError, match="more than there are"):
+    with pytest.raises(UsageError, match="more than the videos have"):
         ClipPair(slow, fast, Sampling(fps=8))
     pairs = list(ClipPair(slow, fast, Sampling(fps=5)))
     assert [pair.frame for pair in pairs] == list(range(10))
-    # At the same time, the fast one has shown twice as many frames.
+    # At equal times, the fast video has shown twice as many frames.
     assert all(abs(int(p.candidate[0, 0, 0]) - 10 * p.frame) <= 2 for p in pairs)
 
 
@@ -96,25 +96,25 @@ def test_frame_rates_that_differ_are_matched_by_time(tmp_path):
         {"start": float("inf")},
     ],
 )
-def test_sampling_that_means_nothing_is_refused(sampling):
+def test_invalid_sampling_is_refused(sampling):
     with pytest.raises(UsageError):
         Sampling(**sampling)
 
 
-@pytest.mark.parametrize(("every", "words"), [(1, "goes on"), (7, "lengths differ")])
-def test_different_lengths_are_told(tmp_path, every, words):
+@pytest.mark.parametrize(("every", "words"), [(1, "is longer"), (7, "lengths differ")])
+def test_different_lengths_are_reported(tmp_path, every, words):
     long, short = film(tmp_path / "a.avi"), film(tmp_path / "b.avi", frames=18)
     for first, second in ((long, short), (short, long)):
         clips = ClipPair(first, second, Sampling(every=every))
         assert len(list(clips)) == len(range(0, 18, every))
         assert words in clips.remark
         assert "18 frames" in clips.remark
-    # What lies beyond the time that is asked for does not count.
+    # Frames beyond the requested time do not count.
     clips = ClipPair(long, short, Sampling(duration=1.0))
     assert (len(list(clips)), clips.remark) == (10, None)
 
 
-# --- what is refused ----------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_different_lengths_are_told(tmp_path, every, words):
     [
         ("none.avi", None, "no such file"),
         ("empty.avi", b"", "is empty"),
-        ("text.avi", b"hello " * 100, "no video"),
-        ("text.mp4", b"\0\0\0\x18ftypmp42" + bytes(100), "no video"),
+        ("text.avi", b"hello " * 100, "not a video"),
+        ("text.mp4", b"\0\0\0\x18ftypmp42" + bytes(100), "not a video"),
         (".", None, "is a folder"),
         ("nul\0.avi", None, "cannot be read"),
         ("http://localhost/a.avi", None, "no such file"),
     ],
 )
-def test_what_is_no_video_is_told(tmp_path, films, name, data, words):
+def test_a_file_that_is_not_a_video_is_refused(tmp_path, films, name, data, words):
     path = tmp_path / name
     if data is not None:
         path.write_bytes(data)
@@ -138,15 +138,15 @@ def test_what_is_no_video_is_told(tmp_path, films, name, data, words):
             ClipPair(*pair, Sampling())
 
 
-def test_what_is_no_video_is_told_in_one_line(tmp_path, films):
-    # A process of its own: FFmpeg says what it has to say in the first one alone.
+def test_a_file_that_is_not_a_video_is_refused_in_one_line(tmp_path, films):
+    # In its own process, because FFmpeg writes its message only the first time.
     path = tmp_path / "text.mp4"
     path.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     arguments = (path, films[0], "-o", tmp_path / "out", "--ranking", "color,blur")
     done = python("-m", "dps_infer.cli", "video", *map(str, arguments))
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"dps-infer: error: {path}: is no video")
+    assert line.startswith(f"dps-infer: error: {path}: is not a video")
 
 
 def test_sizes_that_differ_are_refused(tmp_path, films):
@@ -198,7 +198,7 @@ def test_video_as_json_with_a_threshold_and_two_contexts(cli, tmp_path, films):
     assert all(Path(picture).is_file() for picture in [*record["pictures"], record["plot"]])
 
 
-def test_a_video_that_ends_early_is_measured_told_and_makes_the_exit_code(
+def test_a_video_that_ends_early_is_compared_with_a_note_and_exit_code_4(
     cli, tmp_path, films, context_path
 ):
     short = film(tmp_path / "short.avi", frames=9)
@@ -220,7 +220,7 @@ def test_without_matplotlib(cli, tmp_path, films, context_path, monkeypatch):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["frames.csv"]
 
 
-def test_nothing_is_left_behind_by_a_failure(cli, tmp_path, films, context_path):
+def test_a_failure_leaves_nothing_behind(cli, tmp_path, films, context_path):
     before = sorted(tmp_path.iterdir())
     late = cli("video", *films, "-o", tmp_path / "out", "--context", context_path, "--start", 9)
     assert "no frame to compare" in late.error_line
@@ -230,7 +230,7 @@ def test_nothing_is_left_behind_by_a_failure(cli, tmp_path, films, context_path)
 
 
 def test_a_video_command_loads_matplotlib_only_to_plot(tmp_path, films, context_path):
-    # A process of its own: to take modules out of this one would break those that use them.
+    # In its own process: removing modules from this one would break other tests.
     arguments = ["video", *films, "-o", tmp_path / "out", "--context", context_path]
     arguments += ["--no-plot", "--every", "10"]
     outcome = python(

@@ -26,8 +26,8 @@ from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.heads import measure_heads
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import Settings
+from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import train
-from dps_train.fit.variants import teach_own
 from dps_train.judge.server import Server
 from dps_train.model.embedded.embedded_metric import load_universal
 
@@ -47,7 +47,7 @@ def run(images_folder, tmp_path_factory) -> Path:
     names = tuple(distortion.name for distortion in all_distortions(own))
     settings = Settings(
         context=ranking_context(parse_ranking(RANKING, names), names),
-        own=own,
+        custom=own,
         data=str(images_folder),
         pairs=300,
         epochs=1,
@@ -205,9 +205,9 @@ def test_jpeg_is_learned_and_the_six_are_not_disturbed():
     own = find_custom([JPEG])
     metric, before = load_universal(), load_universal()
     training = load_held_out(str(SHARED / "train"), torch.Generator())
-    settings = Settings(own=own, data=str(SHARED / "train"), pairs=9000)
+    settings = Settings(custom=own, data=str(SHARED / "train"), pairs=9000)
     cpu = torch.device("cpu")
-    teach_own(metric, settings, training, cpu, lambda _: None)
+    train_additive(metric, settings, training, cpu)
     images = resize_images(load_held_out(str(SHARED / "val"), torch.Generator()).images, 64)
     distortions = all_distortions(own)
     names = tuple(distortion.name for distortion in distortions)

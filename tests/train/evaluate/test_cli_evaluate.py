@@ -14,7 +14,7 @@ from triplet_helpers import write_bapps, write_csv, write_png
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.model.embedded import UNIVERSAL
 from dps_infer.model.manifest import JudgementsInfo
-from dps_train.commands import evaluate as command
+from dps_train.commands import evaluate_distorted as command
 from dps_train.contexts import AMOUNTS, measured_context, pair_table
 from dps_train.data.sources import read_pixels
 from dps_train.distortions.paper import NAMES
@@ -158,7 +158,7 @@ def test_judged_contexts_have_all_marks_and_no_score(
     cli, tiny_settings, judgements, few_images, tmp_path, variant
 ):
     settings = dataclasses.replace(
-        tiny_settings, context=None, triplets=judgements, variant=variant
+        tiny_settings, context=None, judgements=judgements, variant=variant
     )
     save_run(tmp_path / "run", train_on_judgements(settings, "judged"), settings={})
     measures = measured(cli, tmp_path, tmp_path / "run", "--data", few_images)
@@ -212,8 +212,8 @@ def test_a_universal_file_in_many_contexts(cli, few_images, tmp_path):
     assert "720 rankings" in outcome.out
     heading = next(line for line in outcome.out.splitlines() if "closer" in line)
     assert heading.split() == ["closer", "farther", "adapted", "noise", "ceiling"]
-    (line,) = outcome.err.splitlines()
-    assert "half a grey level" in line
+    (line,) = outcome.notes
+    assert "half a gray level" in line
 
 
 def test_files_that_cannot_be_measured(cli, images_folder, tmp_path, bapps):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from train_helpers import photos, seeded
 
-from dps_infer.compare.metric import Context as LoadedContext
+from dps_infer.compare.metric import Metric as LoadedMetric
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.model.contract import Measurement
 from dps_infer.model.embedded import UNIVERSAL
@@ -84,7 +84,7 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
     in_parts = file.z(file.maps(images), changed)
     torch.testing.assert_close(in_parts, at_once, rtol=1e-5, atol=1e-5)
     first, second = (x.numpy() for (x,) in (file.maps(images), file.maps(changed)))
-    expected = file.context.measure(first, second, view=View.whole).distances
+    expected = file.metric.measure(first, second, view=View.whole).distances
     np.testing.assert_allclose(file.distance(first, second), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -128,8 +128,8 @@ def test_a_file_without_amounts_is_measured_by_its_distances(images):
 
 
 def test_a_universal_file_without_amounts_is_refused():
-    loaded = LoadedContext.universal(ranking=",".join(NAMES), device="cpu")
+    loaded = LoadedMetric.universal(ranking=",".join(NAMES), device="cpu")
     file = FileMetric(loaded, None)
-    file.context = SimpleNamespace(path="some.onnx", part_names=())
+    file.metric = SimpleNamespace(path="some.onnx", part_names=())
     with pytest.raises(ContextError, match="gives no amounts"):
         file.adapted(random_rankings(1, seeded()))

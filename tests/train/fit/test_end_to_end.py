@@ -20,9 +20,10 @@ from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
 from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
+from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, triplet_batch
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
-from dps_train.fit.triplet_batches import Batch, Batches, ranking_batches, triplet_batch
+from dps_train.fit.settings import Settings
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
@@ -30,6 +31,7 @@ from dps_train.model.weights import WeightsError, state_sha256
 
 SIZE = 32
 WITH_BATCH_NORM = ("resnet18", ("relu", "layer1"))
+OTHER_OPTIONS = {"data", "rates", "every", "log"}
 
 
 def metric(name: str = "embedded", layers: tuple[str, ...] | None = None) -> Metric:
@@ -62,8 +64,11 @@ def distances(of: Metric, batch: Batch) -> list[Tensor]:
         return [of(reference, candidate)[0] for candidate in candidates]
 
 
-def fit(of: Metric, batches: Batches = noisy, **settings: object) -> Metric:
-    train_end_to_end(of, batches, **{"steps": 2, "device": "cpu", **settings})
+def fit(of: Metric, batches: Batches = noisy, *, batch_norm: bool = False, **options) -> Metric:
+    others = {name: options.pop(name) for name in OTHER_OPTIONS & options.keys()}
+    variant = "scratch" if batch_norm else "tune"
+    settings = Settings(variant=variant, **{"steps": 2, "device": "cpu", **options})
+    train_end_to_end(of, batches, settings, **others)
     return of
 
 

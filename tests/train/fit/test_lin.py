@@ -16,8 +16,8 @@ from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES
 from dps_train.fit import lin
-from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets, fit_one_lin
-from dps_train.fit.objectives import OBJECTIVES
+from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets
+from dps_train.fit.settings import OBJECTIVES
 from dps_train.measure.statistics import two_afc
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import context_distances
@@ -75,7 +75,7 @@ def test_a_ranking_ends_the_same_in_any_company(monkeypatch, objective):
     monkeypatch.setattr(lin, "CONTEXTS_AT_ONCE", 3)
     together = fit_lin(z, chosen, generator=seeded(3), objective=objective, epochs=2)
     for row, context in zip(together, chosen, strict=True):
-        alone = fit_one_lin(z, context, generator=seeded(3), objective=objective, epochs=2)
+        (alone,) = fit_lin(z, [context], generator=seeded(3), objective=objective, epochs=2)
         # Other shapes round differently, and Adam divides small numbers by small ones.
         torch.testing.assert_close(row, alone, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(together[0], together[3], atol=1e-3)
@@ -93,7 +93,7 @@ def test_only_judged_pairs_count():
     # What is left out or tied may stand anywhere.
     partial, tied = fit_lin(z, contexts("3,1", "0=3,1"), generator=seeded(), epochs=10)
     swapped = z[:, [5, 1, 4, 3, 2, 0]]
-    same = fit_one_lin(swapped, *contexts("3,1"), generator=seeded(), epochs=10)
+    (same,) = fit_lin(swapped, contexts("3,1"), generator=seeded(), epochs=10)
     torch.testing.assert_close(partial, same, rtol=1e-3, atol=1e-4)
     assert partial[1] > partial[3]
     assert tied[1] > max(tied[0], tied[3])
@@ -101,7 +101,7 @@ def test_only_judged_pairs_count():
 
 def test_a_context_without_pairs_keeps_equal_weights():
     context = importance_context({name: 1.0 for name in AMOUNTS})
-    weights = fit_one_lin(telling(20), context, generator=seeded(), epochs=1)
+    (weights,) = fit_lin(telling(20), [context], generator=seeded(), epochs=1)
     assert weights.std() == 0
     assert weights[0] > 0
 

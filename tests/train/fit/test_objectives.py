@@ -13,7 +13,6 @@ from train_helpers import seeded
 from dps_infer.errors import UsageError
 from dps_train.fit.objectives import (
     BETAS,
-    OBJECTIVES,
     Judge,
     Pairwise,
     agreement,
@@ -21,6 +20,7 @@ from dps_train.fit.objectives import (
     make_objective,
     rate_factor,
 )
+from dps_train.fit.settings import OBJECTIVES
 
 EVERY = torch.ones(2, 3, dtype=torch.bool)
 

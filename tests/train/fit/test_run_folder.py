@@ -17,11 +17,10 @@ from dps_train.fit.run_folder import (
     METRIC,
     METRICS,
     RunError,
-    free_name,
     load_run,
-    newest_run,
     save_run,
 )
+from dps_train.fit.runs import free_name, newest_run
 from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
 from dps_train.model.heads import ChannelHead, PairHead

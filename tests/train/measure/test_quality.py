@@ -14,7 +14,7 @@ from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.settings import FROM_SCRATCH, Settings
+from dps_train.fit.settings import Settings
 from dps_train.fit.training import Trained, train
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import build_evaluation_bank
@@ -55,7 +55,7 @@ def test_a_pretrained_network_reaches_what_was_promised():
         context=PAPERS_EXAMPLE,
         data=str(PHOTOGRAPHS / "train"),
         test_data=str(PHOTOGRAPHS / "val"),
-        start=FROM_SCRATCH,
+        start="scratch",
         backbone="squeezenet1_1",
         weights=SQUEEZENET,
     )

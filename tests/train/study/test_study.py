@@ -22,21 +22,20 @@ from triplet_helpers import write_bapps
 
 from dps_infer.errors import DpsError
 from dps_train.fit.end_to_end.train import DivergedError
-from dps_train.fit.settings import FROM_EMBEDDED, FROM_SCRATCH
 from dps_train.fit.training import train
 from dps_train.judgements.image_distance import metric_distance
 from dps_train.judgements.scoring import score_bapps
 from dps_train.model.embedded import embedded_backbone, embedded_metric
-from dps_train.study import family, runner
+from dps_train.study import run_job
 from dps_train.study.folder import METRICS
 from dps_train.study.plan import Study, plan
-from dps_train.study.runner import run_study
-from dps_train.study.summary import summarise
+from dps_train.study.run_study import run_study
+from dps_train.study.summary import summarize
 
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch) -> None:
-    monkeypatch.setattr(family, "draw_lin_bank", with_few_draws(family))
+    monkeypatch.setattr(run_job, "draw_lin_bank", with_few_draws(run_job))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def finished(images_folder, stand_ins, tmp_path_factory) -> Iterator[tuple[Study
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded_backbone, "WEIGHTS", stand_ins[0])
         patch.setattr(embedded_metric, "WEIGHTS", stand_ins[1])
-        patch.setattr(family, "draw_lin_bank", with_few_draws(family))
+        patch.setattr(run_job, "draw_lin_bank", with_few_draws(run_job))
         rows = run_study(study, folder)
     return study, folder, rows
 
@@ -85,24 +84,26 @@ def test_the_seed_draws_the_rankings_and_repetitions_have_seeds_of_their_own(ima
 
 
 @pytest.mark.parametrize(
-    ("changes", "start"),
+    ("changes", "embedded"),
     [
-        ({"size": 64}, FROM_EMBEDDED),
-        ({"size": 32}, FROM_SCRATCH),
-        ({"size": 64, "channel_norm": False}, FROM_SCRATCH),
+        ({"size": 64}, True),
+        ({"size": 32}, False),
+        ({"size": 64, "channel_norm": False}, False),
     ],
 )
 def test_additive_starts_from_the_embedded_metric_where_that_has_what_is_asked_for(
-    changes, start, images_folder
+    changes, embedded, images_folder
 ):
     jobs = plan(tiny_study(images_folder, **changes))
-    assert {j.settings.start for j in jobs if j.settings.variant == "additive"} == {start}
-    assert {j.settings.start for j in jobs if j.settings.variant != "additive"} == {FROM_SCRATCH}
+    starts = {True: set(), False: set()}
+    for job in jobs:
+        starts[job.settings.variant == "additive"].add(job.settings.from_embedded)
+    assert starts == {True: {embedded}, False: {False}}
 
 
 def test_a_row_is_what_a_training_with_its_settings_gives(finished, monkeypatch):
     study, _, rows = finished
-    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(family))
+    monkeypatch.setattr("dps_train.fit.train_variant.draw_lin_bank", with_few_draws(run_job))
     last_ranking = plan(study)[1 :: study.rankings]
     assert [job.settings.variant for job in last_ranking] == list(study.variants)
     for job, values in zip(last_ranking, rows[1 :: study.rankings], strict=True):
@@ -128,9 +129,9 @@ def test_only_what_is_missing_is_done_and_comes_out_the_same(finished, monkeypat
     for name in lost:
         (folder / METRICS / f"{name}.json").unlink()
     done = []
-    measure = family.Bench.measure
+    run = run_job.JobRunner.run
     monkeypatch.setattr(
-        family.Bench, "measure", lambda self, job: done.append(job.id) or measure(self, job)
+        run_job.JobRunner, "run", lambda self, job: done.append(job.id) or run(self, job)
     )
     assert run_study(study, folder) == rows
     assert done == lost
@@ -169,7 +170,7 @@ def test_other_images_are_refused(finished, tmp_path):
 
 def test_a_folder_of_other_things_is_refused(images_folder, tmp_path):
     (tmp_path / "letter.txt").write_text("Dear Sir")
-    assert f"{tmp_path} is no folder of a study" in refusal(tiny_study(images_folder), tmp_path)
+    assert f"{tmp_path} is not a folder of a study" in refusal(tiny_study(images_folder), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -207,19 +208,19 @@ def test_the_table_has_a_typed_row_for_each_metric(finished):
 
 def test_a_metric_that_diverges_does_not_stop_the_others(images_folder, tmp_path, monkeypatch):
     study = dataclasses.replace(tiny_study(images_folder), variants=("baseline", "tune"))
-    measure = family.Bench.measure
+    run = run_job.JobRunner.run
 
     def diverge(self, job):
         if job.settings.variant == "tune":
             raise DivergedError("the loss is nan")
-        return measure(self, job)
+        return run(self, job)
 
-    monkeypatch.setattr(runner.Bench, "measure", diverge)
+    monkeypatch.setattr(run_job.JobRunner, "run", diverge)
     rows = run_study(study, tmp_path / "study")
     assert [values["error"] for values in rows] == ["", "", "the loss is nan", "the loss is nan"]
-    baseline, tune = summarise(rows)
-    assert (baseline.metrics, baseline.failed, tune.failed) == (2, 0, 2)
-    assert tune.score is tune.improved is None
+    baseline, tune = summarize(rows)
+    assert (baseline["metrics"], baseline["failed"], tune["failed"]) == (2, 0, 2)
+    assert tune["score"] is tune["improved"] is None
 
 
 def test_agreement_with_people_is_that_of_the_metric_itself(images_folder, tmp_path, monkeypatch):
@@ -231,7 +232,7 @@ def test_agreement_with_people_is_that_of_the_metric_itself(images_folder, tmp_p
         bapps=judgements,
     )
     baseline, lin = run_study(study, tmp_path / "study")
-    monkeypatch.setattr("dps_train.fit.variants.draw_lin_bank", with_few_draws(family))
+    monkeypatch.setattr("dps_train.fit.train_variant.draw_lin_bank", with_few_draws(run_job))
     for values, job in zip((baseline, lin), plan(study), strict=True):
         distance = metric_distance(train(job.settings, "same").metric, torch.device("cpu"))
         scores = score_bapps(judgements, distance)

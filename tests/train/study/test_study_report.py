@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from study_helpers import tiny_study, with_few_draws
 
-from dps_train.study import family, runner
+from dps_train.study import run_job, run_study
 from dps_train.study.report import render, write_report
 
 MARKS = {"composition": 0.9, "stability": 0.001, "monotonicity.blur": 0.99, "retention.jpeg": 0.8}
@@ -95,7 +95,7 @@ def test_a_study_of_nothing_but_failures_has_a_page(study):
 
 
 def test_the_command_writes_all_and_sums_up(cli, images_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(family, "draw_lin_bank", with_few_draws(family))
+    monkeypatch.setattr(run_job, "draw_lin_bank", with_few_draws(run_job))
     out = tmp_path / "study"
     command = ("study", "--rankings", "1", "--variants", "baseline,lin", "--size", "32")
     options = ("--data", images_folder, "--epochs", "1", "--device", "cpu", "--out", out)
@@ -118,11 +118,11 @@ def test_interrupting_says_how_to_go_on(cli, images_folder, tmp_path, monkeypatc
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_do", interrupt)
+    monkeypatch.setattr(run_study, "_run", interrupt)
     options = ("--data", images_folder, "--device", "cpu", "--out", tmp_path / "study")
     stopped = cli("study", *options)
     assert stopped.code == 130
-    assert "the same command goes on" in stopped.err
+    assert "the same command continues" in stopped.err
 
 
 @pytest.mark.parametrize(

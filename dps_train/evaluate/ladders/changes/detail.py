@@ -1,4 +1,4 @@
-"""Changes of detail: noise, softer, sharper, coarser, and a part that is replaced."""
+"""Changes of detail: noise, blur, sharpening, median, rescaling, and a pasted part."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ def blur(photograph: Photograph, sigma: float) -> Pixels:
 
 
 def sharpen(photograph: Photograph, amount: float) -> Pixels:
-    """Add `amount` times what a blur of `SHARPENED_SIGMA` takes away (unsharp masking)."""
+    """Add `amount` times the difference from a blur of `SHARPENED_SIGMA` (unsharp masking)."""
     lost = photograph.pixels - _blurred(photograph.pixels, SHARPENED_SIGMA)
     return rounded(photograph.pixels + np.float32(amount) * lost)
 
 
 def median(photograph: Photograph, side: float) -> Pixels:
-    """Take the median of the square of an odd side around each pixel."""
-    return np.asarray(cv2.medianBlur(photograph.pixels, round(side)), np.uint8)
+    """Take the median of the square around each pixel.
+
+    Sides between two odd ones mix their medians: so the ladder begins below a side of 3, which is
+    visible.
+    """
+    smaller = 2 * math.floor((side - 1) / 2) + 1
+    share = np.float32((side - smaller) / 2)
+    medians = [cv2.medianBlur(photograph.pixels, odd) for odd in (smaller, smaller + 2)]
+    return rounded((1 - share) * medians[0] + share * medians[1])
 
 
 def rescale(photograph: Photograph, factor: float) -> Pixels:
@@ -48,7 +55,7 @@ def rescale(photograph: Photograph, factor: float) -> Pixels:
 
 
 def patch(photograph: Photograph, percent: float) -> Pixels:
-    """Paste a rectangle of another photograph over so much of the area; larger ones hold smaller.
+    """Paste a rectangle of another photograph over a share of the area; larger ones hold smaller.
 
     The rectangle has the photograph's shape. Where it lies is drawn once for all steps.
     """

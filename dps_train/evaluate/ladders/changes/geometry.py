@@ -1,7 +1,7 @@
 """Changes of geometry: a part is cut out of the photograph after it was moved.
 
-The reference is the middle of the photograph. What a change moves into the middle comes from the
-photograph around it, so that no border shows. Pixels are sampled by cubic interpolation at exact
+The reference is the middle of the photograph. Pixels that a change moves into the middle come from
+the photograph around it, so that no border shows. They are sampled by cubic interpolation at exact
 positions.
 """
 
@@ -31,7 +31,7 @@ def crop(height: int, width: int) -> tuple[int, int]:
     """Return height and width of the middle that the largest steps still fill.
 
     >>> crop(321, 481)
-    (255, 382)
+    (254, 381)
     """
     cosine, sine = (f(math.radians(LARGEST_TURN)) for f in (math.cos, math.sin))
     across, down = width - 2 * KERNEL, height - 2 * KERNEL

@@ -59,6 +59,6 @@ def gamma(photograph: Photograph, exponent: float) -> Pixels:
 
 
 def posterize(photograph: Photograph, levels: float) -> Pixels:
-    """Keep so many evenly spaced levels of each channel."""
+    """Round each channel to evenly spaced levels; `levels` is their number."""
     step = np.float32(255 / (levels - 1))
     return rounded(np.round(photograph.pixels / step) * step)

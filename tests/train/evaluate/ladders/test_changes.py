@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -36,6 +37,15 @@ def test_the_ladders_are_those_that_were_asked_for():
     assert names["enlarge"].steps[0] == 0.3
     assert names["shift"].steps[0] == pytest.approx(1 / 3)
     assert [gross.name for gross in GROSS] == ["mirror", "upside down", "another picture"]
+
+
+def test_the_docs_list_every_ladder_with_its_steps():
+    text = (Path(__file__).parents[4] / "docs" / "ladders.md").read_text("utf-8")
+    for kind in KINDS:
+        steps = ", ".join(f"{step:.3g}" for step in kind.steps)
+        name = kind.named_as or ""
+        name += ", opposite direction" * (kind.direction < 0)
+        assert f"| {kind.name} | {kind.unit} | {steps} | {name}".rstrip() in text
 
 
 @each_kind
@@ -185,6 +195,15 @@ def test_tones():
     np.testing.assert_allclose(flat, np.repeat(luma[..., None], 3, axis=-1), atol=0.51)
     for levels in (64, 5, 2):
         assert len(np.unique(tone.posterize(colored, levels))) <= levels
+
+
+def test_medians_of_sides_between_odd_ones_are_mixtures():
+    picture = photograph()
+    np.testing.assert_array_equal(detail.median(picture, 1), picture.pixels)
+    first, second = (cv2.medianBlur(picture.pixels, side) for side in (3, 5))
+    np.testing.assert_array_equal(detail.median(picture, 3), first)
+    mixed = 0.75 * first + 0.25 * second
+    np.testing.assert_allclose(detail.median(picture, 3.5), mixed, atol=0.5)
 
 
 def test_noise_has_the_deviation_that_it_says():

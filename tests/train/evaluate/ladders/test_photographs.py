@@ -41,7 +41,7 @@ def test_photographs_are_scaled_to_a_number_of_pixels(folder, megapixels):
 
 
 def test_photographs_that_cannot_be_used(tmp_path):
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         load_photographs(str(tmp_path / "none"), 5)
     with pytest.raises(UsageError, match="holds no image"):
         load_photographs(str(tmp_path), 5)

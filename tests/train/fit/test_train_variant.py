@@ -12,7 +12,7 @@ from triplet_helpers import write_judgements
 from dps_infer.contexts.context import ranking_context
 from dps_train.contexts import AMOUNTS
 from dps_train.fit.from_judgements import train_on_judgements
-from dps_train.fit.initial_metric import starting_metric
+from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import BASELINE, LIN, SCRATCH, TUNE, Settings
 from dps_train.fit.training import train
@@ -41,7 +41,7 @@ def judgements(tmp_path_factory):
 @pytest.mark.parametrize("variant", [BASELINE, LIN, TUNE, SCRATCH])
 def test_a_variant_trains_what_it_should(settings, variant, tmp_path):
     asked = dataclasses.replace(settings, variant=variant)
-    start = starting_metric(asked)
+    start = initial_metric(asked)
     trained = train(asked, "some")
     metric = trained.metric
     assert isinstance(metric.head, ScalarHead)
@@ -75,7 +75,7 @@ def test_a_variant_trains_what_it_should(settings, variant, tmp_path):
 
 def test_scratch_depends_on_the_seed(settings):
     first, second, again = (
-        starting_metric(dataclasses.replace(settings, variant=SCRATCH, seed=seed)).backbone
+        initial_metric(dataclasses.replace(settings, variant=SCRATCH, seed=seed)).backbone
         for seed in (1, 2, 1)
     )
     key = next(iter(first.state_dict()))
@@ -87,7 +87,7 @@ def test_scratch_depends_on_the_seed(settings):
 def test_judgements_instead_of_a_ranking(settings, judgements, variant, tmp_path):
     size = 64 if variant == "additive" else 32
     asked = dataclasses.replace(
-        settings, context=None, triplets=judgements.path, variant=variant, size=size
+        settings, context=None, judgements=judgements.path, variant=variant, size=size
     )
     trained = train_on_judgements(asked, "judged")
     info, agreement = trained.info, trained.agreement

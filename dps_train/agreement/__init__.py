@@ -1,0 +1,1 @@
+"""Agreement of metrics with the scores that people gave to image pairs."""

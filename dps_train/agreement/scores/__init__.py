@@ -1,0 +1,1 @@
+"""Scores of people: the value, the checks, and the files that they come from."""

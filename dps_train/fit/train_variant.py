@@ -1,0 +1,159 @@
+"""Train a metric as its variant requires: nothing, the head, or the network as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from dps_infer.contexts.context import Context
+from dps_infer.model.manifest import WeightsInfo
+from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank, metric_distances
+from dps_train.bank.stored import stored_bank
+from dps_train.contexts import check_ordered
+from dps_train.custom.custom_distortion import all_distortions
+from dps_train.data.crops import TRAINING_SIZE
+from dps_train.data.sources import Images
+from dps_train.fit.additive import EPOCHS, adapt_additive, fit_additive
+from dps_train.fit.end_to_end.batches import Batches, ranking_batches
+from dps_train.fit.end_to_end.loggers import open_logger
+from dps_train.fit.end_to_end.train import train_end_to_end
+from dps_train.fit.extend_head import extend
+from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
+from dps_train.fit.lin import draw_lin_bank, fit_lin
+from dps_train.fit.settings import LIN, Settings
+from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
+from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
+from dps_train.model.weights import state_sha256
+from dps_train.seeds import generator_for
+
+Note = Callable[[str], None]
+
+
+def train_variant(
+    metric: Metric,
+    settings: Settings,
+    context: Context,
+    training: Images,
+    device: torch.device,
+    note: Note = lambda _: None,
+) -> bool:
+    """Train a metric as its variant requires, in place.
+
+    Args:
+        metric: from `dps_train.fit.initial_metric`.
+        settings: of the training.
+        context: what counts as disruptive.
+        training: images to train on; recorded distortions bring their own in `settings.custom`.
+        device: where the network runs.
+        note: called with one line about a stored bank.
+
+    Returns:
+        Whether the network has changed.
+    """
+    if settings.end_to_end:
+        size = settings.size or TRAINING_SIZE
+        batches = ranking_batches(training.images, context, size=size, seed=settings.seed)
+        train_network(metric, settings, batches, f"{training.sha256()} {context.order}")
+        return True
+    if settings.variant == ADDITIVE:
+        train_additive(metric, settings, training, device, note)
+    elif settings.variant == LIN:
+        check_ordered(context)
+        _train_lin(metric, settings, context, training, device)
+    return False
+
+
+def train_network(metric: Metric, settings: Settings, batches: Batches, data: str) -> None:
+    """Train a metric's network and scalars together, in place.
+
+    Args:
+        metric: with a `ScalarHead`.
+        settings: of the training.
+        batches: the batch of each step.
+        data: identifies the data of the batches, as in `train_end_to_end`.
+    """
+    log = open_logger(settings.logger, settings.logs)
+    train_end_to_end(metric, batches, settings, data=data, log=log)
+    before = metric.backbone.weights
+    metric.backbone.weights = WeightsInfo(
+        source=f"{before.source}, then {settings.variant}",
+        sha256=state_sha256(metric.backbone.network),
+        licence=before.licence,
+    )
+
+
+def train_additive(
+    metric: Metric,
+    settings: Settings,
+    training: Images,
+    device: torch.device,
+    note: Note = lambda _: None,
+) -> None:
+    """Train a metric's additive head, in place; see `train_variant` for the arguments.
+
+    A new head is trained from scratch, and a trained one is adapted to the images. With custom
+    distortions a trained head keeps its amounts, and only learns new ones.
+    """
+    head, size = metric.head, settings.size or TRAINING_SIZE
+    assert isinstance(head, AdditiveHead)
+    distances = metric_distances(metric, device)
+    bank = _bank(settings, distances, training, note)
+    epochs, generator = settings.epochs or EPOCHS, generator_for("head", settings.seed)
+    if isinstance(head, ChannelHead):
+        fit_additive(head, bank, epochs=epochs, generator=generator)
+    elif not settings.custom:
+        adapt_additive(head, bank, epochs=epochs, generator=generator)
+    if settings.custom:
+        metric.head = extend(
+            head.cpu(),
+            settings.custom,
+            bank,
+            distances,
+            training.images,
+            pairs=settings.bank_pairs,
+            size=size,
+            epochs=epochs,
+            generator=generator_for("own distortions", settings.seed),
+        )
+
+
+def _train_lin(
+    metric: Metric, settings: Settings, context: Context, training: Images, device: torch.device
+) -> None:
+    assert isinstance(metric.head, ScalarHead)
+    generator = generator_for(LIN, settings.seed)
+    z = draw_lin_bank(
+        metric_distances(metric, device),
+        training.images,
+        size=settings.size or TRAINING_SIZE,
+        generator=generator,
+        distortions=all_distortions(settings.custom),
+    )
+    (weights,) = fit_lin(
+        z,
+        [context],
+        generator=generator,
+        objective=settings.objective,
+        epochs=settings.epochs or LIN_EPOCHS,
+    )
+    metric.head.weights.data = weights
+
+
+def _bank(settings: Settings, distances: FeatureDistances, training: Images, note: Note) -> Bank:
+    """Build the distance bank, or read it from the folder that stores it."""
+    size, pairs = settings.size or TRAINING_SIZE, settings.bank_pairs
+    if settings.bank is None:
+        generator = generator_for(PURPOSE, settings.seed)
+        return build_bank(distances, training.images, pairs=pairs, size=size, generator=generator)
+    return stored_bank(
+        settings.bank,
+        distances,
+        training,
+        pairs=pairs,
+        size=size,
+        seed=settings.seed,
+        force=settings.renew_bank,
+        note=note,
+    )
