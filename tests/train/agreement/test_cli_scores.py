@@ -137,10 +137,13 @@ def test_the_same_seed_gives_the_same_report(cli, scores, tmp_path):
     ("options", "part"),
     [
         (("--heads", "lin", "--train-data", "sample"), "give --rankings 20"),
-        (("--heads", "lin", "--rankings", "2"), "--train-data FOLDER or sample"),
+        (
+            ("--heads", "lin", "--rankings", "2"),
+            "name its images with --train-data, FOLDER or sample",
+        ),
         (("--peers", "best"), "--peers names 'best'"),
         (("--lpips-trunk", "x.safetensors"), "--lpips-trunk is for --peers lpips"),
-        (("--ladders",), "--ladders does not go with --scores"),
+        (("--ladders",), "--ladders cannot be combined with --scores"),
         (("--higher", "worse", "--higher", "better"), "--higher is given 2 times for 1 CSV file"),
         (("--contexts", "own"), "has no context of its own"),
     ],
@@ -199,7 +202,7 @@ def test_scores_become_a_context_that_can_be_exported(cli, scores, tmp_path):
 def test_scores_are_no_ranking_and_fit_importances_alone(cli, scores, tmp_path):
     outcome = cli("--scores", scores, "--ranking", "color,blur")
     assert outcome.code == 2
-    assert "say the same thing" in outcome.err
+    assert "six ways to give a context: give one" in outcome.err
     outcome = cli("--scores", scores, "--variant", "lin", *TINY)
     assert outcome.code == 2
     assert "--scores fits importances: leave --variant lin out" in outcome.err
