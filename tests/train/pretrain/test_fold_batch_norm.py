@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from train_helpers import random_pretraining, seeded
@@ -47,10 +47,11 @@ def test_folded_convolutions_are_the_same_function(seed):
     )
     images = torch.randn(2, 3, 12, 10, generator=seeded(seed))
     before = network(images)
+    # A network whose rectifiers are all closed would pass whatever folding does.
+    assume(before.std() > 0)
     fold_convolutions(network)
     assert normalizations(network) == 0
     torch.testing.assert_close(network(images), before, **CLOSE)
-    assert before.std() > 0
 
 
 @torch.no_grad()
