@@ -171,9 +171,9 @@ def _measure(name: str, trunk: Path | None) -> Measure:
 def _downsampled(image: Floats, factor: int) -> Floats:
     if factor == 1:
         return image
-    # As MATLAB's imfilter places an even window: on a pixel and those after it.
-    anchor = ((factor - 1) // 2,) * 2
-    averaged = cv2.blur(image, (factor, factor), anchor=anchor, borderType=cv2.BORDER_REFLECT)
+    # An even window begins before the pixel that is kept, as in most Python versions. MATLAB's
+    # imfilter begins at the pixel, which favors super-resolution by an even factor.
+    averaged = cv2.blur(image, (factor, factor), borderType=cv2.BORDER_REFLECT)
     return np.asarray(averaged[::factor, ::factor], np.float64)
 
 
