@@ -1,4 +1,4 @@
-"""For tests: assert that an image looks like a baseline.
+"""Assert in tests that an image looks like a baseline.
 
     from dps_infer.testing import assert_similar
 

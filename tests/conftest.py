@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,9 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_progress_lines() -> Iterator[None]:
     """Write no lines of progress, which would depend on the machine's speed."""
-    monkeypatch.setattr("dps_infer.progress.FIRST_LINE_AFTER", math.inf)
+    # Not the fixture `monkeypatch`: set up here, it would be undone after the fixtures of a test,
+    # and restore values that those had replaced.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dps_infer.progress.FIRST_LINE_AFTER", math.inf)
+        yield
 
 
 @pytest.fixture

@@ -173,16 +173,16 @@ def resolve_threshold(
     path = default_path(metric) if value == AUTO else Path(str(value))
     threshold = read_threshold(path)
     made_for, asked = threshold.context, threshold_context(metric, view)
-    for what, there, here in (
+    for subject, there, here in (
         ("context file", made_for.sha256[:12], asked.sha256[:12]),
         ("context", made_for.importances, asked.importances),
         ("view", _name(made_for.view), _name(asked.view)),
     ):
         if there != here:
-            if what == "context":
+            if subject == "context":
                 there, here = made_for.description, asked.description
             raise ThresholdError(
-                f"{path}: was made for another {what} ({there}), here it is {here}: run "
+                f"{path}: was made for another {subject} ({there}), here it is {here}: run "
                 "dps-infer calibrate for this one"
             )
     return threshold.threshold

@@ -241,10 +241,12 @@ def test_an_image_of_one_tile_looks_the_same_in_every_view(viewed):
     side = viewed.side
     first, second = photos(3, side, side), photos(3, side, side, 1)
     there = outputs(viewed, first, second, IMPORTANCE)
+    # `other` is a difference of amounts, so its error is a share of the largest of them.
+    close = {"rtol": 1e-6, "atol": 1e-6 * max(1.0, float(there["amounts_whole"].max()))}
     for view in ("tiles", "both"):
         for kind in ("distance", "amounts"):
-            torch.testing.assert_close(there[f"{kind}_{view}"], there[f"{kind}_whole"], **CLOSE)
-    torch.testing.assert_close(there["tiles"][:, 0, 0], there["amounts_whole"], **CLOSE)
+            torch.testing.assert_close(there[f"{kind}_{view}"], there[f"{kind}_whole"], **close)
+    torch.testing.assert_close(there["tiles"][:, 0, 0], there["amounts_whole"], **close)
 
 
 def test_each_tile_is_read_as_an_image_of_its_own(viewed):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# pytest imports test files by path (importlib mode), so that their folder is no import path.
+# pytest imports test files by path (importlib mode), so their folder is not on the import path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from infer_helpers import Outcome, make_model, write

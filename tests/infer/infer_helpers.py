@@ -1,6 +1,6 @@
 """Tiny context files with a closed form, and images to measure with them.
 
-The fake metric: the mean absolute difference of each colour channel, in [0, 1], is the
+The fake metric: the mean absolute difference of each color channel, in [0, 1], is the
 amount of one distortion (red: rotate, green: blur, blue: color); the rest are 0. With
 views, a tile is `TILE` pixels, the smaller ones at the right and the bottom included, and
 an amount of the view ``tiles`` is the largest of any tile, of ``both`` the larger one.
@@ -232,7 +232,7 @@ def write(path: Path, model: onnx.ModelProto) -> Path:
 
 
 def encode(extension: str, rgb: np.ndarray, *parameters: int) -> bytes:
-    """Encode uint8 or uint16 grey, RGB or RGBA pixels with OpenCV."""
+    """Encode uint8 or uint16 gray, RGB or RGBA pixels with OpenCV."""
     order = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     code = order[2 if rgb.ndim == 2 else rgb.shape[2]]
     pixels = rgb if code is None else cv2.cvtColor(rgb, code)
@@ -246,16 +246,16 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def make_png(
-    width: int, height: int, bits: int, colour: int, rows: bytes, *extra: tuple[bytes, bytes]
+    width: int, height: int, bits: int, color: int, rows: bytes, *extra: tuple[bytes, bytes]
 ) -> bytes:
     """A PNG from its rows (each led by its filter byte) and extra chunks before the data."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in chunks)
 
 
 def make_tiff(pixels: np.ndarray, *, order: str = "<", **tags: int | list[int]) -> bytes:
-    """An uncompressed TIFF from grey, RGB or RGBA pixels; `tags` are named t<number>."""
+    """An uncompressed TIFF from gray, RGB or RGBA pixels; `tags` are named t<number>."""
     height, width = pixels.shape[:2]
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()

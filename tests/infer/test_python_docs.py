@@ -1,4 +1,4 @@
-"""The page on Python runs as it stands."""
+"""The code blocks of docs/python.md run as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server: one answer a line, whatever the line, and a process that lives on."""
+"""The server: one answer per line, valid or not, and a process that keeps running."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def test_the_result_is_that_of_the_library(server, context, images):
 )
 def test_a_request_may_say_what_matters(server, universal, images, wish):
     (answer,) = talk(server, compare(images, context=None, **wish))
-    told = (
+    expected = (
         universal.in_context(ranking=wish["ranking"])
         if "ranking" in wish
         else universal.in_context(importances=wish["importances"])
     )
-    assert answer["result"]["distance"] == told.compare(images["a"], images["b"]).distance
+    assert answer["result"]["distance"] == expected.compare(images["a"], images["b"]).distance
 
 
 def test_views_and_sizes(server, universal, images):

@@ -1,4 +1,4 @@
-"""The command batch: every row scored or told, whatever happens to the process."""
+"""The command batch: every row has a score or an error, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_rows(path: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_every_row_is_scored_or_told(cli, folder, context_path, context, suffix):
+def test_every_row_has_a_score_or_an_error(cli, folder, context_path, context, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     pairs, output = write_pairs(folder, 50), folder / f"out.{suffix}"
@@ -167,23 +167,23 @@ def interrupted(folder, context):
 
 def test_an_interrupted_run_is_continued(interrupted, folder, context):
     pairs, output = interrupted
-    told = []
+    shown = []
     summary = score_file(
         pairs,
         output,
         {"fake": context},
         batch_size=4,
         resume=True,
-        progress=lambda *done: told.append(done),
+        progress=lambda *done: shown.append(done),
     )
     assert (summary.rows, summary.resumed) == (40, 12)
-    assert (told[0], told[-1]) == ((12, 40), (40, 40))
+    assert (shown[0], shown[-1]) == ((12, 40), (40, 40))
     score_file(pairs, folder / "whole.csv", {"fake": context}, batch_size=4)
     assert output.read_bytes() == (folder / "whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize("end", [b'{"half', b"\0\0\0\n", b'{"distance":1}\n', b""])
-def test_whatever_the_journal_ends_with(interrupted, folder, context, end):
+def test_any_end_of_the_journal(interrupted, folder, context, end):
     pairs, output = interrupted
     with journal_path(output).open("ab") as stream:
         stream.write(end)
@@ -232,7 +232,7 @@ def test_another_run_is_not_continued(interrupted, context, universal):
 def test_a_journal_that_is_none_is_not_touched(interrupted, context):
     pairs, output = interrupted
     journal_path(output).write_text("my notes\n")
-    with pytest.raises(OutputError, match="no journal"):
+    with pytest.raises(OutputError, match="is not a journal"):
         score_file(pairs, output, {"fake": context}, resume=True)
     assert journal_path(output).read_text() == "my notes\n"
 

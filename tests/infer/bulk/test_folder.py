@@ -1,4 +1,4 @@
-"""Folders: pairs by relative path, what is missing, and every two images of one."""
+"""Folders: pairs by relative path, files without a counterpart, and every two images of one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
 from dps_infer.errors import ImageError, UsageError
 
 
-def grey(green: int = 0) -> bytes:
-    """Grey, with a green that is brighter by a step."""
+def gray(green: int = 0) -> bytes:
+    """Encode a gray image whose green is brighter by a step."""
     pixels = np.full((12, 16, 3), 100, np.uint8) + np.array([0, green, 0], np.uint8)
     return encode(".png", pixels)
 
@@ -33,9 +33,9 @@ def fill(folder: Path, files: dict[str, bytes]) -> Path:
 def folders(tmp_path):
     """Three pairs, one of them in a folder further down; the farthest is b.png."""
     names = ["a.png", "b.png", "sub/c.PNG"]
-    reference = fill(tmp_path / "reference", dict.fromkeys(names, grey()))
+    reference = fill(tmp_path / "reference", dict.fromkeys(names, gray()))
     candidate = fill(
-        tmp_path / "candidate", dict(zip(names, (grey(), grey(60), grey(10)), strict=True))
+        tmp_path / "candidate", dict(zip(names, (gray(), gray(60), gray(10)), strict=True))
     )
     return reference, candidate
 
@@ -134,9 +134,9 @@ def test_the_worst_are_kept(folders, context):
 
 def test_progress_ends_with_all(folders, context):
     pairs = matching_pairs(*(find_images(folder) for folder in folders))
-    told = []
-    score_folder(pairs, 3, {"x": context}, batch_size=2, progress=lambda *now: told.append(now))
-    assert told == [(2, 3), (3, 3)]
+    shown = []
+    score_folder(pairs, 3, {"x": context}, batch_size=2, progress=lambda *now: shown.append(now))
+    assert shown == [(2, 3), (3, 3)]
 
 
 # --- the command ----------------------------------------------------------------------
@@ -182,17 +182,17 @@ def test_threshold(cli, folders, context_path, threshold, code):
 
 def test_what_is_not_compared_is_told_everywhere(cli, folders, context_path, tmp_path):
     reference, candidate = folders
-    fill(reference, {"only.png": grey(), "bad.png": b"hello"})
-    fill(candidate, {"extra.png": grey(), "bad.png": grey()})
+    fill(reference, {"only.png": gray(), "bad.png": b"hello"})
+    fill(candidate, {"extra.png": gray(), "bad.png": gray()})
     file = tmp_path / "results.csv"
     given = ("folder", *folders, "--context", context_path, "--threshold", "0.1", "-o", file)
     outcome = cli(*given)
     assert outcome.code == 4
-    told = [line for line in outcome.err.splitlines() if "not compared" in line]
-    assert len(told) == 3
-    assert f"{reference / 'bad.png'}: is not an image" in told[0]
-    assert f"extra.png: is in {candidate}, but has no counterpart in {reference}" in told[1]
-    assert f"only.png: is in {reference}, but has no counterpart in {candidate}" in told[2]
+    errors = [line for line in outcome.err.splitlines() if "not compared" in line]
+    assert len(errors) == 3
+    assert f"{reference / 'bad.png'}: is not an image" in errors[0]
+    assert f"extra.png: is in {candidate}, but has no counterpart in {reference}" in errors[1]
+    assert f"only.png: is in {reference}, but has no counterpart in {candidate}" in errors[2]
     assert "6 pairs: 3 compared, 1 identical, 3 not compared" in outcome.out
     with file.open(newline="") as stream:
         rows = {Path(row["candidate"]).name: row for row in csv.DictReader(stream)}
@@ -240,7 +240,7 @@ def test_wrong_usage(cli, context_path, arguments):
 def test_any_name_is_told_and_written(cli, tmp_path, context_path):
     names = [os.fsdecode(b"\xff.png"), "a\n\x1b[31m.png"]
     reference, candidate = (
-        fill(tmp_path / folder, dict.fromkeys(names, grey())) for folder in ("one", "two")
+        fill(tmp_path / folder, dict.fromkeys(names, gray())) for folder in ("one", "two")
     )
     file = tmp_path / "results.jsonl"
     outcome = cli("folder", reference, candidate, "--context", context_path, "-o", file)

@@ -1,4 +1,4 @@
-"""Files of pairs: what is read from them, and what is said of those that are wrong."""
+"""Files of pairs: their rows, and the errors of invalid ones."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_the_bound_is_the_largest_place_that_keeps_the_rate():
 
 def test_two_hundred_pairs_keep_one_per_cent():
     # Acceptance: 200 pairs at 1 % give 0 to 3 % on 1,000 others. Exchangeable pairs are
-    # uniform ranks, whatever the distances. Theory: 0.4 % of the draws are beyond 3 %.
+    # uniform ranks for any distribution of distances. Theory: 0.4 % of the draws are beyond 3 %.
     generator = np.random.default_rng(0)
     draws = generator.uniform(size=(1000, 1200))
     rates = []

@@ -85,14 +85,14 @@ def test_a_threshold_of_another_context_is_refused(tmp_path, context, universal)
         ("newer", "format 2"),
     ],
 )
-def test_what_is_no_threshold_file_is_told(tmp_path, context, text, words):
+def test_an_invalid_threshold_file_is_refused(tmp_path, context, text, words):
     path = saved(tmp_path / "t.json", context)
     if text == "newer":
         text = json.dumps({**json.loads(path.read_text()), "format": 2})
     path.write_text(text)
-    with pytest.raises(ThresholdError, match=words) as told:
+    with pytest.raises(ThresholdError, match=words) as error:
         read_threshold(path)
-    assert str(path) in str(told.value)
+    assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", -1.0])

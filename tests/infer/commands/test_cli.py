@@ -1,4 +1,4 @@
-"""The command line: what it prints where, and its exit codes."""
+"""The command line: its output on stdout and stderr, and its exit codes."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ def test_bad_contexts(cli, tmp_path, pair, kind, expected):
     before = sorted(tmp_path.rglob("*"))
     commands = [("compare", *pair, "--context", bad)]
     if kind != "inputs":
-        # What a file says of itself can be read without asking what it computes.
+        # The manifest of a file can be read without checking its outputs.
         commands.append(("info", bad))
     for arguments in commands:
         outcome = cli(*arguments)

@@ -15,12 +15,12 @@ STEPS = {"far": 60, "near": 10, "same": 0, "twin": 10}
 
 @pytest.fixture
 def images(tmp_path):
-    """Grey candidates: green is brighter than the reference's by a step."""
-    grey = np.full((12, 16, 3), 100, np.uint8)
+    """Gray candidates whose green is brighter than that of the reference by a step."""
+    gray = np.full((12, 16, 3), 100, np.uint8)
     paths = {}
     for name, step in {"reference": 0, **STEPS}.items():
         paths[name] = tmp_path / f"{name}.png"
-        paths[name].write_bytes(encode(".png", grey + np.array([0, step, 0], np.uint8)))
+        paths[name].write_bytes(encode(".png", gray + np.array([0, step, 0], np.uint8)))
     return paths
 
 
@@ -40,10 +40,10 @@ def test_the_closest_comes_first_and_ties_share_a_rank(cli, images, context_path
 
 
 def test_the_first_context_decides_the_order(cli, tmp_path, universal_path):
-    grey = np.full((12, 16, 3), 100, np.uint8)
+    gray = np.full((12, 16, 3), 100, np.uint8)
     changes = {"reference": (0, 0, 0), "green": (0, 20, 0), "red": (20, 0, 0)}
     for name, change in changes.items():
-        pixels = grey + np.array(change, np.uint8)
+        pixels = gray + np.array(change, np.uint8)
         (tmp_path / f"{name}.png").write_bytes(encode(".png", pixels))
     reference, green, red = (tmp_path / f"{name}.png" for name in changes)
     rankings = ("rotate,color,blur", "blur,color,rotate")

@@ -1,4 +1,4 @@
-"""What commands that compare print as JSON is what the schemas in the docs say."""
+"""The JSON of the commands that compare matches the schemas in the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print as JSON is what the schemas in the docs say."""
+"""The JSON of the other commands matches the schemas in the docs."""
 
 from __future__ import annotations
 

@@ -185,8 +185,8 @@ def test_names_that_are_no_files(tmp_path, name):
     report = build_report(path)
     assert data_of(report.page)["images"][0]["why"]
     # A row that names no image has an error of its own.
-    told = bool(report.notes) and report.notes[0].startswith("1 of 1 images cannot be shown")
-    assert told == bool(name)
+    noted = bool(report.notes) and report.notes[0].startswith("1 of 1 images cannot be shown")
+    assert noted == bool(name)
 
 
 # --- contexts --------------------------------------------------------------------------
@@ -315,9 +315,9 @@ def test_a_threshold_file_for_the_command(cli, results, tmp_path, context, conte
     assert refused.code == 2
     assert "give the --context" in refused.error_line
     for wrong in ("nan", "-1", "much"):
-        told = cli("report", results, "-o", output, "--threshold", wrong)
-        assert (told.code, output.exists()) == (2, False)
-        assert "expected a" in told.err
+        refused = cli("report", results, "-o", output, "--threshold", wrong)
+        assert (refused.code, output.exists()) == (2, False)
+        assert "expected a" in refused.err
     with pytest.raises(UsageError, match="finite number >= 0"):
         build_report(results, threshold=-1)
     assert cli(*arguments, "--context", context_path).code == 0

@@ -57,7 +57,7 @@ def tab() -> Iterator[object]:
 
 @pytest.fixture
 def page(tab, page_file):
-    """The page, opened anew; nothing may be asked of a network meanwhile, or go wrong."""
+    """The page in a fresh tab; it must neither use the network nor report an error."""
     happened: list[str] = []
     listeners = {
         "console": lambda message: happened.append(message.text),

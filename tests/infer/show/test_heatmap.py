@@ -24,8 +24,8 @@ def blurred() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     for _ in range(3000):
-        centre, radius = generator.integers(0, SIDE, 2).tolist(), int(generator.integers(2, 16))
-        cv2.circle(image, centre, radius, generator.integers(0, 256, 3).tolist(), -1)
+        center, radius = generator.integers(0, SIDE, 2).tolist(), int(generator.integers(2, 16))
+        cv2.circle(image, center, radius, generator.integers(0, 256, 3).tolist(), -1)
     other = image.copy()
     other[120:180, 20:80] = cv2.GaussianBlur(image, (0, 0), 4)[120:180, 20:80]
     return image, other
@@ -115,13 +115,13 @@ def test_nothing_overshoots(context):
 
 def test_the_scale_is_fixed_and_rises():
     steps = np.array([[0, 0.05, 0.2, MIDDLE, 1, 3, 50]], np.float32)
-    colours = paint(steps)[0].astype(int)
-    luma = colours @ (0.299, 0.587, 0.114)
+    colors = paint(steps)[0].astype(int)
+    luma = colors @ (0.299, 0.587, 0.114)
     assert (np.diff(luma) > 0).all()
-    # A value has its colour whatever else is in the picture.
-    assert paint(np.full((1, 1), MIDDLE, np.float32))[0, 0].tolist() == colours[3].tolist()
+    # A value has the same color in every picture.
+    assert paint(np.full((1, 1), MIDDLE, np.float32))[0, 0].tolist() == colors[3].tolist()
     middle = cv2.applyColorMap(np.array([[128]], np.uint8), cv2.COLORMAP_INFERNO)[0, 0, ::-1]
-    assert colours[3].tolist() == middle.tolist()
+    assert colors[3].tolist() == middle.tolist()
 
 
 def test_an_overlay_leaves_alone_what_does_not_differ():
@@ -129,8 +129,8 @@ def test_an_overlay_leaves_alone_what_does_not_differ():
     local = np.zeros((8, 16), np.float32)
     local[:, 8:] = 5
     picture = paint(local, over=image)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    assert (picture[:, :8] == grey[:, :8, None]).all()
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    assert (picture[:, :8] == gray[:, :8, None]).all()
     assert (picture[:, 8:, 0].astype(int) > picture[:, 8:, 2]).all()
 
 

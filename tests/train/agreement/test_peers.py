@@ -112,7 +112,7 @@ def test_an_unknown_peer_is_refused_with_those_that_are_known():
 def test_a_trunk_is_for_lpips(tmp_path):
     with pytest.raises(UsageError, match="--lpips-trunk is for --peers lpips"):
         peer_measures("psnr", trunk=tmp_path / "x.safetensors")
-    with pytest.raises(WeightsError, match="is no file"):
+    with pytest.raises(WeightsError, match="is not a file"):
         peer_measures("lpips", trunk=tmp_path / "x.safetensors")
 
 

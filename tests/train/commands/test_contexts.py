@@ -171,7 +171,7 @@ def test_merge_writes_a_context_that_can_be_named(contexts):
     record = strict_json(contexts("show", "both", "--json").out)
     assert record["from"].startswith("merged from print-inspection and camera-pipeline")
     assert max(record["importances"].values()) == 1
-    one, two = (folders.find(name).saved.importances_of(NAMES)
+    one, two = (folders.find(name).context.importances
                 for name in ("print-inspection", "camera-pipeline"))  # fmt: skip
     expected = (one["blur"] / one["color"]) ** 0.75 * (two["blur"] / two["color"]) ** 0.25
     got = record["importances"]["blur"] / record["importances"]["color"]
@@ -183,7 +183,7 @@ def test_a_run_gives_its_context_its_figures_and_its_origin(contexts, run_folder
     manifest = read_manifest(run_folder)
     kept = read_saved(user / "mine.toml")
     assert kept.ranking == tuple(map(tuple, manifest.metric.ranking))
-    assert kept.importances_of(NAMES) == pytest.approx(manifest.metric.importances)
+    assert kept.importances == pytest.approx(manifest.metric.importances)
     assert kept.figures["adapted"] == manifest.metric.scores.adapted
     assert kept.origin.startswith("run tiny: variant additive, trained on ")
 
@@ -207,7 +207,7 @@ def test_training_takes_a_context_by_its_name(cli, contexts, images_folder, tmp_
     assert run.name.startswith("map-rendering")
     of_gallery, metric = folders.find("map-rendering").context, read_manifest(run).metric
     assert metric.ranking == [list(group) for group in of_gallery.ranking]
-    assert metric.importances == pytest.approx(of_gallery.importances_of(NAMES))
+    assert metric.importances == pytest.approx(of_gallery.importances)
 
     contexts("save", "map-rendering", "--importance", "color=1,blur=0.3", *WHY)
     outcome = cli("--context-name", "map-rendering", *data, "--out", "given")

@@ -144,7 +144,7 @@ def test_what_cannot_be_judged(cli, run, images_folder, tmp_path):
     rows = [f"a{number}.png,b{number}.png,1" for number in range(5)]
     pairs.write_text("\n".join(["before,after,strength", *rows]))
     told = cli(*judge, "--run", run, "--distortions", pairs).error_line
-    assert "swapped is known by images before and after" in told
+    assert "swapped has only recorded images" in told
     assert not (tmp_path / "judged.csv").exists()
 
 

@@ -195,7 +195,7 @@ def test_pairs_are_read_with_what_the_file_beside_them_says(pairs):
     glow = read_recording(pairs).distortion
     assert (glow.name, glow.unit, glow.range) == ("glow", "levels", (5, 30))
     assert (glow.threshold, glow.reference, glow.limit) == (3, 15, 32)
-    for text in ("colour = 1", 'range = "wide"', "threshold = true", "not toml", 'name = "blur"'):
+    for text in ("color = 1", 'range = "wide"', "threshold = true", "not toml", 'name = "blur"'):
         pairs.with_suffix(".toml").write_text(text)
         with pytest.raises(UsageError):
             read_recording(pairs)

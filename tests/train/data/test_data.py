@@ -131,17 +131,17 @@ def test_the_hash_sees_pixels_sizes_and_order():
 
 @pytest.fixture
 def marked_sample(monkeypatch):
-    """A sample in which each photograph and each dead leaves image has one flat colour."""
-    colours: dict[str, int] = {}
+    """A sample in which each photograph and each dead leaves image has one flat color."""
+    colors: dict[str, int] = {}
 
     def flat(name: str) -> np.ndarray:
-        number = colours.setdefault(name, len(colours))
+        number = colors.setdefault(name, len(colors))
         return np.full((40 + number, 60, 3), number, np.uint8)
 
     counter = iter(range(1000))
     monkeypatch.setattr(sources, "photograph", flat)
     monkeypatch.setattr(sources, "dead_leaves", lambda *_a, **_k: flat(f"leaves {next(counter)}"))
-    return colours
+    return colors
 
 
 def test_no_image_of_the_sample_is_both_trained_and_measured_on(marked_sample):

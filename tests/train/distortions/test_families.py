@@ -121,11 +121,11 @@ def test_what_changes_no_pixel_is_no_amount(natural_family):
 
 
 def test_what_can_hardly_be_seen_counts_less():
-    # A hue turn changes a grey image by nothing at all, and one of little colour by little.
-    grey = torch.full((400, 3, 24, 24), 0.5)
-    grey[200:, 0] += 4 * INVISIBLE
+    # A hue turn changes a gray image by nothing at all, and one of little color by little.
+    gray = torch.full((400, 3, 24, 24), 0.5)
+    gray[200:, 0] += 4 * INVISIBLE
     hue = NAMES.index("color")
-    for draw in members(draw_family(grey, seeded(1)), "in range"):
+    for draw in members(draw_family(gray, seeded(1)), "in range"):
         assert draw.amounts[:200, hue].count_nonzero() == 0
         turned = draw.amounts[200:, hue]
         turned = turned[turned > 0]

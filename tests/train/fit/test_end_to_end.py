@@ -197,7 +197,8 @@ fit(metric(), batches, steps=8, every=3, objective="judge", checkpoint=Path(sys.
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
-    folders = [str(Path(__file__).parents[1]), *sys.path]
+    here = Path(__file__).parent
+    folders = [str(here), str(here.parent), *sys.path]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), str(torch.get_num_threads())],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},

@@ -152,7 +152,7 @@ def test_layers_that_are_not_there(name, text, said):
 @pytest.mark.parametrize(
     ("name", "layers", "size", "said"),
     [
-        ("alexnet", None, (30, 200), "no images of 200 x 30 pixels, it needs 31 x 31"),
+        ("alexnet", None, (30, 200), "does not accept images of 200 x 30 pixels, it needs 31 x 31"),
         ("inception_v3", ("Mixed_7c",), (64, 64), "it needs 75 x 75"),
         ("vit_b_16", ("conv_proj",), (64, 64), "it needs 224 x 224"),
     ],
@@ -194,10 +194,10 @@ def test_a_node_that_gives_no_feature_map(name, layer):
         load_backbone(name, layers=(layer,))
 
 
-# --- normalisation --------------------------------------------------------------------
+# --- normalization --------------------------------------------------------------------
 
 
-def test_lpips_normalises_as_it_states():
+def test_lpips_normalizes_as_it_states():
     images = photos(2, 24, 20)
     ours = Preprocess(None, *NORMALIZATIONS["lpips"])(images)
     values = images.permute(0, 3, 1, 2).double() / 255 * 2 - 1
@@ -215,7 +215,7 @@ def test_imagenets_and_lpips_numbers_are_the_same():
 
 
 class Compared(nn.Module):
-    """Channel distances of two batches of normalised images."""
+    """Channel distances of two batches of normalized images."""
 
     def __init__(self, backbone: Backbone, comparison: Comparison) -> None:
         super().__init__()

@@ -180,8 +180,8 @@ RIDGE = 1e-2
 def spread_of(trust: torch.Tensor) -> torch.Tensor:
     """The weighted covariance of the places [2, 2]."""
     share = trust[0] / trust.sum()
-    centred = GRID - (share * GRID).sum(dim=0)
-    return (share * centred).T @ centred
+    centered = GRID - (share * GRID).sum(dim=0)
+    return (share * centered).T @ centered
 
 
 numbers = st.floats(-1.5, 1.5)
@@ -202,8 +202,8 @@ def test_a_known_transformation_is_found(entries, shift, seed):
     ridge = spread + RIDGE * torch.eye(2)
     expected = matrix @ spread @ torch.linalg.inv(ridge)
     torch.testing.assert_close(fit[:4].reshape(2, 2) + torch.eye(2), expected, rtol=0, atol=1e-5)
-    centre = (trust[0] / trust.sum() * GRID).sum(dim=0)
-    at_origin = matrix @ centre + moved - expected @ centre
+    center = (trust[0] / trust.sum() * GRID).sum(dim=0)
+    at_origin = matrix @ center + moved - expected @ center
     torch.testing.assert_close(fit[4:6], at_origin, rtol=0, atol=1e-5)
     assert float(fit[6]) == pytest.approx(float(at_origin.norm()), abs=1.1e-3)
     area = abs(float(torch.linalg.det(expected)))

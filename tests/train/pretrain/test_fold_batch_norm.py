@@ -1,11 +1,11 @@
-"""Folding batch normalisation and halving parameters: smaller, and the same function."""
+"""Folding batch normalization and halving parameters: smaller, and the same function."""
 
 from __future__ import annotations
 
 import copy
 
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from train_helpers import random_pretraining, seeded
@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def with_statistics(module: nn.Module, seed: int) -> nn.Module:
-    """Give every batch normalisation random statistics and gains."""
+    """Give every batch normalization random statistics and gains."""
     generator = seeded(seed)
     with torch.no_grad():
         for part in module.modules():
@@ -47,10 +47,11 @@ def test_folded_convolutions_are_the_same_function(seed):
     )
     images = torch.randn(2, 3, 12, 10, generator=seeded(seed))
     before = network(images)
+    # A network whose rectifiers are all closed would pass whatever folding does.
+    assume(before.std() > 0)
     fold_convolutions(network)
     assert normalizations(network) == 0
     torch.testing.assert_close(network(images), before, **CLOSE)
-    assert before.std() > 0
 
 
 @torch.no_grad()
@@ -68,7 +69,7 @@ def test_the_folded_embedded_network_has_the_parameters_of_the_one_that_is_used(
 
 
 @torch.no_grad()
-def test_what_is_not_normalised_is_left_alone():
+def test_what_is_not_normalized_is_left_alone():
     plain = nn.Sequential(block(3, 4), nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4)))
     before = {name: value.clone() for name, value in plain.state_dict().items()}
     fold_convolutions(plain)

@@ -115,7 +115,7 @@ def numbered_pixels(height: int, width: int) -> Photographs:
 
 
 def test_some_crops_keep_the_photographs_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs_module, "RECOLOURED_SHARE", 0.0)
+    monkeypatch.setattr(photographs_module, "RECOLORED_SHARE", 0.0)
     numbered = numbered_pixels(300, 400)
     rng = np.random.default_rng(2)
     crops = [photograph_crop(numbered, SIDE, rng).astype(np.int64) for _ in range(200)]
@@ -129,7 +129,7 @@ def is_native(numbers: np.ndarray) -> bool:
 
 
 def test_a_thumbnail_has_lost_its_fine_detail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs_module, "RECOLOURED_SHARE", 0.0)
+    monkeypatch.setattr(photographs_module, "RECOLORED_SHARE", 0.0)
     noise = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     rough = Photographs((noise,), (1.0,))
     rng = np.random.default_rng(4)
@@ -141,7 +141,7 @@ def test_a_thumbnail_has_lost_its_fine_detail(monkeypatch: pytest.MonkeyPatch) -
         )
 
 
-def test_recolouring_neither_changes_the_original_nor_moves_anything() -> None:
+def test_recoloring_neither_changes_the_original_nor_moves_anything() -> None:
     image = np.zeros((20, 20, 3), dtype=np.uint8)
     image[5:12, 3:9] = (200, 120, 40)
     original = image.copy()

@@ -188,7 +188,7 @@ def test_a_run_is_measured_in_its_own_context_at_several_sizes(cli, run_folder, 
     ("arguments", "said"),
     [
         (("--ladders", "--rankings", "20"), "write the number into --contexts"),
-        (("--ladders", "--heads", "uniform"), "--heads does not go with --ladders"),
+        (("--ladders", "--heads", "uniform"), "--heads cannot be combined with --ladders"),
         (("--contexts", "general"), "--contexts is for --ladders"),
         (("--plots", "page.html"), "--plots is for --ladders"),
         (("--ladders", "--megapixels", "own,99"), "numbers up to 50"),
