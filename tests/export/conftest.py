@@ -22,7 +22,7 @@ from train_helpers import pair_metric, write_images, write_stand_ins
 
 from dps_export.export import export, export_run
 from dps_export.freeze import freeze
-from dps_infer.contexts.context import ranking_context
+from dps_infer.contexts.context import Context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.model.manifest import Calibration, DataInfo, Draws, MetricInfo
 from dps_train.contexts import AMOUNTS
@@ -116,16 +116,9 @@ def cli(run_main):
 def info_of(metric: Metric) -> MetricInfo:
     """Describe a metric that was never trained."""
     data = DataInfo(source="none", images=1, sha256="0" * 64)
-    return metric_info(
-        metric,
-        name="random",
-        ranking=None,
-        importances=dict(zip(AMOUNTS, metric.head.importances.tolist(), strict=True)),
-        training_data=data,
-        held_out_data=data,
-        seed=0,
-        scores=None,
-    )
+    info = metric_info(metric, name="random", training_data=data, held_out_data=data, seed=0)
+    importances = dict(zip(AMOUNTS, metric.head.importances.tolist(), strict=True))
+    return info.in_context(Context(importances), name="random", scores=None)
 
 
 def without_context(info: MetricInfo) -> MetricInfo:
