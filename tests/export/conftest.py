@@ -79,7 +79,7 @@ def files(
     models: dict[str, onnx.ModelProto],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Exported]:
-    """Plain and universal files of both metrics, each alone in a folder."""
+    """Plain and universal files of both metrics, each in its own folder."""
     made = {}
     for name, metric in metrics.items():
         info = load_run(run_folder)[1].metric if name == "channel" else info_of(metric)

@@ -1,4 +1,4 @@
-"""What the tests of exporting share."""
+"""Helpers of the tests of exporting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dps_train.model.metric import Metric
 
 @dataclass(frozen=True)
 class Exported:
-    """A context file, and what it was made from."""
+    """A context file, and the metric that it was made from."""
 
     path: Path
     metric: Metric

@@ -1,4 +1,4 @@
-"""`dps-train evaluate` says of an exported file what it says of the run."""
+"""`dps-train evaluate` gives the same measures for an exported file as for its run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from train_helpers import write_images
 from triplet_helpers import write_bapps
 
 UNKNOWN = {"baseline", "baseline_pairs", "improved", "stability"}
-"""What a context file does not tell."""
+"""Measures that a context file does not report."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Context files: what is in them, that they compute what the metric does, and what is refused."""
+"""Context files: their content, their agreement with the metric, and refused exports."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_any_onnxruntime_can_run_it(file, session, importance):
     assert distance.tolist() == [0.0]
 
 
-# --- what is in the file --------------------------------------------------------------
+# --- the content of the file ----------------------------------------------------------
 
 
 def test_it_is_one_plain_onnx_file(file, model):
@@ -341,11 +341,11 @@ def test_the_manifest_of_a_run_is_the_runs_with_the_exports_own_facts(exported, 
     manifest = decode_manifest(entry.value)
     assert encode_manifest(manifest) == entry.value
     run = load_run(run_folder)[1]
-    told = json.loads(entry.value)["metric"]
+    stated = json.loads(entry.value)["metric"]
     wanted = json.loads((run_folder / "manifest.json").read_text())["metric"]
-    assert {**told, "tools": None} == {**wanted, "tools": None}
-    assert wanted["tools"].items() <= told["tools"].items()
-    assert {"onnx", "onnxscript", "torch"} <= told["tools"].keys()
+    assert {**stated, "tools": None} == {**wanted, "tools": None}
+    assert wanted["tools"].items() <= stated["tools"].items()
+    assert {"onnx", "onnxscript", "torch"} <= stated["tools"].keys()
     assert manifest.calibration == run.calibration
     assert manifest.precision == "float32"
     assert "mean" in manifest.map
@@ -386,7 +386,7 @@ def test_equal_runs_give_equal_bytes(exported, run_folder, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["again.onnx"]
 
 
-# --- what is refused ------------------------------------------------------------------
+# --- refused exports -------------------------------------------------------------------
 
 
 def error_line(outcome) -> str:
@@ -458,9 +458,9 @@ def test_a_run_that_was_altered(cli, no_work, spoiled, tmp_path):
 
 def test_no_run(cli, no_work, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for arguments, said in (((), "holds no run"), ((tmp_path / "none",), "no run folder")):
+    for arguments, message in (((), "holds no run"), ((tmp_path / "none",), "no run folder")):
         outcome = cli(*arguments)
-        assert said in error_line(outcome)
+        assert message in error_line(outcome)
         assert outcome.code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -521,7 +521,7 @@ def test_a_file_that_disagrees_with_the_metric_is_not_written(
 
 
 def rename(model: onnx.ModelProto, output: str) -> None:
-    """Call what is an output `before`, so that a node can be put behind it."""
+    """Rename an output to `before`, so that a node can follow it."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             for place, name in enumerate(names):
@@ -530,7 +530,7 @@ def rename(model: onnx.ModelProto, output: str) -> None:
 
 
 def append(model: onnx.ModelProto, *nodes: onnx.NodeProto, **constants: float) -> bytes:
-    """Add nodes and what they calculate with; gives the model's bytes."""
+    """Add nodes and constants, and return the model's bytes."""
     for name, value in constants.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(value), name))
     model.graph.node.extend(nodes)
@@ -610,9 +610,9 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         # Stored with five digits.
         np.testing.assert_allclose(context.calibration.distances[name], expected, rtol=1e-3)
     measures = evaluate(metric.head, bank, [wanted])
-    told = scores(manifest.draws, wanted)
-    # Of 15 pairs of 4 x 4 draws of 3 images, rounding may turn what is nearly equal.
+    computed = scores(manifest.draws, wanted)
+    # In 15 pairs of 4 x 4 draws of 3 images, rounding may turn nearly equal ones.
     within = 3 / 720
-    assert told.adapted == pytest.approx(measures.score.mean, abs=within)
-    assert told.baseline == pytest.approx(measures.baseline.mean, abs=within)
-    assert told.ceiling == pytest.approx(measures.ceiling.mean, abs=within)
+    assert computed.adapted == pytest.approx(measures.score.mean, abs=within)
+    assert computed.baseline == pytest.approx(measures.baseline.mean, abs=within)
+    assert computed.ceiling == pytest.approx(measures.ceiling.mean, abs=within)

@@ -52,7 +52,7 @@ def linear() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda s: s.pop("lin4.model.1.weight"), "does not fit"),
         (lambda s: s.update(more=torch.ones(1)), r"more \[1\]"),
@@ -62,14 +62,14 @@ def linear() -> dict[str, Tensor]:
     ],
     ids=["missing", "surplus", "shape", "negative", "nan"],
 )
-def test_linear_weights_that_do_not_fit(change, said, tmp_path):
+def test_linear_weights_that_do_not_fit(change, message, tmp_path):
     path = tmp_path / "odd.pth"
     state = linear()
     torch.save(state, path)
     assert read_linear_weights(path, CHANNELS).sum() == sum(CHANNELS)
     change(state)
     torch.save(state, path)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         read_linear_weights(path, CHANNELS)
 
 

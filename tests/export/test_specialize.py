@@ -41,7 +41,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-# --- what the file is -----------------------------------------------------------------
+# --- the frozen file ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [{"ranking": RANKING}, {"importances": "color=0.1,blur=5"}])
@@ -200,7 +200,7 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["runs/mine", "--ranking", RANKING], "runs/mine has a context of its own"),
         (["runs/mine", "--importance", "blur=1"], "runs/mine has a context of its own"),
@@ -212,13 +212,13 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
         (["--context-name", "no-such-context"], "no-such-context"),
     ],
 )
-def test_wrong_usage(cli, tmp_path, monkeypatch, arguments, said):
+def test_wrong_usage(cli, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     outcome = cli(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.err.splitlines()
     assert line.startswith("dps-export: error: ")
-    assert said in line
+    assert message in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -254,7 +254,7 @@ def test_the_packages_own_file_can_be_frozen(tmp_path):
     assert got.distance == pytest.approx(universal.compare(image, image[::-1]).distance, rel=1e-6)
 
 
-# --- what is refused ------------------------------------------------------------------
+# --- refused files --------------------------------------------------------------------
 
 
 def test_files_and_contexts_that_cannot_be(source, tmp_path):

@@ -74,7 +74,7 @@ lengths = st.integers(1, 300)
 @settings(max_examples=200)
 @given(lengths, lengths, st.sampled_from([64, 8]))
 def test_tiles_lie_where_the_layout_says_and_cover_every_pixel(height, width, side):
-    # Each pixel holds its own place, so that a tile tells what it was cut from.
+    # Each pixel holds its position, so that a tile shows where it was cut.
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     image = torch.stack([rows, columns, torch.zeros_like(rows)], dim=-1)[None]
     tiles = cut_tiles(image, side)

@@ -33,9 +33,9 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(autouse=True)
 def _embedded_metric(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let the embedded metric be the stand-in, but where a test asks for `real_weights`.
+    """Use the stand-in as the embedded metric, unless a test uses `real_weights`.
 
-    What a test says of the code is then true of any weights.
+    So tests of the code do not depend on the weights.
     """
     if "real_weights" in request.fixturenames:
         yield
@@ -46,7 +46,7 @@ def _embedded_metric(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def real_weights() -> None:
-    """The embedded metric that ships with the package, for tests of what it is worth."""
+    """The embedded metric that ships with the package, for tests of its quality."""
     for path in REAL_WEIGHTS:
         if not path.is_file():
             pytest.skip(f"there is no {path.name}: make it with python -m dps_train.pretrain")

@@ -1,4 +1,4 @@
-"""Images and metrics made on the spot, and what a command line left behind."""
+"""Generated images and metrics, and the outcome of a command line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def random_pretraining(seed: int = 4) -> EmbeddedParts:
                 module.running_var.uniform_(0.1, 0.4, generator=generator)
                 module.weight.uniform_(0.5, 1.5, generator=generator)
                 module.bias.normal_(0, 0.2, generator=generator)
-        # Most amounts are above 0: what is always 0 would agree with anything.
+        # Most amounts are above 0: amounts of 0 would agree trivially.
         model.head.layers[-1].bias.fill_(1.0)
     return model.eval()
 
@@ -115,7 +115,7 @@ def with_importances(metric: Metric) -> Metric:
 
 
 def photos(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """uint8 RGB [N, H, W, 3]: patches of colour with grain."""
+    """uint8 RGB [N, H, W, 3]: patches of color with grain."""
     generator = seeded(seed)
     coarse = torch.randint(256, (count, 3, 4, 4), generator=generator).float()
     smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
@@ -134,7 +134,7 @@ def write_images(folder: Path, count: int = COUNT) -> Path:
 
 
 def levels(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Random float RGB images [N, 3, H, W] of 256 levels, some of them flat, grey or saturated."""
+    """Random float RGB images [N, 3, H, W] of 256 levels, some of them flat, gray or saturated."""
     images = torch.randint(256, (count, 3, height, width), generator=seeded(seed)).float() / 255
     images[0::4, 1:] = images[0::4, :1]
     images[1::4] = images[1::4].round()
@@ -145,7 +145,7 @@ def levels(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 @dataclass
 class Outcome:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str

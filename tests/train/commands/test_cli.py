@@ -210,7 +210,7 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "--ranking 3,1,5,0,2,4"),
         (("--ranking", "3"), "at least two distortions"),
@@ -239,10 +239,10 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
-def test_usage_errors(cli, tmp_path, monkeypatch, arguments, said):
+def test_usage_errors(cli, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     outcome = cli(*arguments)
-    assert said in outcome.error_line
+    assert message in outcome.error_line
     assert outcome.code == 2
     echo = outcome.err.splitlines()[:-1]
     assert all(line.startswith("dps-train: ranking ") for line in echo)
@@ -494,9 +494,9 @@ def test_a_sheet_is_named_by_itself_and_shows_another_image_otherwise(
 
 def test_sheets_that_cannot_be_written(cli, images_folder, tmp_path):
     (tmp_path / "old.png").write_bytes(b"old")
-    for name, said in (("sheet.txt", ".png"), ("sheet", ".png"), ("old.png", "exists already")):
+    for name, message in (("sheet.txt", ".png"), ("sheet", ".png"), ("old.png", "exists already")):
         outcome = cli("distortions", images_folder / "0.png", "--sheet", tmp_path / name)
-        assert said in outcome.error_line
+        assert message in outcome.error_line
         assert outcome.code == 1
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
     assert (tmp_path / "old.png").read_bytes() == b"old"

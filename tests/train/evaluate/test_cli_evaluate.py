@@ -26,13 +26,13 @@ from dps_train.judgements.scoring import two_afc_agreement
 from dps_train.measure.evaluation import Measures
 
 FEW = 2
-"""Images are what an evaluation takes its time for."""
+"""The time of an evaluation grows with the number of images."""
 
 MARKS = ("monotonicity", "composition", "stability", "retention")
 OWN_PAIRS = {
     "color>translate", "color>zoom", "color>rotate", "translate>rotate", "zoom>rotate",
 }  # fmt: skip
-"""What the run of the fixtures was trained to order."""
+"""The pairs that the run of the fixtures was trained to order."""
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_a_universal_file_in_many_contexts(cli, few_images, tmp_path):
 def test_files_that_cannot_be_measured(cli, images_folder, tmp_path, bapps):
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"no model")
-    for arguments, said, code in (
+    for arguments, message, code in (
         ((garbage,), str(garbage), 1),
         ((tmp_path / "none.onnx",), "none.onnx", 1),
         ((UNIVERSAL, "--rankings", "own"), "no context of its own", 2),
@@ -230,7 +230,7 @@ def test_files_that_cannot_be_measured(cli, images_folder, tmp_path, bapps):
     ):
         report = tmp_path / "measures.json"
         outcome = cli("evaluate", *arguments, "--data", images_folder, "--json", report)
-        assert said in outcome.error_line
+        assert message in outcome.error_line
         assert outcome.code == code
         assert not report.exists()
 

@@ -58,17 +58,17 @@ def test_its_measures_are_the_metrics(real_weights, images):
     own = measure_heads(
         load_universal(), ("own",), images, contexts, own="own", training=None, seed=3, device=CPU
     )["own"]
-    said = measure_file(universal(), images, contexts, seed=3)
-    assert (said.baseline, said.baseline_pairs, said.improved, said.stability) == (None,) * 4
-    assert said.ceiling == own.ceiling
+    file = measure_file(universal(), images, contexts, seed=3)
+    assert (file.baseline, file.baseline_pairs, file.improved, file.stability) == (None,) * 4
+    assert file.ceiling == own.ceiling
     # Rounding may turn a few of the 16 draws x 3 images of a pair that are nearly equal.
     within = {"abs": 2 / 48}
-    assert said.pairs == pytest.approx(own.pairs, **within)
-    assert said.named == pytest.approx(own.named, **within)
-    assert said.score.mean == pytest.approx(own.score.mean, abs=1e-3)
-    assert said.composition == pytest.approx(own.composition, abs=0.01)
-    assert said.monotonicity == pytest.approx(own.monotonicity, abs=1e-2)
-    assert said.retention == pytest.approx(own.retention, abs=1e-2)
+    assert file.pairs == pytest.approx(own.pairs, **within)
+    assert file.named == pytest.approx(own.named, **within)
+    assert file.score.mean == pytest.approx(own.score.mean, abs=1e-3)
+    assert file.composition == pytest.approx(own.composition, abs=0.01)
+    assert file.monotonicity == pytest.approx(own.monotonicity, abs=1e-2)
+    assert file.retention == pytest.approx(own.retention, abs=1e-2)
 
 
 def test_tiles_are_measured_on_larger_images_than_the_whole():
@@ -89,15 +89,15 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (NAMES[::-1], "is of the distortions rotate, translate.* in the same order"),
         ((*NAMES, "jpeg"), "and not of .*zoom, jpeg: name the same --distortions"),
         (NAMES[:-1], "knows zoom, which cannot be applied here"),
     ],
 )
-def test_other_distortions_than_the_files_are_refused(names, said):
-    with pytest.raises(UsageError, match=said):
+def test_other_distortions_than_the_files_are_refused(names, message):
+    with pytest.raises(UsageError, match=message):
         load_file_metric(UNIVERSAL, view=None, device=Device.cpu, names=names)
 
 

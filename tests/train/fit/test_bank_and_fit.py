@@ -69,7 +69,7 @@ def test_it_follows_its_generator(distances, images, bank):
     for field in dataclasses.fields(bank):
         name = field.name
         assert torch.equal(getattr(again, name), getattr(bank, name))
-        # What is of other kinds follows from the place in a family alone.
+        # The share of `other` depends only on the place in the family.
         assert name == "other" or not torch.equal(getattr(other, name), getattr(bank, name))
 
 

@@ -1,4 +1,4 @@
-"""Training a network with its scalars: what learns, what stays, and going on after a kill."""
+"""Training a network with its scalars: the parts that learn, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -162,13 +162,13 @@ def test_a_ranking_judges_its_pairs():
     batch = ranking_batches(leaves(), context("5,0=4,2"), size=SIZE, seed=1)(0)
     assert batch.candidates.shape[1] == 4
     kinds = [0, 2, 4, 5]
-    told = {
+    judged = {
         (kinds[first], kinds[second]): judge
         for (first, second), judge in zip(
             batch.pairs.tolist(), batch.judge[0].tolist(), strict=True
         )
     }
-    assert told == {(0, 2): 0.0, (0, 5): 1.0, (2, 4): 1.0, (2, 5): 1.0, (4, 5): 1.0}
+    assert judged == {(0, 2): 0.0, (0, 5): 1.0, (2, 4): 1.0, (2, 5): 1.0, (4, 5): 1.0}
     darkened = batch.candidates[:, 1].mean(dim=(1, 2, 3)) / batch.reference.mean(dim=(1, 2, 3))
     assert darkened.max() < 0.55
 
@@ -238,14 +238,14 @@ def test_a_checkpoint_is_not_overwritten_unasked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [({"seed": 1}, "seed 0 instead of 1"), ({"steps": 5}, "steps 2 instead of 5"),
      ({"data": "others"}, "data .* instead of others"),
      ({"rates": Rates(head=0.5)}, "head rate 0.01 instead of 0.5")],
 )  # fmt: skip
-def test_a_checkpoint_of_another_training_is_refused(tmp_path, settings, said):
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, settings, message):
     fit(metric(), checkpoint=tmp_path)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         fit(metric(), checkpoint=tmp_path, resume=True, **settings)
 
 
@@ -277,14 +277,14 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "message"),
     [({"precision": "8"}, UsageError, "'8'.*32-true, bf16-mixed, 16-mixed"),
      ({"precision": "16-mixed"}, UsageError, "needs a GPU"),
      ({"objective": "hinge"}, UsageError, "'hinge'"),
      ({"rates": Rates(backbone=1e30), "steps": 5}, DivergedError, "learning rate")],
 )  # fmt: skip
-def test_what_cannot_be_trained(settings, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_trained(settings, error, message):
+    with pytest.raises(error, match=message):
         fit(metric(), **settings)
 
 
@@ -297,10 +297,10 @@ def test_more_gpus_than_there_are(monkeypatch):
 
 
 def test_the_course_is_logged():
-    told: list[tuple[int, dict[str, float]]] = []
-    fit(metric(), steps=20, log=lambda step, values: told.append((step, values)))
-    assert [step for step, _ in told] == [10, 20]
-    for _, values in told:
+    logged: list[tuple[int, dict[str, float]]] = []
+    fit(metric(), steps=20, log=lambda step, values: logged.append((step, values)))
+    assert [step for step, _ in logged] == [10, 20]
+    for _, values in logged:
         assert set(values) == {"loss", "score", "rate"}
         assert 0 <= values["score"] <= 1
-    assert told[1][1]["rate"] == pytest.approx(0.1)
+    assert logged[1][1]["rate"] == pytest.approx(0.1)

@@ -1,4 +1,4 @@
-"""The linear heads: what they can learn, and that no ranking disturbs another."""
+"""The linear heads: what they learn, and the independence of rankings trained together."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_weights_stop_at_0(monkeypatch):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_ranking_ends_the_same_in_any_company(monkeypatch, objective):
+def test_rankings_that_are_trained_together_do_not_influence_each_other(monkeypatch, objective):
     chosen = [all_rankings()[i] for i in (0, 17, 333, 719)]
     z = telling(40)
     monkeypatch.setattr(lin, "CONTEXTS_AT_ONCE", 3)
@@ -90,7 +90,7 @@ def test_it_follows_its_generator():
 
 def test_only_judged_pairs_count():
     z = telling()
-    # What is left out or tied may stand anywhere.
+    # Distortions that are left out or tied may have any values.
     partial, tied = fit_lin(z, contexts("3,1", "0=3,1"), generator=seeded(), epochs=10)
     swapped = z[:, [5, 1, 4, 3, 2, 0]]
     (same,) = fit_lin(swapped, contexts("3,1"), generator=seeded(), epochs=10)
@@ -201,11 +201,11 @@ def test_heads_side_by_side(cli, run_folder, images_folder, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(("--heads", "lin"), "--train-data"), (("--heads", "uniform,linear"), "'linear'"),
      (("--heads", ""), "--heads")],
 )  # fmt: skip
-def test_heads_that_cannot_be_measured(cli, run_folder, images_folder, arguments, said):
+def test_heads_that_cannot_be_measured(cli, run_folder, images_folder, arguments, message):
     outcome = cli("evaluate", run_folder, "--data", images_folder, *arguments)
     assert outcome.code == 2
-    assert said in outcome.error_line
+    assert message in outcome.error_line

@@ -1,4 +1,4 @@
-"""Logs of a training: what is written where, and what is missing."""
+"""Logs of a training: their files, and the errors about missing packages and folders."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_no_logger_logs_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "folder", "said"),
+    ("name", "folder", "message"),
     [("stdout", True, "'stdout'.*csv, tensorboard, wandb"), ("csv", False, "folder")],
 )
-def test_logs_that_cannot_be_kept(tmp_path, name, folder, said):
-    with pytest.raises(UsageError, match=said):
+def test_logs_that_cannot_be_kept(tmp_path, name, folder, message):
+    with pytest.raises(UsageError, match=message):
         open_logger(name, tmp_path if folder else None)
 
 

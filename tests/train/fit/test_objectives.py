@@ -1,4 +1,4 @@
-"""The objectives: what they ask for, and the failure that the authors' guards against."""
+"""The objectives: their values and gradients, and the inverted distance that `judge` corrects."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_loss_is_the_authors():
     direct = F.binary_cross_entropy(torch.sigmoid(first - second), judge, reduction="none")
     expected = answers.mean(dim=1).sum() + 10 * direct[1].mean()
     torch.testing.assert_close(judges(first, second, judge, EVERY), expected)
-    # Half right is not enough, and what is not counted does not matter.
+    # A score of 0.5 is not enough, and triplets that are not counted have no influence.
     counted = EVERY.clone()
     counted[0, 0] = False
     expected = answers[0, 1:].mean() + answers[1].mean()

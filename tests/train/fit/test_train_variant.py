@@ -1,4 +1,4 @@
-"""What each variant trains, and what becomes of it: runs, manifests, judgements, resuming."""
+"""Variants: the parts that they train, their runs and manifests, judgements, and resuming."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_the_command_line_resumes_and_cleans_up(cli, images_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--ranking", "3,1", "--triplets", "a.csv"), "give one"),
         (("--triplets", "none.csv"), "none.csv"),
@@ -130,9 +130,9 @@ def test_the_command_line_resumes_and_cleans_up(cli, images_folder, tmp_path):
         (("--bapps", "nowhere"), "nowhere"),
     ],
 )
-def test_usage_errors_of_variants(cli, tmp_path, monkeypatch, arguments, said):
+def test_usage_errors_of_variants(cli, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     outcome = cli(*arguments)
-    assert said in outcome.error_line
+    assert message in outcome.error_line
     assert outcome.code == 2
     assert list(tmp_path.iterdir()) == []

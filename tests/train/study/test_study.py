@@ -1,4 +1,4 @@
-"""A study: its plan, what is done again and what is not, its table, and what it refuses."""
+"""A study: its plan, its table, resuming it, and folders that it refuses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _few_draws(monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def finished(images_folder, stand_ins, tmp_path_factory) -> Iterator[tuple[Study, Path, list]]:
-    """A study that is done: what it is, its folder and its rows."""
+    """A finished study: its plan, its folder and its rows."""
     study = tiny_study(images_folder)
     folder = tmp_path_factory.mktemp("studies") / "done"
     with pytest.MonkeyPatch.context() as patch:
