@@ -241,8 +241,10 @@ def test_an_image_of_one_tile_looks_the_same_in_every_view(viewed):
     side = viewed.side
     first, second = photos(3, side, side), photos(3, side, side, 1)
     there = outputs(viewed, first, second, IMPORTANCE)
-    # `other` is a difference of amounts, so its error is a share of the largest of them.
-    close = {"rtol": 1e-6, "atol": 1e-6 * max(1.0, float(there["amounts_whole"].max()))}
+    # Convolutions of another batch size sum in another order, which order depends on the processor:
+    # the limit is that of an exported file's parity. `other` is a difference of amounts, so its
+    # error is a share of the largest of them.
+    close = {"rtol": 1e-5, "atol": 1e-5 * max(1.0, float(there["amounts_whole"].max()))}
     for view in ("tiles", "both"):
         for kind in ("distance", "amounts"):
             torch.testing.assert_close(there[f"{kind}_{view}"], there[f"{kind}_whole"], **close)

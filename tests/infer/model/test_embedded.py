@@ -331,7 +331,7 @@ def test_the_packages_own_file_in_any_context(packaged, universal, photo):
     assert ranked.threads == 1
     weighed = Metric.universal(importances={"blur": 2.0})
     assert weighed.compare(*pair) == universal.in_context(importances={"blur": 2.0}).compare(*pair)
-    for options in ({}, {"ranking": "color,blur", "importance": "blur=1"}):
+    for options in ({}, {"ranking": "color,blur", "importances": "blur=1"}):
         with pytest.raises(UsageError):
             Metric.universal(**options)
 
