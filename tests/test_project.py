@@ -1,4 +1,4 @@
-"""Checks on the project itself: what is declared, installed and promised in its files."""
+"""Checks on the project itself: its metadata, its packages, and its community files."""
 
 from __future__ import annotations
 

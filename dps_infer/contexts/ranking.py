@@ -135,7 +135,7 @@ def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, flo
 def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
     """Read importances given directly, for example ``"color=0.1,blur=5,other=0.2"``.
 
-    What is not named gets 0: it does not count at all.
+    Names that are left out get 0 and do not count at all.
 
     Returns:
         One finite importance >= 0 for each of `names` and for `OTHER`, in this order.

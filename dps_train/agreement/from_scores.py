@@ -40,7 +40,7 @@ def train_on_scores(
     Args:
         settings: what to train: the additive variant, from the embedded metric.
         name: of the metric, for its manifest.
-        note: is told in one line what became of the training of one's own distortions.
+        note: called with one line about the training of custom distortions.
 
     Raises:
         DpsError: the scores, their images or the device cannot be had.

@@ -47,9 +47,9 @@ CONTEXT_SLACK = 1 / 512
 class Emphasis:
     """Weights of the parts of the loss.
 
-    One distortion hides others in a combination, so their amounts can only be guessed. The more
-    combinations count, the better is composition (two changes are at least as far as one), and
-    the worse are single changes told apart.
+    One distortion hides others in a combination, so their amounts can only be guessed. More weight
+    on combinations improves composition (two changes are at least as far as one), but makes it
+    harder to name single changes.
 
     Attributes:
         combined: weight of a pair by its number of distortions, from none to three.

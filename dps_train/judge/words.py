@@ -18,7 +18,7 @@ SURE = 0.9
 """Share of the posterior samples that must agree before a sentence states something."""
 
 MANY = 30
-"""Ratios above this are not told apart."""
+"""Ratios above this are only described as `more than` it."""
 
 _FRACTIONS = {0.0625: "a sixteenth", 0.25: "a quarter", 0.5: "half"}
 _PHRASES = {
@@ -34,7 +34,7 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """A summary of importances, restricted to what is certain.
+    """A summary of importances, restricted to certain statements.
 
     Attributes:
         most: the beginning of a sentence about the most important change, which each entry of

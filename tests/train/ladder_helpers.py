@@ -36,8 +36,8 @@ def write_photographs(folder: Path, count: int, height: int = 132, width: int = 
 class BrightnessTarget(PairTarget):
     """Distance: how much darker or brighter the mean is, times a factor of the reference.
 
-    The factor is the reference's mean, so that evenness is known. What is darker is called darken,
-    what is brighter other.
+    The factor is the reference's mean, so that evenness is known. The amount is named darken for a
+    darker candidate and other for a brighter one.
     """
 
     name = "brightness"

@@ -34,7 +34,7 @@ class Judgements:
         path: the file.
         weights: the hidden scalars [D] on `spatial` channel distances.
         z0: channel distances of p0 to the reference [N, D], in the order of the rows.
-        z1: likewise of p1.
+        z1: channel distances of p1.
     """
 
     path: Path

@@ -17,7 +17,7 @@ from dps_train.evaluate.pair_contexts import PairContext
 from dps_train.evaluate.pair_target import Doubles, MeasuresPairs, PairMeasures
 
 PIXELS_AT_ONCE = 1 << 26
-"""Of changed images that are held at a time: 200 MB."""
+"""Maximum pixels of changed images held at a time: 200 MB."""
 
 
 @dataclass(frozen=True, eq=False)

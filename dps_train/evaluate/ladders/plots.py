@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dps_train.evaluate.ladders.records import ContextFigures, KindFigures
 
 WIDTH, HEIGHT = 280, 190
-"""Of a plot, in its own units: about pixels."""
+"""Size of a plot in SVG user units, which are about a pixel each."""
 
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20
 

@@ -115,7 +115,7 @@ def test_any_text_is_a_ranking_or_refused_in_one_line(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("color,blurr", "did you mean blur?"),
         ("colour,blur", "did you mean color?"),
@@ -141,8 +141,8 @@ def test_any_text_is_a_ranking_or_refused_in_one_line(text):
         ("3=3", "color stands 2 times"),
     ],
 )
-def test_bad_rankings(text, said):
-    assert said in refusal(parse_ranking, text)
+def test_bad_rankings(text, message):
+    assert message in refusal(parse_ranking, text)
 
 
 def test_a_number_of_any_length_is_an_unknown_distortion():
@@ -155,13 +155,13 @@ def test_nothing_like_a_distortion_gives_no_guess():
 
 
 def test_check_ranking_refuses_what_parsing_would():
-    for groups, said in [
+    for groups, message in [
         ((("color",), ("colour",)), "unknown distortion 'colour'"),
         ((("color",), ("color",)), "color stands 2 times"),
         ((("color", "blur"),), "at least two"),
         ((), "got none"),
     ]:
-        with pytest.raises(RankingError, match=said):
+        with pytest.raises(RankingError, match=message):
             check_ranking(groups, NAMES)
 
 
@@ -277,7 +277,7 @@ def test_what_is_not_named_does_not_count():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("color=-1", "the importance of color is '-1'"),
         ("color=nan", "from 1e-09 to 1e+09"),
@@ -304,8 +304,8 @@ def test_what_is_not_named_does_not_count():
         ("color=1,", "'' is no importance"),
     ],
 )
-def test_bad_importances(text, said):
-    assert said in refusal(parse_importances, text)
+def test_bad_importances(text, message):
+    assert message in refusal(parse_importances, text)
 
 
 @pytest.mark.parametrize("value", ["1e39", "1e300"])

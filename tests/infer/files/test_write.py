@@ -177,7 +177,7 @@ def test_an_existing_output_is_refused_before_anything_is_written(write, tmp_pat
 
 
 def test_an_output_that_appears_in_the_meantime_is_not_overwritten(tmp_path):
-    # Of two commands with the same output, the slower one must not destroy the other's work.
+    # If two commands have the same output, the slower one must not destroy the other's work.
     for name, write in (("file", write_file), ("folder", write_folder)):
         path = tmp_path / name
 

@@ -15,14 +15,14 @@ from dps_infer.model import embedded
 FLOAT = TensorProto.FLOAT
 
 
-def model_of(nodes, outputs, *, told=("twice",), inputs=("a", "b")) -> Model:
+def model_of(nodes, outputs, *, typed=("twice",), inputs=("a", "b")) -> Model:
     graph = helper.make_graph(
         nodes,
         "graph",
         [helper.make_tensor_value_info(name, FLOAT, [None]) for name in inputs],
         [helper.make_tensor_value_info(name, FLOAT, [None]) for name in outputs],
         [helper.make_tensor(name, FLOAT, [1], [value]) for name, value in (("two", 2), ("one", 1))],
-        value_info=[helper.make_tensor_value_info(name, FLOAT, [None]) for name in told],
+        value_info=[helper.make_tensor_value_info(name, FLOAT, [None]) for name in typed],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return read_model(model.SerializeToString())
@@ -93,10 +93,10 @@ def a_loop() -> Model:
     "model",
     [
         pytest.param(
-            model_of([helper.make_node("Sub", ["a", "b"], ["y"])], ["y"], told=()), id="nothing"
+            model_of([helper.make_node("Sub", ["a", "b"], ["y"])], ["y"], typed=()), id="nothing"
         ),
         pytest.param(model_of(NODES, ["y", "twice"]), id="an output"),
-        pytest.param(model_of(NODES, ["y"], told=()), id="no type"),
+        pytest.param(model_of(NODES, ["y"], typed=()), id="no type"),
         pytest.param(a_loop(), id="a graph inside"),
     ],
 )
@@ -120,7 +120,7 @@ def test_the_universal_file_in_two_gives_what_it_gives_whole(view):
     halves = split(model, "reference")
     assert isinstance(halves, Split)
     assert not halves.again
-    # Of 19 convolutions a view, 8 each are of the reference and of the distorted image.
+    # Each view has 19 convolutions: 8 on the reference, 8 on the distorted image, 3 on both.
     counts = [operators(part).count("Conv") for part in (model, halves.first, halves.rest)]
     assert counts == ([38, 16, 22] if view == "both" else [19, 8, 11])
     known = run(halves.first, {"reference": feeds["reference"]}, halves.between)

@@ -201,7 +201,8 @@ def test_the_curve_finds_a_logistic_relation_that_is_there():
     rng = np.random.default_rng(0)
     distances = rng.uniform(0, 10, 200)
     people = 1 + 4 / (1 + np.exp(-(distances - 6) / 0.7))
-    # Exact data: what is left is the optimizer's tolerance. A curve comes without its mean.
+    # The data are exact: the remaining error is the optimizer's tolerance. A curve comes without
+    # its mean.
     expected = people - people.mean()
     np.testing.assert_allclose(fitted_curve(people, distances), expected, atol=1e-4)
     np.testing.assert_allclose(fitted_curve(-people, distances), expected, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Importances from scores: what is hidden in them is found, and folds are really left out."""
+"""Importances from scores: planted importances are recovered, and folds are really left out."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_lpips_is_that_of_the_package_with_the_trunk_that_is_given(images, tmp_p
     np.testing.assert_allclose(measure.distances(reference, noisy)[0], expected, rtol=1e-4)
 
 
-# --- what is refused --------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------
 
 
 def test_an_unknown_peer_is_refused_with_those_that_are_known():

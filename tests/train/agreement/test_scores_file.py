@@ -1,4 +1,4 @@
-"""Scores from a CSV file: what is read, and that everything wrong with it is told at once."""
+"""Scores from a CSV file: the parsed values, and one report of all problems."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_folder_that_holds_scores_csv_gives_the_set_its_name(tmp_path):
     assert read_scores(tmp_path / "ours" / "scores.csv").sha256() == pairs.sha256()
 
 
-def test_every_problem_is_told_at_once_with_its_row(folder):
+def test_all_problems_are_listed_with_their_rows(folder):
     (folder / "text.png").write_text("no image")
     rows = [
         ("r.png", "a.png", 1),
@@ -92,20 +92,20 @@ def test_every_problem_is_told_at_once_with_its_row(folder):
         ("row 8: score is ''", "expected a number"),
         ("row 8: candidate", "text.png"),
     ]
-    told = refused(path)
-    assert len(told) == len(expected), told
-    for line, (beginning, part) in zip(told, expected, strict=True):
+    problems = refused(path)
+    assert len(problems) == len(expected), problems
+    for line, (beginning, part) in zip(problems, expected, strict=True):
         assert line.startswith(beginning)
         assert part in line
 
 
-def test_one_reference_and_constant_scores_are_told_of_with_the_rest(folder):
+def test_one_reference_and_constant_scores_are_listed_with_the_other_problems(folder):
     rows = [("r.png", "a.png", 2), ("r.png", "b.png", 2), ("r.png", "gone.png", 2)]
-    told = refused(write_csv(folder / "mine.csv", rows, COLUMNS[:3]))
-    assert len(told) == 3
-    assert told[0].startswith("row 4: candidate")
-    assert told[1].startswith("row 4: all 3 rows have one reference")
-    assert told[2].startswith("row 4: every score is 2: expected scores that differ")
+    problems = refused(write_csv(folder / "mine.csv", rows, COLUMNS[:3]))
+    assert len(problems) == 3
+    assert problems[0].startswith("row 4: candidate")
+    assert problems[1].startswith("row 4: all 3 rows have one reference")
+    assert problems[2].startswith("row 4: every score is 2: expected scores that differ")
 
 
 @pytest.mark.parametrize(
@@ -120,16 +120,16 @@ def test_one_reference_and_constant_scores_are_told_of_with_the_rest(folder):
 )
 def test_columns_that_are_wrong_are_the_one_problem(folder, text, part):
     (folder / "mine.csv").write_text(text)
-    (told,) = refused(folder / "mine.csv")
-    assert told.startswith(part)
+    (problem,) = refused(folder / "mine.csv")
+    assert problem.startswith(part)
 
 
 def test_bytes_that_are_no_text_cost_their_row_alone(folder):
     (folder / "mine.csv").write_bytes(
         b"reference,candidate,score\nr.png,a.png,1\nr.png,\xff.png,2\ns.png,b.png,3\n"
     )
-    (told,) = refused(folder / "mine.csv")
-    assert told.startswith("row 3: is not UTF-8 text")
+    (problem,) = refused(folder / "mine.csv")
+    assert problem.startswith("row 3: is not UTF-8 text")
 
 
 def test_a_path_without_scores_is_refused_with_what_was_looked_for(tmp_path):

@@ -110,12 +110,12 @@ def test_the_files_are_plain_arrays_with_a_manifest(distances, images, original)
 
 
 def test_it_is_reused_without_any_work(distances, images, original, no_work):
-    said: list[str] = []
+    notes: list[str] = []
     before = contents(original)
-    stored_bank(original, distances, images, **WANTED, note=said.append)
-    assert len(said) == 1
-    assert "reused" in said[0]
-    assert str(original) in said[0]
+    stored_bank(original, distances, images, **WANTED, note=notes.append)
+    assert len(notes) == 1
+    assert "reused" in notes[0]
+    assert str(original) in notes[0]
     assert contents(original) == before
 
 
@@ -240,12 +240,12 @@ SPOILED = {
 def test_a_spoiled_bank_is_refused_and_built_anew_with_force(
     distances, images, original, folder, case
 ):
-    spoil, said = SPOILED[case]
+    spoil, message = SPOILED[case]
     spoil(folder)
-    assert said in refusal(folder, distances, images)
+    assert message in refusal(folder, distances, images)
     notes: list[str] = []
     bank = stored_bank(folder, distances, images, **WANTED, force=True, note=notes.append)
-    assert said in notes[0]
+    assert message in notes[0]
     assert "written" in notes[1]
     assert contents(folder) == contents(original)
     assert equal(bank, stored_bank(original, distances, images, **WANTED))
@@ -301,10 +301,10 @@ def test_the_option_reuses_and_refuses(cli, images_folder, tmp_path):
     plain = train("plain")
     first = train("first", "--bank", bank)
     again = train("again", "--bank", bank)
-    for outcome, said in ((first, "written"), (again, "reused")):
+    for outcome, message in ((first, "written"), (again, "reused")):
         assert outcome.code == 0, outcome.err
         assert outcome.out == plain.out
-        assert said in outcome.err
+        assert message in outcome.err
     weights = [(tmp_path / out / "metric.safetensors").read_bytes() for out in
                ("plain", "first", "again")]  # fmt: skip
     assert weights[0] == weights[1] == weights[2]

@@ -120,22 +120,22 @@ def test_it_can_be_judged_and_fitted(cli, run, images_folder, tmp_path, monkeypa
     assert outcome.code == 0, outcome.err
     command = ("--triplets", str(out), "--distortions", JPEG)
     assert outcome.err.endswith(f"dps-train {' '.join(command)}\n")
-    said = {one["name"]: one["words"] for one in asked[0]["importances"]}
-    assert list(said) == [*NAMES, "jpeg", "other"]
-    assert said["jpeg"].startswith("jpeg of strength 2 (coarseness")
+    phrases = {one["name"]: one["words"] for one in asked[0]["importances"]}
+    assert list(phrases) == [*NAMES, "jpeg", "other"]
+    assert phrases["jpeg"].startswith("jpeg of strength 2 (coarseness")
     outcome = cli(*command, "--data", images_folder, *QUICK, "--out", tmp_path / "judged")
     assert outcome.code == 0, outcome.err
     metric = load_run(tmp_path / "judged")[1].metric
     assert metric.judgements.triplets == 6
-    assert list(metric.importances) == list(said)
+    assert list(metric.importances) == list(phrases)
 
 
 def test_what_cannot_be_judged(cli, run, images_folder, tmp_path):
     judge = ("judge", images_folder, "--out", tmp_path / "judged.csv")
-    told = cli(*judge, "--distortions", JPEG).error_line
-    assert "the embedded metric does not know jpeg" in told
-    told = cli(*judge, "--run", run).error_line
-    assert "knows jpeg, which cannot be applied here" in told
+    error = cli(*judge, "--distortions", JPEG).error_line
+    assert "the embedded metric does not know jpeg" in error
+    error = cli(*judge, "--run", run).error_line
+    assert "knows jpeg, which cannot be applied here" in error
     for number in range(5):
         for side in "ab":
             photo = photos(1, 64, 64, seed=number + 10 * (side == "b"))[0]
@@ -143,8 +143,8 @@ def test_what_cannot_be_judged(cli, run, images_folder, tmp_path):
     pairs = tmp_path / "swapped.csv"
     rows = [f"a{number}.png,b{number}.png,1" for number in range(5)]
     pairs.write_text("\n".join(["before,after,strength", *rows]))
-    told = cli(*judge, "--run", run, "--distortions", pairs).error_line
-    assert "swapped has only recorded images" in told
+    error = cli(*judge, "--run", run, "--distortions", pairs).error_line
+    assert "swapped has only recorded images" in error
     assert not (tmp_path / "judged.csv").exists()
 
 

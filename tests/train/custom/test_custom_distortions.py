@@ -74,7 +74,7 @@ def test_strength_0_changes_nothing_and_a_generator_repeats_itself(images):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"name": "blur"}, "there is a distortion called blur already"),
         ({"name": "other"}, "there is a distortion called other"),
@@ -86,10 +86,10 @@ def test_strength_0_changes_nothing_and_a_generator_repeats_itself(images):
         ({"range": (4, float("nan"))}, "is nan"),
     ],
 )
-def test_what_contradicts_itself_is_refused(changed, said):
+def test_what_contradicts_itself_is_refused(changed, message):
     about = {"name": "mine", "unit": "", "range": (4, 32), "threshold": 1, "reference": 16}
     about |= changed
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         distortion(**about)(lambda pixels, strength: pixels)
 
 
@@ -98,7 +98,7 @@ def raising(pixels, strength):
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         (raising, "ZeroDivisionError: oh dear"),
         (lambda pixels, strength: pixels[:-1], "expected the same shape and type"),
@@ -106,9 +106,9 @@ def raising(pixels, strength):
         (lambda pixels, strength: None, "object"),
     ],
 )
-def test_a_function_that_fails_is_named_in_one_line(images, function, said):
+def test_a_function_that_fails_is_named_in_one_line(images, function, message):
     mine = distortion(unit="", range=(1, 2), threshold=1, reference=1, name="mine")(function)
-    with pytest.raises(UsageError, match=f"distortion mine .*{said}") as caught:
+    with pytest.raises(UsageError, match=f"distortion mine .*{message}") as caught:
         mine.apply(images, torch.full((len(images), 2), 0.5))
     assert "\n" not in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_a_module_a_file_and_an_installed_name_are_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("x = 1", "has no distortion"),
         ("def (", "SyntaxError"),
@@ -147,10 +147,10 @@ def test_a_module_a_file_and_an_installed_name_are_found(tmp_path, monkeypatch):
         ("raise SystemExit(0)", "SystemExit"),
     ],
 )
-def test_a_module_that_does_not_do_is_refused_in_one_line(tmp_path, text, said):
+def test_a_module_that_does_not_do_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         find_custom([str(path)])
     assert "\n" not in str(caught.value)
 
@@ -225,16 +225,16 @@ def test_every_problem_of_a_file_is_told_with_its_row(pairs):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("before,after\n", "the columns are before,after: expected before,after,strength"),
         ("before,after,strength\n", "0 different images before"),
         ("before,after,strength\n0.png,0-4.png,1\n", "1 different images before"),
     ],
 )
-def test_a_file_with_too_little_is_refused(pairs, text, said):
+def test_a_file_with_too_little_is_refused(pairs, text, message):
     pairs.write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_recording(pairs)
 
 

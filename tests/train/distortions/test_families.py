@@ -36,7 +36,7 @@ def family(images) -> list[Draw]:
 
 @pytest.fixture(scope="module")
 def natural_family() -> list[Draw]:
-    """Of images in which nearly every change can be seen."""
+    """Draws on images in which nearly every change is visible."""
     return draw_family(natural(COUNT, 32, 32), seeded(5))
 
 
@@ -115,7 +115,7 @@ def test_what_changes_no_pixel_is_no_amount(natural_family):
     pictures = natural(COUNT, 32, 32)
     for draw in members(natural_family, "graded", "in range"):
         unchanged = torch.all((draw.images == pictures).flatten(1), dim=1)
-        # What is lost by rounding to levels is below half a level, where amounts count little.
+        # Rounding to levels loses less than half a level, where amounts count little.
         assert torch.all(draw.amounts[unchanged] < 0.5)
         assert torch.all(draw.amounts[~unchanged].amax(dim=1) > 0)
 

@@ -150,7 +150,7 @@ def test_a_wrong_number_of_parameters(distortion):
         distortion.apply(levels(3, 16, 16), distortion.sample(2, seeded()))
 
 
-# --- what is drawn --------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------
 
 
 @each()

@@ -126,7 +126,7 @@ def test_the_contexts_that_words_ask_for(embedded):
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "said"),
+    ("asked", "error", "message"),
     [
         ("0", UsageError, "expected 1 to 1"),
         ("721", UsageError, "expected 1 to 720"),
@@ -135,8 +135,8 @@ def test_the_contexts_that_words_ask_for(embedded):
         ("own", UsageError, "no context of its own"),
     ],
 )
-def test_contexts_that_cannot_be_understood(embedded, asked, error, said):
-    with pytest.raises(error, match=said):
+def test_contexts_that_cannot_be_understood(embedded, asked, error, message):
+    with pytest.raises(error, match=message):
         pair_contexts(embedded, asked)
     with pytest.raises(RankingError, match="unknown distortion"):
         pair_contexts(embedded, "general", ["color,sharpen"])

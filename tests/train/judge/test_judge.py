@@ -144,16 +144,16 @@ def test_an_answer_that_cannot_be_written_is_asked_again(session, answers, monke
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("judge,p0,p1,reference\n", "in this order"),
         ("reference,p0,p1,judge\na.png,b.p", "new line"),
         ("reference,p0,p1,judge\na.png,b.png,c.png,1\n", "a.png"),
     ],
 )
-def test_a_file_that_is_not_the_pages_own_is_refused(made, answers, text, said):
+def test_a_file_that_is_not_the_pages_own_is_refused(made, answers, text, message):
     answers.path.write_text(text)
-    with pytest.raises(DpsError, match=said):
+    with pytest.raises(DpsError, match=message):
         Session(answers, *made, seed=0)
     assert answers.path.read_text() == text
 
@@ -171,16 +171,19 @@ def test_a_judge_is_understood_in_few_answers(session, made):
 
 def test_explanation():
     known = FittedImportances(np.array([0.12, 0.25, 0.5, 0.3, 3.0, 0.05, 2.9]), 0.02 * np.eye(7))
-    said = explain_importances(amount_phrases(AMOUNTS), known, known.sample(2000, seeded()))
-    assert said.most == "A blur by a sixteenth of the side counts"
-    assert said.times == (
+    explanation = explain_importances(amount_phrases(AMOUNTS), known, known.sample(2000, seeded()))
+    assert explanation.most == "A blur by a sixteenth of the side counts"
+    assert explanation.times == (
         "about 6 times as much as a loss of half of the brightness",
         "about 10 times as much as a hue shift by a quarter of the circle",
         "about 12 times as much as a shift by a quarter of the side",
         "about 25 times as much as a rotation by 90 degrees",
         "more than 30 times as much as an enlargement by half",
     )
-    assert said.unclear == "Whether it counts more than another kind of change is not clear yet."
+    assert (
+        explanation.unclear
+        == "Whether it counts more than another kind of change is not clear yet."
+    )
     unknown = fit_differences(np.zeros((0, 7)), np.zeros(0))
     nothing = explain_importances(amount_phrases(AMOUNTS), unknown, unknown.sample(200, seeded()))
     assert nothing == Explanation("Nothing is clear yet.")
@@ -191,8 +194,8 @@ def test_a_custom_distortion_is_described_by_its_unit():
     def grain(pixels, strength):
         return pixels
 
-    said = amount_phrases(["grain", "blur", "unheard-of"], [*DISTORTIONS, grain])
-    assert said == [
+    phrases = amount_phrases(["grain", "blur", "unheard-of"], [*DISTORTIONS, grain])
+    assert phrases == [
         "grain of strength 16 (grain, in gray levels)",
         "a blur by a sixteenth of the side",
         "unheard-of",
@@ -264,17 +267,17 @@ def test_answers_over_http(server, answers):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("nowhere", "--out", "a.csv"), "nowhere"),
         (("sample", "--out", "a.txt"), "CSV"),
         (("sample", "--out", "gone/a.csv"), "no folder gone"),
     ],
 )
-def test_usage_errors(cli, tmp_path, monkeypatch, arguments, said):
+def test_usage_errors(cli, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     outcome = cli("judge", *arguments)
-    assert said in outcome.error_line
+    assert message in outcome.error_line
     assert outcome.code == 2
     assert list(tmp_path.iterdir()) == []
 

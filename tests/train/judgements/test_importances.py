@@ -1,4 +1,4 @@
-"""Importances from judgements: what is found, how sure it is, and what is asked next."""
+"""Importances from judgements: the fit, its intervals, and the choice of the next question."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_cross_validation():
 
 
 def test_a_group_is_left_out_as_a_whole():
-    # Each of two groups says the opposite of the other: what is left out is always wrong.
+    # Two groups contradict each other, so the prediction for the left-out group is always wrong.
     first, second = torch.tensor([[1.0, 0.0]]).repeat(20, 1), torch.tensor([[0.0, 1.0]])
     judge = torch.tensor([0.0, 1.0]).repeat_interleave(10)
     groups = ["a"] * 10 + ["b"] * 10

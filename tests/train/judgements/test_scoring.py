@@ -191,7 +191,7 @@ def test_files_of_no_concern_are_passed_by(spoiled):
     assert len(read_bapps(spoiled).two_afc["cnn"]) == 11
 
 
-def test_every_problem_of_the_folder_is_told_at_once(spoiled):
+def test_all_problems_of_the_folder_are_listed(spoiled):
     shutil.rmtree(spoiled / "2afc/val/cnn/p1")
     (spoiled / "2afc/val/traditional/judge/000004.npy").unlink()
     np.save(spoiled / "jnd/val/cnn/same/000002.npy", np.array([1.5]))
@@ -201,8 +201,8 @@ def test_every_problem_of_the_folder_is_told_at_once(spoiled):
         path.rename(path.with_suffix(".txt"))
     with pytest.raises(DataError) as caught:
         read_bapps(spoiled)
-    told = caught.value.problems
-    assert len(told) == 5
+    problems = caught.value.problems
+    assert len(problems) == 5
     for part in (
         f"{spoiled}/2afc/val/cnn/p1: no such folder",
         f"{spoiled}/2afc/val/traditional: ",
@@ -211,7 +211,7 @@ def test_every_problem_of_the_folder_is_told_at_once(spoiled):
         f"{spoiled}/jnd/val/cnn/same/000003.npy: the file is empty",
         "0 in p0, 13 in p1, 13 in same; 000000 is not",
     ):
-        assert sum(part in line for line in told) == 1, part
+        assert sum(part in line for line in problems) == 1, part
 
 
 @pytest.mark.parametrize(
@@ -241,11 +241,11 @@ def test_a_judgement_that_is_none(spoiled, content):
     assert str(path) in line
 
 
-@pytest.mark.parametrize(("part", "said"), [("val", "jnd/val"), ("train", "2afc/train")])
-def test_folders_that_are_not_bapps(tmp_path, part, said):
+@pytest.mark.parametrize(("part", "message"), [("val", "jnd/val"), ("train", "2afc/train")])
+def test_folders_that_are_not_bapps(tmp_path, part, message):
     with pytest.raises(UsageError, match="is not a folder"):
         read_bapps(tmp_path / "none", part)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_bapps(tmp_path, part)
     (tmp_path / "2afc" / part).mkdir(parents=True)
     with pytest.raises(DataError, match="is empty"):

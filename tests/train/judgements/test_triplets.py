@@ -1,4 +1,4 @@
-"""Judgements from CSV files: what is read, what is refused, and how images reach a metric."""
+"""Judgements from CSV files: parsing, refusals, and the decoding of images for a metric."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refused(path: Path) -> tuple[str, ...]:
     return tuple(line.removeprefix(f"{path} ") for line in caught.value.problems)
 
 
-# --- what is read ---------------------------------------------------------------------
+# --- parsing --------------------------------------------------------------------------
 
 
 def test_paths_are_relative_to_the_file(folder, monkeypatch):
@@ -85,10 +85,10 @@ def test_sizes_may_differ_between_triplets(folder):
     assert len(read_triplets(path)) == 2
 
 
-# --- what is refused ------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------
 
 
-def test_every_problem_of_a_file_is_told_at_once_with_its_row(folder):
+def test_all_problems_of_a_file_are_listed_with_their_rows(folder):
     (folder / "text.png").write_text("no image")
     rows = [
         row(),
@@ -101,7 +101,7 @@ def test_every_problem_of_a_file_is_told_at_once_with_its_row(folder):
         row("", p0=""),
         row(0.5),
     ]
-    told = refused(write_csv(folder / "judged.csv", rows))
+    problems = refused(write_csv(folder / "judged.csv", rows))
     expected = [
         (3, "p0", "gone.png: no such file"),
         (4, "'1.5'", "from 0 (p0 is closer) to 1"),
@@ -115,8 +115,8 @@ def test_every_problem_of_a_file_is_told_at_once_with_its_row(folder):
         (9, "''", "from 0"),
         (9, "p0", "is a folder"),
     ]
-    assert len(told) == len(expected)
-    for line, (number, *parts) in zip(told, expected, strict=True):
+    assert len(problems) == len(expected)
+    for line, (number, *parts) in zip(problems, expected, strict=True):
         assert line.startswith(f"row {number}: ")
         assert all(part in line for part in parts), line
 
@@ -136,15 +136,15 @@ def test_rows_are_checked_under_wrong_columns_as_far_as_they_can_be(folder):
     path = write_csv(
         folder / "judged.csv", [row(7, p1="gone.png")], ("original", "p0", "p1", "judge")
     )
-    told = refused(path)
-    assert [line[:6] for line in told] == ["row 1:", "row 2:", "row 2:"]
-    assert "original" in told[0]
-    assert "'7'" in told[1]
-    assert "gone.png" in told[2]
+    problems = refused(path)
+    assert [line[:6] for line in problems] == ["row 1:", "row 2:", "row 2:"]
+    assert "original" in problems[0]
+    assert "'7'" in problems[1]
+    assert "gone.png" in problems[2]
 
 
 @pytest.mark.parametrize(
-    ("content", "number", "said"),
+    ("content", "number", "message"),
     [
         (b"", 1, "empty"),
         (b"\n\n", 1, "empty"),
@@ -157,11 +157,11 @@ def test_rows_are_checked_under_wrong_columns_as_far_as_they_can_be(folder):
     ],
     ids=["empty", "blank", "header", "utf-16", "utf-16 bare", "latin-1", "semicolons", "quote"],
 )
-def test_files_that_are_no_judgements(folder, content, number, said):
+def test_files_that_are_no_judgements(folder, content, number, message):
     (folder / "judged.csv").write_bytes(content)
     (line,) = refused(folder / "judged.csv")
     assert line.startswith(f"row {number}: ")
-    assert said in line
+    assert message in line
 
 
 @given(st.binary(max_size=200))

@@ -186,7 +186,7 @@ def test_tones():
     assert (tone.brighter(picture, 50) == 150).all()
     assert (tone.gamma(picture, 2) == round(100**2 / 255)).all()
     assert (tone.white_balance(picture, 25)[0, 0] == (125, 100, 80)).all()
-    # What is gray has no color to turn or to strengthen, and no contrast.
+    # Gray has no color to turn or to strengthen, and no contrast.
     for change in (tone.hue, tone.saturation, tone.contrast):
         np.testing.assert_array_equal(change(picture, 50), gray)
     colored = photograph()

@@ -108,7 +108,7 @@ def test_order_evenness_and_naming_have_their_closed_forms(measured):
     )
     assert general.ladders["down"].named == 1
     assert general.ladders["awry"].named == 0
-    # No name; and the opposite of a name where no direction is told.
+    # No distortion has this name, or the ladder gives no direction to name.
     assert general.ladders["back"].named is None
     assert general.ladders["up"].named is None
     assert one.importances == {"darken": 4, "blur": 1, "other": 2}
@@ -146,7 +146,7 @@ def test_groups_are_summed_up(measured):
     assert rankings.evenness == max(x.evenness for c in contexts[1:] for x in c.ladders.values())
     assert rankings.named == 0.5
     gross = rankings.gross["another picture"]
-    # Of steps backwards the second one is six levels, and in both rankings counts 2.
+    # The second backward step is six levels long and counts 2 in both rankings.
     lowest = min(c.gross["another picture"].times_mild["back"] for c in contexts[1:])
     assert (gross.times_mild, gross.ladder) == (lowest, "back")
     assert rankings.gross["mirror"].times_mild == 0

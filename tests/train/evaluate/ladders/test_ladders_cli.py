@@ -185,7 +185,7 @@ def test_a_run_is_measured_in_its_own_context_at_several_sizes(cli, run_folder, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--ladders", "--rankings", "20"), "write the number into --contexts"),
         (("--ladders", "--heads", "uniform"), "--heads cannot be combined with --ladders"),
@@ -196,10 +196,10 @@ def test_a_run_is_measured_in_its_own_context_at_several_sizes(cli, run_folder, 
         (("--ladders", "--contexts", "general,own"), "no context of its own"),
     ],
 )
-def test_options_that_do_not_go_together(cli, folder, tmp_path, monkeypatch, arguments, said):
+def test_options_that_do_not_go_together(cli, folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     outcome = cli("evaluate", "embedded", "--data", folder, *arguments)
-    assert said in outcome.error_line
+    assert message in outcome.error_line
     assert outcome.code == 2
     assert not list(tmp_path.iterdir())
 
