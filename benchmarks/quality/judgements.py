@@ -113,7 +113,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all simulated people have in common.
+    """The settings that all simulated people share.
 
     Attributes:
         metric: the embedded one.

@@ -3,7 +3,7 @@
 A block begins with ``<!-- table: NAME -->`` and ends with ``<!-- end -->``, each on a line of its
 own. NAME is that of a benchmark, with the table's name after a dot where it has several. All
 between the two lines is replaced by the table and a line on where its figures come from. As long as
-a benchmark has no record, its blocks keep what they show.
+a benchmark has no record, its blocks stay as they are.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def fill(text: str, document: str, records: Path) -> str:
 def render(name: str, records: Path, current: str = "") -> str:
     """Return the content of a block: a table and its source.
 
-    Without a record, this is the current content, or a line that says what to run.
+    Without a record, this is the current content, or a line with the command to run.
 
     Args:
         name: of the table.

@@ -1,4 +1,4 @@
-"""Cost of adapting to all 720 rankings: the authors' training beside a bank of features.
+"""Cost of adapting to all 720 rankings: the authors' training compared with a bank of features.
 
 Both costs are measured in one run, on the CPU, with the same network:
 

@@ -61,7 +61,7 @@ class Context:
         """The groups of distortions that training and evaluation compare; ties form no pair.
 
         The ranking, or else the distortions sorted by importance. Importances that were fitted
-        to judgements order nothing: the judgements themselves are what a metric is scored on.
+        to judgements order nothing, because such a metric is scored on the judgements.
         """
         if self.ranking is not None:
             return self.ranking
@@ -110,8 +110,8 @@ class Context:
     def for_distortions(self, names: Sequence[str]) -> Context:
         """Return this context for a metric with these distortions.
 
-        A ranking gives distortions that it leaves out what `ranking_importances` says; direct
-        importances give them 0.
+        Distortions that the context leaves out get the importance that `ranking_importances` gives
+        them if there is a ranking, and 0 otherwise.
 
         Raises:
             RankingError: a distortion that counts is unknown to the metric.

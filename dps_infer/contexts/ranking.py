@@ -5,7 +5,7 @@ it gives the order, not a rank number for each distortion. ``3,1,5,0,2,4`` and
 ``color,translate,zoom,rotate,darken,blur`` are the same ranking: colour barely
 matters, blur matters most. ``=`` ties two: ``color=translate,zoom``.
 
-*Importances* are what a context is to the additive head: one number >= 0 per
+*Importances* are the form of a context that the additive head uses: one number >= 0 per
 distortion, and one for everything else, by which each amount is multiplied.
 """
 
@@ -113,7 +113,7 @@ def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, flo
     """Turn a ranking into importances.
 
     Each place counts `IMPORTANCE_RATIO` times as much as the one before it, and the
-    last place counts 1. What the ranking leaves out, `OTHER` included, gets the
+    last place counts 1. Distortions that the ranking leaves out, and `OTHER`, get the
     geometric mean of the first and the last place: neither ignored nor decisive.
 
     Returns:

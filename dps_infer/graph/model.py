@@ -103,7 +103,7 @@ class Model:
     """
 
     def __init__(self, data: bytes, metadata: dict[str, str], graph: Sequence[GraphField]) -> None:
-        """Take what `read_model` has read."""
+        """Store the parts that `read_model` has read."""
         self.data = data
         self.metadata = metadata
         self.graph = graph

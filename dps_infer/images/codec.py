@@ -2,7 +2,7 @@
 
 simplejpeg is faster than OpenCV and gives the same pixels. In its strict mode it refuses whatever
 libjpeg warns about, and those warnings are the only sign that libjpeg made up part of a damaged
-image. It also refuses some chroma subsamplings. OpenCV decodes what it refuses, and all other
+image. It also refuses some chroma subsamplings. OpenCV decodes those images, and all other
 formats.
 
 OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is diverted

@@ -1,4 +1,4 @@
-"""What adapting costs: agreement of metrics adapted to rankings, beside the unadapted one.
+"""The cost of adapting: agreement of metrics adapted to rankings, and of the unadapted one.
 
 The paper's second claim (Pihlgren et al. 2024): adapting a metric to a ranking does not
 significantly harm its agreement with people.
@@ -45,7 +45,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class ScoresCost:
-    """What adapting one kind of head costs on a set of scored pairs, in Spearman correlation.
+    """The cost of adapting one kind of head on a set of scored pairs, in Spearman correlation.
 
     Attributes:
         overall: over all pairs.
@@ -58,7 +58,7 @@ class ScoresCost:
 
 @dataclass(frozen=True)
 class BappsCost:
-    """What adapting one kind of head costs on BAPPS; None for a part that is not there.
+    """The cost of adapting one kind of head on BAPPS; None for a part that is not there.
 
     Attributes:
         two_afc: mean over the splits. Its interval is over triplets.

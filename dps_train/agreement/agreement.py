@@ -125,7 +125,7 @@ def mean_within(correlation: Correlation, counts: Floats) -> Floats:
 
 
 def estimate(value: float, drawn: Floats) -> Estimate:
-    """Return a value with the interval of what resamples [B] gave; NaN counts as undefined."""
+    """Return a value with its interval over resamples [B]; NaN counts as undefined."""
     drawn = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(drawn):
         return Estimate(None, None, None)

@@ -34,16 +34,16 @@ def train_on_scores(
 ) -> Trained:
     """Fit the importances of the embedded metric to scores, and measure how far they agree.
 
-    Amounts are those that the exported file reports in its default view. With distortions of the
-    user's own, which no file knows yet, they are those of whole images at the working size.
+    Amounts are those that the exported file reports in its default view. With custom
+    distortions, which no file knows yet, they are those of whole images at the working size.
 
     Args:
-        settings: what to train: the additive variant, from the embedded metric.
+        settings: of the training: the additive variant, from the embedded metric.
         name: of the metric, for its manifest.
         note: called with one line about the training of custom distortions.
 
     Raises:
-        DpsError: the scores, their images or the device cannot be had.
+        DpsError: the scores, their images or the device are missing or not valid.
     """
     assert settings.scores is not None
     device = pick_device(settings.device)

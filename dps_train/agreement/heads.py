@@ -105,7 +105,7 @@ class Heads:
         return [*unadapted, *self._own, *self._lin]
 
     def measures(self) -> list[Measure]:
-        """Return what measures pairs with all heads, by their labels."""
+        """Return the functions that measure pairs with each head, with their labels."""
         found = []
         if self._metric is not None:
             lin = {head.label: weights for head, weights in self._lin.items()}

@@ -60,7 +60,7 @@ def peer_measures(text: str, *, trunk: Path | None) -> list[Measure]:
 
     Raises:
         UsageError: an unknown peer, or a trunk without LPIPS.
-        WeightsError: the trunk cannot be had.
+        WeightsError: the trunk's weights are missing or not valid.
         DpsError: a package is not installed.
     """
     names = PEERS if text == "all" else tuple(dict.fromkeys(n.strip() for n in text.split(",")))

@@ -23,7 +23,7 @@ def print_agreement(sets: Sequence[SetFigures], bapps: BappsFigures | None, targ
 
     Args:
         sets: their figures.
-        bapps: its figures, where it was asked for.
+        bapps: its figures; None if they were not requested.
         target: the metric and its view, for titles.
     """
     console = Console(highlight=False)

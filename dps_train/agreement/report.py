@@ -1,4 +1,4 @@
-"""The figures of one evaluation: every metric on every set, and what adapting costs."""
+"""The figures of one evaluation: every metric on every set, and the cost of adapting."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AgreementReport:
         view: how it looked at images; None where it has no views.
         seed: of everything random.
         sets: the figures of each set of scored pairs.
-        bapps: the figures on BAPPS; None where they were not asked for.
+        bapps: the figures on BAPPS; None if they were not requested.
     """
 
     target: str
@@ -109,7 +109,7 @@ def set_figures(
 
 
 def bapps_figures(judged: Mapping[NamedHead, Judged]) -> BappsFigures:
-    """Return what the heads are worth on BAPPS."""
+    """Return the scores of the heads on BAPPS."""
     (unadapted,) = (one for head, one in judged.items() if head.head == UNIFORM)
     return BappsFigures(
         {head.label: one.scores for head, one in judged.items() if not head.ranking},

@@ -98,7 +98,7 @@ def evaluate(
             "own size; see docs/agreement.md. A CSV file with the columns "
             "reference,candidate,score[,kind,level], paths relative to it, or the folder of "
             "TID2013, KADID-10k, CSIQ, CID22 or PIPAL. May be given several times. With --rankings "
-            "20 --heads uniform,lin,additive it prints what adapting costs.",
+            "20 --heads uniform,lin,additive it prints the cost of adapting.",
         ),
     ] = None,
     higher: HigherOption = None,

@@ -55,7 +55,7 @@ class _Row:
 
 
 class _Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """What the TOML file may hold."""
+    """The content of the TOML file."""
 
     name: str | None = None
     unit: str = "strength"

@@ -157,7 +157,7 @@ class RecordedDistortion(StrengthDistortion):
         return changed
 
     def amount(self, parameters: Tensor) -> Tensor:
-        """Return the amounts [N], reduced by what shrinking removes."""
+        """Return the amounts [N], without the share that shrinking removes."""
         amounts = super().amount(parameters)
         for row, number in self._chosen(parameters):
             amounts[row] *= self.scenes.kept[row - self.first][number]

@@ -48,8 +48,8 @@ class Distortion:
     def with_strength(self, strength: Tensor, direction: Tensor) -> Tensor:
         """Return parameters [N, columns] of given strengths [N].
 
-        `direction` [N] in [0, 1) decides what strength leaves open, such as a sign: equal
-        directions with rising strengths go the same way.
+        `direction` [N] in [0, 1) fixes the rest, such as a sign: equal directions with rising
+        strengths change an image the same way.
         """
         return self._with_strength(strength, direction)
 

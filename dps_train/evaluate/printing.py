@@ -20,7 +20,7 @@ CORRELATION = (
 )
 
 Row = tuple[str, str, float | None, str]
-"""A measure, what it is of, its value, and its good values."""
+"""A measure, its subject, its value, and its good values."""
 
 
 def print_measures(measures: Measures) -> None:

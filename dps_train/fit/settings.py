@@ -68,7 +68,7 @@ EMBEDDED_PARTS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train; `check` refuses contradictions.
+    """The settings of a training; `check` refuses contradictions.
 
     Attributes:
         context: what counts as disruptive; None if `judgements` or `scores` are given.
@@ -79,7 +79,7 @@ class Settings:
         variant: selects the parts to train.
         data: ``sample``, ``stl10``, ``svhn`` or a folder of images.
         test_data: source of the held-out images; None holds out a share of `data`.
-        start: what ``additive`` starts from; None takes the embedded metric, or a new head if
+        start: starting point of ``additive``; None takes the embedded metric, or a new head if
             `EMBEDDED_PARTS` differ from their defaults.
         backbone: ``embedded`` or a torchvision model.
         layers: a preset or node names joined by commas; None takes the preset ``paper``.
@@ -180,7 +180,7 @@ class Settings:
         return name if self.variant == ADDITIVE else f"{self.variant}-{name}"
 
     def record(self) -> dict[str, int | float | str]:
-        """Return what a run folder records of the settings, besides its metric's description."""
+        """Return the settings that a run folder records besides its metric's description."""
         kept: dict[str, int | float | str] = {"normalize": self.normalize}
         if self.variant == ADDITIVE:
             kept["pairs"] = self.bank_pairs

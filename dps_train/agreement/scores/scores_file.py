@@ -1,4 +1,4 @@
-"""Scores in a CSV file of one's own: ``reference,candidate,score[,kind,level]``.
+"""Scores in a CSV file: ``reference,candidate,score[,kind,level]``.
 
 UTF-8, columns in any order, paths relative to the file. Rows count as in a spreadsheet: the
 columns' names are row 1.

@@ -40,7 +40,7 @@ def _growing_square(images: Tensor, strength: Tensor, generator: torch.Generator
     """Return a mask [N, 1, H, W] of a square of up to half the side."""
     count, _, height, width = images.shape
     draw = torch.rand(count, 2, 1, 1, 1, generator=generator)
-    # It grows about a fixed center, so that a stronger change covers what a weaker one does.
+    # It grows about a fixed center, so that a stronger change covers all that a weaker one covers.
     half = 0.25 * strength.view(-1, 1, 1, 1)
     y = torch.linspace(0, 1, height)[None, None, :, None] - (0.25 + 0.5 * draw[:, 0])
     x = torch.linspace(0, 1, width)[None, None, None, :] - (0.25 + 0.5 * draw[:, 1])

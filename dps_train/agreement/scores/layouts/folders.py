@@ -1,4 +1,4 @@
-"""What the readers of published layouts share."""
+"""Helpers of the readers of published layouts."""
 
 from __future__ import annotations
 
