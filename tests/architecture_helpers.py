@@ -50,7 +50,7 @@ def imported_names(path: Path) -> Iterator[str]:
 
 
 IMPORTS: Graph = {module: set(imported_names(path)) for module, path in FILES.items()}
-"""What each module imports: ours by their full names, others as written."""
+"""The imports of each module: ours by their full names, others as written."""
 
 
 def circles(graph: Graph) -> list[list[str]]:

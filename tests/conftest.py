@@ -1,4 +1,4 @@
-"""What the tests of all parts share: a command line, run in this process."""
+"""Fixtures of all tests: a command line, run in this process."""
 
 from __future__ import annotations
 

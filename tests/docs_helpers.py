@@ -1,4 +1,4 @@
-"""What the pages hold: blocks of commands and code, code spans, links and headings."""
+"""The content of the pages: blocks of commands and code, code spans, links and headings."""
 
 from __future__ import annotations
 

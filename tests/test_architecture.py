@@ -32,7 +32,7 @@ MOST_FILES = 12
 MOST_FILES_IN = {"dps_train": 10}
 
 HEAVY = {"torch", "torchvision", "lightning", "onnx", "dps_train", "dps_export"}
-"""What dps_infer may not import."""
+"""Packages that dps_infer may not import."""
 
 
 @pytest.mark.parametrize(

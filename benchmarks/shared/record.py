@@ -95,7 +95,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seed: int | None
     """Seed of everything random; None where nothing is random."""
     options: dict[str, str | int | float | bool | list[str] | None]
-    """Every option, defaults included. Of an absolute path, only its last name."""
+    """Every option, defaults included; absolute paths are cut to their last name."""
     seconds: float
     machine: Machine
     versions: dict[str, str]

@@ -53,7 +53,7 @@ class Question:
 
 
 class Session:
-    """Asks questions, saves every answer at once, and fits importances to all of them.
+    """Asks questions, saves every answer immediately, and fits importances to all of them.
 
     Its methods may be called from several threads.
 

@@ -29,7 +29,7 @@ FIRST_COLUMNS = {
     "ceiling": Kind.number,
     "improved": Kind.boolean,
 }
-"""The metric, why there is none, and its 2AFC score in its context. All other columns are
+"""The metric, the reason if it failed, and its 2AFC score in its context. All other columns are
 numbers."""
 
 MARKS = ("named", "monotonicity", "retention")

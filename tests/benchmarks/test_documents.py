@@ -1,4 +1,4 @@
-"""Tables in the documents follow from the records, and from nothing else."""
+"""Tables in the documents depend on the records only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check for GPU machines, with the CPU in CUDA's place where there is none."""
+"""The check for GPU machines; without CUDA, the CPU takes its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the light package may know, and when it loads what."""
+"""Packages that the light package may load, and the moment when it loads them."""
 
 from __future__ import annotations
 

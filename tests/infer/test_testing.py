@@ -1,4 +1,4 @@
-"""`assert_similar`: what passes, what fails with which words and files, and baselines."""
+"""`assert_similar`: success, failure with its message and files, and baselines."""
 
 from __future__ import annotations
 

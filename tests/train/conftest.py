@@ -83,7 +83,7 @@ def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) 
 
 @pytest.fixture
 def run_folder(trained: Trained, tmp_path: Path) -> Path:
-    """A run folder of one's own, to spoil."""
+    """A fresh run folder that the test may spoil."""
     folder = tmp_path / "runs" / "tiny"
     save_run(folder, trained, settings={"pairs": 200, "epochs": 1})
     return folder

@@ -34,7 +34,7 @@ def tiny_study(data: Path, **common: object) -> Study:
 
 
 def with_few_draws(module: ModuleType) -> functools.partial:
-    """Return what fits linear heads to little."""
+    """Return the function that fits linear heads, with few draws."""
     return functools.partial(module.draw_lin_bank, crops=64, draws=1)
 
 

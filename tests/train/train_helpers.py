@@ -29,7 +29,7 @@ from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weight
 
 COUNT = 6
 TINY = ("--pairs", "200", "--epochs", "3")
-"""A training of a second, whose metric is worth nothing."""
+"""A training of about a second; its metric is useless."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -28,7 +28,7 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class Judgements:
-    """A CSV file of triplets, and what decided them.
+    """A CSV file of triplets, and the rule that decided them.
 
     Attributes:
         path: the file.

@@ -53,7 +53,7 @@ def times_text(value: float) -> str:
 
 
 def share_text(value: float | None) -> str:
-    """Write a share to two digits; nothing where there is none."""
+    """Format a share with two digits; None becomes an empty cell."""
     return "" if value is None else f"{value:.2f}"
 
 

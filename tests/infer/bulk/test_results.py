@@ -1,4 +1,4 @@
-"""Rows of results: their columns, and that every format gives back what was written."""
+"""Rows of results: their columns, and a lossless round trip through every format."""
 
 from __future__ import annotations
 

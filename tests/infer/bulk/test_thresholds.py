@@ -1,4 +1,4 @@
-"""Thresholds from acceptable pairs: the rate that they keep, and what they refuse."""
+"""Thresholds from acceptable pairs: their rate of false alarms, and their refusals."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def refusal(function, text: str) -> str:
 
 
 def result_of(function, text: str):
-    """What a text is read as; None if it is refused, which must take one line."""
+    """The parsed text; None if it is refused, which must take one line."""
     try:
         return function(text, NAMES)
     except RankingError as error:

@@ -1,4 +1,4 @@
-"""Saved contexts: their files, where they are found, and what the metric makes of them."""
+"""Saved contexts: their files, their folders, and metrics in them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_distortions_of_its_own_are_known_to_it_and_refused_by_a_metric_without_
     )
     with pytest.raises(UsageError, match="context mine: unknown distortion 'jpeg'"):
         saved.for_distortions(SIX)
-    # What does not count need not be known.
+    # A metric need not know a distortion of importance 0.
     saved = read(GOOD + text + "[importances]\njpeg = 0\nblur = 1\n")
     assert saved.for_distortions(SIX).importances["blur"] == 1
 

@@ -1,4 +1,4 @@
-"""Models in two: what follows from one input alone, and the rest."""
+"""Models split in two: the part that depends on one input alone, and the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG decoding: simplejpeg gives OpenCV's pixels, and OpenCV decodes what it refuses."""
+"""JPEG decoding: simplejpeg gives OpenCV's pixels, and OpenCV decodes the files that it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: what gets onto the page, from where, and what happens when something is missing."""
+"""The report: the content of the page, its sources, and missing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What adapting costs, on scores and on BAPPS: closed forms."""
+"""The cost of adapting, on scores and on BAPPS: closed forms."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_weighted_ranks_are_the_average_ranks_of_the_sample(values, weights):
     np.testing.assert_allclose(ranks[sample], scipy.stats.rankdata(values[sample]))
 
 
-# --- the sign, and what has no value ----------------------------------------------------
+# --- the sign, and undefined values -----------------------------------------------------
 
 
 @pytest.mark.parametrize("higher", [True, False])

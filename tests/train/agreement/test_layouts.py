@@ -93,7 +93,7 @@ SETS: dict[str, tuple[Callable[[Path], None], bool, tuple[str, str]]] = {
     "CID22": (cid22, True, ("JPEG", "AVIF_aom_s7")),
     "PIPAL": (pipal, True, ("00", "06")),
 }
-"""What makes each set, whether higher is better there, and its kinds."""
+"""The function that writes each set, whether higher is better in it, and its kinds."""
 
 
 @pytest.mark.parametrize("name", SETS)

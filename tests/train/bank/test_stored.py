@@ -54,7 +54,7 @@ def original(distances, images, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(original, tmp_path) -> Path:
-    """A bank of one's own, to spoil."""
+    """A fresh bank that the test may spoil."""
     return Path(shutil.copytree(original, tmp_path / "bank"))
 
 

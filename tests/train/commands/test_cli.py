@@ -33,7 +33,7 @@ from dps_train.cli import main
 embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = map(Path, sys.argv[1:3])
 del sys.argv[1:3]
 """
-"""A process of its own does not see what a fixture has put in place of the real weights."""
+"""Code for a separate process, which does not see the fixture that replaces the real weights."""
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_help_lists_the_exit_codes(cli):
         assert text in outcome.out
 
 
-# --- what breaks ----------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------
 
 
 def test_an_existing_output_is_refused_and_kept(cli, done, images_folder):

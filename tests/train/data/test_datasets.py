@@ -25,7 +25,7 @@ def pixels(count: int, side: int, seed: int) -> np.ndarray:
 
 
 def images_of(name: str, split: str) -> np.ndarray:
-    """What the tiny files hold: uint8 RGB [N, H, W, 3]."""
+    """The pixels of the tiny files: uint8 RGB [N, H, W, 3]."""
     side = {"stl10": 96, "svhn": 32}[name]
     return pixels(COUNTS[split], side, seed=len(name) + COUNTS[split])
 

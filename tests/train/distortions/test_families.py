@@ -130,7 +130,7 @@ def test_what_can_hardly_be_seen_counts_less():
         turned = draw.amounts[200:, hue]
         turned = turned[turned > 0]
         assert len(turned) > 10
-        # The farthest turn changes each channel by 4 times of what halves an amount.
+        # The farthest turn changes each channel by 4 times the difference that halves an amount.
         farthest = DISTORTIONS[hue].amount(torch.tensor([[0.5]])) * 4 / (4 + 1)
         assert torch.all(turned < farthest + 1e-4)
 
@@ -172,7 +172,7 @@ def test_graded_pairs_are_more_of_one_change(natural_family):
             (draw.images - natural(COUNT, 32, 32)).square().mean(dim=(1, 2, 3))
             for draw in (less, more)
         )
-        # What moves over a picture may for a moment fit it better.
+        # An object that moves over a picture may fit it better for a moment.
         assert (near <= far).float().mean() > 0.9
 
 
@@ -181,7 +181,7 @@ def test_composed_pairs_are_one_change_and_two(natural_family):
     expected = set()
     for one, two, one_two, two_one in zip(*(numbers[i::4] for i in range(4)), strict=True):
         total = natural_family[one].amounts + natural_family[two].amounts
-        # What follows on another change may be seen a little less.
+        # A change that follows another one may be slightly less visible.
         for both in (one_two, two_one):
             torch.testing.assert_close(natural_family[both].amounts, total, rtol=0, atol=0.1)
         for alone, both in ((one, one_two), (two, two_one)):
@@ -201,7 +201,7 @@ def test_families_of_other_kinds(images):
 
 
 def test_two_in_turn_are_one_applied_to_the_other():
-    # Darkening multiplies, so that it can be seen again in what else is darkened.
+    # Darkening multiplies, so that it stays visible in pixels that are darkened otherwise.
     images = quantize(torch.rand(200, 3, 24, 24, generator=seeded(1)) * 0.5 + 0.25)
     family = draw_family(images, seeded(2))
     start = kinds().index("two")

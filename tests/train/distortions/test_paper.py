@@ -22,7 +22,7 @@ ABSOLUTE = {"color": 1.5e-6, "blur": 1e-6}
 
 
 def reference(name: str, image: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """What torchvision makes of one image [3, H, W]."""
+    """The result of torchvision for one image [3, H, W]."""
     height, width = image.shape[-2:]
     first = float(parameters[0])
     straight = {"angle": 0.0, "shear": [0.0, 0.0], "interpolation": NEAREST}
@@ -68,7 +68,7 @@ def test_names_and_numbers_are_the_papers():
     assert tuple(distortion.name for distortion in DISTORTIONS) == NAMES
 
 
-# --- what they do ---------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------
 
 
 @each()

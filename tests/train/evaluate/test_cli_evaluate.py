@@ -63,7 +63,7 @@ def scalar_run(tiny_settings, tmp_path) -> Path:
 
 
 def measured(cli, tmp_path: Path, *arguments: object) -> dict:
-    """Evaluate, and return what --json wrote."""
+    """Evaluate, and return the content of the --json file."""
     report = tmp_path / "measures.json"
     outcome = cli("evaluate", *arguments, "--json", report, "--force")
     assert outcome.code == 0, outcome.err

@@ -47,7 +47,7 @@ def context(text: str) -> Context:
 
 
 def noisy(step: int, count: int = 6) -> Batch:
-    """Triplets in which what differs in red counts less than what differs in blue."""
+    """Triplets in which a difference in red counts less than one in blue."""
     generator = seeded(step)
     reference = torch.randint(256, (count, 3, SIZE, SIZE), generator=generator).float() / 255
     red, blue = reference.clone(), reference.clone()
@@ -72,7 +72,7 @@ def fit(of: Metric, batches: Batches = noisy, *, batch_norm: bool = False, **opt
     return of
 
 
-# --- what learns, and what stays ------------------------------------------------------
+# --- trained and frozen parts ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("objective", ["pairwise", "judge"])
@@ -273,7 +273,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         fit(metric(*WITH_BATCH_NORM), checkpoint=tmp_path, resume=True)
 
 
-# --- what cannot be done --------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

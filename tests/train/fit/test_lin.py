@@ -1,4 +1,4 @@
-"""The linear heads: what they learn, and the independence of rankings trained together."""
+"""The linear heads: their learning, and the independence of rankings trained together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judging page without a browser: questions, the file, who may ask, and what it says."""
+"""The judging page without a browser: questions, file, access control, and texts."""
 
 from __future__ import annotations
 

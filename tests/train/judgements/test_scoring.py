@@ -36,7 +36,7 @@ def bapps(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def spoiled(bapps, tmp_path) -> Path:
-    """A copy of one's own, to spoil."""
+    """A fresh copy that the test may spoil."""
     return Path(shutil.copytree(bapps, tmp_path / "bapps"))
 
 
@@ -47,7 +47,7 @@ def squared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class Loader:
-    """What LPIPS's scorers read, built from files without any code of ours but decoding."""
+    """The input of LPIPS's scorers, built from files; of our code, only decoding is used."""
 
     def __init__(self, folder: Path, images: tuple[str, ...], votes: str, batch: int = 3) -> None:
         self.parts = {

@@ -353,7 +353,7 @@ def test_measures_are_finite_in_every_context(bank, text):
     # Importances of 0 make distances of 0, and all equal ones leave no pair to judge.
     context = importance_context(parse_importances(text, NAMES))
     measures = evaluate(Perfect(), perfect_bank(bank), [context])
-    # As it is written: what is not known may be missing, but is never NaN or infinite.
+    # In the JSON, unknown values may be missing, but are never NaN or infinite.
     json.dumps(dataclasses.asdict(measures), allow_nan=False)
     assert list(measures.monotonicity) == list(NAMES)
 

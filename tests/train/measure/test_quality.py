@@ -1,4 +1,4 @@
-"""What trained metrics are worth: measured, on images that training has not seen."""
+"""The quality of trained metrics, measured on images that training has not seen."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def values(variant: str, number: int, **others: object) -> dict:
 
 
 class Page(HTMLParser):
-    """Collects the text, the tags, and what the attributes refer to."""
+    """Collects the text, the tags, and the targets of the attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

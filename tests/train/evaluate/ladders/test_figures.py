@@ -64,7 +64,7 @@ CONTEXTS = [
 
 
 def flats() -> list[Photograph]:
-    """Photographs of one level each; each one's other is black."""
+    """Photographs of one level each; the other photograph of each is black."""
     return [
         Photograph(
             str(m), np.full((160, 160, 3), m, np.uint8), np.zeros((160, 160, 3), np.uint8), 0

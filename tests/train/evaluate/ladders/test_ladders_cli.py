@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def embedded_report(folder, tmp_path_factory) -> dict:
-    """What the command leaves behind for the embedded metric."""
+    """The outputs of the command for the embedded metric."""
     out = tmp_path_factory.mktemp("out")
     arguments = [
         "evaluate", "embedded", "--ladders", "--data", folder, *OPTIONS,

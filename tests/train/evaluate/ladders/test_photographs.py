@@ -1,4 +1,4 @@
-"""Which photographs are read, at which size, and what goes with each."""
+"""The choice of photographs, their sizes, and their companions."""
 
 from __future__ import annotations
 
