@@ -1,4 +1,8 @@
-"""Context files: their content, their agreement with the metric, and refused exports."""
+"""Context files: their content, their agreement with the metric, and refused exports.
+
+Tracing a metric takes most of the time, so every test that needs a traced metric is in this file:
+pytest-xdist runs a file in one process, which traces each metric once.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ import onnxruntime
 import pytest
 import torch
 from export_helpers import Exported, already_frozen
+from train_helpers import write_images
+from triplet_helpers import write_bapps
 
 from dps_export import export, verify
 from dps_export.export import export_run
@@ -573,6 +579,55 @@ def test_large_importances_are_no_reason_to_refuse(models, metrics):
     data = models["channel"].SerializeToString()
     parity = verify.verify(data, metrics["channel"], [1e6] * len(AMOUNTS))
     assert parity.max_abs_error <= verify.TOLERANCE
+
+
+# --- evaluated ------------------------------------------------------------------------
+
+
+UNKNOWN = {"baseline", "baseline_pairs", "improved", "stability"}
+"""Measures that a context file does not report."""
+
+
+@pytest.fixture
+def measured(run_main, tmp_path):
+    data = write_images(tmp_path / "images", 4)
+
+    def run(*arguments: object) -> dict:
+        report = tmp_path / "measures.json"
+        code, _, err = run_main(
+            "dps_train.cli", "evaluate", *arguments, "--data", data, "--device", "cpu",
+            "--json", report, "--force",
+        )  # fmt: skip
+        assert code == 0, err
+        return json.loads(report.read_text())
+
+    return run
+
+
+def test_a_run_and_its_exported_file_agree(run_folder, exported, measured, tmp_path):
+    bapps = write_bapps(tmp_path / "bapps")
+    run = measured(run_folder, "--bapps", bapps)
+    file = measured(exported, "--bapps", bapps)
+    assert {name for name, value in file.items() if value is None} == UNKNOWN
+    assert run["pairs"]
+    # Rounding may turn a few of the 16 draws x 4 images of a pair that are nearly equal.
+    for name, within in (
+        ("score", 0.01), ("ceiling", 0), ("pairs", 2 / 64), ("named", 2 / 16),
+        ("monotonicity", 0.01), ("retention", 0.01),
+    ):  # fmt: skip
+        assert file[name] == pytest.approx(run[name], abs=within), name
+    assert file["composition"] == pytest.approx(run["composition"], abs=0.02)
+    assert file["bapps"] == run["bapps"]
+    tiles = measured(exported, "--view", "tiles")
+    # One measure alone may be the same by chance: the scores of so few images have few values.
+    marks = ("score", "named", "monotonicity", "composition", "retention")
+    assert [tiles[name] for name in marks] != [file[name] for name in marks]
+
+
+def test_a_plain_file_has_but_its_own_context(run_main, exported):
+    code, out, err = run_main("dps_train.cli", "evaluate", exported, "--rankings", "3")
+    assert (code, out) == (2, "")
+    assert "frozen into it" in err.splitlines()[-1]
 
 
 # --- the file inside dps_infer --------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import json
 import os
 import random
@@ -45,13 +46,16 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: int) -> None:
     """Run a study in one go, and another with kills at random moments; print how it went."""
+    # Imported once before the forks, not in every child.
+    importlib.import_module("lightning.fabric")
+    importlib.import_module("pyarrow.parquet")
     from dps_train.model.embedded import embedded_backbone, embedded_metric
     from dps_train.study import run_job
     from dps_train.study.run_study import run_study
 
     embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = weights
     run_job.draw_lin_bank = with_few_draws(run_job)
-    study = tiny_study(data)
+    study = dataclasses.replace(tiny_study(data), rankings=1)
 
     def start(name: str) -> int:
         child = os.fork()

@@ -174,9 +174,7 @@ def test_what_a_training_starts_from(cli, tmp_path, monkeypatch, arguments, star
     assert (settings.from_embedded, settings.bank_pairs) == (start == "embedded", pairs)
 
 
-@pytest.mark.parametrize(
-    "text", ["color=0.1,blur=5,other=0.2", "color=1", "other=1", "rotate=1,blur=1,other=1"]
-)
+@pytest.mark.parametrize("text", ["color=0.1,blur=5,other=0.2", "other=1"])
 def test_importances_instead_of_a_ranking(cli, images_folder, tmp_path, text):
     outcome = cli(
         "--importance", text, "--data", images_folder, *TINY, "--out", tmp_path / "run", "--json"

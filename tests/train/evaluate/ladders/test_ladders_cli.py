@@ -208,8 +208,8 @@ def test_options_that_do_not_go_together(cli, folder, tmp_path, monkeypatch, arg
 
 
 def test_figures_do_not_depend_on_the_number_of_threads(monkeypatch):
-    some = [kind for kind in kinds_here()[0] if kind.name in ("jpeg", "avif", "noise", "rotate")]
-    photographs = [photograph(200, 260, seed, str(seed)) for seed in range(2)]
+    some = [kind for kind in kinds_here()[0] if kind.name in ("jpeg", "noise", "rotate")]
+    photographs = [photograph(140, 150)]
     found = []
     for threads in (1, 2):
         cv2.setNumThreads(threads)
