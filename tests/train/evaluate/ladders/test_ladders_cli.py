@@ -228,6 +228,6 @@ def test_the_faults_of_the_additive_head_are_visible():
         pytest.skip("the embedded metric is no longer the additive one")
     noise = [kind for kind in KINDS if kind.name == "noise"]
     contexts = pair_contexts(target, "general,20")
-    (climbed,), _ = climb(target, contexts, load_photographs(str(SHARED), 10), noise)
+    (climbed,), _ = climb(target, contexts, load_photographs(str(SHARED), 4), noise)
     low, high = np.percentile(climbed.distances[1:, :, 1:], [10, 90], axis=1)
     assert (high / low).max() > 100
