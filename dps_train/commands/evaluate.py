@@ -23,6 +23,7 @@ from dps_train.commands.options import (
     SOURCES,
     CustomOption,
     DeviceOption,
+    EvaluateOptions,
     ForceOption,
     HigherOption,
     PhotographsOption,
@@ -173,71 +174,8 @@ def evaluate(
 
     Exit codes: 0 done, 1 something broke, 2 usage.
     """
-    if scores:
-        _refuse(
-            {"--ladders": ladders, "--triplets": triplets, "--plots": plots},
-            "cannot be combined with --scores: leave it out",
-        )
-        evaluate_scores(
-            path,
-            scores=scores,
-            higher=higher or (),
-            contexts=contexts,
-            ranking=ranking or (),
-            rankings=rankings,
-            heads=heads,
-            train_data=train_data,
-            bapps=bapps,
-            peers=peers,
-            trunk=lpips_trunk,
-            distortions=distortions or (),
-            view=view,
-            device=device,
-            seed=seed,
-            json_file=json_file,
-            force=force,
-        )
-        return
-    _refuse(
-        {"--higher": higher, "--peers": peers, "--lpips-trunk": lpips_trunk},
-        "is for --scores: give that option too",
-    )
-    if ladders:
-        _refuse(
-            {"--rankings": rankings},
-            "cannot be combined with --ladders: write the number into --contexts, like general,20",
-        )
-        _refuse(
-            {
-                "--heads": heads,
-                "--train-data": train_data,
-                "--bapps": bapps,
-                "--triplets": triplets,
-                "--distortions": distortions,
-            },
-            "cannot be combined with --ladders: leave it out",
-        )
-        evaluate_ladders(
-            path,
-            data=data,
-            contexts=contexts,
-            rankings=ranking or (),
-            photographs=photographs,
-            megapixels=megapixels,
-            view=view,
-            device=device,
-            seed=seed,
-            json_file=json_file,
-            plots=plots,
-            force=force,
-        )
-        return
-    _refuse(
-        {"--contexts": contexts, "--ranking": ranking, "--plots": plots},
-        "is for --ladders or --scores: give one of them too",
-    )
-    evaluate_distorted(
-        path,
+    options = EvaluateOptions(
+        path=path,
         data=data,
         rankings=rankings,
         heads=heads,
@@ -246,11 +184,45 @@ def evaluate(
         triplets=triplets,
         distortions=distortions or (),
         view=view,
-        device=device,
-        seed=seed,
+        scores=scores or (),
+        higher=higher or (),
+        peers=peers,
+        lpips_trunk=lpips_trunk,
+        contexts=contexts,
+        ranking=ranking or (),
+        photographs=photographs,
+        megapixels=megapixels,
+        plots=plots,
         json_file=json_file,
+        seed=seed,
+        device=device,
         force=force,
     )
+    if scores:
+        not_with_scores = {"--ladders": ladders, "--triplets": triplets, "--plots": plots}
+        _refuse(not_with_scores, "cannot be combined with --scores: leave it out")
+        evaluate_scores(options)
+        return
+    for_scores = {"--higher": higher, "--peers": peers, "--lpips-trunk": lpips_trunk}
+    _refuse(for_scores, "is for --scores: give that option too")
+    if ladders:
+        _refuse(
+            {"--rankings": rankings},
+            "cannot be combined with --ladders: write the number into --contexts, like general,20",
+        )
+        not_with_ladders = {
+            "--heads": heads,
+            "--train-data": train_data,
+            "--bapps": bapps,
+            "--triplets": triplets,
+            "--distortions": distortions,
+        }
+        _refuse(not_with_ladders, "cannot be combined with --ladders: leave it out")
+        evaluate_ladders(options)
+        return
+    for_pairs = {"--contexts": contexts, "--ranking": ranking, "--plots": plots}
+    _refuse(for_pairs, "is for --ladders or --scores: give one of them too")
+    evaluate_distorted(options)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

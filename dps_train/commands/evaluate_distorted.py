@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.commands.options import note, parse_rankings
+from dps_train.commands.options import EvaluateOptions, note, parse_rankings
 
 if TYPE_CHECKING:
     import torch
@@ -32,44 +31,14 @@ MOST_IMAGES = 500
 image stands for 200 changes."""
 
 
-def evaluate_distorted(
-    path: Path | None,
-    *,
-    data: str,
-    rankings: str | None,
-    heads: str | None,
-    train_data: str | None,
-    bapps: Path | None,
-    triplets: Path | None,
-    distortions: Sequence[str],
-    view: View | None,
-    device: Device,
-    seed: int,
-    json_file: Path | None,
-    force: bool,
-) -> None:
+def evaluate_distorted(options: EvaluateOptions) -> None:
     """Measure a metric on distorted images, print the measures, and write the file.
-
-    Args:
-        path: a run, ``embedded`` or a context file; None takes the newest run.
-        data: the images: a folder, or a data set's name.
-        rankings: number of random rankings, or ``all``; None takes the metric's own context.
-        heads: heads to measure, joined by commas; None takes the metric's own.
-        train_data: images to train ``lin`` on.
-        bapps: folder of people's judgements to score.
-        triplets: CSV file of people's judgements to score.
-        distortions: custom distortions; see `dps_train.custom.find.find_custom`.
-        view: view of a context file; None takes ``whole``.
-        device: where networks run.
-        seed: of everything random.
-        json_file: the file of measures; None writes none.
-        force: replace an existing file.
 
     Raises:
         DpsError: see the functions called.
     """
-    if json_file is not None:
-        check_output(json_file, force=force)
+    if options.json_file is not None:
+        check_output(options.json_file, force=options.force)
     import torch
 
     from dps_train.custom.custom_distortion import all_distortions, with_scenes
@@ -77,35 +46,30 @@ def evaluate_distorted(
     from dps_train.evaluate.heads import chosen_heads
     from dps_train.evaluate.target import load_target
 
-    custom = find_custom(distortions)
+    custom = find_custom(options.distortions)
     names = tuple(distortion.name for distortion in all_distortions(custom))
-    asked_rankings = None if rankings is None else parse_rankings(rankings, len(names))
-    target = load_target(path, view=view, device=device, names=names)
-    generator = torch.Generator().manual_seed(seed)
-    if target.context is None and rankings is None:
+    asked_rankings = (
+        None if options.rankings is None else parse_rankings(options.rankings, len(names))
+    )
+    target = load_target(options.path, view=options.view, device=options.device, names=names)
+    generator = torch.Generator().manual_seed(options.seed)
+    if target.context is None and options.rankings is None:
         asked_rankings = UNIVERSAL_RANKINGS
     measured_in = _contexts(target, asked_rankings, generator, names)
-    asked_heads = chosen_heads(heads, target, train_data)
-    if target.context is None and (bapps is not None or triplets is not None):
+    asked_heads = chosen_heads(options.heads, target, options.train_data)
+    if target.context is None and (options.bapps is not None or options.triplets is not None):
         raise UsageError(
             f"--bapps and --triplets measure in one context, and {target.name} has none: name a "
             "run or a plain context file (dps-export --ranking color,blur makes one)"
         )
-    images, shown = with_scenes(_held_out(data, target.size, seed, generator), custom)
-    people = _people(target, bapps, triplets, device)
-    measures = _measure(
-        target,
-        asked_heads,
-        images,
-        measured_in,
-        shown,
-        train_data=train_data,
-        seed=seed,
-        device=device,
+    images, shown = with_scenes(
+        _held_out(options.data, target.size, options.seed, generator), custom
     )
-    if json_file is not None:
-        report = _report(measures, target.head, asked_heads, people, seed)
-        with atomic_file(json_file, force=force) as temporary:
+    people = _people(target, options.bapps, options.triplets, options.device)
+    measures = _measure(target, asked_heads, images, measured_in, shown, options)
+    if options.json_file is not None:
+        report = _report(measures, target.head, asked_heads, people, options.seed)
+        with atomic_file(options.json_file, force=options.force) as temporary:
             temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     _print({head: measures[head] for head in asked_heads}, target, people)
 
@@ -170,10 +134,7 @@ def _measure(
     images: Tensor,
     contexts: list[Context],
     distortions: tuple[Distortion, ...],
-    *,
-    train_data: str | None,
-    seed: int,
-    device: Device,
+    options: EvaluateOptions,
 ) -> dict[str, Measures]:
     """Measure the heads, and always the metric's own."""
     from dps_train.data.sources import load_training
@@ -183,6 +144,7 @@ def _measure(
     from dps_train.model.metric import Metric
     from dps_train.seeds import generator_for
 
+    seed, train_data = options.seed, options.train_data
     if not isinstance(target.metric, Metric):
         return {target.head: measure_file(target.metric, images, contexts, seed, distortions)}
     training = None
@@ -196,7 +158,7 @@ def _measure(
         own=target.head,
         training=training,
         seed=seed,
-        device=pick_device(device.value),
+        device=pick_device(options.device.value),
         distortions=distortions,
     )
 

@@ -4,61 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import DpsError, UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.view import View
-from dps_infer.runtime.device import Device
-from dps_train.commands.options import NAME
+from dps_train.commands.options import NAME, EvaluateOptions
 
 OWN_SIZE = "own"
 LARGEST_MEGAPIXELS = 50.0
 
 
-def evaluate_ladders(
-    path: Path | None,
-    *,
-    data: str,
-    contexts: str | None,
-    rankings: Sequence[str],
-    photographs: int,
-    megapixels: str,
-    view: View | None,
-    device: Device,
-    seed: int,
-    json_file: Path | None,
-    plots: Path | None,
-    force: bool,
-) -> None:
+def evaluate_ladders(options: EvaluateOptions) -> None:
     """Measure a metric on ladders of real changes, print the figures, and write the files.
-
-    Args:
-        path: a run, ``embedded`` or a context file; None takes the newest run.
-        data: the photographs: a folder, or a data set's name.
-        contexts: see `dps_train.evaluate.pair_contexts.pair_contexts`.
-        rankings: further contexts.
-        photographs: maximum number of photographs.
-        megapixels: sizes joined by commas, each a number or ``own``.
-        view: view of a context file; None takes its default.
-        device: where the network runs.
-        seed: of everything random.
-        json_file: the file of figures; None writes none.
-        plots: the page of plots; None writes none.
-        force: replace existing outputs.
 
     Raises:
         DpsError: see the functions called.
     """
-    for output in (json_file, plots):
+    for output in (options.json_file, options.plots):
         if output is not None:
-            check_output(output, force=force)
-    if plots is not None and importlib.util.find_spec("jinja2") is None:
+            check_output(output, force=options.force)
+    if options.plots is not None and importlib.util.find_spec("jinja2") is None:
         raise DpsError('--plots needs jinja2: pip install "dps-toolkit[plot]"')
-    sizes = _sizes(megapixels)
+    sizes = _sizes(options.megapixels)
     from dps_train.evaluate.ladders.measuring import climb, kinds_here
     from dps_train.evaluate.ladders.photographs import load_photographs
     from dps_train.evaluate.ladders.records import LadderReport, SizeFigures
@@ -67,21 +35,23 @@ def evaluate_ladders(
     from dps_train.evaluate.pair_contexts import pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
 
-    target = load_pair_target(path, view=view, device=device)
-    asked = pair_contexts(target, contexts, rankings, seed=seed)
+    target = load_pair_target(options.path, view=options.view, device=options.device)
+    asked = pair_contexts(target, options.contexts, options.ranking, seed=options.seed)
     kinds, left_out = kinds_here()
     for name, why in left_out.items():
         say(NAME, f"note: no ladder {name}: {why}")
     report = LadderReport(
         target=target.name,
         view=None if target.view is None else target.view.value,
-        data=data,
-        seed=seed,
+        data=options.data,
+        seed=options.seed,
         left_out=left_out,
         sizes=[],
     )
     for size in sizes:
-        pictures = load_photographs(data, photographs, seed=seed, megapixels=size)
+        pictures = load_photographs(
+            options.data, options.photographs, seed=options.seed, megapixels=size
+        )
         climbed, far = climb(target, asked, pictures, kinds)
         figures = context_figures(target, asked, climbed, far)
         report.sizes.append(
@@ -93,13 +63,13 @@ def evaluate_ladders(
                 contexts=figures,
             )
         )
-    if json_file is not None:
-        with atomic_file(json_file, force=force) as temporary:
+    if options.json_file is not None:
+        with atomic_file(options.json_file, force=options.force) as temporary:
             temporary.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n")
-    if plots is not None:
+    if options.plots is not None:
         from dps_train.evaluate.ladders.page import render
 
-        with atomic_file(plots, force=force) as temporary:
+        with atomic_file(options.plots, force=options.force) as temporary:
             temporary.write_text(render(report), encoding="utf-8", errors="xmlcharrefreplace")
     print_ladders(report)
 

@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.view import View
-from dps_infer.runtime.device import Device
-from dps_train.commands.options import NAME, Direction, parse_rankings
+from dps_train.commands.options import NAME, Direction, EvaluateOptions, parse_rankings
 
 CONTRADICTED = -0.2
 """If the correlation of every metric is below this, the direction of the scores is likely wrong."""
 
 
-def evaluate_scores(
-    path: Path | None,
-    *,
-    scores: Sequence[Path],
-    higher: Sequence[Direction],
-    contexts: str | None,
-    ranking: Sequence[str],
-    rankings: str | None,
-    heads: str | None,
-    train_data: str | None,
-    bapps: Path | None,
-    peers: str | None,
-    trunk: Path | None,
-    distortions: Sequence[str],
-    view: View | None,
-    device: Device,
-    seed: int,
-    json_file: Path | None,
-    force: bool,
-) -> None:
+def evaluate_scores(options: EvaluateOptions) -> None:
     """Measure a metric's agreement with people, print the figures, and write the file.
-
-    Args:
-        path: a run, ``embedded`` or a context file; None takes the newest run.
-        scores: CSV files, or folders of published sets.
-        higher: directions of the CSV files; see `dps_train.agreement.scores.read.read_all`.
-        contexts: see `dps_train.evaluate.pair_contexts.pair_contexts`; None takes the metric's
-            own context, or the general one for a universal metric.
-        ranking: further contexts.
-        rankings: number of random rankings, or ``all``, to measure the cost of adapting.
-        heads: heads to measure, joined by commas; None takes the metric's own.
-        train_data: images to train ``lin`` on.
-        bapps: folder of people's judgements to measure the same heads on.
-        peers: other metrics; see `dps_train.agreement.peers.peer_measures`.
-        trunk: weights of LPIPS's network.
-        distortions: custom distortions that the metric knows.
-        view: view of ``embedded`` or a context file; None takes the file's default.
-        device: where networks run.
-        seed: of everything random.
-        json_file: the file of figures; None writes none.
-        force: replace existing outputs.
 
     Raises:
         DpsError: see the functions called.
     """
-    if json_file is not None:
-        check_output(json_file, force=force)
-    if trunk is not None and peers is None:
+    if options.json_file is not None:
+        check_output(options.json_file, force=options.force)
+    if options.lpips_trunk is not None and options.peers is None:
         raise UsageError("--lpips-trunk is for --peers lpips: give that option too")
     from dps_train.agreement.heads import Heads
     from dps_train.agreement.peers import peer_measures
@@ -85,26 +42,28 @@ def evaluate_scores(
     from dps_train.model.metric import Metric
     from dps_train.seeds import generator_for
 
-    known = all_distortions(find_custom(distortions))
+    known = all_distortions(find_custom(options.distortions))
     names = tuple(distortion.name for distortion in known)
-    count = None if rankings is None else parse_rankings(rankings, len(names))
-    sets = read_all(scores, [one is Direction.better for one in higher])
-    judgements = None if bapps is None else read_bapps(bapps)
-    others = [] if peers is None else peer_measures(peers, trunk=trunk)
-    measured = load_target(path, view=None, device=device, names=names)
-    asked = chosen_heads(heads, measured, train_data)
-    target = load_pair_target(path, view=view, device=device)
-    words = [] if contexts is None else [contexts]
-    if contexts is None and not ranking:
+    count = None if options.rankings is None else parse_rankings(options.rankings, len(names))
+    sets = read_all(options.scores, [one is Direction.better for one in options.higher])
+    judgements = None if options.bapps is None else read_bapps(options.bapps)
+    others = (
+        [] if options.peers is None else peer_measures(options.peers, trunk=options.lpips_trunk)
+    )
+    measured = load_target(options.path, view=None, device=options.device, names=names)
+    asked = chosen_heads(options.heads, measured, options.train_data)
+    target = load_pair_target(options.path, view=options.view, device=options.device)
+    words = [] if options.contexts is None else [options.contexts]
+    if options.contexts is None and not options.ranking:
         words = [GENERAL if target.own is None else OWN]
     words += [] if count is None else [str(count)]
-    measured_in = pair_contexts(target, ",".join(words) or None, ranking, seed=seed)
+    measured_in = pair_contexts(target, ",".join(words) or None, options.ranking, seed=options.seed)
     adapting = any(context.group is Group.rankings for context in measured_in)
     training = None
-    if LIN in asked and measured.head != LIN and train_data is not None:
+    if LIN in asked and measured.head != LIN and options.train_data is not None:
         if not adapting:
             raise UsageError("--heads lin is trained for random rankings: give --rankings 20")
-        training = load_training(train_data, generator_for("training images", seed))
+        training = load_training(options.train_data, generator_for("training images", options.seed))
     beside = adapting or judgements is not None or {UNIFORM, LIN} & set(asked)
     wanted = Heads(
         target,
@@ -112,20 +71,22 @@ def evaluate_scores(
         measured_in,
         measured.metric if isinstance(measured.metric, Metric) and beside else None,
         training=training,
-        seed=seed,
-        device=pick_device(device.value),
+        seed=options.seed,
+        device=pick_device(options.device.value),
         distortions=known,
     )
-    found = [set_figures(one, wanted.all, [*wanted.measures(), *others], seed) for one in sets]
+    found = [
+        set_figures(one, wanted.all, [*wanted.measures(), *others], options.seed) for one in sets
+    ]
     judged = None if judgements is None else bapps_figures(wanted.judged(judgements))
     chosen = None if target.view is None else target.view.value
-    if json_file is not None:
-        report = asdict(AgreementReport(target.name, chosen, seed, found, judged))
-        with atomic_file(json_file, force=force) as temporary:
+    if options.json_file is not None:
+        report = asdict(AgreementReport(target.name, chosen, options.seed, found, judged))
+        with atomic_file(options.json_file, force=options.force) as temporary:
             temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     title = target.name if chosen is None else f"{target.name}, view {chosen}"
     print_agreement(found, judged, title)
-    for figures, source in zip(found, scores, strict=True):
+    for figures, source in zip(found, options.scores, strict=True):
         overall = [one.overall.spearman.value or 0.0 for one in figures.metrics.values()]
         if overall and max(overall) < CONTRADICTED and own_file(source):
             say(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import UsageError
+from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.fit.settings import Logger, Objective
 
@@ -85,6 +89,61 @@ CustomOption = Annotated[
         "an installed one. May be given several times.",
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The options of ``dps-train evaluate``; each of its measurements uses some of them.
+
+    Attributes:
+        path: a run, ``embedded`` or a context file; None takes the newest run.
+        data: the images: a folder, or a data set's name.
+        rankings: number of random rankings, or ``all``; None takes the metric's own context.
+        heads: heads to measure, joined by commas; None takes the metric's own.
+        train_data: images to train ``lin`` on.
+        bapps: folder of people's judgements to score.
+        triplets: CSV file of people's judgements to score.
+        distortions: custom distortions; see `dps_train.custom.find.find_custom`.
+        view: view of a context file; None takes the default of the measurement.
+        scores: CSV files, or folders of published sets.
+        higher: directions of the CSV files; see `dps_train.agreement.scores.read.read_all`.
+        peers: other metrics; see `dps_train.agreement.peers.peer_measures`.
+        lpips_trunk: weights of LPIPS's network.
+        contexts: see `dps_train.evaluate.pair_contexts.pair_contexts`; None takes the metric's
+            own context, or a default for a metric without one.
+        ranking: further contexts.
+        photographs: maximum number of photographs.
+        megapixels: sizes of photographs joined by commas, each a number or ``own``.
+        plots: the page of plots; None writes none.
+        json_file: the file of figures; None writes none.
+        seed: of everything random.
+        device: where networks run.
+        force: replace existing outputs.
+    """
+
+    path: Path | None
+    data: str
+    rankings: str | None
+    heads: str | None
+    train_data: str | None
+    bapps: Path | None
+    triplets: Path | None
+    distortions: Sequence[str]
+    view: View | None
+    scores: Sequence[Path]
+    higher: Sequence[Direction]
+    peers: str | None
+    lpips_trunk: Path | None
+    contexts: str | None
+    ranking: Sequence[str]
+    photographs: int
+    megapixels: str
+    plots: Path | None
+    json_file: Path | None
+    seed: int
+    device: Device
+    force: bool
+
 
 MOST_RANKINGS = 5040
 """Rankings that a metric is measured in, at most: all of seven distortions."""
