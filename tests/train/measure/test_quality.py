@@ -51,7 +51,7 @@ def test_adapting_helps_in_every_context():
 
 @pytest.mark.skipif(not SQUEEZENET.exists() or not PHOTOGRAPHS.exists(), reason="no shared data")
 def test_a_head_on_a_pretrained_network_follows_its_context(tmp_path):
-    """With an eighth of the default pairs; ``python -m benchmarks accuracy`` measures the default."""
+    """An eighth of the default pairs; ``python -m benchmarks accuracy`` measures the default."""
     for part, count in (("train", 60), ("val", 24)):
         (tmp_path / part).mkdir()
         for path in sorted((PHOTOGRAPHS / part).iterdir())[:count]:
