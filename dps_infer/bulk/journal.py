@@ -94,7 +94,7 @@ def journal_path(output: Path) -> Path:
 def open_journal(
     output: Path, identity: Identity, *, resume: bool = False, force: bool = False
 ) -> Iterator[Journal]:
-    """Open the journal of an output: a new one, or that of an interrupted run.
+    """Open the journal of an output: a new one, or the one of an interrupted run.
 
     Args:
         output: the output of the run.

@@ -27,7 +27,7 @@ def scan_pairs(path: Path) -> TableScan:
     """Read a file of pairs once and check its columns.
 
     Raises:
-        UsageError: its suffix is not that of a table.
+        UsageError: its suffix is not one of a table.
         TableError: it cannot be read, is not a valid table, or lacks a column.
     """
     check_format(path)

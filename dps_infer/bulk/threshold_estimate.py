@@ -145,7 +145,7 @@ def calibrate_file(
     Raises:
         ThresholdError: a pair cannot be measured, which would bias the threshold; or see
             `upper_bound`.
-        UsageError: see `make_threshold`; the suffix of the file is not that of a table.
+        UsageError: see `make_threshold`; the suffix of the file is not one of a table.
         TableError: the file cannot be read.
     """
     path = Path(path)

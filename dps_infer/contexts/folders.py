@@ -56,7 +56,7 @@ class Found:
 
     @property
     def note(self) -> str | None:
-        """A line for people who may have meant another file of this name; None if there is none."""
+        """A line about other files of this name, which the user may have meant; None if unique."""
         if not self.hides:
             return None
         others = " and ".join(map(str, self.hides))
@@ -81,7 +81,7 @@ def locate(name: str) -> list[tuple[Place, Path]]:
     """Return the files of a name, the one that wins first, without reading them.
 
     Raises:
-        UsageError: there is none, or the name cannot be one.
+        UsageError: no context has this name, or the name is not valid.
     """
     check_name(name)
     files = _files()
@@ -101,7 +101,7 @@ def find(name: str, *, note: Callable[[str], None] = lambda text: None) -> Found
         note: called with one line if the context hides another of its name.
 
     Raises:
-        UsageError: there is none, or the name cannot be one.
+        UsageError: no context has this name, or the name is not valid.
         ContextError: its file is not valid; others of the name are not tried.
     """
     found = _found(locate(name))

@@ -63,7 +63,7 @@ def check_ranking(groups: Ranking, names: Sequence[str]) -> Ranking:
             raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(names)}")
         if listed.count(name) > 1:
             raise RankingError(
-                f"{name} stands {listed.count(name)} times in the ranking: "
+                f"{name} appears {listed.count(name)} times in the ranking: "
                 "list each distortion once"
             )
     if len(groups) < 2:
@@ -153,7 +153,7 @@ def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
             )
         name = _known(word, [*names, OTHER])
         if name in given:
-            raise RankingError(f"{name} stands twice among the importances: name each once")
+            raise RankingError(f"{name} appears twice among the importances: name each once")
         given[name] = _importance(name, value)
     return check_importances(given, names)
 

@@ -82,7 +82,7 @@ def build_report(
     Raises:
         TableError: the results cannot be read.
         UsageError: the metrics are not those of the results; the threshold is a number that is
-            not finite and >= 0, or needs a metric and there is none.
+            not finite and >= 0, or needs a metric and none is given.
         ThresholdError: the threshold file is missing, or was made for another context or view.
         ContextError: a context file gives no maps, or fails.
     """

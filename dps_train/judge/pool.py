@@ -59,7 +59,7 @@ class Pool:
         triplets: reference, p0 and p1 of each [T].
         differences: of their amounts [T, A]
             (`dps_train.judgements.importances.scaled_differences`).
-        distortions: that the changes are drawn from, besides other changes.
+        distortions: to draw changes from, in addition to other changes.
     """
 
     triplets: list[tuple[Picture, Picture, Picture]]
@@ -81,7 +81,7 @@ def draw_pool(
         metric: reports the amounts.
         generator: draws everything.
         excluded: a folder below `source` to skip: the pictures that were written there.
-        distortions: to draw changes from, besides other changes.
+        distortions: to draw changes from, in addition to other changes.
 
     Raises:
         UsageError: there are no such images.

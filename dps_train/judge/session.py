@@ -102,7 +102,7 @@ class Session:
     def answer(self, number: int, judge: float) -> bool:
         """Save an answer, one of `JUDGES`, and choose the next question.
 
-        Returns whether it was accepted: `number` must be that of the current question.
+        Returns whether it was accepted: `number` must be the current question's.
 
         Raises:
             OutputError: it cannot be written; the question stays.

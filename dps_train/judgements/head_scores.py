@@ -59,7 +59,7 @@ class BappsDistances:
 
     @torch.no_grad()
     def two_afc_each(self, distance: Callable[[Tensor], Tensor]) -> dict[str, NDArray[np.float64]]:
-        """Return the 2AFC score of each triplet, by split; their mean is that of the split."""
+        """Return the 2AFC score of each triplet, by split; their mean is the score of the split."""
         return {
             name: two_afc_scores(
                 distance(self.first[name]).numpy(), distance(self.second[name]).numpy(), judge

@@ -78,7 +78,7 @@ def jnd_score(distances: ArrayLike, same: ArrayLike) -> float:
     recall = found / (found + (np.sum(share) - found))
     envelope = np.maximum.accumulate(np.append(precision, 0.0)[::-1])[::-1]
     steps = np.diff(np.concatenate([[0.0], recall, [1.0]]))
-    # Leaving out empty steps only changes the rounding, which is then that of LPIPS.
+    # Leaving out empty steps only changes the rounding, which then equals LPIPS's.
     risen = steps != 0
     return float(np.sum(steps[risen] * envelope[risen]))
 

@@ -1,4 +1,4 @@
-"""Scores of people from wherever they are: a CSV file, or a published set in its own layout."""
+"""Read people's scores: from a CSV file, or from a published set in its own layout."""
 
 from __future__ import annotations
 

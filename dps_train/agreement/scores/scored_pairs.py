@@ -164,7 +164,7 @@ def _image_problems(rows: Sequence[ScoredRow]) -> list[RowProblem]:
 
 
 def _size(path: Path) -> tuple[int, int] | str:
-    """Return width and height of an image in pixels, or why there are none."""
+    """Return width and height of an image in pixels, or the reason why it cannot be read."""
     try:
         data = read_bytes(
             path, expected=f"an image ({ACCEPTED})", limit=MAX_FILE_BYTES, error=ImageError

@@ -25,7 +25,7 @@ def table_rows(
         path: the file.
         columns: names that the header must have, in any order.
         problems: everything that is wrong is added here.
-        optional: names that it may have besides; None accepts any.
+        optional: further names that it may have; None accepts any.
         delimiter: the character between cells.
         header_anywhere: skip the rows before the header, and empty columns.
 

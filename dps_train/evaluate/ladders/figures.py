@@ -12,7 +12,7 @@ from dps_train.evaluate.pair_target import Doubles
 from dps_train.measure.statistics import spearman
 
 LARGEST_RATIO = 1e9
-"""The largest ratio; that of a distance to 0 has no end."""
+"""The largest ratio; the ratio of a distance to 0 would be infinite."""
 
 LOW, HIGH = 10, 90
 """Percentiles over photographs that evenness compares."""

@@ -30,7 +30,7 @@ class Kind:
         change: makes the changed image of a photograph.
         named_as: the name of a metric that has one for this kind; None where no metric is expected
             to have one.
-        direction: 1 where the kind goes the way of the name, -1 where it goes the other way, as
+        direction: 1 if the kind changes images in the direction of the name, -1 if opposite, as
             brighter does for darken. 0 where the name has no two directions.
         cropped: the reference is the middle of the photograph (`geometry.middle`).
         physical: the steps are in the unit in which a metric gives the strength of `named_as`.

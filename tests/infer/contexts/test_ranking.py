@@ -103,7 +103,7 @@ def test_a_repeated_distortion_is_refused_by_name(ranking, data):
     joint = data.draw(st.sampled_from([",", "="]))
     repeated = data.draw(st.sampled_from([name, str(NAMES.index(name))]))
     message = refusal(parse_ranking, format_ranking(ranking) + joint + repeated)
-    assert f"{name} stands 2 times" in message
+    assert f"{name} appears 2 times" in message
 
 
 @given(st.text())
@@ -138,7 +138,7 @@ def test_any_text_is_a_ranking_or_refused_in_one_line(text):
         ("3,1\nblur", "unknown distortion"),
         ("3", "at least two distortions, got color"),
         ("3=1", "at least two distortions, got color=translate"),
-        ("3=3", "color stands 2 times"),
+        ("3=3", "color appears 2 times"),
     ],
 )
 def test_bad_rankings(text, message):
@@ -157,7 +157,7 @@ def test_nothing_like_a_distortion_gives_no_guess():
 def test_check_ranking_refuses_what_parsing_would():
     for groups, message in [
         ((("color",), ("colour",)), "unknown distortion 'colour'"),
-        ((("color",), ("color",)), "color stands 2 times"),
+        ((("color",), ("color",)), "color appears 2 times"),
         ((("color", "blur"),), "at least two"),
         ((), "got none"),
     ]:
@@ -288,9 +288,9 @@ def test_what_is_not_named_does_not_count():
         ("color=much", "'much'"),
         ("color=1=2", "'1=2'"),
         ("color=0x10", "'0x10'"),
-        ("color=1,color=2", "color stands twice"),
-        ("color=1,3=2", "color stands twice"),
-        ("color=0,color=1", "color stands twice"),
+        ("color=1,color=2", "color appears twice"),
+        ("color=1,3=2", "color appears twice"),
+        ("color=0,color=1", "color appears twice"),
         ("colour=1", "did you mean color?"),
         ("othr=1", "did you mean other?"),
         ("6=1", "unknown distortion '6'"),

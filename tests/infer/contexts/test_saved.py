@@ -92,7 +92,7 @@ BAD = {
     "neither": (GOOD, "ranking or importances, got none"),
     "both": (GOOD + 'ranking = "color,blur"\n[importances]\nblur = 1', "got both"),
     "unknown name in a ranking": (GOOD + 'ranking = "colour,blur"', "did you mean color"),
-    "a name twice": (GOOD + 'ranking = "blur,blur"', "blur stands 2 times"),
+    "a name twice": (GOOD + 'ranking = "blur,blur"', "blur appears 2 times"),
     "no order": (GOOD + 'ranking = "blur"', "at least two distortions"),
     "unknown name": (GOOD + "[importances]\njpeg = 1", "unknown distortion 'jpeg'"),
     "negative": (GOOD + "[importances]\nblur = -1", "importance of blur is '-1.0'"),

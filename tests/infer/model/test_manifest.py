@@ -336,7 +336,7 @@ def contradiction(make, *path: object, value: object) -> str:
     ("ranking", "said"),
     [
         ([["color"], ["sharpen"]], "unknown distortion 'sharpen'"),
-        ([["color"], ["blur", "color"]], "color stands 2 times"),
+        ([["color"], ["blur", "color"]], "color appears 2 times"),
         ([["color", "blur"]], "at least two"),
         ([], "at least two"),
     ],

@@ -212,7 +212,7 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
     [
         ((), "--ranking 3,1,5,0,2,4"),
         (("--ranking", "3"), "at least two distortions"),
-        (("--ranking", "3,3"), "color stands 2 times"),
+        (("--ranking", "3,3"), "color appears 2 times"),
         (("--ranking", "3,blurr"), "did you mean blur?"),
         (("--ranking", "3,6"), "unknown distortion '6'"),
         (("--ranking", "3," + "9" * 5000), "unknown distortion"),
