@@ -169,7 +169,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for c in commands(ROOT / "README.md")
         if c.words[:2] == ("dps-train", "--ranking") and "runs/mine" in c.words
     )
-    run_as_user(command.words + SMALL_TRAINING, folder)
+    run_here(command.words + SMALL_TRAINING, folder)
     return folder / "runs" / "mine"
 
 
@@ -177,7 +177,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A context file."""
     folder = tmp_path_factory.mktemp("frozen")
-    run_as_user(("dps-export", "--ranking", "color,blur", "-o", "ctx.onnx"), folder)
+    run_here(("dps-export", "--ranking", "color,blur", "-o", "ctx.onnx"), folder)
     return folder / "ctx.onnx"
 
 
@@ -246,6 +246,17 @@ def remove_stand_ins(words: tuple[str, ...], folder: Path, written: set[Path]) -
             if path.is_dir():
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)
+
+
+def run_here(words: tuple[str, ...], folder: Path) -> None:
+    """Run a command in a folder, in this process, which has imported PyTorch already."""
+    main = importlib.import_module(PROGRAMS[words[0]]).main
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", list(words))
+        with pytest.raises(SystemExit) as leaving:
+            main()
+    assert leaving.value.code == 0, " ".join(words)
 
 
 def run_as_user(words: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
