@@ -190,7 +190,7 @@ def choose_context(
     if importances is not None:
         return importance_context(importances, names)
     raise UsageError(
-        "a universal metric must be told what matters: give a ranking "
+        "a universal metric needs a context: give a ranking "
         f"(--ranking {','.join(names)}, the least disruptive first) or importances "
         f"(--importance {names[0]}=0.1,{names[-1]}=5)"
     )

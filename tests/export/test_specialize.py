@@ -266,7 +266,7 @@ def test_files_and_contexts_that_cannot_be(source, tmp_path):
         specialize(output, ranking=RANKING, source=tmp_path / "none.onnx")
     with pytest.raises(RankingError, match="did you mean color"):
         specialize(output, ranking="colour,blur", source=source)
-    with pytest.raises(UsageError, match="must be told what matters"):
+    with pytest.raises(UsageError, match="needs a context"):
         specialize(output, source=source)
     manifest = make_manifest(universal=True)
     broken = write(tmp_path / "broken.onnx", make_model(manifest))

@@ -38,7 +38,7 @@ def images(tmp_path, photo):
 
 @pytest.fixture
 def other_context(tmp_path):
-    """Another name, so that the two contexts can be told apart."""
+    """Another name, so that the two contexts can be distinguished."""
     manifest = make_manifest()
     metric = type(manifest.metric)(
         **{f: getattr(manifest.metric, f) for f in manifest.metric.__struct_fields__}

@@ -31,7 +31,7 @@ def contexts(universal) -> dict[str, Metric]:
 
 @pytest.fixture
 def runs(universal, monkeypatch) -> list[tuple[str, ...]]:
-    """What is fetched by each run of the universal file."""
+    """The outputs fetched by each run of the universal file."""
     seen = []
     run = universal.runner._engine.run
 
@@ -48,7 +48,7 @@ def pair_of(first, second):
 
 
 def mixed_pairs(photo) -> list:
-    """Of two sizes, one of them twice the same image, one with transparency."""
+    """Pairs of two sizes; one pair is identical, one has transparency."""
     generator = np.random.default_rng(0)
     noise = generator.integers(0, 256, (3, *photo.shape), np.uint8)
     alpha = encode(".png", np.dstack([noise[0], photo[..., 0]]))

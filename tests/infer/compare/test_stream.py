@@ -23,7 +23,7 @@ CLOSE = {"rel": 1e-5, "abs": 1e-7}
 
 @pytest.fixture
 def images() -> list[np.ndarray]:
-    """Of two sizes."""
+    """Pairs of two sizes."""
     generator = np.random.default_rng(0)
     shapes = [(5 + 3 * (n % 2), 7, 3) for n in range(40)]
     return [generator.integers(0, 256, shape, np.uint8) for shape in shapes]

@@ -218,7 +218,7 @@ def test_ways_to_give_a_context(universal_path, photo):
 def test_a_universal_file_needs_a_context_and_a_plain_one_takes_none(
     universal_path, context_path, context
 ):
-    with pytest.raises(UsageError, match=r"must be told what matters: give a ranking"):
+    with pytest.raises(UsageError, match=r"needs a context: give a ranking"):
         Metric.load(universal_path)
     with pytest.raises(UsageError, match="got 2: give one"):
         Metric.load(universal_path, ranking="color,blur", importances={"blur": 1})
@@ -232,7 +232,7 @@ def test_a_universal_file_needs_a_context_and_a_plain_one_takes_none(
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"colour": 1}, "unknown distortion 'colour'"),
         ({"Color": 1}, "unknown distortion 'Color'"),
@@ -245,8 +245,8 @@ def test_a_universal_file_needs_a_context_and_a_plain_one_takes_none(
         ({}, "every importance is 0"),
     ],
 )
-def test_bad_importances(universal, given, said):
-    with pytest.raises(RankingError, match=said):
+def test_bad_importances(universal, given, message):
+    with pytest.raises(RankingError, match=message):
         universal.in_context(importances=given)
 
 

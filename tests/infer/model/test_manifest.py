@@ -134,7 +134,7 @@ def refusal(text: str | bytes) -> str:
     return message
 
 
-# --- what is written is read back -----------------------------------------------------
+# --- round trips -----------------------------------------------------------------------
 
 words = st.text(st.characters(codec="utf-8"))
 numbers = st.floats(0, 1e30)
@@ -310,7 +310,7 @@ def test_numbers_that_are_no_finite_ones_above_zero(path, value):
 
 
 @pytest.mark.parametrize(
-    ("calibration", "said"),
+    ("calibration", "message"),
     [
         ({"levels": []}, "levels"),
         ({"levels": [0.5], "distances": {"blur": [1.0]}}, "levels"),
@@ -320,10 +320,10 @@ def test_numbers_that_are_no_finite_ones_above_zero(path, value):
         ({"distances": {"sharpen": [0.0, 1.0, 2.0]}}, "'sharpen'"),
     ],
 )
-def test_a_calibration_that_contradicts_itself(calibration, said):
+def test_a_calibration_that_contradicts_itself(calibration, message):
     raw = valid()
     raw["calibration"].update(calibration)
-    assert said in refusal(json.dumps(raw))
+    assert message in refusal(json.dumps(raw))
 
 
 def contradiction(make, *path: object, value: object) -> str:
@@ -333,7 +333,7 @@ def contradiction(make, *path: object, value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("ranking", "said"),
+    ("ranking", "message"),
     [
         ([["color"], ["sharpen"]], "unknown distortion 'sharpen'"),
         ([["color"], ["blur", "color"]], "color appears 2 times"),
@@ -341,8 +341,8 @@ def contradiction(make, *path: object, value: object) -> str:
         ([], "at least two"),
     ],
 )
-def test_a_ranking_that_does_not_fit(ranking, said):
-    assert said in contradiction(valid, "metric", "ranking", value=ranking)
+def test_a_ranking_that_does_not_fit(ranking, message):
+    assert message in contradiction(valid, "metric", "ranking", value=ranking)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_plain_and_universal_parts_do_not_mix():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (("images",), 3, "are not 3"),
         (("per_image",), 2, "are not 4"),
@@ -398,8 +398,8 @@ def test_plain_and_universal_parts_do_not_mix():
         (("amounts",), {}, "do not fit its distortions"),
     ],
 )
-def test_draws_that_contradict_themselves(path, value, said):
-    assert said in contradiction(universal, "draws", *path, value=value)
+def test_draws_that_contradict_themselves(path, value, message):
+    assert message in contradiction(universal, "draws", *path, value=value)
 
 
 def test_a_default_view_that_is_none():

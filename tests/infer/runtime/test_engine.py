@@ -1,4 +1,4 @@
-"""Devices, threads, and what is said when onnxruntime is not as it should be."""
+"""Devices, threads, and messages about a broken onnxruntime."""
 
 from __future__ import annotations
 

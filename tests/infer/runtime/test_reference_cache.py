@@ -1,4 +1,4 @@
-"""One reference with many candidates: what is computed of it is computed once."""
+"""One reference with many candidates: its features are computed once."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_the_embedded_network_is_always_the_same():
 
 
 @pytest.mark.parametrize(
-    ("name", "layers", "said"),
+    ("name", "layers", "expected"),
     [
         ("squeezenet9", None, "unknown backbone 'squeezenet9'"),
         ("squeezenet9", ("features.1",), "unknown backbone 'squeezenet9'"),
@@ -85,8 +85,8 @@ def test_the_embedded_network_is_always_the_same():
         ("embedded", ("stage9",), "'stage9'"),
     ],
 )
-def test_an_unknown_network_or_layer(name, layers, said):
-    assert said in refusal(UsageError, Backbone, name, layers)
+def test_an_unknown_network_or_layer(name, layers, expected):
+    assert expected in refusal(UsageError, Backbone, name, layers)
 
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "fasterrcnn_resnet50_fpn"])
@@ -227,7 +227,7 @@ def test_older_files_lack_batch_norm_counters(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda s: s.pop("features.3.squeeze.weight"), "missing: features.3.squeeze.weight"),
         (lambda s: s.update({"features.99.bias": torch.zeros(1)}), "surplus: features.99.bias"),
@@ -242,12 +242,12 @@ def test_older_files_lack_batch_norm_counters(tmp_path):
     ],
     ids=["missing", "surplus", "shape", "prefix"],
 )
-def test_a_file_that_does_not_fit(tmp_path, squeezenet_state, change, said):
+def test_a_file_that_does_not_fit(tmp_path, squeezenet_state, change, expected):
     state = dict(squeezenet_state)
     change(state)
     path = save(tmp_path / "odd.safetensors", state)
     message = refusal(WeightsError, load_backbone, "squeezenet1_1", weights=path)
-    assert said in message
+    assert expected in message
     assert str(path) in message
     assert "\n" not in message
 
@@ -259,8 +259,8 @@ def test_all_faults_are_named_at_once(tmp_path, squeezenet_state):
     del state["features.0.weight"]
     path = save(tmp_path / "odd.safetensors", state)
     message = refusal(WeightsError, load_backbone, "squeezenet1_1", weights=path)
-    for said in ("missing: features.0.weight", "surplus: more", "features.0.bias is (3,)"):
-        assert said in message
+    for expected in ("missing: features.0.weight", "surplus: more", "features.0.bias is (3,)"):
+        assert expected in message
 
 
 def test_every_fault_is_named():

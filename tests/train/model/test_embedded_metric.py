@@ -92,7 +92,7 @@ def test_it_is_small():
 
 @pytest.fixture
 def measures(real_weights) -> Measures:
-    """Of the embedded metric in 20 rankings, on photographs that it was not trained on."""
+    """Measures of the embedded metric in 20 rankings, on photographs outside its training."""
     metric = load_universal()
     generator = torch.Generator().manual_seed(11)
     distances = FeatureDistances(

@@ -126,7 +126,7 @@ def test_what_a_user_may_call_layers(name, text, layers):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("vit_b_16", None, "vit_b_16 has no default layers"),
         ("vit_b_16", "paper", "only for alexnet, squeezenet1_1"),
@@ -139,10 +139,10 @@ def test_what_a_user_may_call_layers(name, text, layers):
         ("alexnet9", "features.1", "unknown backbone 'alexnet9'"),
     ],
 )
-def test_layers_that_are_not_there(name, text, said):
+def test_layers_that_are_not_there(name, text, message):
     with pytest.raises(UsageError) as caught:
         resolve_layers(name, text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -150,19 +150,19 @@ def test_layers_that_are_not_there(name, text, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "layers", "size", "said"),
+    ("name", "layers", "size", "message"),
     [
         ("alexnet", None, (30, 200), "does not accept images of 200 x 30 pixels, it needs 31 x 31"),
         ("inception_v3", ("Mixed_7c",), (64, 64), "it needs 75 x 75"),
         ("vit_b_16", ("conv_proj",), (64, 64), "it needs 224 x 224"),
     ],
 )
-def test_an_image_that_is_too_small_is_one_clear_line(name, layers, size, said, capfd):
+def test_an_image_that_is_too_small_is_one_clear_line(name, layers, size, message, capfd):
     with torch.device("meta"):
         backbone = Backbone(name, layers)
         with pytest.raises(UsageError) as caught:
             backbone(torch.empty(1, 3, *size))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     # A module that was traced is wont to print its own code.
     assert capfd.readouterr().err == ""

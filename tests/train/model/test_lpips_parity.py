@@ -1,7 +1,7 @@
 """The same distances as the `lpips` package, from the same trunk and the same linear weights.
 
-What is left is rounding. LPIPS divides features by norm + 1e-10, ours by a norm of no less
-than 1e-4: the same to a share of 1e-8 wherever the norm is above 0.01, which each test
+The remaining difference is rounding. LPIPS divides features by norm + 1e-10, ours by a norm of no
+less than 1e-4: the same to a share of 1e-8 wherever the norm is above 0.01, which each test
 checks of its maps. And float32 sums run in another order: a few times 6e-8 of distances
 near 1. So 1e-6 is asked for; 4e-7 has been seen.
 """

@@ -100,7 +100,7 @@ def test_half_parameters_and_whole_buffers():
         assert state[name].dtype == torch.float16
         # Eleven bits of precision.
         torch.testing.assert_close(state[name].float(), parameter.data, rtol=2**-11, atol=1e-7)
-        # What is stored stays what it is, however often it is stored.
+        # Storing again changes nothing.
         assert torch.equal(state[name].float().half(), state[name])
     for name, buffer in module.named_buffers():
         assert state[name].dtype == buffer.dtype

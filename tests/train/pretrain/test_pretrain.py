@@ -136,7 +136,7 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
     assert torch.all((stronger > 0).sum(dim=1) == 1)
     assert torch.all(weaker <= stronger)
     assert (FAMILY_SIZE - 2, FAMILY_SIZE - 1) in graded
-    # Of two in turn, each is there alone as well.
+    # Each of two combined distortions also occurs alone.
     shown = (targets[:, :, :-1] > 0).sum(dim=2)
     for alone, both in composed:
         assert torch.all(shown[:, alone] <= 1)
