@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-LONGEST = ("test_export.py", "test_custom_cli.py", "test_quality.py", "test_layer_presets.py")
+LONGEST = ("test_export.py", "test_quality.py", "test_custom_cli.py", "test_layer_presets.py")
 """Files that take a minute or more. They start first, so that no process ends long after others."""
 
 Command = Callable[..., tuple[int, str, str]]
