@@ -55,7 +55,7 @@ def export_run(
         DpsError: the run is incomplete, the output cannot be written, or the graph computes
             something other than the metric.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=run.glob("*"))
     note(f"reading {run}")
     metric, trained = load_run(run)
     info, calibration, draws = trained.metric, trained.calibration, None

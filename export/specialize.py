@@ -67,7 +67,7 @@ def specialize(
         DpsError: `source` is not a universal file, the context is not valid, the output cannot
             be written, or the new file computes other values than the universal one.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=[source])
     file = read_context_file(embedded.UNIVERSAL if source is None else source)
     metric = file.manifest.metric
     if metric.context is not None:

@@ -61,6 +61,7 @@ def batch(
             "is none. Refused if the pairs, the contexts or an option that affects results differ.",
         ),
     ] = False,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     debug: run.DebugOption = False,
@@ -72,7 +73,7 @@ def batch(
     error, and the run continues. dps-infer report makes a page of the results.
     """
     from dps_infer.bulk.batch import score_file
-    from dps_infer.bulk.journal import journal_path
+    from dps_infer.bulk.journal import RESUME, journal_path
     from dps_infer.compare.open import open_metrics
     from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
@@ -92,11 +93,12 @@ def batch(
                 decoders=decoders,
                 resume=resume,
                 force=force,
+                escape_formulas=escape_formulas,
                 progress=progress,
             )
     except KeyboardInterrupt:
         if journal_path(output).exists():
-            run.say(NAME, "interrupted: the same command with --resume continues")
+            run.say(NAME, f"interrupted: {RESUME}")
         raise
     run.say(NAME, *describe_run(metrics, view=view))
     if as_json:

@@ -87,7 +87,8 @@ def compare(
     )
     plan: Plan = {}
     if map_file is not None:
-        plan = plan_maps(map_file, candidates, list(metrics), force=force)
+        inputs = [reference, *candidates, *(context or ())]
+        plan = plan_maps(map_file, candidates, list(metrics), force=force, inputs=inputs)
     thresholds: Thresholds = {}
     if threshold is not None:
         from dps_infer.bulk.thresholds import resolve_thresholds

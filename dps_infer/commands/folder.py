@@ -82,6 +82,7 @@ def folder(
             "makes a page of it.",
         ),
     ] = None,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
@@ -105,7 +106,7 @@ def folder(
 
     pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
     if output is not None:
-        check_output(output, force=force)
+        check_output(output, force=force, inputs=context or ())
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
@@ -121,6 +122,7 @@ def folder(
             worst=SHOWN if worst is None and not as_json else worst,
             output=output,
             force=force,
+            escape_formulas=escape_formulas,
             progress=progress,
         )
     shown = (scored.comparisons for scored in scores.worst)

@@ -82,6 +82,7 @@ def video(
             help="Plot the distances over time.  [default: if matplotlib is installed]",
         ),
     ] = None,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
@@ -110,7 +111,8 @@ def video(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics, view=view)
-    check_output(output, force=force, folder=True)
+    inputs = [reference, candidate, *(context or ())]
+    check_output(output, force=force, folder=True, inputs=inputs)
     if plot:
         check_plot()
     sampling = Sampling(every=every, fps=fps, start=start, duration=duration)
@@ -125,6 +127,7 @@ def video(
                 resize=resize,
                 thresholds=thresholds,
                 worst=worst,
+                escape_formulas=escape_formulas,
                 progress=progress,
             )
         plotted = can_plot() if plot is None else plot

@@ -59,7 +59,7 @@ def check_output(
         # Permissions are not enough: file systems can be read-only or refuse for other reasons.
         tempfile.TemporaryFile(dir=parent).close()
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
 
 
 def atomic_file(path: Path, *, force: bool = False) -> AbstractContextManager[Path]:
@@ -89,6 +89,13 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Return the error of an output that could not be written, in one line."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"cannot write {path}: {error.strerror}: free some space")
+    return OutputError(f"cannot write {path}: {error.strerror or error}")
+
+
 @contextmanager
 def _atomic(path: Path, *, force: bool, folder: bool) -> Iterator[Path]:
     check_output(path, force=force, folder=folder)
@@ -96,7 +103,7 @@ def _atomic(path: Path, *, force: bool, folder: bool) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, lock = _locked_folder(path, PART) if folder else _locked_file(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield temporary
         _grant_default_modes(temporary)
@@ -107,7 +114,7 @@ def _atomic(path: Path, *, force: bool, folder: bool) -> Iterator[Path]:
         else:
             os.replace(temporary, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         _remove(temporary)
         _close(lock)
@@ -255,9 +262,3 @@ def _remove(path: Path) -> None:
 def _close(descriptor: int) -> None:
     if descriptor >= 0:
         os.close(descriptor)
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"cannot write {path}: {error.strerror}: free some space")
-    return OutputError(f"cannot write {path}: {error.strerror or error}")

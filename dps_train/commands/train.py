@@ -265,7 +265,14 @@ def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
         if settings.resume:
             raise UsageError("--resume continues a run: name its folder with --out")
         out = free_name(DEFAULT_FOLDER, settings.label)
-    check_output(out, force=force, folder=True)
+    inputs = [
+        settings.data,
+        settings.test_data,
+        settings.weights,
+        settings.judgements,
+        settings.scores,
+    ]
+    check_output(out, force=force, folder=True, inputs=inputs)
     if settings.bank is not None and settings.bank.resolve() == out.resolve():
         raise UsageError(f"{out} cannot be both --bank and --out: name two folders")
     return out

@@ -95,6 +95,15 @@ ResizeOption = Annotated[
         "different sizes are refused.",
     ),
 ]
+EscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="In a CSV file, put an apostrophe before texts that a spreadsheet would run as a "
+        "formula: those that begin with =, +, -, @, a tab or a line break, and are no numbers. "
+        "Paths and names come from others; without this they are written as they are.",
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print JSON at full precision instead of text."),
