@@ -49,7 +49,7 @@ def judge(
     changes of it; keys 1 and 2 choose the closer one. Each question is the most informative one.
     Every answer is saved at once. Ctrl-C ends the judging; the same command continues it.
 
-    Exit codes: 0 done, 1 something broke, 2 usage.
+    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")

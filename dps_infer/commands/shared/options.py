@@ -16,7 +16,9 @@ ABOVE = 3
 SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
-EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something broke; 2 wrong usage; 130 interrupted; 143 ended by SIGTERM."
+)
 
 ContextsOption = Annotated[
     list[Path] | None,
