@@ -6,6 +6,7 @@ EXPORT = 'pip install "dps-toolkit[export]"'
 TRAIN = 'pip install "dps-toolkit[train,cpu]", or "dps-toolkit[train,gpu]" for an NVIDIA GPU'
 
 _TRAINING = (
+    "filelock",
     "lightning",
     "onnxscript",
     "safetensors",

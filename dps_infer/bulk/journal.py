@@ -20,7 +20,7 @@ import msgspec
 from dps_infer.errors import OutputError
 from dps_infer.files.lock import try_lock
 from dps_infer.files.tables import Row
-from dps_infer.files.write import cannot_write
+from dps_infer.files.write import cannot_write, write_all
 
 FORMAT = 1
 SUFFIX = ".part"
@@ -95,11 +95,8 @@ class Journal:
                 yield msgspec.json.decode(line)
 
     def _write(self, data: bytes) -> None:
-        left = memoryview(data)
         try:
-            while left:
-                # On a disk that is nearly full, a part may be written first.
-                left = left[self._stream.write(left) :]
+            write_all(self._stream, data)
         except OSError as error:
             raise OutputError(f"{cannot_write(self.path, error)}; {RESUME}") from None
 

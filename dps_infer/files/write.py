@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -87,6 +88,13 @@ def sha256_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_all(stream: io.FileIO, data: bytes) -> None:
+    """Write everything to an unbuffered file: on a disk that is nearly full, a part goes first."""
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

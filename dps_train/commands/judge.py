@@ -66,14 +66,15 @@ def judge(
     shown = all_distortions(_functions(find_custom(distortions or ())))
     metric = _metric(run, tuple(distortion.name for distortion in shown))
     answers = AnswerFile(out)
-    pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
     options = [word for spec in distortions or () for word in ("--distortions", spec)]
-    session = Session(answers, metric, pool, seed, options)
-    with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
-        typer.echo(server.url)
-        note("open this address in a browser on this computer; Ctrl-C ends the judging")
-        server.serve_forever()
-    count = session.state()["answered"]
+    with answers.locked():
+        pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
+        session = Session(answers, metric, pool, seed, options)
+        with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
+            typer.echo(server.url)
+            note("open this address in a browser on this computer; Ctrl-C ends the judging")
+            server.serve_forever()
+        count = session.state()["answered"]
     note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
 
 
