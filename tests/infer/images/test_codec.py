@@ -12,6 +12,7 @@ from infer_helpers import encode
 from dps_infer.errors import ImageError
 from dps_infer.images import codec
 from dps_infer.images.decode import load_picture
+from dps_infer.images.headers import read_header
 
 SAMPLINGS = {
     "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
@@ -40,6 +41,10 @@ def pillow_jpeg(pixels: np.ndarray, mode: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def decode(data: bytes):
+    return codec.decode(data, read_header(data))
+
+
 @pytest.fixture
 def without_opencv(monkeypatch):
     """Fail on a call of OpenCV's decoder through `codec`."""
@@ -58,7 +63,7 @@ def test_sound_jpegs_have_opencvs_pixels(without_opencv, size, progressive, samp
     options += (cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, 2)
     for quality in (30, 100):
         data = encode(".jpg", noise(*size), *options, cv2.IMWRITE_JPEG_QUALITY, quality)
-        image, warnings = codec.decode(data)
+        image, warnings = decode(data)
         assert np.array_equal(image[0], with_opencv(data))
         assert image[1] is None
         assert warnings == []
@@ -69,16 +74,16 @@ def test_sound_jpegs_have_opencvs_pixels(without_opencv, size, progressive, samp
 def test_other_color_models_have_opencvs_pixels(without_opencv, size, mode):
     options = {"keep_rgb": True} if mode == "RGB" else {}
     data = pillow_jpeg(noise(*size), mode, subsampling=0 if mode != "L" else -1, **options)
-    image, _ = codec.decode(data)
+    image, _ = decode(data)
     assert np.array_equal(image[0], with_opencv(data))
 
 
 def test_a_subsampling_that_simplejpeg_refuses_is_decoded_by_opencv(capfd):
     data = pillow_jpeg(noise(33, 31), "CMYK", subsampling=2)
-    image, warnings = codec.decode(data)
+    image, warnings = decode(data)
     assert np.array_equal(image[0], with_opencv(data))
     assert warnings == []
-    _, warnings = codec.decode(data[: len(data) // 2] + b"\xff\xd9")
+    _, warnings = decode(data[: len(data) // 2] + b"\xff\xd9")
     assert warnings == ["Corrupt JPEG data: premature end of data segment"]
     assert capfd.readouterr().err == ""
 

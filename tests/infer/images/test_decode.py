@@ -87,7 +87,7 @@ def test_the_name_does_not_matter(tmp_path, photo):
         (b"PF\n1 1\n-1.0\n" + bytes(12), "PFM"),
         (b"P7\nWIDTH 1\n", "PAM"),
         (b"\0\0\0\x1cftypavif" + bytes(20), "AVIF"),
-        (b"\0\0\0\x1cftypheic" + bytes(20), "HEIF"),
+        (b"\0\0\0\x1cftypheic" + bytes(20), "HEIC"),
         (b"\xff\x4f\xff\x51" + bytes(20), "JPEG 2000"),
         (b"\xff\x0a" + bytes(20), "JPEG XL"),
         (b"%PDF-1.7", "PDF"),
@@ -325,7 +325,7 @@ def test_invalid_policies_are_refused():
 
 
 def test_the_pixel_limit_holds_before_decoding(monkeypatch, photo):
-    def never(data):
+    def never(data, header):
         raise AssertionError("decoded")
 
     monkeypatch.setattr("dps_infer.images.decode.decode", never)

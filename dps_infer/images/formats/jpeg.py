@@ -1,0 +1,118 @@
+"""Read JPEG markers: size, orientation, color space, and whether every scan is there."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from dps_infer.errors import ImageError
+from dps_infer.images.formats.color import ColorSpace, icc_color_space
+from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header
+from dps_infer.images.formats.tiff_tags import ExifInfo, read_exif
+
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""The next marker that is neither a stuffed zero byte nor a restart inside the scan.
+
+Fill bytes before a marker are skipped by the search itself: a pattern that repeats them would take
+quadratic time on a file of nothing else."""
+_END, _SCAN, _APP1, _APP2, _JPEG_LS = 0xD9, 0xDA, 0xE1, 0xE2, 0xF7
+_WITHOUT_LENGTH = {0x01, 0xD8}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xCA}
+_NOT_SENT = 14
+"""More than any number of low bits that a scan may leave to later scans (13)."""
+_ICC = b"ICC_PROFILE\0"
+
+
+def read_jpeg(data: bytes) -> Header:
+    """Check a JPEG file against the decode policy.
+
+    Raises:
+        ImageError: the policy refuses the file. struct.error, IndexError: it ends too early.
+    """
+    frame: _Frame | None = None
+    exif = ExifInfo()
+    profile: dict[int, bytes] = {}
+    position = 2
+    # Follow the scans up to the end marker: a thumbnail in a segment has one of its own.
+    while marker := _MARKER.search(data, position):
+        kind = marker[1][0]
+        position = marker.end()
+        if kind == _END:
+            if frame is None:
+                raise ImageError("is a JPEG file without an image: get the whole file again")
+            frame.check_complete()
+            return Header(
+                "JPEG",
+                frame.width,
+                frame.height,
+                orientation=exif.orientation,
+                cmyk=len(frame.missing) == 4,
+                color_space=_color_space(profile, exif),
+            )
+        if kind in _WITHOUT_LENGTH:
+            continue
+        if kind == _JPEG_LS:
+            raise ImageError(f"is a JPEG-LS image, not supported: {TO_PNG}")
+        (length,) = struct.unpack_from(">H", data, position)
+        segment = data[position + 2 : position + length]
+        if kind in _FRAMES:
+            if frame is not None:
+                raise ImageError("is a damaged JPEG (two frames): get the whole file again")
+            frame = _Frame(kind, segment)
+        elif kind == _SCAN and frame is not None:
+            frame.add_scan(segment)
+        elif kind == _APP1 and segment.startswith(b"Exif\0\0") and exif == ExifInfo():
+            exif = read_exif(segment[6:])
+        elif kind == _APP2 and segment.startswith(_ICC):
+            profile.setdefault(segment[12], segment[14:])
+        position += length
+    raise ImageError(TRUNCATED)
+
+
+class _Frame:
+    """The image inside a JPEG file, and what its scans have not delivered yet.
+
+    Attributes:
+        missing: per component, the low bits that are still missing of each of its 64 coefficients.
+    """
+
+    def __init__(self, kind: int, segment: bytes) -> None:
+        precision, self.height, self.width, count = struct.unpack_from(">BHHB", segment)
+        if precision != 8:
+            raise ImageError(f"is a {precision}-bit JPEG, expected 8 bits: {TO_PNG}")
+        if count not in (1, 3, 4):
+            raise ImageError(f"is a JPEG with {count} components: {TO_PNG}")
+        self.progressive = kind in _PROGRESSIVE
+        self.missing = {segment[6 + 3 * number]: [_NOT_SENT] * 64 for number in range(count)}
+        if len(self.missing) != count:
+            raise ImageError("is a damaged JPEG (components): get the whole file again")
+
+    def add_scan(self, segment: bytes) -> None:
+        """Note which coefficients a scan delivers, and down to which bit."""
+        count = segment[0]
+        first, last, bits = segment[1 + 2 * count : 4 + 2 * count]
+        # Only progressive images divide the coefficients among scans.
+        delivered = range(first, last + 1) if self.progressive else range(64)
+        low = bits & 15 if self.progressive else 0
+        if last > 63 and self.progressive:
+            raise ImageError("is a damaged JPEG (scan): get the whole file again")
+        for component in segment[1 : 1 + 2 * count : 2]:
+            if component not in self.missing:
+                raise ImageError("is a damaged JPEG (scan): get the whole file again")
+            for coefficient in delivered:
+                self.missing[component][coefficient] = low
+
+    def check_complete(self) -> None:
+        """Refuse an image of which scans are missing; decoders show it coarser, or gray."""
+        if any(any(bits) for bits in self.missing.values()):
+            raise ImageError(
+                "is a JPEG whose last scans are missing (a truncated or damaged image): get the "
+                "whole file again"
+            )
+
+
+def _color_space(profile: dict[int, bytes], exif: ExifInfo) -> ColorSpace | None:
+    if profile:
+        return icc_color_space(b"".join(profile[number] for number in sorted(profile)))
+    return exif.color_space

@@ -1,0 +1,15 @@
+"""Fuzzing: parsers of files from strangers, fed with damaged and made-up inputs.
+
+``python -m tests.fuzz NAME --seconds N`` runs a target and prints its counts. A target is one file
+in ``targets/``; `tests.fuzz.target` states what such a file defines.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_INFER_TESTS = Path(__file__).parents[1] / "infer"
+
+if str(_INFER_TESTS) not in sys.path:
+    sys.path.insert(0, str(_INFER_TESTS))  # infer_helpers makes the seeds
