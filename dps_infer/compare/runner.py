@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.errors import ContextError, UsageError
-from dps_infer.model.context_file import ContextFile
+from dps_infer.model import embedded
+from dps_infer.model.context_file import ContextFile, read_context_file
 from dps_infer.model.contract import (
     IMPORTANCE,
     TILES,
@@ -66,6 +68,8 @@ class GraphRunner:
             raise UsageError(f"unknown device {device!r}: expected auto, cpu or cuda") from None
         self.file = file
         self.manifest = file.manifest
+        # The current folder may be another one when the file is opened again.
+        self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
         try:
             self._engine = open_engine(file.model, device=chosen, threads=threads)
             # Looking at the ports opens the whole model, which takes time.
@@ -76,6 +80,10 @@ class GraphRunner:
         self.provider = self._engine.provider
         self.threads = self._engine.threads
         self.remark = self._engine.remark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the place and the hash of the file: whoever unpickles them opens it again."""
+        return _reopen, self._origin
 
     @property
     def on_cuda(self) -> bool:
@@ -209,6 +217,22 @@ class GraphRunner:
                     band_pixels=BAND_PIXELS,
                 )
         return self._engine.run(fetches, feeds, alone=alone or is_large, cached=cached)
+
+
+def _reopen(path: str, sha256: str, device: Device, threads: int | None) -> GraphRunner:
+    """Open the file of a pickled runner.
+
+    Raises:
+        ContextError: it is missing, or is another file now.
+        DpsError: see `GraphRunner`.
+    """
+    # Another machine or environment has the package in another place.
+    file = read_context_file(embedded.UNIVERSAL if sha256 == embedded.SHA256 else path)
+    if file.sha256 != sha256:
+        raise ContextError(
+            f"{path}: is another file than the metric was loaded from: load the metric again"
+        )
+    return GraphRunner(file, device=device, threads=threads)
 
 
 def distances(amounts: Floats, importances: Mapping[str, float]) -> Floats:

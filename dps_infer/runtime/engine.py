@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.graph.model import Model
@@ -94,15 +96,37 @@ class Engine:
             self.feeding = ON_CUDA
         self._model = model
         self._opener = opener
+        self._is_of_parent = False
+        self._forget_sessions()
         self._whole = session
-        self._partial: dict[tuple[str, ...], Any] = {}
-        self._halves: dict[tuple[str, ...], _Halves | None] = {}
-        self._asked: Counter[tuple[str, ...]] = Counter()
-        self._last: dict[int, object] = {}
+        _ENGINES.add(self)
         self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
         for options in (self._options, self._freeing):
             options.log_severity_level = _FATAL
         self._freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def _forget_sessions(self) -> None:
+        self._whole: Any = None
+        self._partial: dict[tuple[str, ...], Any] = {}
+        self._halves: dict[tuple[str, ...], _Halves | None] = {}
+        self._asked: Counter[tuple[str, ...]] = Counter()
+        self._last: dict[int, object] = {}
+
+    def forget_parent(self) -> None:
+        """Leave the sessions of the process that this one was forked from; new ones are opened.
+
+        A fork has none of the threads of a session: running or closing it would wait for ever.
+        """
+        _OF_PARENT.append((self._whole, self._partial, self._halves))
+        self._forget_sessions()
+        self._is_of_parent = True
+
+    def _check_process(self) -> None:
+        if self._is_of_parent and self.provider == CUDA:
+            raise DeviceError(
+                "a metric on CUDA was loaded before this process was forked: load it in this "
+                'process, or start processes with the method "spawn"'
+            )
 
     @property
     def inputs(self) -> dict[str, Port]:
@@ -136,6 +160,7 @@ class Engine:
         Raises:
             ContextError: onnxruntime failed.
         """
+        self._check_process()
         key = tuple(fetches)
         if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
@@ -204,9 +229,25 @@ class Engine:
 
     def _session(self) -> Any:
         """Return the session of the whole model, opened on first use."""
+        self._check_process()
         if self._whole is None:
             self._whole = self._opener(self._model.data)
         return self._whole
+
+
+_ENGINES: WeakSet[Engine] = WeakSet()
+
+_OF_PARENT: list[object] = []
+"""Sessions of the parent process, kept open."""
+
+
+def _forget_parent() -> None:
+    for engine in _ENGINES:
+        engine.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 @dataclass(frozen=True)
