@@ -97,16 +97,15 @@ class Engine:
         self._model = model
         self._opener = opener
         self._is_of_parent = False
-        self._forget_sessions()
-        self._whole = session
+        self._start(session)
         _ENGINES.add(self)
         self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
         for options in (self._options, self._freeing):
             options.log_severity_level = _FATAL
         self._freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def _forget_sessions(self) -> None:
-        self._whole: Any = None
+    def _start(self, session: Any = None) -> None:
+        self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
         self._halves: dict[tuple[str, ...], _Halves | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
@@ -118,7 +117,7 @@ class Engine:
         A fork has none of the threads of a session: running or closing it would wait for ever.
         """
         _OF_PARENT.append((self._whole, self._partial, self._halves))
-        self._forget_sessions()
+        self._start()
         self._is_of_parent = True
 
     def _check_process(self) -> None:
