@@ -118,8 +118,9 @@ def export(
         precision="float32",
         map=MAP_RELATION,
     )
+    data, manifest = embed_manifest(model, manifest)
     with atomic_file(output, force=force) as temporary:
-        temporary.write_bytes(embed_manifest(model, manifest))
+        temporary.write_bytes(data)
     return manifest
 
 

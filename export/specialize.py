@@ -82,7 +82,7 @@ def specialize(
     manifest = _manifest(file.manifest, chosen)
     model = onnx.load_model_from_string(file.model.data)
     embed_importances(model, chosen.importances.values())
-    data = embed_manifest(model, manifest)
+    data, manifest = embed_manifest(model, manifest)
     _verify(_open(read_model(data), manifest, str(output)), universal, chosen)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)

@@ -218,6 +218,9 @@ def _comparison(
 ) -> Comparison:
     importances = weighting.importances
     distance = float(measurement.distances[row])
+    identical = pair.identical
+    if identical:
+        runner.check_identical(distance, importances)
     amounts: dict[str, float] = {}
     if measurement.amounts is not None:
         amounts = dict(zip(importances, measurement.amounts[row].tolist(), strict=True))
@@ -226,7 +229,7 @@ def _comparison(
         amounts=amounts,
         parts={name: importances[name] * amount for name, amount in amounts.items()},
         percentiles=percentiles(distance, weighting.calibration),
-        identical=pair.identical,
+        identical=identical,
         notes=pair.notes,
         provider=runner.provider,
         view=None if view is None else view.value,

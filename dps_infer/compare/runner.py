@@ -20,6 +20,7 @@ from dps_infer.model.contract import (
     TILES,
     Measurement,
     check_distances,
+    check_identical,
     check_measurement,
     check_ports,
     output_name,
@@ -74,7 +75,10 @@ class GraphRunner:
             self._engine = open_engine(file.model, device=chosen, threads=threads)
             # Looking at the ports opens the whole model, which takes time.
             if not file.is_embedded:
+                from dps_infer.compare.probe import check_by_running
+
                 check_ports(self._engine.inputs, self._engine.outputs, file.manifest)
+                check_by_running(self._engine, file.manifest)
         except ContextError as error:
             raise ContextError(f"{file.path}: {error}") from error
         self.provider = self._engine.provider
@@ -167,6 +171,17 @@ class GraphRunner:
         except ContextError as error:
             raise ContextError(f"{self.file.path}: {error}") from error
         return self.weigh(measurement, importances)
+
+    def check_identical(self, distance: float, importances: Mapping[str, float]) -> None:
+        """Refuse a distance of identical images; see `dps_infer.model.contract`.
+
+        Raises:
+            ContextError: it names the file.
+        """
+        try:
+            check_identical(distance, list(importances.values()))
+        except ContextError as error:
+            raise ContextError(f"{self.file.path}: {error}") from error
 
     def weigh(self, measurement: Measurement, importances: Mapping[str, float]) -> Measurement:
         """Return a universal file's measurement with the distances of another context.
