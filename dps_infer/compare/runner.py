@@ -72,7 +72,9 @@ class GraphRunner:
         # The current folder may be another one when the file is opened again.
         self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
         try:
-            self._engine = open_engine(file.model, device=chosen, threads=threads)
+            self._engine = open_engine(
+                file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
+            )
             # Looking at the ports opens the whole model, which takes time.
             if not file.is_embedded:
                 from dps_infer.compare.probe import check_by_running
