@@ -9,8 +9,11 @@ inside compressed strips is found by the decoder's messages (`dps_infer.images.c
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
@@ -44,9 +47,12 @@ _REDUCED, _MASK = 0b001, 0b100
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _CONTIGUOUS, _SEPARATE = 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
-_NO_COMPRESSION, _JPEG, _PREDICTED_BY_DIFFERENCE = 1, 7, 2
-_FAX = (2, 3, 4)
-_COMPRESSIONS = (_NO_COMPRESSION, *_FAX, 5, _JPEG, 8, 32773, 32946)
+_NO_COMPRESSION, _LZW, _JPEG, _PACKBITS = 1, 5, 7, 32773
+_FAX, _DEFLATE = (2, 3, 4), (8, 32946)
+_COMPRESSIONS = (_NO_COMPRESSION, *_FAX, _LZW, _JPEG, *_DEFLATE, _PACKBITS)
+_PREDICTED_BY_DIFFERENCE = 2
+_LZW_END = 257
+_INFLATE_BYTES = 1 << 16
 _REFUSED_COMPRESSIONS = {
     6: "old-style JPEG",
     34712: "JPEG 2000",
@@ -126,8 +132,8 @@ class _Layout:
             name = _PHOTOMETRICS[self.photometric]
             raise ImageError(f"is a {name} TIFF, expected RGB or gray: {TO_PNG}")
         color = self.photometric in (_RGB, _YCBCR)
-        depths = (8, 16) if color else (1, 2, 4, 8) if self.photometric == _PALETTE else ()
-        if self.sample_format not in (1, 4) or self.bits not in (depths or (1, 2, 4, 8, 16)):
+        depths = (8, 16) if color else (4, 8) if self.photometric == _PALETTE else (1, 8, 16)
+        if self.sample_format not in (1, 4) or self.bits not in depths:
             kind = "signed" if self.sample_format == 2 else "unusual"
             depth = f"{self.bits}-bit samples" if self.bits > 0 else "samples of several depths"
             raise ImageError(
@@ -166,6 +172,12 @@ class _Layout:
         )
         if unusual:
             raise ImageError(f"is a TIFF with an unusual layout, not supported: {TO_PNG}")
+        plain_tiles = compression == _NO_COMPRESSION and _TILE_OFFSETS in self._tags
+        # In tiles of less than 16 bits, OpenCV expects four samples per pixel.
+        if plain_tiles and self.bits < 16 and (self.samples != 4 or self.separate):
+            raise ImageError(
+                f"is an uncompressed TIFF in tiles, not supported: save it in strips, or {TO_PNG}"
+            )
         if self.separate and self.bits == 16:
             raise ImageError(
                 "is a 16-bit TIFF with separate color planes, not supported: save it with "
@@ -205,16 +217,53 @@ class _Layout:
         if (sizes > file_bytes).any() or (starts > file_bytes - sizes).any():
             raise ImageError(TRUNCATED)
         order = np.argsort(starts, kind="stable")
-        if (starts[order][:-1] + sizes[order][:-1] > starts[order][1:]).any():
+        ends = starts + sizes
+        overlap = (ends[order][:-1] > starts[order][1:]).any()
+        if overlap or ((starts <= reader.first) & (ends > reader.first)).any():
             raise ImageError(_damaged("its strips or tiles overlap"))
-        if self.compression == _NO_COMPRESSION:
-            row = (across * self.bits * (self.samples // planes) + 7) // 8
-            last = self.height - (down - 1) * rows
-            needed = np.full((planes, down, parts // planes // down), row * rows, np.int64)
-            if not tiled:
-                needed[:, -1] = row * last
-            if (sizes < needed.reshape(-1)).any():
-                raise ImageError(_damaged("a strip or tile is too short"))
+        row = (across * self.bits * (self.samples // planes) + 7) // 8
+        needed = np.full((planes, down, parts // planes // down), row * rows, np.int64)
+        if not tiled:
+            needed[:, -1] = row * (self.height - (down - 1) * rows)
+        if self.compression == _NO_COMPRESSION and (sizes < needed.reshape(-1)).any():
+            raise ImageError(_damaged("a strip or tile is too short"))
+        if self.compression == _LZW and not all(map(_lzw_ends, self._ends(starts + sizes))):
+            raise ImageError(_damaged("a strip or tile has no end"))
+        if self.compression in _DEFLATE:
+            for start, size, least in zip(starts, sizes, needed.reshape(-1), strict=True):
+                _check_deflate(reader.data, int(start), int(size), int(least), row * rows)
+
+    def _ends(self, ends: NDArray[np.int64]) -> Iterator[bytes]:
+        """Yield the last bytes of each strip or tile."""
+        return (self._reader.data[end - 5 : end] for end in ends.tolist())
+
+
+def _lzw_ends(last: bytes) -> bool:
+    """Whether LZW data end with their code of 9 to 12 bits for the end, and at most 2 zero bytes.
+
+    libtiff stops when a strip is full, and does not look whether its data end there.
+    """
+    bits = int.from_bytes(last, "big")
+    zeros = (bits & -bits).bit_length() - 1
+    return bits > 0 and zeros < 24 and (bits >> zeros) & 0x1FF == _LZW_END
+
+
+def _check_deflate(data: bytes, start: int, size: int, least: int, most: int) -> None:
+    """Check the checksum and the length of a strip or tile; libtiff checks neither at its end."""
+    inflate = zlib.decompressobj()
+    end, produced = start + size, 0
+    try:
+        while start < end and not inflate.eof and produced <= most:
+            pending = data[start : min(start + _INFLATE_BYTES, end)]
+            start += len(pending)
+            while pending and not inflate.eof and produced <= most:
+                produced += len(inflate.decompress(pending, _INFLATE_BYTES))
+                pending = inflate.unconsumed_tail
+        if inflate.eof and least <= produced <= most:
+            return
+    except zlib.error:
+        pass
+    raise ImageError(_damaged("the data of a strip or tile"))
 
 
 def _damaged(part: str) -> str:
