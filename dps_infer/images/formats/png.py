@@ -13,7 +13,7 @@ from dps_infer.images.formats.tiff_tags import ExifInfo, read_exif
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _SRGB_CICP = (b"\1\x0d\0\1", b"\1\1\0\1")
 """BT.709 primaries with sRGB's transfer function, or with BT.709's own, treated alike."""
-_GRAY = 0
+_GRAY, _RGB, _PALETTE = 0, 2, 3
 _ONCE = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf")
 )
@@ -35,6 +35,7 @@ def read_png(data: bytes) -> Header:
     if transfer in _HDR_TRANSFERS:
         name = _HDR_TRANSFERS[transfer]
         raise ImageError(f"is a high dynamic range ({name}) PNG, not supported: {TONE_MAP}")
+    _check_transparency(chunks, color_type)
     key = None
     if color_type == _GRAY and b"tRNS" in chunks:
         # OpenCV ignores this key in gray images, though not in RGB and palette images.
@@ -50,6 +51,16 @@ def read_png(data: bytes) -> Header:
         transparent_gray=key,
         color_space=_color_space(chunks, exif),
     )
+
+
+def _check_transparency(chunks: dict[bytes, bytes], color_type: int) -> None:
+    """Refuse a tRNS chunk that the specification forbids; decoders read it in several ways."""
+    if b"tRNS" not in chunks:
+        return
+    length, colors = len(chunks[b"tRNS"]), len(chunks.get(b"PLTE", b"")) // 3
+    right = {_GRAY: length == 2, _RGB: length == 6, _PALETTE: 1 <= length <= colors}
+    if not right.get(color_type, False):
+        raise ImageError("is a damaged PNG (its tRNS chunk): save it again as PNG")
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:

@@ -64,12 +64,16 @@ class TagReader:
         self._entries, self._counted, self._offset = ("Q", "Q", "Q") if big else ("H", "I", "I")
         (self.first,) = struct.unpack_from(order + self._offset, data, 8 if big else 4)
 
-    def directory(self, start: int, wanted: Collection[int]) -> tuple[dict[int, Entry], int]:
+    def directory(
+        self, start: int, wanted: Collection[int], *, lenient: bool = False
+    ) -> tuple[dict[int, Entry], int]:
         """Find tags in one directory.
 
         Args:
             start: offset of the directory in bytes.
             wanted: numbers of the tags.
+            lenient: read what is left of a damaged directory; of a tag that occurs twice, the
+                first.
 
         Returns:
             The tags that exist, and the offset of the next directory (0 if there is none).
@@ -79,15 +83,17 @@ class TagReader:
                 twice. OverflowError: an offset of 2**63 or more.
         """
         (number,) = struct.unpack_from(self.order + self._entries, self.data, start)
-        if number > MOST_ENTRIES:
-            raise struct.error("too many tags")
         head = self.order + "HH" + self._counted
         size, room = struct.calcsize(head), struct.calcsize(self._offset)
         position = start + struct.calcsize(self._entries)
+        if lenient:
+            number = min(number, MOST_ENTRIES, (len(self.data) - position) // (size + room))
+        if number > MOST_ENTRIES:
+            raise struct.error("too many tags")
         found: dict[int, Entry] = {}
         for _ in range(number):
             tag, kind, count = struct.unpack_from(head, self.data, position)
-            if tag in wanted:
+            if tag in wanted and not (lenient and tag in found):
                 if tag in found:
                     raise struct.error("a tag occurs twice")
                 at = position + size
@@ -96,6 +102,8 @@ class TagReader:
                     (at,) = struct.unpack_from(self.order + self._offset, self.data, at)
                 found[tag] = Entry(kind, count, at)
             position += size + room
+        if lenient:
+            return found, 0
         (following,) = struct.unpack_from(self.order + self._offset, self.data, position)
         return found, following
 
@@ -150,7 +158,7 @@ def read_exif(exif: bytes) -> ExifInfo:
     """Read EXIF data; damaged ones count as absent."""
     try:
         reader = TagReader(exif)
-        tags, _ = reader.directory(reader.first, (_ORIENTATION, _EXIF))
+        tags, _ = reader.directory(reader.first, (_ORIENTATION, _EXIF), lenient=True)
         (orientation,) = reader.integers(tags.get(_ORIENTATION), (1,), 1)
     except (struct.error, OverflowError):
         return ExifInfo()
@@ -164,7 +172,7 @@ def _exif_color_space(reader: TagReader, pointer: Entry | None) -> ColorSpace | 
         return None
     try:
         (start,) = reader.integers(pointer, (0,), 1)
-        tags, _ = reader.directory(start, (_COLOR_SPACE,))
+        tags, _ = reader.directory(start, (_COLOR_SPACE,), lenient=True)
         (value,) = reader.integers(tags.get(_COLOR_SPACE), (1,), 1)
     except (struct.error, OverflowError):
         return None
