@@ -55,6 +55,8 @@ def read_jpeg(data: bytes) -> Header:
         if kind == _JPEG_LS:
             raise ImageError(f"is a JPEG-LS image, not supported: {TO_PNG}")
         (length,) = struct.unpack_from(">H", data, position)
+        if length < 2:
+            raise ImageError("is a damaged JPEG (segment): get the whole file again")
         segment = data[position + 2 : position + length]
         if kind in _FRAMES:
             if frame is not None:

@@ -59,6 +59,8 @@ class TagReader:
             raise struct.error("no byte order")
         self.data, self.order = data, order
         (version,) = struct.unpack_from(order + "H", data, 2)
+        if version not in (42, 43):
+            raise struct.error("no TIFF version")
         big = version == 43
         # Classic TIFF and BigTIFF: formats of an entry count, of a value count and of an offset.
         self._entries, self._counted, self._offset = ("Q", "Q", "Q") if big else ("H", "I", "I")
