@@ -52,6 +52,7 @@ from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
 from dps_infer.images.formats.color import ColorSpace
+from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import ACCEPTED, read_header
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
@@ -260,8 +261,7 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
         )
     image, warnings = decode(data, header)
     notes = [f"{label}: {note}" for note in _check_warnings(warnings)]
-    size = (header.height, header.width)
-    if image is None or image[0].shape[:2] not in (size, size[::-1]):
+    if image is None or not _has_size(image[0].shape, header):
         raise ImageError(f"is a damaged or unusual {header.format} image: save it again as PNG")
     color, alpha = image
     if color.dtype not in (np.uint8, np.uint16):
@@ -299,6 +299,12 @@ def _check_warnings(warnings: list[str]) -> list[str]:
         if not any(harmless in warning for harmless in _HARMLESS):
             raise ImageError(f"is a damaged JPEG ({warning}): get the whole file again")
     return [f"the JPEG decoder warns: {warning}" for warning in warnings]
+
+
+def _has_size(shape: tuple[int, ...], header: Header) -> bool:
+    if header.cropped:
+        return max(shape[:2]) <= max(header.width, header.height)
+    return shape[:2] == (header.height, header.width)
 
 
 _HARMLESS = ("extraneous bytes", "Adobe color transform", "bad ICC marker")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header
@@ -44,6 +46,8 @@ def read_bmp(data: bytes) -> Header:
     row = (width * bits + 31) // 32 * 4
     if pixels_at + row * height > len(data):
         raise ImageError(TRUNCATED)
+    if bits <= 8:
+        _check_palette(data, pixels_at, width, height, bits)
     return Header(
         "BMP",
         width,
@@ -64,6 +68,24 @@ def _check_layout(bits: int, compression: int, planes: int) -> None:
             f"is a BMP image with {bits} bits per pixel and compression {compression}, not "
             f"supported: {TO_PNG}"
         )
+
+
+def _check_palette(data: bytes, pixels_at: int, width: int, height: int, bits: int) -> None:
+    """Refuse pixels without a color; decoders give them different ones."""
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    colors = struct.unpack_from("<I", data, 46)[0] or 1 << bits
+    largest = (1 << bits) - 1
+    if colors <= largest:
+        row = (width * bits + 31) // 32 * 4
+        rows = np.frombuffer(data, np.uint8, row * height, pixels_at).reshape(height, row)
+        per_byte = 8 // bits
+        # Bytes whose pixels are all inside the image; the last one may hold padding.
+        whole, rest = divmod(width, per_byte)
+        parts = [rows[:, :whole] >> bits * k & largest for k in range(per_byte)]
+        parts += [rows[:, whole] >> 8 - bits * (k + 1) & largest for k in range(rest)]
+        largest = max((int(part.max()) for part in parts if part.size), default=0)
+    if 14 + header_size + 4 * colors > pixels_at or largest >= colors or colors > 1 << bits:
+        raise ImageError(f"is a BMP image with a damaged palette: {TO_PNG}")
 
 
 def _color_space(data: bytes, header_size: int) -> ColorSpace | None:

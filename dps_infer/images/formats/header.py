@@ -25,6 +25,7 @@ class Header:
         cmyk: the samples are CMYK, which the decoder converts to RGB.
         ignore_alpha: the decoder's fourth channel is padding.
         color_space: the stated color space; None for sRGB, or if none is stated.
+        cropped: the decoded image may be smaller.
         patch: bytes to overwrite before decoding, as an offset and the new bytes.
         compressed: the decoder must report damage, because the header cannot show it.
     """
@@ -38,6 +39,7 @@ class Header:
     cmyk: bool = False
     ignore_alpha: bool = False
     color_space: ColorSpace | None = None
+    cropped: bool = False
     patch: tuple[int, bytes] | None = None
     compressed: bool = False
 

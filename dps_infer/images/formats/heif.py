@@ -49,7 +49,8 @@ def read_heif(data: bytes) -> Header:
     if not sizes:
         raise ImageError(f"is {_an(name)} image without a stated size: {TO_PNG}")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    return Header(name, width, height, color_space=_color_space(head, name))
+    # HEIC pads images to whole blocks, and states a clean aperture.
+    return Header(name, width, height, cropped=True, color_space=_color_space(head, name))
 
 
 def decode_heif(data: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

@@ -31,7 +31,7 @@ def read_jpeg(data: bytes) -> Header:
         ImageError: the policy refuses the file. struct.error, IndexError: it ends too early.
     """
     frame: _Frame | None = None
-    exif = ExifInfo()
+    exif: ExifInfo | None = None
     profile: dict[int, bytes] = {}
     position = 2
     # Follow the scans up to the end marker: a thumbnail in a segment has one of its own.
@@ -42,6 +42,7 @@ def read_jpeg(data: bytes) -> Header:
             if frame is None:
                 raise ImageError("is a JPEG file without an image: get the whole file again")
             frame.check_complete()
+            exif = exif or ExifInfo()
             return Header(
                 "JPEG",
                 frame.width,
@@ -64,7 +65,7 @@ def read_jpeg(data: bytes) -> Header:
             frame = _Frame(kind, segment)
         elif kind == _SCAN and frame is not None:
             frame.add_scan(segment)
-        elif kind == _APP1 and segment.startswith(b"Exif\0\0") and exif == ExifInfo():
+        elif kind == _APP1 and segment.startswith(b"Exif\0\0") and exif is None:
             exif = read_exif(segment[6:])
         elif kind == _APP2 and segment.startswith(_ICC):
             profile.setdefault(segment[12], segment[14:])

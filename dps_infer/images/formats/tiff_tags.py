@@ -23,6 +23,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 1
 _BYTES = {1, 2, 6, 7}
 _ORIENTATION, _EXIF, _COLOR_SPACE = 274, 34665, 40961
 _UNCALIBRATED = 0xFFFF
+_ORIENTATION_TYPES = (3, 4)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,10 @@ def read_exif(exif: bytes) -> ExifInfo:
     try:
         reader = TagReader(exif)
         tags, _ = reader.directory(reader.first, (_ORIENTATION, _EXIF), lenient=True)
-        (orientation,) = reader.integers(tags.get(_ORIENTATION), (1,), 1)
+        entry = tags.get(_ORIENTATION)
+        # Viewers ignore an orientation of another type.
+        right = entry is None or entry.kind in _ORIENTATION_TYPES
+        (orientation,) = reader.integers(entry, (1,), 1) if right else (1,)
     except (struct.error, OverflowError):
         return ExifInfo()
     return ExifInfo(
