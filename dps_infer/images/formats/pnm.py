@@ -19,8 +19,7 @@ _GAP = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])+"
 _HEADER = re.compile(rb"P([1-6])" + (_GAP + rb"(\d{1,9})") * 2)
 _MAXIMUM = re.compile(_GAP + rb"(\d{1,9})")
 _WHITESPACE = b" \t\n\v\f\r"
-_NOT_BITS = re.compile(rb"[^01 \t\n\v\f\r]")
-_NOT_NUMBERS = re.compile(rb"[^0-9 \t\n\v\f\r]|\d{10}")
+_BITS, _DIGITS = b"01", b"0123456789"
 _TEXT_BLOCK = 1 << 20
 """Bytes of text that are parsed at a time, so that memory stays close to that of the samples."""
 _DAMAGED = "is a damaged PNM image ({}): get the whole file again"
@@ -117,7 +116,7 @@ def _text_samples(
     """Parse the samples of a text image, block by block."""
     count = int(np.prod(layout.shape))
     bilevel = layout.kind == 1
-    forbidden = _NOT_BITS if bilevel else _NOT_NUMBERS
+    allowed = (_BITS if bilevel else _DIGITS) + _WHITESPACE
     # A sample takes a byte, and a byte of white space unless it is a bit.
     if len(data) - layout.start < (count if bilevel else 2 * count):
         raise ImageError(TRUNCATED)
@@ -125,13 +124,14 @@ def _text_samples(
     done, position = 0, layout.start
     while position < len(data):
         end = _block_end(data, position)
-        block = data[position:end]
-        if forbidden.search(block):
+        block = data[position:end].strip(_WHITESPACE)
+        if block.translate(None, allowed):
             raise ImageError(_DAMAGED.format("something between its numbers is no number"))
         if bilevel:
             values = np.frombuffer(block.translate(None, _WHITESPACE), np.uint8) - 48
         else:
-            values = np.array(block.split(), np.uint32)
+            # Of white space alone, numpy makes a 0. Numbers beyond 64 bits become the largest.
+            values = np.fromstring(block, np.int64, sep=" ")
             if values.size and int(values.max()) > layout.maximum:
                 raise ImageError(_DAMAGED.format(f"a sample above {layout.maximum}"))
         if done + values.size > count:

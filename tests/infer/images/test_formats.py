@@ -183,7 +183,7 @@ def test_pbm_text_needs_no_white_space():
         (b"P2 2 1 255 1.5 2", "no number"),
         (b"P2 2 1 255 1 # 2\n2", "no number"),
         (b"P2 2 1 255 1 256", "above 255"),
-        (b"P2 2 1 255 1 99999999999", "no number"),
+        (b"P2 2 1 255 1 " + b"9" * 40, "above 255"),
         (b"P2 2 1 255 1", "too early"),
         (b"P2 2 1 255 12", "too early"),
         (b"P2 2 1 255 1 2 3", "surplus"),
