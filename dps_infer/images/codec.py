@@ -163,7 +163,9 @@ class _Diversion:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._decoding = 0
+        self._forking = False
         self._undo = contextlib.ExitStack()
         self._saved = self._file = -1
         self._position = 0
@@ -173,6 +175,8 @@ class _Diversion:
     def active(self) -> Iterator[None]:
         """Divert stderr during the block."""
         with self._lock:
+            while self._forking:
+                self._changed.wait()
             if self._decoding == 0:
                 # Where stderr cannot be diverted, the log is turned off.
                 level = _LOG_WARNINGS if self._divert() else 0
@@ -186,6 +190,7 @@ class _Diversion:
                 self._decoding -= 1
                 if self._decoding == 0:
                     self._undo.close()
+                    self._changed.notify_all()
 
     def take_warnings(self) -> list[str]:
         """Return the warnings of libjpeg and libtiff since the last call."""
@@ -238,26 +243,38 @@ class _Diversion:
                 with contextlib.suppress(OSError):
                     os.write(self._saved, line)
 
-    def reset_in_child(self) -> None:
-        """Undo a diversion that a fork has copied, together with a lock that nobody releases."""
-        if self._file >= 0:
-            os.dup2(self._saved, _STDERR)
-            os.close(self._saved)
-            os.close(self._file)
-        self.__init__()  # type: ignore[misc]
+    def before_fork(self) -> None:
+        """Wait until no thread decodes, and let none begin.
+
+        A child has copies of the locks inside the codecs, which no thread of its own releases.
+        """
+        with self._lock:
+            self._forking = True
+            while self._decoding:
+                self._changed.wait()
+
+    def after_fork_in_parent(self) -> None:
+        """Let threads decode again."""
+        with self._lock:
+            self._forking = False
+            self._changed.notify_all()
 
 
 _DIVERSION = _Diversion()
 
 
-def _reset_in_child() -> None:
-    global _ONE_AT_A_TIME
-    _ONE_AT_A_TIME = threading.Lock()
-    _DIVERSION.reset_in_child()
+def _after_fork_in_child() -> None:
+    # Other threads of the parent may have held the locks.
+    global _DIVERSION, _ONE_AT_A_TIME
+    _DIVERSION, _ONE_AT_A_TIME = _Diversion(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)
+    os.register_at_fork(
+        before=lambda: _DIVERSION.before_fork(),
+        after_in_parent=lambda: _DIVERSION.after_fork_in_parent(),
+        after_in_child=_after_fork_in_child,
+    )
 
 
 def _unnamed_file() -> int:

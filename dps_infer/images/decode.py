@@ -30,7 +30,7 @@
   note. Damage that no format can show, such as other sample values without a checksum, is not seen.
 - *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
   refused before they are decoded. Only regular files are read, no pipes or devices. Decoding and
-  compositing take at most 24 bytes per pixel beside the file itself (`BYTES_PER_PIXEL`).
+  compositing take at most 24 bytes per pixel (`BYTES_PER_PIXEL`) and three times the file's size.
 - *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
   is composited and resized to the size of the first, by area averaging where it shrinks and by
   cubic interpolation where it grows, with a note.
@@ -63,7 +63,8 @@ Color = tuple[int, int, int]
 
 MAX_FILE_BYTES = 512 * MEBIBYTE
 BYTES_PER_PIXEL = 24
-"""The most memory that decoding and compositing take per pixel, beside the file itself."""
+"""The most memory that decoding and compositing take per pixel, beside three times the file's size:
+the file, a patched copy, and a strip of TIFF that holds all of it."""
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 

@@ -21,6 +21,8 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xCA}
 _NOT_SENT = 14
 """More than any number of low bits that a scan may leave to later scans (13)."""
+_MOST_SEGMENTS = 10_000
+"""Sound files have a few dozen."""
 _ICC = b"ICC_PROFILE\0"
 
 
@@ -34,6 +36,7 @@ def read_jpeg(data: bytes) -> Header:
     exif: ExifInfo | None = None
     profile: dict[int, bytes] = {}
     position = 2
+    segments = 0
     # Follow the scans up to the end marker: a thumbnail in a segment has one of its own.
     while marker := _MARKER.search(data, position):
         kind = marker[1][0]
@@ -56,8 +59,9 @@ def read_jpeg(data: bytes) -> Header:
         if kind == _JPEG_LS:
             raise ImageError(f"is a JPEG-LS image, not supported: {TO_PNG}")
         (length,) = struct.unpack_from(">H", data, position)
-        if length < 2:
-            raise ImageError("is a damaged JPEG (segment): get the whole file again")
+        segments += 1
+        if length < 2 or segments > _MOST_SEGMENTS:
+            raise ImageError("is a damaged JPEG (segments): get the whole file again")
         segment = data[position + 2 : position + length]
         if kind in _FRAMES:
             if frame is not None:

@@ -17,6 +17,8 @@ _GRAY, _RGB, _PALETTE = 0, 2, 3
 _ONCE = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf")
 )
+_MOST_CHUNKS = 200_000
+"""More than a file of the largest size needs: encoders write chunks of 8 KiB and more."""
 _LARGEST_PROFILE = 16 << 20
 """Larger than any ICC profile, in bytes."""
 
@@ -67,7 +69,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Return the chunks that count, after checking all checksums."""
     chunks: dict[bytes, bytes] = {}
     position = 8
-    while True:
+    for _ in range(_MOST_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
@@ -88,6 +90,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         position = end
         if kind == b"IEND":
             return chunks
+    raise ImageError(f"is a PNG with more than {_MOST_CHUNKS} chunks: save it again as PNG")
 
 
 def _color_space(chunks: dict[bytes, bytes], exif: ExifInfo) -> ColorSpace | None:

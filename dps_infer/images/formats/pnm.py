@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header
 
-_GAP = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])+"
-_HEADER = re.compile(rb"P([1-6])" + (_GAP + rb"(\d{1,9})") * 2)
-_MAXIMUM = re.compile(_GAP + rb"(\d{1,9})")
+_GAP = re.compile(rb"[ \t\n\v\f\r]+|#[^\n\r]*[\n\r]")
+_NUMBER = re.compile(rb"\d{1,9}")
 _WHITESPACE = b" \t\n\v\f\r"
 _BITS, _DIGITS = b"01", b"0123456789"
 _TEXT_BLOCK = 1 << 20
@@ -88,21 +87,28 @@ def decode_pnm(data: bytes) -> NDArray[np.generic]:
 
 
 def _layout(data: bytes) -> _Layout:
-    head = _HEADER.match(data)
-    if head is None:
-        raise ImageError(TRUNCATED)
-    kind, width, height = (int(number) for number in head.groups())
-    start, maximum = head.end(), 1
+    kind = data[1] - ord("0")
+    width, start = _header_number(data, 2)
+    height, start = _header_number(data, start)
+    maximum = 1
     if kind not in (1, 4):
-        stated = _MAXIMUM.match(data, start)
-        if stated is None:
-            raise ImageError(TRUNCATED)
-        start, maximum = stated.end(), int(stated[1])
+        maximum, start = _header_number(data, start)
         if maximum not in (255, 65535):
             raise ImageError(
                 f"is a PNM image with maximum {maximum}, expected 255 or 65535: {TO_PNG}"
             )
     return _Layout(kind, (height, width, 3) if kind in (3, 6) else (height, width), maximum, start)
+
+
+def _header_number(data: bytes, position: int) -> tuple[int, int]:
+    """Return a number behind white space and comments, and its end."""
+    start = position
+    while gap := _GAP.match(data, position):
+        position = gap.end()
+    number = _NUMBER.match(data, position)
+    if number is None or position == start:
+        raise ImageError(TRUNCATED)
+    return int(number[0]), number.end()
 
 
 def _row_bytes(layout: _Layout) -> int:
