@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, Header
-from dps_infer.images.formats.heif import AVIF, HEIC, decode_heif
-from dps_infer.images.formats.pnm import decode_pnm
 
 _STDERR = 2
 _LIBJPEG = (
@@ -43,8 +41,8 @@ _LIBJPEG = (
     "Unknown Adobe color transform",
 )
 """How libjpeg's warnings begin. It prints only the first one of an image."""
-_LIBTIFF = re.compile(r"\[(?:ERROR| WARN):[^]]*\] .*?\b(TIFF_Error|TIFF_Warning)\b\s*(.*)")
-_HARMLESS_TIFF = re.compile(
+_LIBTIFF = r"\[(?:ERROR| WARN):[^]]*\] .*?\b(TIFF_Error|TIFF_Warning)\b\s*(.*)"
+_HARMLESS_TIFF = (
     r"Unknown field with tag|does not end in null byte|contains null byte in value|"
     r"tags are not sorted in ascending order"
 )
@@ -72,8 +70,12 @@ def decode(data: bytes, header: Header) -> tuple[Image | None, list[str]]:
         ImageError: the image is damaged, or cannot be checked for damage here.
     """
     if header.format == "PNM":
+        from dps_infer.images.formats.pnm import decode_pnm
+
         return (decode_pnm(data), None), []
-    if header.format in (AVIF, HEIC):
+    if header.format in ("AVIF", "HEIC"):
+        from dps_infer.images.formats.heif import decode_heif
+
         return decode_heif(data, header.format), []
     if header.format == "TIFF":
         return _decode_tiff(data, header), []
@@ -233,11 +235,11 @@ class _Diversion:
             chunks.append(chunk)
         for line in b"".join(chunks).splitlines(keepends=True):
             text = line.decode(errors="replace").rstrip()
-            libtiff = _LIBTIFF.match(text)
+            libtiff = re.match(_LIBTIFF, text)
             if text.startswith(_LIBJPEG):
                 self._warnings.append(text)
             elif libtiff is not None:
-                if libtiff[1] == "TIFF_Error" or not _HARMLESS_TIFF.search(libtiff[2]):
+                if libtiff[1] == "TIFF_Error" or not re.search(_HARMLESS_TIFF, libtiff[2]):
                     self._warnings.append(libtiff[2])
             elif text and not text.startswith(_OTHER_CODECS):
                 with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dps_infer.images.formats.color import ColorSpace
 
@@ -11,8 +11,7 @@ TONE_MAP = "tone-map it to an 8- or 16-bit PNG or TIFF first"
 TRUNCATED = "ends too early (a truncated or damaged image): get the whole file again"
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The properties of an encoded image that its decoder does not report.
 
     Attributes:

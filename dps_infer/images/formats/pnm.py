@@ -7,7 +7,7 @@ last line has no newline. Source: the pages pbm, pgm and ppm of Netpbm's documen
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ _TEXT_BLOCK = 1 << 20
 _DAMAGED = "is a damaged PNM image ({}): get the whole file again"
 
 
-@dataclass(frozen=True)
-class _Layout:
+class _Layout(NamedTuple):
     """How a PNM file stores its samples.
 
     Attributes:

@@ -209,7 +209,7 @@ class _Layout:
         names = (_TILE_OFFSETS, _TILE_SIZES) if tiled else (_STRIP_OFFSETS, _STRIP_SIZES)
         if any(name not in tags for name in names):
             raise ImageError(_damaged("the sizes of its strips or tiles are missing"))
-        if any(tags[name].count != parts for name in names):
+        if any(tags[name].values != parts for name in names):
             raise ImageError(_damaged("its number of strips or tiles"))
         starts, sizes = (reader.offsets(tags[name], parts) for name in names)
         if (starts < 8).any() or (sizes < 1).any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +26,17 @@ _UNCALIBRATED = 0xFFFF
 _ORIENTATION_TYPES = (3, 4)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One tag of a directory.
 
     Attributes:
         kind: number of its type.
-        count: how many values it has, as the file states.
+        values: how many values it has, as the file states.
         position: offset of its values in bytes.
     """
 
     kind: int
-    count: int
+    values: int
     position: int
 
 
@@ -119,9 +118,9 @@ class TagReader:
         """
         if entry is None:
             return default
-        if entry.kind not in _INTEGERS or not 0 < entry.count <= most:
+        if entry.kind not in _INTEGERS or not 0 < entry.values <= most:
             raise struct.error("a tag of another type or length")
-        values = f"{self.order}{entry.count}{_INTEGERS[entry.kind]}"
+        values = f"{self.order}{entry.values}{_INTEGERS[entry.kind]}"
         return struct.unpack_from(values, self.data, entry.position)
 
     def offsets(self, entry: Entry, count: int) -> NDArray[np.int64]:
@@ -130,7 +129,7 @@ class TagReader:
         Raises:
             struct.error: it has another number of values, or the data end too early.
         """
-        if entry.kind not in (3, 4, 16) or entry.count != count:
+        if entry.kind not in (3, 4, 16) or entry.values != count:
             raise struct.error("a tag of another type or length")
         kind = np.dtype(self.order + {3: "u2", 4: "u4", 16: "i8"}[entry.kind])
         if entry.position + count * kind.itemsize > len(self.data):
@@ -141,11 +140,10 @@ class TagReader:
         """Return the bytes of a tag of bytes, empty if it has another type."""
         if entry.kind not in _BYTES:
             return b""
-        return self.data[entry.position : entry.position + entry.count]
+        return self.data[entry.position : entry.position + entry.values]
 
 
-@dataclass(frozen=True)
-class ExifInfo:
+class ExifInfo(NamedTuple):
     """The EXIF data that count.
 
     Attributes:
