@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, Header
+from dps_infer.images.formats.jpeg import without_harmless_part
 
 _STDERR = 2
 _LIBJPEG = (
@@ -47,6 +48,8 @@ _HARMLESS_TIFF = (
     r"tags are not sorted in ascending order"
 )
 _OTHER_CODECS = ("libpng ", "[ WARN:", "[ERROR:")
+_MOST_WARNINGS = 8
+"""Harmless warnings of one JPEG; after each, it is decoded again."""
 _LOG_WARNINGS = 3
 """OpenCV's log level at which libtiff's errors and warnings are written."""
 
@@ -64,7 +67,7 @@ def decode(data: bytes, header: Header) -> tuple[Image | None, list[str]]:
 
     Returns:
         - The image, or None if it cannot be decoded.
-        - libjpeg's warnings.
+        - libjpeg's harmless warnings.
 
     Raises:
         ImageError: the image is damaged, or cannot be checked for damage here.
@@ -81,6 +84,24 @@ def decode(data: bytes, header: Header) -> tuple[Image | None, list[str]]:
         return _decode_tiff(data, header), []
     if header.format != "JPEG":
         return _decode_with_opencv(data), []
+    return _decode_jpeg(data)
+
+
+def _decode_jpeg(data: bytes) -> tuple[Image | None, list[str]]:
+    """Decode a JPEG; its harmless warnings are returned, any other one is an `ImageError`."""
+    image, warnings = _decode_jpeg_once(data)
+    harmless: list[str] = []
+    while warnings:
+        repaired = without_harmless_part(data, warnings[0])
+        if repaired is None or len(repaired) >= len(data) or len(harmless) == _MOST_WARNINGS:
+            raise ImageError(f"is a damaged JPEG ({warnings[0]}): get the whole file again")
+        harmless.append(warnings[0])
+        data = repaired
+        image, warnings = _decode_jpeg_once(data)
+    return image, harmless
+
+
+def _decode_jpeg_once(data: bytes) -> tuple[Image | None, list[str]]:
     try:
         return (simplejpeg.decode_jpeg(data), None), []
     except ValueError:

@@ -26,8 +26,9 @@
   of a TIFF page do not count as pages, and previews after a JPEG's end marker are ignored.
 - *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, scans of
   a JPEG are missing, libjpeg had to make up part of a JPEG, a strip or tile of a TIFF is missing,
-  too short or overlaps another, or libtiff reports damage. Surplus bytes inside a JPEG cause a
-  note. Damage that no format can show, such as other sample values without a checksum, is not seen.
+  too short or overlaps another, or libtiff reports damage. Padding between the segments of a JPEG
+  or at its end causes a note. Damage that a format cannot show, such as other sample values
+  without a checksum, is not seen.
 - *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
   refused before they are decoded. Only regular files are read, no pipes or devices. Decoding and
   compositing take at most 24 bytes per pixel (`BYTES_PER_PIXEL`) and three times the file's size.
@@ -261,7 +262,7 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
             f"{policy.max_pixels / 1e6:g} million: use a smaller image"
         )
     image, warnings = decode(data, header)
-    notes = [f"{label}: {note}" for note in _check_warnings(warnings)]
+    notes = [f"{label}: the JPEG decoder warns: {warning}" for warning in warnings]
     if image is None or not _has_size(image[0].shape, header):
         raise ImageError(f"is a damaged or unusual {header.format} image: save it again as PNG")
     color, alpha = image
@@ -294,22 +295,10 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
     )
 
 
-def _check_warnings(warnings: list[str]) -> list[str]:
-    """Return libjpeg's harmless warnings as notes; refuse an image with any other warning."""
-    for warning in warnings:
-        if not any(harmless in warning for harmless in _HARMLESS):
-            raise ImageError(f"is a damaged JPEG ({warning}): get the whole file again")
-    return [f"the JPEG decoder warns: {warning}" for warning in warnings]
-
-
 def _has_size(shape: tuple[int, ...], header: Header) -> bool:
     if header.cropped:
         return max(shape[:2]) <= max(header.width, header.height)
     return shape[:2] == (header.height, header.width)
-
-
-_HARMLESS = ("extraneous bytes", "Adobe color transform", "bad ICC marker")
-"""Some cameras leave surplus bytes in sound images, and color profiles are not applied."""
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
