@@ -79,7 +79,7 @@ def decode(data: bytes, header: Header) -> tuple[Image | None, list[str]]:
     if header.format in ("AVIF", "HEIC"):
         from dps_infer.images.formats.heif import decode_heif
 
-        return decode_heif(data, header.format), []
+        return decode_heif(data, header), []
     if header.format == "TIFF":
         return _decode_tiff(data, header), []
     if header.format != "JPEG":

@@ -2,22 +2,22 @@
 
 libtiff, inside OpenCV, reads damaged strips and unusual layouts without an error. So only layouts
 that it decodes rightly are accepted (`tests/infer/images/test_tiff.py` tries all of them), and
-strips and tiles are checked here: their number, their sizes, and that they do not overlap. Damage
-inside compressed strips is found by the decoder's messages (`dps_infer.images.codec`).
+strips and tiles are checked here: their number, their sizes, that they do not overlap, and that
+their data give as many bytes as the image needs. Other damage inside compressed strips is found by
+the decoder's messages (`dps_infer.images.codec`).
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TONE_MAP, TRUNCATED, Header
+from dps_infer.images.formats.tiff_data import inflates_to, lzw_expands_to, unpacks_to
 from dps_infer.images.formats.tiff_tags import Entry, TagReader
 
 MOST_PAGES = 64
@@ -51,8 +51,11 @@ _NO_COMPRESSION, _LZW, _JPEG, _PACKBITS = 1, 5, 7, 32773
 _FAX, _DEFLATE = (2, 3, 4), (8, 32946)
 _COMPRESSIONS = (_NO_COMPRESSION, *_FAX, _LZW, _JPEG, *_DEFLATE, _PACKBITS)
 _PREDICTED_BY_DIFFERENCE = 2
-_LZW_END = 257
-_INFLATE_BYTES = 1 << 16
+_CHECKS: dict[int, Callable[[memoryview, int, int], bool]] = {
+    _LZW: lzw_expands_to,
+    _PACKBITS: unpacks_to,
+    **dict.fromkeys(_DEFLATE, inflates_to),
+}
 _REFUSED_COMPRESSIONS = {
     6: "old-style JPEG",
     34712: "JPEG 2000",
@@ -227,43 +230,14 @@ class _Layout:
             needed[:, -1] = row * (self.height - (down - 1) * rows)
         if self.compression == _NO_COMPRESSION and (sizes < needed.reshape(-1)).any():
             raise ImageError(_damaged("a strip or tile is too short"))
-        if self.compression == _LZW and not all(map(_lzw_ends, self._ends(starts + sizes))):
-            raise ImageError(_damaged("a strip or tile has no end"))
-        if self.compression in _DEFLATE:
-            for start, size, least in zip(starts, sizes, needed.reshape(-1), strict=True):
-                _check_deflate(reader.data, int(start), int(size), int(least), row * rows)
-
-    def _ends(self, ends: NDArray[np.int64]) -> Iterator[bytes]:
-        """Yield the last bytes of each strip or tile."""
-        return (self._reader.data[end - 5 : end] for end in ends.tolist())
-
-
-def _lzw_ends(last: bytes) -> bool:
-    """Whether LZW data end with their code of 9 to 12 bits for the end, and at most 2 zero bytes.
-
-    libtiff stops when a strip is full, and does not look whether its data end there.
-    """
-    bits = int.from_bytes(last, "big")
-    zeros = (bits & -bits).bit_length() - 1
-    return bits > 0 and zeros < 24 and (bits >> zeros) & 0x1FF == _LZW_END
-
-
-def _check_deflate(data: bytes, start: int, size: int, least: int, most: int) -> None:
-    """Check the checksum and the length of a strip or tile; libtiff checks neither at its end."""
-    inflate = zlib.decompressobj()
-    end, produced = start + size, 0
-    try:
-        while start < end and not inflate.eof and produced <= most:
-            pending = data[start : min(start + _INFLATE_BYTES, end)]
-            start += len(pending)
-            while pending and not inflate.eof and produced <= most:
-                produced += len(inflate.decompress(pending, _INFLATE_BYTES))
-                pending = inflate.unconsumed_tail
-        if inflate.eof and least <= produced <= most:
-            return
-    except zlib.error:
-        pass
-    raise ImageError(_damaged("the data of a strip or tile"))
+        check = _CHECKS.get(self.compression)
+        if check is not None:
+            data = memoryview(reader.data)
+            for start, size, least in zip(
+                starts.tolist(), sizes.tolist(), needed.reshape(-1).tolist(), strict=True
+            ):
+                if not check(data[start : start + size], least, row * rows):
+                    raise ImageError(_damaged("the data of a strip or tile"))
 
 
 def _damaged(part: str) -> str:

@@ -7,9 +7,13 @@ import os
 import struct
 import subprocess
 import sys
+import time
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("PIL", reason="writes the fax strips")
 
@@ -28,12 +32,15 @@ from tiff_files import (
     UNASSOCIATED,
     WHITE_IS_ZERO,
     YCBCR,
+    compress_lzw,
+    compress_packbits,
     write_tiff,
 )
 
 from dps_infer.errors import ImageError
 from dps_infer.images.decode import load_picture
 from dps_infer.images.formats import tiff, tiff_tags
+from dps_infer.images.formats.tiff_data import inflates_to, lzw_expands_to, unpacks_to
 
 HEIGHT, WIDTH = 37, 45
 MODELS = (
@@ -226,6 +233,50 @@ def test_damage_in_compressed_parts_is_refused(compression, bits, tile, capfd):
         sizes = 325 if tile else 279
         assert "damaged" in refusal(file.with_value(sizes, size // 2, index))
     assert capfd.readouterr() == ("", "")
+
+
+CHECKS = {
+    LZW: (lzw_expands_to, compress_lzw),
+    PACKBITS: (unpacks_to, compress_packbits),
+    DEFLATE: (inflates_to, zlib.compress),
+}
+
+
+@pytest.mark.parametrize("compression", CHECKS)
+@given(data=st.binary(min_size=1), repeats=st.sampled_from([1, 2000]))
+def test_the_length_of_compressed_data_is_exact(compression, data, repeats):
+    data *= repeats
+    check, compress = CHECKS[compression]
+    coded, length = memoryview(compress(data)), len(data)
+    assert check(coded, length, length)
+    assert check(coded, length - 1, length + 1)
+    assert not check(coded, length + 1, length + 9)
+    assert not check(coded, 0, length - 1)
+    assert not check(coded[: len(coded) // 2], length, length)
+    # A pad byte is usual; more is a sign of damage.
+    assert check(memoryview(bytes(coded) + b"\0"), length, length)
+    assert compression == DEFLATE or not check(memoryview(bytes(coded) + b"x" * 9), length, length)
+
+
+@pytest.mark.parametrize("compression", CHECKS)
+@given(noise=st.binary(max_size=200))
+def test_noise_is_never_more_than_refused(compression, noise):
+    assert CHECKS[compression][0](memoryview(noise), 10_000, 10_000) is False
+
+
+def test_lzw_of_long_data_clears_its_table():
+    data = np.random.default_rng(0).integers(0, 256, 100_000, np.uint8).tobytes()
+    coded = compress_lzw(data)
+    assert lzw_expands_to(memoryview(coded), len(data), len(data))
+    assert not lzw_expands_to(memoryview(coded), len(data) + 1, len(data) + 1)
+
+
+def test_lzw_of_nothing_but_clear_codes_is_refused_at_once():
+    """Each clear code starts a new table, which takes time."""
+    clears = memoryview(int("100000000" * 8 * 100_000, 2).to_bytes(900_000, "big"))
+    started = time.perf_counter()
+    assert not lzw_expands_to(clears, 1, 1 << 30)
+    assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize("bits", [8, 16])

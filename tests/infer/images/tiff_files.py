@@ -134,11 +134,11 @@ def _encode(
         raw = np.packbits(expanded.reshape(len(part), -1), axis=1).tobytes()
     else:
         raw = part.astype(part.dtype.newbyteorder(order)).tobytes()
-    coders = {NONE: bytes, DEFLATE: zlib.compress, LZW: _lzw, PACKBITS: _packbits}
+    coders = {NONE: bytes, DEFLATE: zlib.compress, LZW: compress_lzw, PACKBITS: compress_packbits}
     if compression == PACKBITS:
         # A run never crosses rows.
         row = len(raw) // len(part)
-        return b"".join(_packbits(raw[at : at + row]) for at in range(0, len(raw), row))
+        return b"".join(compress_packbits(raw[at : at + row]) for at in range(0, len(raw), row))
     return coders[compression](raw)
 
 
@@ -170,7 +170,7 @@ def _fax4(part: np.ndarray) -> bytes:
     return raw[found[273] : found[273] + found[279]]
 
 
-def _packbits(row: bytes) -> bytes:
+def compress_packbits(row: bytes) -> bytes:
     coded, at = b"", 0
     while at < len(row):
         run = 1
@@ -186,7 +186,7 @@ def _packbits(row: bytes) -> bytes:
     return coded
 
 
-def _lzw(data: bytes) -> bytes:
+def compress_lzw(data: bytes) -> bytes:
     """LZW as TIFF 6.0 defines it: codes of 9 to 12 bits, from the highest bit, changing early."""
     clear, end = 256, 257
     bits = held = 0
