@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, Header
-from dps_infer.images.formats.heif import AVIF, HEIC, decode_heif
-from dps_infer.images.formats.pnm import decode_pnm
+from dps_infer.images.formats.jpeg import without_harmless_part
 
 _STDERR = 2
 _LIBJPEG = (
@@ -43,12 +42,14 @@ _LIBJPEG = (
     "Unknown Adobe color transform",
 )
 """How libjpeg's warnings begin. It prints only the first one of an image."""
-_LIBTIFF = re.compile(r"\[(?:ERROR| WARN):[^]]*\] .*?\b(TIFF_Error|TIFF_Warning)\b\s*(.*)")
-_HARMLESS_TIFF = re.compile(
+_LIBTIFF = r"\[(?:ERROR| WARN):[^]]*\] .*?\b(TIFF_Error|TIFF_Warning)\b\s*(.*)"
+_HARMLESS_TIFF = (
     r"Unknown field with tag|does not end in null byte|contains null byte in value|"
     r"tags are not sorted in ascending order"
 )
 _OTHER_CODECS = ("libpng ", "[ WARN:", "[ERROR:")
+_MOST_WARNINGS = 8
+"""Harmless warnings of one JPEG; after each, it is decoded again."""
 _LOG_WARNINGS = 3
 """OpenCV's log level at which libtiff's errors and warnings are written."""
 
@@ -66,19 +67,41 @@ def decode(data: bytes, header: Header) -> tuple[Image | None, list[str]]:
 
     Returns:
         - The image, or None if it cannot be decoded.
-        - libjpeg's warnings.
+        - libjpeg's harmless warnings.
 
     Raises:
         ImageError: the image is damaged, or cannot be checked for damage here.
     """
     if header.format == "PNM":
+        from dps_infer.images.formats.pnm import decode_pnm
+
         return (decode_pnm(data), None), []
-    if header.format in (AVIF, HEIC):
-        return decode_heif(data, header.format), []
+    if header.format in ("AVIF", "HEIC"):
+        from dps_infer.images.formats.heif import decode_heif
+
+        return decode_heif(data, header), []
     if header.format == "TIFF":
         return _decode_tiff(data, header), []
     if header.format != "JPEG":
         return _decode_with_opencv(data), []
+    return _decode_jpeg(data)
+
+
+def _decode_jpeg(data: bytes) -> tuple[Image | None, list[str]]:
+    """Decode a JPEG; its harmless warnings are returned, any other one is an `ImageError`."""
+    image, warnings = _decode_jpeg_once(data)
+    harmless: list[str] = []
+    while warnings:
+        repaired = without_harmless_part(data, warnings[0])
+        if repaired is None or len(repaired) >= len(data) or len(harmless) == _MOST_WARNINGS:
+            raise ImageError(f"is a damaged JPEG ({warnings[0]}): get the whole file again")
+        harmless.append(warnings[0])
+        data = repaired
+        image, warnings = _decode_jpeg_once(data)
+    return image, harmless
+
+
+def _decode_jpeg_once(data: bytes) -> tuple[Image | None, list[str]]:
     try:
         return (simplejpeg.decode_jpeg(data), None), []
     except ValueError:
@@ -163,7 +186,9 @@ class _Diversion:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._decoding = 0
+        self._forking = False
         self._undo = contextlib.ExitStack()
         self._saved = self._file = -1
         self._position = 0
@@ -173,6 +198,8 @@ class _Diversion:
     def active(self) -> Iterator[None]:
         """Divert stderr during the block."""
         with self._lock:
+            while self._forking:
+                self._changed.wait()
             if self._decoding == 0:
                 # Where stderr cannot be diverted, the log is turned off.
                 level = _LOG_WARNINGS if self._divert() else 0
@@ -186,6 +213,7 @@ class _Diversion:
                 self._decoding -= 1
                 if self._decoding == 0:
                     self._undo.close()
+                    self._changed.notify_all()
 
     def take_warnings(self) -> list[str]:
         """Return the warnings of libjpeg and libtiff since the last call."""
@@ -228,36 +256,48 @@ class _Diversion:
             chunks.append(chunk)
         for line in b"".join(chunks).splitlines(keepends=True):
             text = line.decode(errors="replace").rstrip()
-            libtiff = _LIBTIFF.match(text)
+            libtiff = re.match(_LIBTIFF, text)
             if text.startswith(_LIBJPEG):
                 self._warnings.append(text)
             elif libtiff is not None:
-                if libtiff[1] == "TIFF_Error" or not _HARMLESS_TIFF.search(libtiff[2]):
+                if libtiff[1] == "TIFF_Error" or not re.search(_HARMLESS_TIFF, libtiff[2]):
                     self._warnings.append(libtiff[2])
             elif text and not text.startswith(_OTHER_CODECS):
                 with contextlib.suppress(OSError):
                     os.write(self._saved, line)
 
-    def reset_in_child(self) -> None:
-        """Undo a diversion that a fork has copied, together with a lock that nobody releases."""
-        if self._file >= 0:
-            os.dup2(self._saved, _STDERR)
-            os.close(self._saved)
-            os.close(self._file)
-        self.__init__()  # type: ignore[misc]
+    def before_fork(self) -> None:
+        """Wait until no thread decodes, and let none begin.
+
+        A child has copies of the locks inside the codecs, which no thread of its own releases.
+        """
+        with self._lock:
+            self._forking = True
+            while self._decoding:
+                self._changed.wait()
+
+    def after_fork_in_parent(self) -> None:
+        """Let threads decode again."""
+        with self._lock:
+            self._forking = False
+            self._changed.notify_all()
 
 
 _DIVERSION = _Diversion()
 
 
-def _reset_in_child() -> None:
-    global _ONE_AT_A_TIME
-    _ONE_AT_A_TIME = threading.Lock()
-    _DIVERSION.reset_in_child()
+def _after_fork_in_child() -> None:
+    # Other threads of the parent may have held the locks.
+    global _DIVERSION, _ONE_AT_A_TIME
+    _DIVERSION, _ONE_AT_A_TIME = _Diversion(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)
+    os.register_at_fork(
+        before=lambda: _DIVERSION.before_fork(),
+        after_in_parent=lambda: _DIVERSION.after_fork_in_parent(),
+        after_in_child=_after_fork_in_child,
+    )
 
 
 def _unnamed_file() -> int:

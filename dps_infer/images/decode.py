@@ -26,11 +26,12 @@
   of a TIFF page do not count as pages, and previews after a JPEG's end marker are ignored.
 - *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, scans of
   a JPEG are missing, libjpeg had to make up part of a JPEG, a strip or tile of a TIFF is missing,
-  too short or overlaps another, or libtiff reports damage. Surplus bytes inside a JPEG cause a
-  note. Damage that no format can show, such as other sample values without a checksum, is not seen.
+  too short or overlaps another, or libtiff reports damage. Padding between the segments of a JPEG
+  or at its end causes a note. Damage that a format cannot show, such as other sample values
+  without a checksum, is not seen.
 - *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
   refused before they are decoded. Only regular files are read, no pipes or devices. Decoding and
-  compositing take at most 24 bytes per pixel beside the file itself (`BYTES_PER_PIXEL`).
+  compositing take at most 24 bytes per pixel (`BYTES_PER_PIXEL`) and three times the file's size.
 - *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
   is composited and resized to the size of the first, by area averaging where it shrinks and by
   cubic interpolation where it grows, with a note.
@@ -52,6 +53,7 @@ from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
 from dps_infer.images.formats.color import ColorSpace
+from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import ACCEPTED, read_header
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
@@ -62,7 +64,8 @@ Color = tuple[int, int, int]
 
 MAX_FILE_BYTES = 512 * MEBIBYTE
 BYTES_PER_PIXEL = 24
-"""The most memory that decoding and compositing take per pixel, beside the file itself."""
+"""The most memory that decoding and compositing take per pixel, beside three times the file's size:
+the file, a patched copy, and a strip of TIFF that holds all of it."""
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
@@ -259,9 +262,8 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
             f"{policy.max_pixels / 1e6:g} million: use a smaller image"
         )
     image, warnings = decode(data, header)
-    notes = [f"{label}: {note}" for note in _check_warnings(warnings)]
-    size = (header.height, header.width)
-    if image is None or image[0].shape[:2] not in (size, size[::-1]):
+    notes = [f"{label}: the JPEG decoder warns: {warning}" for warning in warnings]
+    if image is None or not _has_size(image[0].shape, header):
         raise ImageError(f"is a damaged or unusual {header.format} image: save it again as PNG")
     color, alpha = image
     if color.dtype not in (np.uint8, np.uint16):
@@ -293,16 +295,10 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
     )
 
 
-def _check_warnings(warnings: list[str]) -> list[str]:
-    """Return libjpeg's harmless warnings as notes; refuse an image with any other warning."""
-    for warning in warnings:
-        if not any(harmless in warning for harmless in _HARMLESS):
-            raise ImageError(f"is a damaged JPEG ({warning}): get the whole file again")
-    return [f"the JPEG decoder warns: {warning}" for warning in warnings]
-
-
-_HARMLESS = ("extraneous bytes", "Adobe color transform", "bad ICC marker")
-"""Some cameras leave surplus bytes in sound images, and color profiles are not applied."""
+def _has_size(shape: tuple[int, ...], header: Header) -> bool:
+    if header.cropped:
+        return max(shape[:2]) <= max(header.width, header.height)
+    return shape[:2] == (header.height, header.width)
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.video.clip import Frame, open_clip
+from dps_infer.video.clip import Clip, Frame
+from dps_infer.video.open import open_clip
 
 _EPSILON = 1e-6
 """Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
@@ -105,7 +106,8 @@ class ClipPair:
         self.reference, self.candidate = open_clip(Path(reference)), open_clip(Path(candidate))
         self.remark: str | None = None
         self._sampling = sampling
-        self._clips = clips = (self.reference, self.candidate)
+        self._clips: tuple[Clip, Clip] = (self.reference, self.candidate)
+        clips = self._clips
         if self.reference.size != self.candidate.size and not resize:
             sizes = (f"{clip.path} is {clip.size[0]}x{clip.size[1]}" for clip in clips)
             raise ImageError(

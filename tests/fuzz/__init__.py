@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-_INFER_TESTS = Path(__file__).parents[1] / "infer"
+_TESTS = Path(__file__).parents[1]
 
-if str(_INFER_TESTS) not in sys.path:
-    sys.path.insert(0, str(_INFER_TESTS))  # infer_helpers makes the seeds
+# Their helpers make the seeds: infer_helpers, tiff_files.
+for _folder in (_TESTS / "infer", _TESTS / "infer" / "images"):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))

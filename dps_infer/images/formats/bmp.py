@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header
 
-_RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
-_MASKS = {
-    16: ((0x7C00, 0x03E0, 0x001F), (0xF800, 0x07E0, 0x001F)),
-    32: ((0xFF0000, 0xFF00, 0xFF),),
-}
-"""The masks of red, green and blue that the decoder reads as they are meant."""
-_ALPHA = 0xFF000000
+_RGB, _BITFIELDS, _RLE = 0, 3, (1, 2)
+_MASKS, _ALPHA = (0xFF0000, 0xFF00, 0xFF), 0xFF000000
+"""The usual masks of red, green and blue, and of alpha. The decoder ignores what they are."""
+_OS2, _INFO = 12, 40
 _V4 = 108
 _SRGB_SPACES = (b"BGRs", b" niW")
 """LCS_sRGB and LCS_WINDOWS_COLOR_SPACE, which is sRGB."""
@@ -27,54 +26,66 @@ def read_bmp(data: bytes) -> Header:
         ImageError: the policy refuses the file. struct.error, IndexError: it ends too early.
     """
     pixels_at, header_size = struct.unpack_from("<II", data, 10)
-    if header_size == 12:
-        width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
-        compression = _RGB
-    else:
-        width, height, planes, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    if header_size == _OS2:
+        raise ImageError(f"is a BMP image of OS/2, not supported: {TO_PNG}")
+    width, height, planes, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     # A negative height means that the top row is stored first.
     height = abs(height)
     _check_layout(bits, compression, planes)
-    masks_at = 54
-    masks_end = masks_at + 12 if compression in (_BITFIELDS, _ALPHA_BITFIELDS) else 0
-    if pixels_at < max(14 + header_size, masks_end):
+    masks_bytes = 12 if compression == _BITFIELDS else 0
+    if pixels_at < 14 + max(header_size, _INFO + masks_bytes):
         raise ImageError("is a damaged BMP image (its pixels overlap its header): save it again")
-    alpha = False
-    if masks_end:
-        masks = struct.unpack_from("<III", data, masks_at)
-        if masks not in _MASKS[bits]:
+    alpha = 0
+    if masks_bytes:
+        masks = struct.unpack_from("<III", data, 14 + _INFO)
+        # The shortest header has no mask of alpha.
+        if header_size >= 56:
+            (alpha,) = struct.unpack_from("<I", data, 14 + _INFO + masks_bytes)
+        if masks != _MASKS or alpha not in (0, _ALPHA):
             raise ImageError(f"is a BMP image with unusual masks, not supported: {TO_PNG}")
-        if header_size >= 56 or compression == _ALPHA_BITFIELDS:
-            (alpha_mask,) = struct.unpack_from("<I", data, masks_end)
-            if alpha_mask not in (0, _ALPHA) or (alpha_mask and bits != 32):
-                raise ImageError(f"is a BMP image with unusual masks, not supported: {TO_PNG}")
-            alpha = alpha_mask == _ALPHA
     row = (width * bits + 31) // 32 * 4
     if pixels_at + row * height > len(data):
         raise ImageError(TRUNCATED)
+    if bits <= 8:
+        _check_palette(data, pixels_at, width, height, bits)
     return Header(
         "BMP",
         width,
         height,
-        ignore_alpha=not alpha,
+        ignore_alpha=alpha == 0,
         color_space=_color_space(data, header_size),
     )
 
 
 def _check_layout(bits: int, compression: int, planes: int) -> None:
-    if compression in (_RLE8, _RLE4):
+    if compression in _RLE:
         # Pixels that the runs leave out have no defined color.
         raise ImageError(f"is a compressed BMP image (RLE), not supported: {TO_PNG}")
-    allowed = {
-        _RGB: (1, 4, 8, 16, 24, 32),
-        _BITFIELDS: (16, 32),
-        _ALPHA_BITFIELDS: (16, 32),
-    }.get(compression, ())
+    # Of 16 bits, the decoder makes darker pixels than others do: its white is 248.
+    allowed = {_RGB: (1, 4, 8, 24, 32), _BITFIELDS: (32,)}.get(compression, ())
     if bits not in allowed or planes != 1:
         raise ImageError(
             f"is a BMP image with {bits} bits per pixel and compression {compression}, not "
             f"supported: {TO_PNG}"
         )
+
+
+def _check_palette(data: bytes, pixels_at: int, width: int, height: int, bits: int) -> None:
+    """Refuse pixels without a color; decoders give them different ones."""
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    colors = struct.unpack_from("<I", data, 46)[0] or 1 << bits
+    largest = (1 << bits) - 1
+    if colors <= largest:
+        row = (width * bits + 31) // 32 * 4
+        rows = np.frombuffer(data, np.uint8, row * height, pixels_at).reshape(height, row)
+        per_byte = 8 // bits
+        # Bytes whose pixels are all inside the image; the last one may hold padding.
+        whole, rest = divmod(width, per_byte)
+        parts = [rows[:, :whole] >> bits * k & largest for k in range(per_byte)]
+        parts += [rows[:, whole] >> 8 - bits * (k + 1) & largest for k in range(rest)]
+        largest = max((int(part.max()) for part in parts if part.size), default=0)
+    if 14 + header_size + 4 * colors > pixels_at or largest >= colors or colors > 1 << bits:
+        raise ImageError(f"is a BMP image with a damaged palette: {TO_PNG}")
 
 
 def _color_space(data: bytes, header_size: int) -> ColorSpace | None:

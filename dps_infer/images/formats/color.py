@@ -7,15 +7,13 @@ XYZType (10).
 
 from __future__ import annotations
 
-import hashlib
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class ColorSpace:
+class ColorSpace(NamedTuple):
     """A color space other than sRGB.
 
     Attributes:
@@ -47,6 +45,8 @@ def icc_color_space(profile: bytes) -> ColorSpace | None:
     Args:
         profile: the profile; a damaged one is a color space of its own.
     """
+    import hashlib  # only a file with a profile needs it
+
     digest = hashlib.sha256(profile).hexdigest()
     try:
         tags = _tags(profile)

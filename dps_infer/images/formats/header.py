@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dps_infer.images.formats.color import ColorSpace
 
@@ -11,8 +11,7 @@ TONE_MAP = "tone-map it to an 8- or 16-bit PNG or TIFF first"
 TRUNCATED = "ends too early (a truncated or damaged image): get the whole file again"
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The properties of an encoded image that its decoder does not report.
 
     Attributes:
@@ -25,6 +24,7 @@ class Header:
         cmyk: the samples are CMYK, which the decoder converts to RGB.
         ignore_alpha: the decoder's fourth channel is padding.
         color_space: the stated color space; None for sRGB, or if none is stated.
+        cropped: the decoded image may be smaller.
         patch: bytes to overwrite before decoding, as an offset and the new bytes.
         compressed: the decoder must report damage, because the header cannot show it.
     """
@@ -38,6 +38,7 @@ class Header:
     cmyk: bool = False
     ignore_alpha: bool = False
     color_space: ColorSpace | None = None
+    cropped: bool = False
     patch: tuple[int, bytes] | None = None
     compressed: bool = False
 

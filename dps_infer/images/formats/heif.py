@@ -49,10 +49,11 @@ def read_heif(data: bytes) -> Header:
     if not sizes:
         raise ImageError(f"is {_an(name)} image without a stated size: {TO_PNG}")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    return Header(name, width, height, color_space=_color_space(head, name))
+    # HEIC pads images to whole blocks, and states a clean aperture.
+    return Header(name, width, height, cropped=True, color_space=_color_space(head, name))
 
 
-def decode_heif(data: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def decode_heif(data: bytes, header: Header) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Decode an image that `read_heif` has accepted, upright.
 
     Returns:
@@ -61,6 +62,7 @@ def decode_heif(data: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     Raises:
         ImageError: the extra is not installed, or the file is damaged.
     """
+    name = header.format
     try:
         from PIL import Image, ImageOps
 
@@ -79,6 +81,8 @@ def decode_heif(data: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.u
             image = Image.open(io.BytesIO(data), formats=("HEIF" if name == HEIC else "AVIF",))
         if getattr(image, "n_frames", 1) != 1:
             raise ImageError(animated(name))
+        if image.width * image.height > header.width * header.height:
+            raise ImageError(f"is {_an(name)} image larger than it states: {TO_PNG}")
         image.load()
         if image.mode not in ("L", "RGB", "RGBA"):
             raise ImageError(

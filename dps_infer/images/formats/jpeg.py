@@ -21,6 +21,9 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xCA}
 _NOT_SENT = 14
 """More than any number of low bits that a scan may leave to later scans (13)."""
+_MOST_SEGMENTS = 10_000
+"""Sound files have a few dozen."""
+_SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _ICC = b"ICC_PROFILE\0"
 
 
@@ -31,9 +34,10 @@ def read_jpeg(data: bytes) -> Header:
         ImageError: the policy refuses the file. struct.error, IndexError: it ends too early.
     """
     frame: _Frame | None = None
-    exif = ExifInfo()
+    exif: ExifInfo | None = None
     profile: dict[int, bytes] = {}
     position = 2
+    segments = 0
     # Follow the scans up to the end marker: a thumbnail in a segment has one of its own.
     while marker := _MARKER.search(data, position):
         kind = marker[1][0]
@@ -42,6 +46,7 @@ def read_jpeg(data: bytes) -> Header:
             if frame is None:
                 raise ImageError("is a JPEG file without an image: get the whole file again")
             frame.check_complete()
+            exif = exif or ExifInfo()
             return Header(
                 "JPEG",
                 frame.width,
@@ -55,6 +60,9 @@ def read_jpeg(data: bytes) -> Header:
         if kind == _JPEG_LS:
             raise ImageError(f"is a JPEG-LS image, not supported: {TO_PNG}")
         (length,) = struct.unpack_from(">H", data, position)
+        segments += 1
+        if length < 2 or segments > _MOST_SEGMENTS:
+            raise ImageError("is a damaged JPEG (segments): get the whole file again")
         segment = data[position + 2 : position + length]
         if kind in _FRAMES:
             if frame is not None:
@@ -62,12 +70,51 @@ def read_jpeg(data: bytes) -> Header:
             frame = _Frame(kind, segment)
         elif kind == _SCAN and frame is not None:
             frame.add_scan(segment)
-        elif kind == _APP1 and segment.startswith(b"Exif\0\0") and exif == ExifInfo():
+        elif kind == _APP1 and segment.startswith(b"Exif\0\0") and exif is None:
             exif = read_exif(segment[6:])
         elif kind == _APP2 and segment.startswith(_ICC):
             profile.setdefault(segment[12], segment[14:])
         position += length
     raise ImageError(TRUNCATED)
+
+
+def without_harmless_part(data: bytes, warning: str) -> bytes | None:
+    """Return the image without the part that libjpeg warned about, None if that may be damage.
+
+    libjpeg prints only the first warning of an image, which may hide one about damage. So whatever
+    is harmless is removed, and the image decoded again. Some cameras leave padding between segments
+    or at the end. Other surplus bytes are what a damaged segment or scan did not use up.
+
+    Args:
+        data: the file.
+        warning: libjpeg's message.
+    """
+    if "bad ICC marker" in warning:
+        return _without_profile(data)
+    surplus = _SURPLUS.search(warning)
+    if surplus is None:
+        return None
+    count, marker = int(surplus[1]), b"\xff" + bytes.fromhex(surplus[2])
+    at = data.find(marker, count)
+    for _ in range(_MOST_SEGMENTS):
+        if at < 0:
+            return None
+        if len(set(data[at - count : at])) == 1:
+            return data[: at - count] + data[at:]
+        at = data.find(marker, at + 1)
+    return None
+
+
+def _without_profile(data: bytes) -> bytes:
+    """Return the file without the segments of its ICC profile."""
+    kept, position = [data[:2]], 2
+    while data[position : position + 1] == b"\xff" and data[position + 1] not in (_SCAN, _END):
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        segment = data[position : position + 2 + length]
+        if segment[1] != _APP2 or segment[4:16] != _ICC:
+            kept.append(segment)
+        position += 2 + length
+    return b"".join((*kept, data[position:]))
 
 
 class _Frame:

@@ -13,10 +13,12 @@ from dps_infer.images.formats.tiff_tags import ExifInfo, read_exif
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _SRGB_CICP = (b"\1\x0d\0\1", b"\1\1\0\1")
 """BT.709 primaries with sRGB's transfer function, or with BT.709's own, treated alike."""
-_GRAY = 0
+_GRAY, _RGB, _PALETTE = 0, 2, 3
 _ONCE = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf")
 )
+_MOST_CHUNKS = 200_000
+"""More than a file of the largest size needs: encoders write chunks of 8 KiB and more."""
 _LARGEST_PROFILE = 16 << 20
 """Larger than any ICC profile, in bytes."""
 
@@ -35,6 +37,7 @@ def read_png(data: bytes) -> Header:
     if transfer in _HDR_TRANSFERS:
         name = _HDR_TRANSFERS[transfer]
         raise ImageError(f"is a high dynamic range ({name}) PNG, not supported: {TONE_MAP}")
+    _check_transparency(chunks, color_type)
     key = None
     if color_type == _GRAY and b"tRNS" in chunks:
         # OpenCV ignores this key in gray images, though not in RGB and palette images.
@@ -52,11 +55,21 @@ def read_png(data: bytes) -> Header:
     )
 
 
+def _check_transparency(chunks: dict[bytes, bytes], color_type: int) -> None:
+    """Refuse a tRNS chunk that the specification forbids; decoders read it in several ways."""
+    if b"tRNS" not in chunks:
+        return
+    length, colors = len(chunks[b"tRNS"]), len(chunks.get(b"PLTE", b"")) // 3
+    right = {_GRAY: length == 2, _RGB: length == 6, _PALETTE: 1 <= length <= colors}
+    if not right.get(color_type, False):
+        raise ImageError("is a damaged PNG (its tRNS chunk): save it again as PNG")
+
+
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Return the chunks that count, after checking all checksums."""
     chunks: dict[bytes, bytes] = {}
     position = 8
-    while True:
+    for _ in range(_MOST_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
@@ -77,6 +90,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         position = end
         if kind == b"IEND":
             return chunks
+    raise ImageError(f"is a PNG with more than {_MOST_CHUNKS} chunks: save it again as PNG")
 
 
 def _color_space(chunks: dict[bytes, bytes], exif: ExifInfo) -> ColorSpace | None:

@@ -7,7 +7,7 @@ last line has no newline. Source: the pages pbm, pgm and ppm of Netpbm's documen
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,16 @@ from numpy.typing import NDArray
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header
 
-_GAP = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])+"
-_HEADER = re.compile(rb"P([1-6])" + (_GAP + rb"(\d{1,9})") * 2)
-_MAXIMUM = re.compile(_GAP + rb"(\d{1,9})")
+_GAP = re.compile(rb"[ \t\n\v\f\r]+|#[^\n\r]*[\n\r]")
+_NUMBER = re.compile(rb"\d{1,9}")
 _WHITESPACE = b" \t\n\v\f\r"
-_NOT_BITS = re.compile(rb"[^01 \t\n\v\f\r]")
-_NOT_NUMBERS = re.compile(rb"[^0-9 \t\n\v\f\r]|\d{10}")
+_BITS, _DIGITS = b"01", b"0123456789"
 _TEXT_BLOCK = 1 << 20
 """Bytes of text that are parsed at a time, so that memory stays close to that of the samples."""
 _DAMAGED = "is a damaged PNM image ({}): get the whole file again"
 
 
-@dataclass(frozen=True)
-class _Layout:
+class _Layout(NamedTuple):
     """How a PNM file stores its samples.
 
     Attributes:
@@ -89,21 +86,28 @@ def decode_pnm(data: bytes) -> NDArray[np.generic]:
 
 
 def _layout(data: bytes) -> _Layout:
-    head = _HEADER.match(data)
-    if head is None:
-        raise ImageError(TRUNCATED)
-    kind, width, height = (int(number) for number in head.groups())
-    start, maximum = head.end(), 1
+    kind = data[1] - ord("0")
+    width, start = _header_number(data, 2)
+    height, start = _header_number(data, start)
+    maximum = 1
     if kind not in (1, 4):
-        stated = _MAXIMUM.match(data, start)
-        if stated is None:
-            raise ImageError(TRUNCATED)
-        start, maximum = stated.end(), int(stated[1])
+        maximum, start = _header_number(data, start)
         if maximum not in (255, 65535):
             raise ImageError(
                 f"is a PNM image with maximum {maximum}, expected 255 or 65535: {TO_PNG}"
             )
     return _Layout(kind, (height, width, 3) if kind in (3, 6) else (height, width), maximum, start)
+
+
+def _header_number(data: bytes, position: int) -> tuple[int, int]:
+    """Return a number behind white space and comments, and its end."""
+    start = position
+    while gap := _GAP.match(data, position):
+        position = gap.end()
+    number = _NUMBER.match(data, position)
+    if number is None or position == start:
+        raise ImageError(TRUNCATED)
+    return int(number[0]), number.end()
 
 
 def _row_bytes(layout: _Layout) -> int:
@@ -117,7 +121,7 @@ def _text_samples(
     """Parse the samples of a text image, block by block."""
     count = int(np.prod(layout.shape))
     bilevel = layout.kind == 1
-    forbidden = _NOT_BITS if bilevel else _NOT_NUMBERS
+    allowed = (_BITS if bilevel else _DIGITS) + _WHITESPACE
     # A sample takes a byte, and a byte of white space unless it is a bit.
     if len(data) - layout.start < (count if bilevel else 2 * count):
         raise ImageError(TRUNCATED)
@@ -125,13 +129,14 @@ def _text_samples(
     done, position = 0, layout.start
     while position < len(data):
         end = _block_end(data, position)
-        block = data[position:end]
-        if forbidden.search(block):
+        block = data[position:end].strip(_WHITESPACE)
+        if block.translate(None, allowed):
             raise ImageError(_DAMAGED.format("something between its numbers is no number"))
         if bilevel:
             values = np.frombuffer(block.translate(None, _WHITESPACE), np.uint8) - 48
         else:
-            values = np.array(block.split(), np.uint32)
+            # Of white space alone, numpy makes a 0. Numbers beyond 64 bits become the largest.
+            values = np.fromstring(block, np.int64, sep=" ")
             if values.size and int(values.max()) > layout.maximum:
                 raise ImageError(_DAMAGED.format(f"a sample above {layout.maximum}"))
         if done + values.size > count:

@@ -2,19 +2,22 @@
 
 libtiff, inside OpenCV, reads damaged strips and unusual layouts without an error. So only layouts
 that it decodes rightly are accepted (`tests/infer/images/test_tiff.py` tries all of them), and
-strips and tiles are checked here: their number, their sizes, and that they do not overlap. Damage
-inside compressed strips is found by the decoder's messages (`dps_infer.images.codec`).
+strips and tiles are checked here: their number, their sizes, that they do not overlap, and that
+their data give as many bytes as the image needs. Other damage inside compressed strips is found by
+the decoder's messages (`dps_infer.images.codec`).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import numpy as np
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TONE_MAP, TRUNCATED, Header
+from dps_infer.images.formats.tiff_data import inflates_to, lzw_expands_to, unpacks_to
 from dps_infer.images.formats.tiff_tags import Entry, TagReader
 
 MOST_PAGES = 64
@@ -44,9 +47,15 @@ _REDUCED, _MASK = 0b001, 0b100
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _CONTIGUOUS, _SEPARATE = 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
-_NO_COMPRESSION, _JPEG, _PREDICTED_BY_DIFFERENCE = 1, 7, 2
-_FAX = (2, 3, 4)
-_COMPRESSIONS = (_NO_COMPRESSION, *_FAX, 5, _JPEG, 8, 32773, 32946)
+_NO_COMPRESSION, _LZW, _JPEG, _PACKBITS = 1, 5, 7, 32773
+_FAX, _DEFLATE = (2, 3, 4), (8, 32946)
+_COMPRESSIONS = (_NO_COMPRESSION, *_FAX, _LZW, _JPEG, *_DEFLATE, _PACKBITS)
+_PREDICTED_BY_DIFFERENCE = 2
+_CHECKS: dict[int, Callable[[memoryview, int, int], bool]] = {
+    _LZW: lzw_expands_to,
+    _PACKBITS: unpacks_to,
+    **dict.fromkeys(_DEFLATE, inflates_to),
+}
 _REFUSED_COMPRESSIONS = {
     6: "old-style JPEG",
     34712: "JPEG 2000",
@@ -126,8 +135,8 @@ class _Layout:
             name = _PHOTOMETRICS[self.photometric]
             raise ImageError(f"is a {name} TIFF, expected RGB or gray: {TO_PNG}")
         color = self.photometric in (_RGB, _YCBCR)
-        depths = (8, 16) if color else (1, 2, 4, 8) if self.photometric == _PALETTE else ()
-        if self.sample_format not in (1, 4) or self.bits not in (depths or (1, 2, 4, 8, 16)):
+        depths = (8, 16) if color else (4, 8) if self.photometric == _PALETTE else (1, 8, 16)
+        if self.sample_format not in (1, 4) or self.bits not in depths:
             kind = "signed" if self.sample_format == 2 else "unusual"
             depth = f"{self.bits}-bit samples" if self.bits > 0 else "samples of several depths"
             raise ImageError(
@@ -166,6 +175,12 @@ class _Layout:
         )
         if unusual:
             raise ImageError(f"is a TIFF with an unusual layout, not supported: {TO_PNG}")
+        plain_tiles = compression == _NO_COMPRESSION and _TILE_OFFSETS in self._tags
+        # In tiles of less than 16 bits, OpenCV expects four samples per pixel.
+        if plain_tiles and self.bits < 16 and (self.samples != 4 or self.separate):
+            raise ImageError(
+                f"is an uncompressed TIFF in tiles, not supported: save it in strips, or {TO_PNG}"
+            )
         if self.separate and self.bits == 16:
             raise ImageError(
                 "is a 16-bit TIFF with separate color planes, not supported: save it with "
@@ -197,7 +212,7 @@ class _Layout:
         names = (_TILE_OFFSETS, _TILE_SIZES) if tiled else (_STRIP_OFFSETS, _STRIP_SIZES)
         if any(name not in tags for name in names):
             raise ImageError(_damaged("the sizes of its strips or tiles are missing"))
-        if any(tags[name].count != parts for name in names):
+        if any(tags[name].values != parts for name in names):
             raise ImageError(_damaged("its number of strips or tiles"))
         starts, sizes = (reader.offsets(tags[name], parts) for name in names)
         if (starts < 8).any() or (sizes < 1).any():
@@ -205,16 +220,24 @@ class _Layout:
         if (sizes > file_bytes).any() or (starts > file_bytes - sizes).any():
             raise ImageError(TRUNCATED)
         order = np.argsort(starts, kind="stable")
-        if (starts[order][:-1] + sizes[order][:-1] > starts[order][1:]).any():
+        ends = starts + sizes
+        overlap = (ends[order][:-1] > starts[order][1:]).any()
+        if overlap or ((starts <= reader.first) & (ends > reader.first)).any():
             raise ImageError(_damaged("its strips or tiles overlap"))
-        if self.compression == _NO_COMPRESSION:
-            row = (across * self.bits * (self.samples // planes) + 7) // 8
-            last = self.height - (down - 1) * rows
-            needed = np.full((planes, down, parts // planes // down), row * rows, np.int64)
-            if not tiled:
-                needed[:, -1] = row * last
-            if (sizes < needed.reshape(-1)).any():
-                raise ImageError(_damaged("a strip or tile is too short"))
+        row = (across * self.bits * (self.samples // planes) + 7) // 8
+        needed = np.full((planes, down, parts // planes // down), row * rows, np.int64)
+        if not tiled:
+            needed[:, -1] = row * (self.height - (down - 1) * rows)
+        if self.compression == _NO_COMPRESSION and (sizes < needed.reshape(-1)).any():
+            raise ImageError(_damaged("a strip or tile is too short"))
+        check = _CHECKS.get(self.compression)
+        if check is not None:
+            data = memoryview(reader.data)
+            for start, size, least in zip(
+                starts.tolist(), sizes.tolist(), needed.reshape(-1).tolist(), strict=True
+            ):
+                if not check(data[start : start + size], least, row * rows):
+                    raise ImageError(_damaged("the data of a strip or tile"))
 
 
 def _damaged(part: str) -> str:

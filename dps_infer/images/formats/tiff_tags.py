@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,20 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 1
 _BYTES = {1, 2, 6, 7}
 _ORIENTATION, _EXIF, _COLOR_SPACE = 274, 34665, 40961
 _UNCALIBRATED = 0xFFFF
+_ORIENTATION_TYPES = (3, 4)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One tag of a directory.
 
     Attributes:
         kind: number of its type.
-        count: how many values it has, as the file states.
+        values: how many values it has, as the file states.
         position: offset of its values in bytes.
     """
 
     kind: int
-    count: int
+    values: int
     position: int
 
 
@@ -59,17 +59,23 @@ class TagReader:
             raise struct.error("no byte order")
         self.data, self.order = data, order
         (version,) = struct.unpack_from(order + "H", data, 2)
+        if version not in (42, 43):
+            raise struct.error("no TIFF version")
         big = version == 43
         # Classic TIFF and BigTIFF: formats of an entry count, of a value count and of an offset.
         self._entries, self._counted, self._offset = ("Q", "Q", "Q") if big else ("H", "I", "I")
         (self.first,) = struct.unpack_from(order + self._offset, data, 8 if big else 4)
 
-    def directory(self, start: int, wanted: Collection[int]) -> tuple[dict[int, Entry], int]:
+    def directory(
+        self, start: int, wanted: Collection[int], *, lenient: bool = False
+    ) -> tuple[dict[int, Entry], int]:
         """Find tags in one directory.
 
         Args:
             start: offset of the directory in bytes.
             wanted: numbers of the tags.
+            lenient: read what is left of a damaged directory; of a tag that occurs twice, the
+                first.
 
         Returns:
             The tags that exist, and the offset of the next directory (0 if there is none).
@@ -79,15 +85,17 @@ class TagReader:
                 twice. OverflowError: an offset of 2**63 or more.
         """
         (number,) = struct.unpack_from(self.order + self._entries, self.data, start)
-        if number > MOST_ENTRIES:
-            raise struct.error("too many tags")
         head = self.order + "HH" + self._counted
         size, room = struct.calcsize(head), struct.calcsize(self._offset)
         position = start + struct.calcsize(self._entries)
+        if lenient:
+            number = min(number, MOST_ENTRIES, (len(self.data) - position) // (size + room))
+        if number > MOST_ENTRIES:
+            raise struct.error("too many tags")
         found: dict[int, Entry] = {}
         for _ in range(number):
             tag, kind, count = struct.unpack_from(head, self.data, position)
-            if tag in wanted:
+            if tag in wanted and not (lenient and tag in found):
                 if tag in found:
                     raise struct.error("a tag occurs twice")
                 at = position + size
@@ -96,6 +104,8 @@ class TagReader:
                     (at,) = struct.unpack_from(self.order + self._offset, self.data, at)
                 found[tag] = Entry(kind, count, at)
             position += size + room
+        if lenient:
+            return found, 0
         (following,) = struct.unpack_from(self.order + self._offset, self.data, position)
         return found, following
 
@@ -108,9 +118,9 @@ class TagReader:
         """
         if entry is None:
             return default
-        if entry.kind not in _INTEGERS or not 0 < entry.count <= most:
+        if entry.kind not in _INTEGERS or not 0 < entry.values <= most:
             raise struct.error("a tag of another type or length")
-        values = f"{self.order}{entry.count}{_INTEGERS[entry.kind]}"
+        values = f"{self.order}{entry.values}{_INTEGERS[entry.kind]}"
         return struct.unpack_from(values, self.data, entry.position)
 
     def offsets(self, entry: Entry, count: int) -> NDArray[np.int64]:
@@ -119,7 +129,7 @@ class TagReader:
         Raises:
             struct.error: it has another number of values, or the data end too early.
         """
-        if entry.kind not in (3, 4, 16) or entry.count != count:
+        if entry.kind not in (3, 4, 16) or entry.values != count:
             raise struct.error("a tag of another type or length")
         kind = np.dtype(self.order + {3: "u2", 4: "u4", 16: "i8"}[entry.kind])
         if entry.position + count * kind.itemsize > len(self.data):
@@ -130,11 +140,10 @@ class TagReader:
         """Return the bytes of a tag of bytes, empty if it has another type."""
         if entry.kind not in _BYTES:
             return b""
-        return self.data[entry.position : entry.position + entry.count]
+        return self.data[entry.position : entry.position + entry.values]
 
 
-@dataclass(frozen=True)
-class ExifInfo:
+class ExifInfo(NamedTuple):
     """The EXIF data that count.
 
     Attributes:
@@ -150,8 +159,11 @@ def read_exif(exif: bytes) -> ExifInfo:
     """Read EXIF data; damaged ones count as absent."""
     try:
         reader = TagReader(exif)
-        tags, _ = reader.directory(reader.first, (_ORIENTATION, _EXIF))
-        (orientation,) = reader.integers(tags.get(_ORIENTATION), (1,), 1)
+        tags, _ = reader.directory(reader.first, (_ORIENTATION, _EXIF), lenient=True)
+        entry = tags.get(_ORIENTATION)
+        # Viewers ignore an orientation of another type.
+        right = entry is None or entry.kind in _ORIENTATION_TYPES
+        (orientation,) = reader.integers(entry, (1,), 1) if right else (1,)
     except (struct.error, OverflowError):
         return ExifInfo()
     return ExifInfo(
@@ -164,7 +176,7 @@ def _exif_color_space(reader: TagReader, pointer: Entry | None) -> ColorSpace | 
         return None
     try:
         (start,) = reader.integers(pointer, (0,), 1)
-        tags, _ = reader.directory(start, (_COLOR_SPACE,))
+        tags, _ = reader.directory(start, (_COLOR_SPACE,), lenient=True)
         (value,) = reader.integers(tags.get(_COLOR_SPACE), (1,), 1)
     except (struct.error, OverflowError):
         return None

@@ -6,8 +6,11 @@ import struct
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
-from dps_infer.images.formats.header import TRUNCATED, Header, animated
+from dps_infer.images.formats.header import TO_PNG, TRUNCATED, Header, animated
 from dps_infer.images.formats.tiff_tags import ExifInfo, read_exif
+
+_MOST_CHUNKS = 10_000
+"""Sound files have fewer than ten."""
 
 
 def read_webp(data: bytes) -> Header:
@@ -24,7 +27,9 @@ def read_webp(data: bytes) -> Header:
     exif = ExifInfo()
     color_space: ColorSpace | None = None
     position = 12
-    while position + 8 <= end:
+    for _ in range(_MOST_CHUNKS):
+        if position + 8 > end:
+            break
         kind, size = struct.unpack_from("<4sI", data, position)
         body = memoryview(data)[position + 8 : position + 8 + size]
         found = (0, 0)
@@ -46,6 +51,8 @@ def read_webp(data: bytes) -> Header:
         # The canvas and the frame both have a size; the larger one bounds the memory.
         width, height = max(width, found[0]), max(height, found[1])
         position += 8 + size + size % 2
+    else:
+        raise ImageError(f"is a WebP with more than {_MOST_CHUNKS} chunks: {TO_PNG}")
     return Header(
         "WebP",
         width,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -83,8 +84,8 @@ def test_a_subsampling_that_simplejpeg_refuses_is_decoded_by_opencv(capfd):
     image, warnings = decode(data)
     assert np.array_equal(image[0], with_opencv(data))
     assert warnings == []
-    _, warnings = decode(data[: len(data) // 2] + b"\xff\xd9")
-    assert warnings == ["Corrupt JPEG data: premature end of data segment"]
+    with pytest.raises(ImageError, match="premature end of data segment"):
+        decode(data[: len(data) // 2] + b"\xff\xd9")
     assert capfd.readouterr().err == ""
 
 
@@ -106,3 +107,42 @@ def test_damage_inside_a_jpeg_is_refused(progressive):
     for end in range(len(data) // 3, len(data) - 20, 97):
         with pytest.raises(ImageError, match="damaged"):
             load_picture(data[:end] + b"\xff\xd9", label="a.jpg")
+
+
+def test_a_harmless_warning_does_not_hide_damage():
+    """libjpeg prints only the first warning of an image."""
+    data = encode(".jpg", noise(64, 64))
+    frame = data.index(b"\xff\xc0")
+    surplus = data[:frame] + bytes(9) + data[frame:]
+    assert len(load_picture(surplus, label="a.jpg").notes) == 1
+    twice = surplus[:-2] + bytes(5) + surplus[-2:]
+    assert len(load_picture(twice, label="a.jpg").notes) == 2
+    cut = surplus[: len(surplus) // 2] + b"\xff\xd9"
+    with pytest.raises(ImageError, match="premature end"):
+        load_picture(cut, label="a.jpg")
+
+
+def test_data_that_a_scan_does_not_use_up_are_damage():
+    """Without some of its bytes, a scan ends early, and the rest of its data is left over."""
+    data = encode(".jpg", noise(64, 64))
+    start = data.index(b"\xff\xda") + 20
+    messages = []
+    for place in range(start, len(data) - 20, 97):
+        try:
+            messages += load_picture(data[:place] + data[place + 12 :], label="a.jpg").notes
+        except ImageError as error:
+            messages.append(f"refused: {error}")
+    left_over = [message for message in messages if "extraneous" in message]
+    assert len(left_over) > 10
+    assert all(message.startswith("refused") for message in left_over)
+
+
+def test_a_damaged_profile_does_not_hide_damage(photo):
+    """Two segments, of which each says that it is the first of three."""
+    data = encode(".jpg", noise(64, 64))
+    body = b"ICC_PROFILE\0\1\3" + bytes(200)
+    segment = b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body
+    whole = data[:2] + segment * 2 + data[2:]
+    assert any("damaged ICC profile" in note for note in load_picture(whole, label="a.jpg").notes)
+    with pytest.raises(ImageError, match="damaged"):
+        load_picture(whole[: len(whole) // 2] + b"\xff\xd9", label="a.jpg")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import bomb, encode, exif, make_png, make_tiff, with_exif
+from infer_helpers import bomb, encode, exif, make_png, make_tiff, upright, with_exif
 
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
@@ -38,20 +38,6 @@ def refusal(source, **options) -> str:
     message = str(refused.value)
     assert "\n" not in message
     return message
-
-
-def upright_of(orientation: int, stored: np.ndarray) -> np.ndarray:
-    """Turn stored pixels upright as EXIF defines: by the place of the first row and column."""
-    return {
-        1: stored,
-        2: np.fliplr(stored),
-        3: np.rot90(stored, 2),
-        4: np.flipud(stored),
-        5: stored.transpose(1, 0, 2),
-        6: np.rot90(stored, -1),
-        7: np.rot90(stored, 2).transpose(1, 0, 2),
-        8: np.rot90(stored, 1),
-    }[orientation]
 
 
 # --- formats --------------------------------------------------------------------------
@@ -125,7 +111,7 @@ def oriented(kind: str, pixels: np.ndarray, orientation: int) -> bytes:
 def test_every_orientation_is_applied(photo, kind, orientation):
     stored = load(oriented(kind, photo, 1)).color
     picture = load(oriented(kind, photo, orientation))
-    assert np.array_equal(picture.color, upright_of(orientation, stored))
+    assert np.array_equal(picture.color, upright(orientation, stored))
 
 
 @pytest.mark.parametrize("kind", TAGGED[:3])
