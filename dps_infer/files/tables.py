@@ -354,8 +354,9 @@ def _parquet_file(path: Path, stream: BinaryIO) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(stream) as file:
             yield file
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise TableError(f"{path}: is not a Parquet file that pyarrow reads ({error})") from None
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise TableError(f"{path}: is not a Parquet file that pyarrow reads ({why})") from None
 
 
 @contextmanager

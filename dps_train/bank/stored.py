@@ -201,8 +201,10 @@ def _mapped(folder: Path, manifest: BankManifest) -> Bank:
         try:
             # Copy on write, because PyTorch has no read-only tensors.
             array = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise _Unusable(f"is damaged ({path.name} cannot be read: {error})") from None
+        # NumPy parses the header as Python, and raises whatever that raises.
+        except Exception as error:
+            why = " ".join(str(error).split())
+            raise _Unusable(f"is damaged ({path.name} cannot be read: {why})") from None
         if list(array.shape) != stated.shape or array.dtype != np.dtype(DTYPE):
             raise _Unusable(
                 f"is damaged ({path.name} holds {array.dtype} {list(array.shape)} instead of "
