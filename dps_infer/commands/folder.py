@@ -41,8 +41,8 @@ def folder(
         typer.Argument(
             metavar="CAND_DIR",
             help="The folder whose images may be different. Files with the same relative path are "
-            "a pair, also in subfolders. Only files with the suffix of an image (.png, .jpg, "
-            ".webp, ...) are compared, and none whose name begins with a dot.",
+            "a pair, also in subfolders. Only images are compared, by their suffix (.png, .jpg, "
+            ".webp, ...) or their first bytes, and none whose name begins with a dot.",
         ),
     ] = None,
     every_two: Annotated[
@@ -169,7 +169,7 @@ def _pairs(
 
 def _note_left_out(count: int) -> None:
     if count:
-        run.note(f"files left out, as hidden or not named as images: {count}")
+        run.note(f"files left out, as hidden or no images: {count}")
 
 
 def _lines(

@@ -98,8 +98,7 @@ def check_limits(nodes: Sequence[Node], constants: dict[bytes, Constant]) -> Non
     known = dict(constants)
     for node in nodes:
         if node.operator not in OPERATORS:
-            name = node.operator.decode(errors="replace")
-            raise _refused(f"needs the operator {name}, which no context file has")
+            raise _refused(f"needs the operator {_name(node)}, which no context file has")
         taken = [known.get(name) for name in node.takes if name]
         inputs = [constant for constant in taken if constant is not None]
         factor = _factor(node, known)
@@ -174,7 +173,8 @@ def _too_large(node: Node, elements: float) -> ContextError:
 
 
 def _name(node: Node) -> str:
-    return node.operator.decode(errors="replace")
+    # It may be anything, and must not end the line.
+    return ascii(node.operator.decode(errors="replace"))[1:-1][:100]
 
 
 def _refused(what: str) -> ContextError:

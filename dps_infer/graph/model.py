@@ -374,4 +374,4 @@ def _signed(value: int) -> int:
 
 
 def _text(name: bytes) -> str:
-    return name.decode(errors="replace") or "?"
+    return ascii(name.decode(errors="replace"))[1:-1][:100] or "?"

@@ -20,6 +20,7 @@ from dps_infer.bulk.batch import score_file
 from dps_infer.bulk.journal import journal_path
 from dps_infer.bulk.results import read_results
 from dps_infer.errors import OutputError, TableError, UsageError
+from dps_infer.files import tables
 
 MAIN = "from dps_infer.cli import main; main()"
 SCHEMA = Path(__file__).parents[3] / "docs" / "json" / "batch.schema.json"
@@ -143,13 +144,13 @@ def test_the_pairs_are_read_three_times(folder, context, monkeypatch, suffix):
         pairs = pairs.with_suffix(".jsonl")
         pairs.write_text("\n".join(rows))
     opened: list[Path] = []
-    open_path = Path.open
+    open_input = tables.open_input
 
-    def record(self: Path, *arguments, **options):
-        opened.append(self)
-        return open_path(self, *arguments, **options)
+    def record(path: Path, **options):
+        opened.append(path)
+        return open_input(path, **options)
 
-    monkeypatch.setattr(Path, "open", record)
+    monkeypatch.setattr(tables, "open_input", record)
     score_file(pairs, folder / "out.csv", {"fake": context})
     assert opened.count(pairs) == 3
 
