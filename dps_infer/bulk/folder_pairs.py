@@ -35,7 +35,7 @@ READ = (
     ".tiff",
 )
 NOT_READ = (".avif", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".pam", ".pfm")
-SUFFIXES = frozenset([*READ, ".webp", *NOT_READ])
+SUFFIXES = frozenset([*READ, ".tiff", ".webp", *NOT_READ])
 
 
 _STARTS = re.compile(
