@@ -193,6 +193,7 @@ class _Diversion:
         self._saved = self._file = -1
         self._position = 0
         self._warnings: list[str] = []
+        self._log_continues = False
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -262,9 +263,13 @@ class _Diversion:
             elif libtiff is not None:
                 if libtiff[1] == "TIFF_Error" or not re.search(_HARMLESS_TIFF, libtiff[2]):
                     self._warnings.append(libtiff[2])
-            elif text and not text.startswith(_OTHER_CODECS):
+            elif text.startswith(_OTHER_CODECS) or (self._log_continues and text.startswith("> ")):
+                self._log_continues = True  # OpenCV's failed checks are explained in further lines
+                continue
+            elif text:
                 with contextlib.suppress(OSError):
                     os.write(self._saved, line)
+            self._log_continues = False
 
     def before_fork(self) -> None:
         """Wait until no thread decodes, and let none begin.

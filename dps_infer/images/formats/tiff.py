@@ -197,7 +197,8 @@ class _Layout:
             across, rows = self.one(_TILE_WIDTH, 0), self.one(_TILE_HEIGHT, 0)
             if across < 1 or rows < 1 or across % 16 or rows % 16:
                 raise ImageError(_damaged("its tile size"))
-            if across * rows > max(_MOST_TILE_PIXELS, 4 * self.width * self.height):
+            padded = (self.width + 15) // 16 * 16 * ((self.height + 15) // 16 * 16)
+            if across * rows > max(_MOST_TILE_PIXELS, padded):
                 raise ImageError(f"is a TIFF with tiles far larger than the image: {TO_PNG}")
         else:
             across = self.width

@@ -13,6 +13,7 @@ from infer_helpers import encode
 from dps_infer.errors import ImageError
 from dps_infer.images import codec
 from dps_infer.images.decode import load_picture
+from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import read_header
 
 SAMPLINGS = {
@@ -146,3 +147,13 @@ def test_a_damaged_profile_does_not_hide_damage(photo):
     assert any("damaged ICC profile" in note for note in load_picture(whole, label="a.jpg").notes)
     with pytest.raises(ImageError, match="damaged"):
         load_picture(whole[: len(whole) // 2] + b"\xff\xd9", label="a.jpg")
+
+
+def test_messages_of_opencvs_checks_stay_off_stderr(capfd):
+    """It explains a failed check in several lines: here, a tile of more than 1 GiB."""
+    tags = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 322: 20_000, 323: 16_000, 324: 8, 325: 9}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    image, _ = codec.decode(data, Header("BMP", 64, 64))
+    assert image is None
+    assert capfd.readouterr() == ("", "")
