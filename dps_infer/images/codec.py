@@ -7,8 +7,8 @@ formats but PNM, AVIF and HEIC.
 
 OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is diverted
 into a file while they decode. Lines that no codec wrote, for example those of another thread, are
-passed on. libtiff's messages are the only sign that a compressed strip is damaged. Where they
-cannot be read, compressed TIFF files are refused.
+passed on. libtiff's messages are the only sign that JPEG or fax data inside a TIFF are damaged.
+Where they cannot be read, such files are refused.
 """
 
 from __future__ import annotations
@@ -116,9 +116,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def _decode_tiff(data: bytes, header: Header) -> Image | None:
-    if header.compressed and not _damage_is_reported():
+    if header.unchecked and not _damage_is_reported():
         raise ImageError(
-            f"is a compressed TIFF, which cannot be checked for damage on this system: {TO_PNG}"
+            "is a TIFF compressed with JPEG or as a fax, which cannot be checked for damage where "
+            f"the decoder's messages cannot be read (Windows, or a closed stderr): {TO_PNG}"
         )
     if header.patch is not None:
         start, patch = header.patch

@@ -94,7 +94,7 @@ def read_tiff(data: bytes) -> Header:
         premultiplied=layout.premultiplied,
         color_space=_color_space(reader, tags),
         patch=_without_orientation(reader, tags.get(_ORIENTATION)),
-        compressed=layout.compression != _NO_COMPRESSION,
+        unchecked=layout.compression in (_JPEG, *_FAX),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,7 +48,9 @@ def test_files_that_stand_for_an_image_are_named(data, name):
 
 
 def test_urls_are_named():
-    assert "is a URL" in refusal("https://example.org/a.png")
+    for name in ("https://example.org/a.png", "S3://bucket/a.png"):
+        assert "is a URL" in refusal(name)
+        assert "is a URL" in refusal(Path(name))
 
 
 # --- BMP -----------------------------------------------------------------------------------
