@@ -195,6 +195,7 @@ def test_pbm_text_needs_no_white_space():
         (b"P2 2 1x255 1 2", "too early"),
         (b"P5 2 1 255x\1\2", "no white space"),
         (b"P5 2 1 255\n\1", "too early"),
+        (b"P5 2 1 255\r\n\1\0", "where its header ends"),
         (b"P5 2 1 255\n\1\2\3", "surplus"),
     ],
 )
