@@ -73,6 +73,14 @@ def test_srgb_is_recognized_by_its_numbers(curve, name):
     assert icc_color_space(make_profile(curve=curve, name=name, model=b"GRAY")) is None
 
 
+def test_littlecms_srgb_is_recognized():
+    cms = pytest.importorskip("PIL.ImageCms")
+    profile = cms.ImageCmsProfile(cms.createProfile("sRGB")).tobytes()
+    assert icc_color_space(profile) is None
+    other = cms.ImageCmsProfile(cms.createProfile("LAB")).tobytes()
+    assert icc_color_space(other) is not None
+
+
 @pytest.mark.parametrize(
     "profile",
     [
