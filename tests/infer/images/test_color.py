@@ -198,6 +198,8 @@ SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 def test_png_chunks_are_read_by_their_precedence(photo):
     wide = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
     assert chunks_note(photo, gamma(45455), primaries(*SRGB_PRIMARIES)) == ""
+    assert chunks_note(photo, gamma(45000)) == ""
+    assert "gamma of 0.5 (gAMA)" in chunks_note(photo, gamma(50_000))
     assert "gamma of 1 (gAMA)" in chunks_note(photo, gamma(100_000))
     assert "(cHRM)" in chunks_note(photo, primaries(*wide))
     assert chunks_note(photo, gamma(100_000), (b"sRGB", b"\0")) == ""
