@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -157,3 +160,24 @@ def test_messages_of_opencvs_checks_stay_off_stderr(capfd):
     image, _ = codec.decode(data, Header("BMP", 64, 64))
     assert image is None
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "dup2"), reason="needs file descriptors")
+def test_without_stderr_damaged_jpegs_are_refused_too(tmp_path):
+    whole = encode(".jpg", noise(33, 31))
+    unusual = pillow_jpeg(noise(33, 31), "CMYK", subsampling=2)
+    code = (
+        "import os, sys; os.close(2); from dps_infer.images.decode import load_picture\n"
+        "try: print(load_picture(sys.argv[1], label='').size)\n"
+        "except Exception as error: print(error)"
+    )
+    for data, expected in (
+        (whole, "(31, 33)"),
+        (whole[: len(whole) // 2] + b"\xff\xd9", "premature end"),
+        (unusual, "cannot be checked for damage"),
+    ):
+        (tmp_path / "a.jpg").write_bytes(data)
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "a.jpg"], capture_output=True, text=True
+        )
+        assert expected in done.stdout
