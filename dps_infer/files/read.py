@@ -30,8 +30,7 @@ def open_input(
         DpsError: as `error`, naming the file: it is missing, a folder or not readable.
     """
     try:
-        # Opening a pipe waits for its writer, unless it must not block.
-        with open(path, "rb", opener=_open_at_once if regular else None) as stream:
+        with _open_at_once(path) if regular else Path(path).open("rb") as stream:
             if regular and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise error(
                     f"{os.fspath(path)}: is a pipe or a device, expected {expected}: save it as a "
@@ -54,8 +53,17 @@ def open_input(
         raise error(f"{os.fspath(path)}: {message}") from None
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _open_at_once(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; a pipe without waiting for its writer."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _DO_NOT_WAIT)
+    try:
+        return os.fdopen(descriptor, "rb")
+    except OSError:  # a folder
+        os.close(descriptor)
+        raise
+
+
+_DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 def read_bytes(

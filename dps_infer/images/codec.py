@@ -2,13 +2,13 @@
 
 simplejpeg is faster than OpenCV and gives the same pixels. In its strict mode it refuses whatever
 libjpeg warns about, and those warnings are the only sign that libjpeg made up part of a damaged
-image. It also refuses some chroma subsamplings. OpenCV decodes those images, and all other
-formats but PNM, AVIF and HEIC.
+image. It does not know some chroma subsamplings. OpenCV decodes those images, and all other formats
+but PNM, AVIF and HEIC.
 
 OpenCV's libraries write their warnings to the process's stderr, so the file descriptor is diverted
 into a file while they decode. Lines that no codec wrote, for example those of another thread, are
-passed on. libtiff's messages are the only sign that a compressed strip is damaged. Where they
-cannot be read, compressed TIFF files are refused.
+passed on. Those warnings are the only sign of damage in such a JPEG, and in JPEG or fax data inside
+a TIFF. Where they cannot be read, these files are refused.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ _MOST_WARNINGS = 8
 """Harmless warnings of one JPEG; after each, it is decoded again."""
 _LOG_WARNINGS = 3
 """OpenCV's log level at which libtiff's errors and warnings are written."""
+
+_CANNOT_BE_CHECKED = (
+    "which cannot be checked for damage where the decoder's messages cannot be read (Windows, or a "
+    f"closed stderr): {TO_PNG}"
+)
 
 Samples = NDArray[np.generic]
 Image = tuple[Samples, Samples | None]
@@ -104,11 +109,15 @@ def _decode_jpeg(data: bytes) -> tuple[Image | None, list[str]]:
 def _decode_jpeg_once(data: bytes) -> tuple[Image | None, list[str]]:
     try:
         return (simplejpeg.decode_jpeg(data), None), []
-    except ValueError:
-        with _ONE_AT_A_TIME:
-            _DIVERSION.take_warnings()
-            image = _decode_with_opencv(data)
-            return image, _DIVERSION.take_warnings()
+    except ValueError as error:
+        if str(error).startswith(_LIBJPEG):
+            return None, [str(error)]
+    if not _damage_is_reported():
+        raise ImageError(f"is a JPEG of an unusual kind, {_CANNOT_BE_CHECKED}")
+    with _ONE_AT_A_TIME:
+        _DIVERSION.take_warnings()
+        image = _decode_with_opencv(data)
+        return image, _DIVERSION.take_warnings()
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -116,10 +125,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def _decode_tiff(data: bytes, header: Header) -> Image | None:
-    if header.compressed and not _damage_is_reported():
-        raise ImageError(
-            f"is a compressed TIFF, which cannot be checked for damage on this system: {TO_PNG}"
-        )
+    if header.unchecked and not _damage_is_reported():
+        raise ImageError(f"is a TIFF compressed with JPEG or as a fax, {_CANNOT_BE_CHECKED}")
     if header.patch is not None:
         start, patch = header.patch
         data = b"".join((data[:start], patch, data[start + len(patch) :]))
@@ -193,6 +200,7 @@ class _Diversion:
         self._saved = self._file = -1
         self._position = 0
         self._warnings: list[str] = []
+        self._log_continues = False
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -262,9 +270,13 @@ class _Diversion:
             elif libtiff is not None:
                 if libtiff[1] == "TIFF_Error" or not re.search(_HARMLESS_TIFF, libtiff[2]):
                     self._warnings.append(libtiff[2])
-            elif text and not text.startswith(_OTHER_CODECS):
+            elif text.startswith(_OTHER_CODECS) or (self._log_continues and text.startswith("> ")):
+                self._log_continues = True  # OpenCV's failed checks are explained in further lines
+                continue
+            elif text:
                 with contextlib.suppress(OSError):
                     os.write(self._saved, line)
+            self._log_continues = False
 
     def before_fork(self) -> None:
         """Wait until no thread decodes, and let none begin.

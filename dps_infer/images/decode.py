@@ -186,7 +186,8 @@ def load_picture(
         raise ImageError(f"{label}: {error}") from None
 
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_URL = re.compile(r"(https?|ftp|s3|gs):/", re.IGNORECASE)
+"""With one slash: a `Path` keeps no more."""
 
 
 def make_pair(

@@ -33,10 +33,11 @@ _CURVE_TOLERANCE = 0.003
 """Of linear light. Curves of small sRGB profiles are that close; a gamma of 2.2 is not."""
 _CURVE_POINTS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 _MOST_TAGS = 100
-_SRGB_GAMMA = 45455
+_SRGB_GAMMA, _GAMMA_TOLERANCE = 45455, 1000
+"""Times 100,000. Many writers round 1 / 2.2 to 0.45."""
 _SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _PNG_TOLERANCE = 200
-"""Of gamma and chromaticities times 100,000; writers round them differently."""
+"""Of chromaticities times 100,000; writers round them differently."""
 
 
 def icc_color_space(profile: bytes) -> ColorSpace | None:
@@ -66,7 +67,7 @@ def png_color_space(gamma: int | None, chromaticities: Sequence[int] | None) -> 
         chromaticities: x and y of white, red, green and blue, times 100,000.
     """
     names = []
-    if gamma is not None and abs(gamma - _SRGB_GAMMA) > _PNG_TOLERANCE:
+    if gamma is not None and abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE:
         names.append(f"a gamma of {gamma / 100_000:g} (gAMA)")
     if chromaticities is not None and any(
         abs(stated - right) > _PNG_TOLERANCE

@@ -26,7 +26,7 @@ class Header(NamedTuple):
         color_space: the stated color space; None for sRGB, or if none is stated.
         cropped: the decoded image may be smaller.
         patch: bytes to overwrite before decoding, as an offset and the new bytes.
-        compressed: the decoder must report damage, because the header cannot show it.
+        unchecked: only the decoder's messages show damage in its data.
     """
 
     format: str
@@ -40,7 +40,7 @@ class Header(NamedTuple):
     color_space: ColorSpace | None = None
     cropped: bool = False
     patch: tuple[int, bytes] | None = None
-    compressed: bool = False
+    unchecked: bool = False
 
 
 def animated(name: str) -> str:

@@ -53,7 +53,12 @@ def read_pnm(data: bytes) -> Header:
             raise ImageError(TRUNCATED)
         if data[layout.start] not in _WHITESPACE:
             raise ImageError(_DAMAGED.format("no white space after its header"))
-        if data[end:].strip(_WHITESPACE + b"\0"):
+        surplus = data[end:]
+        if surplus and data[layout.start + 1] in _WHITESPACE:
+            # Two bytes of white space, as in a file that was converted to CR LF. The second one may
+            # be a sample, or else all samples are one place further.
+            raise ImageError(_DAMAGED.format("it is unclear where its header ends"))
+        if surplus.strip(_WHITESPACE + b"\0"):
             raise ImageError(
                 "contains more than one PNM image, or surplus data: save the image in its own file"
             )

@@ -94,7 +94,7 @@ def read_tiff(data: bytes) -> Header:
         premultiplied=layout.premultiplied,
         color_space=_color_space(reader, tags),
         patch=_without_orientation(reader, tags.get(_ORIENTATION)),
-        compressed=layout.compression != _NO_COMPRESSION,
+        unchecked=layout.compression in (_JPEG, *_FAX),
     )
 
 
@@ -197,7 +197,8 @@ class _Layout:
             across, rows = self.one(_TILE_WIDTH, 0), self.one(_TILE_HEIGHT, 0)
             if across < 1 or rows < 1 or across % 16 or rows % 16:
                 raise ImageError(_damaged("its tile size"))
-            if across * rows > max(_MOST_TILE_PIXELS, 4 * self.width * self.height):
+            padded = (self.width + 15) // 16 * 16 * ((self.height + 15) // 16 * 16)
+            if across * rows > max(_MOST_TILE_PIXELS, padded):
                 raise ImageError(f"is a TIFF with tiles far larger than the image: {TO_PNG}")
         else:
             across = self.width

@@ -65,31 +65,31 @@ def lzw_expands_to(data: memoryview, least: int, most: int) -> bool:
     follows from that of an earlier code, and all lengths between two clear codes are found at once,
     by doubling the distance in every step.
     """
+    whole = np.frombuffer(data, np.uint8)
     bits, position, produced = 8 * len(data), 0, 0
     for _ in range(2 + len(data) // _BYTES_PER_CLEAR):
         # Codes of 9 to 12 bits; their widths depend only on their number since the clear code.
         count = int(np.searchsorted(_ENDS, bits - position, "right"))
-        first = position >> 3
+        first, phase = position >> 3, position & 7
         part = np.zeros(_PART_BYTES, np.int32)
-        known = np.frombuffer(data[first : first + _PART_BYTES], np.uint8)
+        known = whole[first : first + _PART_BYTES]
         part[: len(known)] = known
         windows = part[:-2] << 16 | part[1:-1] << 8 | part[2:]
-        starts = (position & 7) + _STARTS[:count]
-        codes = windows[starts >> 3] >> _SHIFTS[:count] - (starts & 7) & _MASKS[:count]
-        special = np.flatnonzero((codes == _CLEAR) | (codes == _END))
-        if not len(special):
+        codes = windows.take(_PLACES[phase][:count]) >> _SHIFTS[phase][:count] & _MASKS[:count]
+        special = (codes == _CLEAR) | (codes == _END)
+        stop = int(special.argmax()) if count else 0
+        if not count or not special[stop]:
             return False
-        stop = int(special[0])
         earlier = codes[:stop] - _FIRST_ENTRY
         numbers = _NUMBERS[:stop]
         if (earlier >= numbers).any():
             return False
         # How many earlier codes a string is made of, and the next one that is not yet counted.
-        steps = (earlier >= 0).astype(np.int32)
+        steps = (earlier >= 0).astype(np.intp)
         jump = np.where(earlier >= 0, earlier, numbers)
-        while (further := steps[jump]).any():
+        while (further := steps.take(jump)).any():
             steps += further
-            jump = jump[jump]
+            jump = jump.take(jump)
         produced += int(steps.sum()) + stop
         position += int(_ENDS[stop])
         if codes[stop] == _END:
@@ -99,8 +99,12 @@ def lzw_expands_to(data: memoryview, least: int, most: int) -> bool:
     return False
 
 
-_NUMBERS = np.arange(_MOST_CODES, dtype=np.int32)
-_WIDTHS = np.clip(np.log2(_NUMBERS + _FIRST_ENTRY).astype(np.int32) + 1, 9, 12)
-_ENDS = np.cumsum(_WIDTHS, dtype=np.int32)
-_STARTS, _SHIFTS, _MASKS = _ENDS - _WIDTHS, 24 - _WIDTHS, (1 << _WIDTHS) - 1
+_NUMBERS = np.arange(_MOST_CODES)
+_WIDTHS = np.clip(np.log2(_NUMBERS + _FIRST_ENTRY).astype(np.intp) + 1, 9, 12)
+_ENDS = np.cumsum(_WIDTHS)
+_MASKS = (1 << _WIDTHS) - 1
+_BEGINS = [phase + _ENDS - _WIDTHS for phase in range(8)]
+"""First bit of each code, by the bit of a byte at which the first code begins."""
+_PLACES = [begins >> 3 for begins in _BEGINS]
+_SHIFTS = [24 - _WIDTHS - (begins & 7) for begins in _BEGINS]
 _PART_BYTES = int(_ENDS[-1]) // 8 + 4

@@ -22,7 +22,9 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 1
 """The integer types of TIFF, as `struct` formats."""
 _BYTES = {1, 2, 6, 7}
 _ORIENTATION, _EXIF, _COLOR_SPACE = 274, 34665, 40961
-_UNCALIBRATED = 0xFFFF
+_SRGB = 1
+_COLOR_SPACES = {2: "Adobe RGB", 0xFFFF: "an uncalibrated color space"}
+"""2 is not in the standard, but cameras write it."""
 _ORIENTATION_TYPES = (3, 4)
 
 
@@ -180,4 +182,6 @@ def _exif_color_space(reader: TagReader, pointer: Entry | None) -> ColorSpace | 
         (value,) = reader.integers(tags.get(_COLOR_SPACE), (1,), 1)
     except (struct.error, OverflowError):
         return None
-    return ColorSpace("an uncalibrated color space (EXIF)") if value == _UNCALIBRATED else None
+    if value == _SRGB:
+        return None
+    return ColorSpace(_COLOR_SPACES.get(value, "an unknown color space") + " (EXIF)")

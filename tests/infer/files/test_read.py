@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from dps_infer.errors import ImageError
-from dps_infer.files import read as read_module
 from dps_infer.files.read import MEBIBYTE, read_bytes
 
 
@@ -44,11 +44,11 @@ def test_unreadable_files_are_refused(tmp_path):
 
 
 def test_forbidden_files_are_refused(tmp_path, monkeypatch):
-    def forbidden(path, mode, opener=None):
+    def forbidden(self, mode):
         raise PermissionError(13, "Permission denied")
 
     # The tests may run as a user who can read everything.
-    monkeypatch.setattr(read_module, "open", forbidden, raising=False)
+    monkeypatch.setattr(Path, "open", forbidden)
     assert "no permission to read it" in refusal(tmp_path / "a")
     assert "is a folder" in refusal(tmp_path)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ from infer_helpers import encode
 from dps_infer.errors import ImageError
 from dps_infer.images import codec
 from dps_infer.images.decode import load_picture
+from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import read_header
 
 SAMPLINGS = {
@@ -146,3 +150,34 @@ def test_a_damaged_profile_does_not_hide_damage(photo):
     assert any("damaged ICC profile" in note for note in load_picture(whole, label="a.jpg").notes)
     with pytest.raises(ImageError, match="damaged"):
         load_picture(whole[: len(whole) // 2] + b"\xff\xd9", label="a.jpg")
+
+
+def test_messages_of_opencvs_checks_stay_off_stderr(capfd):
+    """It explains a failed check in several lines: here, a tile of more than 1 GiB."""
+    tags = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 322: 20_000, 323: 16_000, 324: 8, 325: 9}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    image, _ = codec.decode(data, Header("BMP", 64, 64))
+    assert image is None
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "dup2"), reason="needs file descriptors")
+def test_without_stderr_damaged_jpegs_are_refused_too(tmp_path):
+    whole = encode(".jpg", noise(33, 31))
+    unusual = pillow_jpeg(noise(33, 31), "CMYK", subsampling=2)
+    code = (
+        "import os, sys; os.close(2); from dps_infer.images.decode import load_picture\n"
+        "try: print(load_picture(sys.argv[1], label='').size)\n"
+        "except Exception as error: print(error)"
+    )
+    for data, expected in (
+        (whole, "(31, 33)"),
+        (whole[: len(whole) // 2] + b"\xff\xd9", "premature end"),
+        (unusual, "cannot be checked for damage"),
+    ):
+        (tmp_path / "a.jpg").write_bytes(data)
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "a.jpg"], capture_output=True, text=True
+        )
+        assert expected in done.stdout

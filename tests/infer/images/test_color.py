@@ -73,6 +73,14 @@ def test_srgb_is_recognized_by_its_numbers(curve, name):
     assert icc_color_space(make_profile(curve=curve, name=name, model=b"GRAY")) is None
 
 
+def test_littlecms_srgb_is_recognized():
+    cms = pytest.importorskip("PIL.ImageCms")
+    profile = cms.ImageCmsProfile(cms.createProfile("sRGB")).tobytes()
+    assert icc_color_space(profile) is None
+    other = cms.ImageCmsProfile(cms.createProfile("LAB")).tobytes()
+    assert icc_color_space(other) is not None
+
+
 @pytest.mark.parametrize(
     "profile",
     [
@@ -190,6 +198,8 @@ SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 def test_png_chunks_are_read_by_their_precedence(photo):
     wide = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
     assert chunks_note(photo, gamma(45455), primaries(*SRGB_PRIMARIES)) == ""
+    assert chunks_note(photo, gamma(45000)) == ""
+    assert "gamma of 0.5 (gAMA)" in chunks_note(photo, gamma(50_000))
     assert "gamma of 1 (gAMA)" in chunks_note(photo, gamma(100_000))
     assert "(cHRM)" in chunks_note(photo, primaries(*wide))
     assert chunks_note(photo, gamma(100_000), (b"sRGB", b"\0")) == ""
@@ -201,12 +211,19 @@ def test_png_chunks_are_read_by_their_precedence(photo):
 
 
 def test_exif_color_spaces_are_noted(photo):
-    for value, noted in ((1, False), (0xFFFF, True)):
+    for value, name in (
+        (1, None),
+        (0xFFFF, "an uncalibrated"),
+        (2, "Adobe RGB"),
+        (7, "an unknown"),
+    ):
         body = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, 34665, 4, 1, 26, 0)
         body += struct.pack("<HHHIII", 1, 40961, 3, 1, value, 0)
         jpeg = encode(".jpg", photo)
         data = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
-        assert any("uncalibrated" in note for note in load_picture(data, label="a").notes) == noted
+        notes = load_picture(data, label="a").notes
+        assert len(notes) == (name is not None)
+        assert name is None or name in notes[0]
 
 
 def test_bmp_color_spaces_are_noted(photo):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,7 +48,9 @@ def test_files_that_stand_for_an_image_are_named(data, name):
 
 
 def test_urls_are_named():
-    assert "is a URL" in refusal("https://example.org/a.png")
+    for name in ("https://example.org/a.png", "S3://bucket/a.png"):
+        assert "is a URL" in refusal(name)
+        assert "is a URL" in refusal(Path(name))
 
 
 # --- BMP -----------------------------------------------------------------------------------
@@ -192,6 +195,7 @@ def test_pbm_text_needs_no_white_space():
         (b"P2 2 1x255 1 2", "too early"),
         (b"P5 2 1 255x\1\2", "no white space"),
         (b"P5 2 1 255\n\1", "too early"),
+        (b"P5 2 1 255\r\n\1\0", "where its header ends"),
         (b"P5 2 1 255\n\1\2\3", "surplus"),
     ],
 )

@@ -147,6 +147,10 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path):
     for path in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(ImageError, match="is a pipe or a device"):
             load_picture(path, label="")
+    with pytest.raises(ImageError, match="is a folder"):
+        load_picture(tmp_path, label="")
+    with pytest.raises(ImageError, match="no such file"):
+        load_picture(tmp_path / "absent", label="")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
