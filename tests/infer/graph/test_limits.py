@@ -174,3 +174,8 @@ def varint(value: int) -> bytes:
         out += bytes([value & 0x7F | 0x80])
         value >>= 7
     return out + bytes([value])
+
+
+def test_the_name_of_an_operator_cannot_end_the_line():
+    node = helper.make_node("a\nb\x1b[2J", ["distance"], ["x"])
+    assert r"needs the operator a\nb\x1b[2J, which no context file has" in refusal(model_with(node))
