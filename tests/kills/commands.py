@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,25 +108,17 @@ COMMANDS = {
 def content(path: Path) -> dict[str, bytes]:
     """Return the content of a file or of all files of a folder, without what times differ in."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    found = {}
-    for file in files:
-        read = _WITHOUT_TIMES.get(file.suffix, Path.read_bytes)
-        found[str(file.relative_to(path.parent))] = read(file)
-    return found
+    return {str(file.relative_to(path.parent)): _without_times(file, path) for file in files}
 
 
-def _rows_without_times(file: Path) -> bytes:
-    rows = csv.DictReader(io.StringIO(file.read_text("utf-8")))
-    kept = [{k: v for k, v in row.items() if k not in _TIMES} for row in rows]
-    return repr(kept).encode()
-
-
-def _nothing(_file: Path) -> bytes:
-    return b""
-
-
-_WITHOUT_TIMES: dict[str, Callable[[Path], bytes]] = {
-    ".csv": _rows_without_times,
-    # The same table, with its times; the page of a study states them.
-    ".parquet": _nothing,
-}
+def _without_times(file: Path, output: Path) -> bytes:
+    if file.suffix == ".csv":
+        rows = csv.DictReader(io.StringIO(file.read_text("utf-8")))
+        return repr([{k: v for k, v in row.items() if k not in _TIMES} for row in rows]).encode()
+    if file == output:
+        return file.read_bytes()
+    if file.suffix == ".json":
+        values = json.loads(file.read_bytes())
+        return repr({k: v for k, v in values.items() if k not in _TIMES}).encode()
+    # The table and the page of a study: the same as its table in CSV, and times.
+    return b"" if file.suffix in (".parquet", ".html") else file.read_bytes()
