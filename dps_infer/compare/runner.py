@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ class GraphRunner:
         self.manifest = file.manifest
         # The current folder may be another one when the file is opened again.
         self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
-        try:
+        with self._named_in_errors():
             self._engine = open_engine(
                 file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
             )
@@ -81,8 +82,6 @@ class GraphRunner:
 
                 check_ports(self._engine.inputs, self._engine.outputs, file.manifest)
                 check_by_running(self._engine, file.manifest)
-        except ContextError as error:
-            raise ContextError(f"{file.path}: {error}") from error
         self.provider = self._engine.provider
         self.threads = self._engine.threads
         self.remark = self._engine.remark
@@ -161,7 +160,7 @@ class GraphRunner:
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
-        try:
+        with self._named_in_errors():
             values = self._run(fetches, feeds, view, weights, alone=alone, cached=cached)
             measurement = Measurement(
                 distances=values[names["distance"]],
@@ -170,8 +169,6 @@ class GraphRunner:
                 tiles=values.get(TILES),
             )
             check_measurement(measurement, len(distorted), list(importances.values()))
-        except ContextError as error:
-            raise ContextError(f"{self.file.path}: {error}") from error
         return self.weigh(measurement, importances)
 
     def check_identical(self, distance: float, importances: Mapping[str, float]) -> None:
@@ -180,10 +177,8 @@ class GraphRunner:
         Raises:
             ContextError: it names the file.
         """
-        try:
+        with self._named_in_errors():
             check_identical(distance, list(importances.values()))
-        except ContextError as error:
-            raise ContextError(f"{self.file.path}: {error}") from error
 
     def weigh(self, measurement: Measurement, importances: Mapping[str, float]) -> Measurement:
         """Return a universal file's measurement with the distances of another context.
@@ -197,11 +192,17 @@ class GraphRunner:
         if not self.manifest.universal or measurement.amounts is None:
             return measurement
         found = distances(measurement.amounts, importances)
-        try:
+        with self._named_in_errors():
             check_distances(found)
+        return replace(measurement, distances=found)
+
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        """Put the file's name before the message of a ContextError that the block raises."""
+        try:
+            yield
         except ContextError as error:
             raise ContextError(f"{self.file.path}: {error}") from error
-        return replace(measurement, distances=found)
 
     def _run(
         self,
