@@ -58,7 +58,7 @@ def icc_color_space(profile: bytes) -> ColorSpace | None:
         name = _description(tags.get(b"desc", b""))
         if _is_srgb(profile[16:20], tags):
             return None
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, ArithmeticError):
         return ColorSpace("a damaged ICC profile", digest)
     return ColorSpace(f'the ICC profile "{name}"' if name else "an unnamed ICC profile", digest)
 

@@ -119,6 +119,17 @@ def test_damaged_profiles_are_color_spaces_of_their_own(noise, place):
     assert space is None or isinstance(space, ColorSpace)
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [
+        pytest.param(para(0, -30_000), id="power-too-large"),
+        pytest.param(para(3, -1, 1, -1, 1, -1), id="zero-to-a-negative-power"),
+    ],
+)
+def test_curves_without_a_value_are_damage(curve):
+    assert icc_color_space(make_profile(curve=curve)).name == "a damaged ICC profile"
+
+
 # --- in files -----------------------------------------------------------------------------
 
 
