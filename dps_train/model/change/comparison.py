@@ -1,0 +1,93 @@
+"""Compare two images at their own size: everything that a head of size and presence reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dps_train.model.change import change_features, general_distance
+from dps_train.model.change.cell_statistics import CellStatistics, cell_statistics, fine_statistics
+from dps_train.model.change.half_planes import HalfPlanes, Halving, to_rgb
+from dps_train.model.change.motion import SIDE, STEPS, Motion, MotionEstimate
+from dps_train.model.resizing import resize
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a head reads of N pairs.
+
+    Attributes:
+        terms: of the general distance [N, TERMS].
+        features: of the whole images [N, 2, FEATURES].
+        motion: `motion_features` [N, MOTION].
+        cells: features of the cells [N, 2, FEATURES, rows, columns].
+        cell_distances: the remaining distance in each cell [N, rows, columns].
+        statistics: of the cells.
+        estimate: the motion itself.
+    """
+
+    terms: Tensor
+    features: Tensor
+    motion: Tensor
+    cells: Tensor
+    cell_distances: Tensor
+    statistics: CellStatistics
+    estimate: Motion
+
+
+@dataclass(frozen=True)
+class ImageParts:
+    """What is computed of one image alone, however many others it is compared with."""
+
+    planes: HalfPlanes
+    fine: Tensor
+    pyramid: list[Tensor]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, each [N, ...]."""
+        return [self.planes.means, self.planes.details, self.fine, *self.pyramid]
+
+
+def from_tensors(tensors: list[Tensor]) -> ImageParts:
+    """Return the parts that `ImageParts.tensors` listed."""
+    means, details, fine, *pyramid = tensors
+    return ImageParts(HalfPlanes(means, details), fine, pyramid[: len(STEPS)])
+
+
+class ChangeComparison(nn.Module):
+    """Compare images by motion, cell statistics and the terms of the general distance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halving = Halving()
+        self.motion = MotionEstimate()
+
+    def parts(self, images: Tensor) -> ImageParts:
+        """Describe uint8 or float RGB images [N, H, W, 3], from 0 to 255."""
+        planes = self.halving(images)
+        gray = resize(planes.means[:, :1], SIDE)
+        return ImageParts(planes, fine_statistics(planes), self.motion.pyramid(gray))
+
+    def shrunk(self, parts: ImageParts, size: int) -> Tensor:
+        """Return RGB [N, 3, size, size] in [0, 1], from the planes of half the resolution."""
+        return to_rgb(resize(parts.planes.means, size))
+
+    def forward(self, first: ImageParts, second: ImageParts, height, width) -> Change:
+        """Compare images of `height` x `width` pixels."""
+        estimate = self.motion(first.pyramid, second.pyramid)
+        statistics = cell_statistics(
+            first.planes, second.planes, (first.fine, second.fine), estimate, height, width
+        )
+        return Change(
+            terms=general_distance.terms(
+                first.planes, second.planes, statistics, estimate, height, width
+            ),
+            features=change_features.overall(statistics),
+            motion=change_features.motion_features(estimate, height, width),
+            cells=change_features.in_cells(statistics),
+            cell_distances=general_distance.cell_distance(statistics),
+            statistics=statistics,
+            estimate=estimate,
+        )

@@ -1,0 +1,104 @@
+"""The general distance, or size: how different two images are, whatever the kind of change.
+
+It has two parts. What remains after the motion is undone is measured by fixed filters: the
+relative difference of luma gradients, weighted by the gradients themselves, at half and a quarter
+of the resolution, and the relative difference of coarse luma and chroma. The motion counts by the
+logarithm of the displacement. Both follow an image's content little: the same change is about as
+far on every photograph.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
+from dps_train.model.change.change_features import displacements
+from dps_train.model.change.half_planes import HalfPlanes
+from dps_train.model.change.motion import Motion
+
+TERMS = 7
+"""Length of `terms`."""
+
+EXPONENT = 0.6
+CHROMA_WEIGHT = 0.3
+CHROMA_EXPONENT = 0.3
+CHROMA_FAINT = 1e-9
+MOTION_WEIGHT = 1.2
+NEAR, FAR = 0.02, 0.25
+"""Displacements as shares of the side: growth is linear up to the first, and the motion counts
+fully at the second."""
+
+REMAINDER = 1e-3
+"""Weight of the plain difference of pixels, so that no change is 0."""
+
+VISIBLE = 0.05
+"""Remaining difference below which a motion that only the head reads fades out."""
+
+CORRECTION = 0.35
+"""Largest logarithm of the factor that a head may correct the distance by."""
+
+EXPLAINED = 0.5
+"""Share of the difference that a motion must explain to be trusted fully."""
+
+
+def terms(first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, height, width) -> Tensor:
+    """Return what the general distance is made of: [N, TERMS].
+
+    Relative differences of gradients at two levels, of luma and of chroma; the displacement as a
+    share of the side; the share of the difference that the motion leaves; and the mean absolute
+    difference of the pixels.
+    """
+    share = s.covered / s.covered.sum(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
+    parts, weights = ((part * share).sum(dim=(2, 3)) for part in s.differences)
+    gradients = (parts / (weights + 1e-4))[:, :2]
+    light = (s.light * share).sum(dim=(2, 3))
+    side = torch.as_tensor(height * width).float().sqrt()
+    moved = displacements(motion, height, width).square().sum(dim=1, keepdim=True).sqrt() / side
+    left = ((motion.after + 1e-6) / (motion.before + 1e-6))[:, None]
+    plain = sum(
+        (one - two).abs().mean(dim=(1, 2, 3))
+        for one, two in ((first.means, second.means), (first.details, second.details))
+    )
+    return torch.cat([gradients, light, moved, left, plain[:, None]], dim=1)
+
+
+def remaining(values: Tensor) -> Tensor:
+    """Return the part [...] of the distance that is no motion, of `terms` [..., TERMS]."""
+    return _remaining(values[..., :3].clamp(min=0).sum(dim=-1), values[..., 3])
+
+
+def cell_distance(s: CellStatistics) -> Tensor:
+    """Return the remaining distance in each cell [N, rows, columns]."""
+    gradients = s.differences[0] / (s.differences[1] + 1e-3)
+    return _remaining(gradients[:, 0] + gradients[:, 1] + s.light[:, 0], s.light[:, 1])
+
+
+def _remaining(luma: Tensor, chroma: Tensor) -> Tensor:
+    base = CHROMA_FAINT**CHROMA_EXPONENT
+    colored = (chroma.clamp(min=0) + CHROMA_FAINT).pow(CHROMA_EXPONENT) - base
+    return luma.clamp(min=0).pow(EXPONENT) + CHROMA_WEIGHT * colored.clamp(min=0)
+
+
+def trust(values: Tensor) -> Tensor:
+    """Return how far the estimated motion can be trusted [...], in [0, 1]."""
+    return ((1 - values[..., 5]) / EXPLAINED).clamp(0, 1)
+
+
+def general_distance(values: Tensor, moved: Tensor, seen: Tensor, correction: Tensor) -> Tensor:
+    """Return the general distance [...] >= 0, exactly 0 for identical images.
+
+    Args:
+        values: `terms` [..., TERMS].
+        moved: displacement [...] as a share of the side, as a head reads it; used as far as the
+            estimated motion cannot be trusted.
+        seen: share in [0, 1] of that reading that counts.
+        correction: [...] in [-1, 1].
+    """
+    rest, trusted = remaining(values), trust(values)
+    displacement = trusted * values[..., 4] + (1 - trusted) * moved
+    motion = torch.log1p(displacement / NEAR) / math.log1p(FAR / NEAR)
+    motion = MOTION_WEIGHT * motion * torch.maximum(trusted, seen) * rest / (rest + VISIBLE)
+    return (rest + motion) * torch.exp(CORRECTION * correction) + REMAINDER * values[..., 6]

@@ -1,0 +1,186 @@
+"""The head of size and presence: how different two images are, and in which ways.
+
+    distance = size * (w_size + sum over kinds k of w_k * scale_k * presence_k)
+
+*Size* is the general distance. *Presence* says of each kind whether it is there, from 0 to 1; at
+least one kind has 1, and several changes in turn are each fully there. So a context can only
+re-weigh one sound general distance, and no context brings an altogether different image near.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dps_train.model.change.change_features import FEATURES, MOTION
+from dps_train.model.change.general_distance import TERMS, general_distance, remaining, trust
+
+LARGEST_LOG_STRENGTH = 6.0
+LARGEST_TURN = 180.0
+RADIUS = 1 / math.sqrt(6)
+"""Root mean square distance of a square's points from its center, as a share of its side."""
+
+LIMIT = 6.0
+"""Inputs are clipped to so many standard deviations."""
+
+
+class Standardize(nn.Module):
+    """Shift and scale inputs to mean 0 and standard deviation 1, and clip them."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(length))
+        self.register_buffer("std", torch.ones(length))
+
+    def fit(self, inputs: Tensor) -> None:
+        """Take mean and deviation from inputs [P, length]."""
+        self.mean.copy_(inputs.mean(dim=0))
+        self.std.copy_(inputs.std(dim=0).clamp(min=0.05))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Standardize [..., length]."""
+        return ((inputs - self.mean) / self.std).clamp(-LIMIT, LIMIT)
+
+
+class CellHead(nn.Module):
+    """Read presences and directions in each cell.
+
+    Args:
+        kinds: number of kinds, `other` included.
+    """
+
+    HIDDEN = (96, 64)
+
+    def __init__(self, kinds: int) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.features, self.motion = Standardize(FEATURES), Standardize(MOTION)
+        self.layers = _layers(FEATURES + MOTION, *self.HIDDEN, 2 * kinds)
+
+    def forward(self, features: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """Return evidence and directions [..., K] of features [..., 2, FEATURES].
+
+        `motion` [..., MOTION] is that of the whole images.
+        """
+        shared = self.motion(motion)[..., None, :].expand(*features.shape[:-1], MOTION)
+        read = self.layers(torch.cat([self.features(features), shared], dim=-1))
+        return _orders(read[..., : self.kinds])[0], _orders(read[..., self.kinds :])[1]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a `PresenceLayers` reads of a pair.
+
+    Attributes:
+        evidence: of each kind [..., K]: the logarithm of its odds.
+        directions: positive where the candidate goes the way of the name [..., K].
+        strengths: logarithms of strengths in the kinds' units [..., K].
+        correction: of the general distance, in [-1, 1].
+    """
+
+    evidence: Tensor
+    directions: Tensor
+    strengths: Tensor
+    correction: Tensor
+
+
+class PresenceLayers(nn.Module):
+    """Read a pair from its features; see `Reading`.
+
+    Args:
+        kinds: number of kinds K, `other` included.
+        code: length of what a network reads of the shrunk images.
+    """
+
+    HIDDEN = (192, 96)
+
+    def __init__(self, kinds: int, code: int) -> None:
+        super().__init__()
+        self.kinds, self.code_length = kinds, code
+        self.features, self.shared = Standardize(FEATURES), Standardize(MOTION + TERMS + code)
+        self.layers = _layers(
+            FEATURES + MOTION + TERMS + code + 2 * kinds, *self.HIDDEN, 3 * kinds + 1
+        )
+
+    def inputs(self, values: Tensor, motion: Tensor, code: Tensor) -> Tensor:
+        """Return what is standardized besides the features: [..., MOTION + TERMS + code]."""
+        return torch.cat([motion, torch.log(values.clamp(min=0) + 1e-5), code], dim=-1)
+
+    def forward(self, values: Tensor, features: Tensor, motion: Tensor, pooled: Tensor, code: Tensor) -> Reading:
+        """Read pairs.
+
+        Args:
+            values: `terms` [..., TERMS].
+            features: of the whole images [..., 2, FEATURES].
+            motion: `motion_features` [..., MOTION].
+            pooled: `pooled_presences` [..., 2 K].
+            code: [..., code].
+        """
+        shared = torch.cat([self.shared(self.inputs(values, motion, code)), pooled], dim=-1)
+        shared = shared[..., None, :].expand(*features.shape[:-1], shared.shape[-1])
+        read = self.layers(torch.cat([self.features(features), shared], dim=-1))
+        mean, difference = _orders(read)
+        k = self.kinds
+        return Reading(
+            mean[..., :k], difference[..., k : 2 * k], mean[..., 2 * k : 3 * k],
+            torch.tanh(mean[..., 3 * k]),
+        )  # fmt: skip
+
+
+def presences(evidence: Tensor) -> Tensor:
+    """Return presences [..., K] in [0, 1], of which the largest is 1."""
+    logs = F.logsigmoid(evidence)
+    return torch.exp(logs - logs.amax(dim=-1, keepdim=True))
+
+
+def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
+    """Pool the presences in cells over the image: [N, 2 K].
+
+    Their mean weighted by the distance, and the same for cubes, which follow a small part more.
+
+    Args:
+        evidence: [N, cells, K].
+        distances: of the cells [N, cells].
+    """
+    weight = distances[..., None] + 1e-6
+    weighted = torch.sigmoid(evidence) * weight
+    mean = weighted.sum(dim=1) / weight.sum(dim=1)
+    cubes = (weighted.pow(3).mean(dim=1) + 1e-9).pow(1 / 3) / weight.pow(3).mean(dim=1).pow(1 / 3)
+    return torch.cat([mean, cubes], dim=-1)
+
+
+def size_of(values: Tensor, reading: Reading, rotate: int, translate: int, zoom: int) -> Tensor:
+    """Return the size [...] of pairs; the integers are the kinds' places."""
+    share = torch.sigmoid(reading.evidence)
+    strengths = reading.strengths.clamp(-7, LARGEST_LOG_STRENGTH).exp()
+    turn = strengths[..., rotate].clamp(max=LARGEST_TURN)
+    moved = torch.stack(
+        [
+            share[..., rotate] * 2 * torch.sin(turn * (math.pi / 360)) * RADIUS,
+            share[..., translate] * strengths[..., translate],
+            share[..., zoom] * RADIUS * strengths[..., zoom] / (100 + strengths[..., zoom] / 2),
+        ],
+        dim=-1,
+    )
+    moved = (moved.square().sum(dim=-1) + 1e-12).sqrt()
+    seen = torch.stack([share[..., k] for k in (rotate, translate, zoom)], dim=-1).amax(dim=-1)
+    return general_distance(values, moved, seen, reading.correction)
+
+
+def _layers(*lengths: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for wide, narrow in zip(lengths, lengths[1:], strict=False):
+        layers += [nn.Linear(wide, narrow), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _orders(read: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean over both orders of the images, and the difference, of [..., 2, C]."""
+    return (read[..., 0, :] + read[..., 1, :]) / 2, read[..., 0, :] - read[..., 1, :]
