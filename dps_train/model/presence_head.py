@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dps_train.model.change.change_features import FEATURES, MOTION
 from dps_train.model.change.general_distance import TERMS, general_distance, remaining, trust
 
-LARGEST_LOG_STRENGTH = 6.0
+SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH = -7.0, 6.0
 LARGEST_TURN = 180.0
 RADIUS = 1 / math.sqrt(6)
 """Root mean square distance of a square's points from its center, as a share of its side."""
@@ -159,7 +159,7 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
 def size_of(values: Tensor, reading: Reading, rotate: int, translate: int, zoom: int) -> Tensor:
     """Return the size [...] of pairs; the integers are the kinds' places."""
     share = torch.sigmoid(reading.evidence)
-    strengths = reading.strengths.clamp(-7, LARGEST_LOG_STRENGTH).exp()
+    strengths = reading.strengths.clamp(SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH).exp()
     turn = strengths[..., rotate].clamp(max=LARGEST_TURN)
     moved = torch.stack(
         [

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_train.model.change.half_planes import HalfPlanes
+from dps_train.model.change.half_planes import Extent, HalfPlanes
 from dps_train.model.change.motion import Motion, between_cells
 from dps_train.model.change.sampling import sample
 
@@ -80,24 +80,25 @@ class CellStatistics:
     places: Tensor
 
 
-def fine_statistics(planes: HalfPlanes) -> Tensor:
+def fine_statistics(planes: HalfPlanes, extent: Extent) -> Tensor:
     """Return `CellStatistics.fine` of one image: [N, 6, rows, columns]."""
     luma, detail = planes.means[:, :1], planes.details
+    inside = inside_planes(planes, extent)
     squares = detail.square()
     size = detail[:, :3].abs().sum(dim=1, keepdim=True)
     flat = (1 - 255 * size).clamp(min=0)
-    pooled = _whole_cells(torch.cat([squares, flat], dim=1))
+    pooled = _masked(torch.cat([squares, flat], dim=1), inside)
     energies = [
         pooled[:, 0:2].sum(dim=1, keepdim=True),
         pooled[:, 2:3],
         pooled[:, 3:9].sum(dim=1, keepdim=True),
     ]
-    across = _steps(luma, detail[:, 1:2], down=False)
-    down = _steps(luma, detail[:, :1], down=True)
+    across = _steps(luma, detail[:, 1:2], inside, down=False)
+    down = _steps(luma, detail[:, :1], inside, down=True)
     return torch.cat([*energies, pooled[:, 9:], across + down], dim=1)
 
 
-def _steps(luma: Tensor, detail: Tensor, *, down: bool) -> Tensor:
+def _steps(luma: Tensor, detail: Tensor, inside: Tensor, *, down: bool) -> Tensor:
     """Return the mean step across borders of blocks, and inside of them: [N, 2, rows, columns].
 
     The mean of two pixels and half of their difference are the pixels themselves.
@@ -109,20 +110,14 @@ def _steps(luma: Tensor, detail: Tensor, *, down: bool) -> Tensor:
     else:
         step = F.pad((before[..., :-1] - after[..., 1:]).abs(), (0, 1))
         place = torch.arange(luma.shape[3], device=luma.device)
-    inside = place % CELL != CELL - 1
-    border = (place % BLOCK == BLOCK - 1) & inside
+    border = (place % BLOCK == BLOCK - 1) & (place % CELL != CELL - 1)
     middle = place % BLOCK == BLOCK // 2 - 1
-    one = torch.ones_like(luma[:1])
-    pairs = [
-        _padded_pool(step * at.float()) / _padded_pool(one * at.float()).clamp(min=SMALLEST)
-        for at in (border, middle)
-    ]
-    return torch.cat(pairs, dim=1)
+    return torch.cat([_masked(step, inside * at.float()) for at in (border, middle)], dim=1)
 
 
-def fine_products(first: HalfPlanes, second: HalfPlanes) -> Tensor:
+def fine_products(first: HalfPlanes, second: HalfPlanes, extent: Extent) -> Tensor:
     """Return `CellStatistics.fine_products`: [N, 3, rows, columns]."""
-    pooled = _whole_cells(first.details * second.details)
+    pooled = _masked(first.details * second.details, inside_planes(second, extent))
     return torch.cat(
         [
             pooled[:, 0:2].sum(dim=1, keepdim=True),
@@ -138,20 +133,18 @@ def cell_statistics(
     second: HalfPlanes,
     fine: tuple[Tensor, Tensor],
     motion: Motion,
-    height: Tensor | int,
-    width: Tensor | int,
+    extent: Extent,
 ) -> CellStatistics:
-    """Compare two images of the same size, `height` x `width` pixels.
+    """Compare two images of the same size.
 
     Args:
         first: of one or N images.
         second: of N images.
         fine: `fine_statistics` of each.
         motion: from the first to the second.
-        height: of the images in pixels.
-        width: of the images in pixels.
+        extent: of the images.
     """
-    one, two, valid = _aligned(first.means, second.means, motion, height, width)
+    one, two, valid = _aligned(first.means, second.means, motion, extent)
     # An extra row and column are only there for the gradients of the first level.
     mask = valid[..., :-1, :-1]
     gradients: list[tuple[Tensor, Tensor]] = []
@@ -201,7 +194,7 @@ def cell_statistics(
             mask = (F.avg_pool2d(mask, 2) > 0.99).float()
     return CellStatistics(
         fine=fine,
-        fine_products=fine_products(first, second),
+        fine_products=fine_products(first, second, extent),
         gradients=(torch.cat([e for e, _ in energies], 1), torch.cat([e for _, e in energies], 1)),
         gradient_products=torch.cat(products, 1),
         differences=(torch.cat(parts, 1), torch.cat(weights, 1)),
@@ -215,7 +208,7 @@ def cell_statistics(
 
 
 def _aligned(
-    first: Tensor, second: Tensor, motion: Motion, height: Tensor | int, width: Tensor | int
+    first: Tensor, second: Tensor, motion: Motion, extent: Extent
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Move both images half of the way towards each other.
 
@@ -225,7 +218,7 @@ def _aligned(
     # Lengths come from positions and stay tensors, so that the graph works for every size.
     down, across = (
         (_cell_positions(line) + 0.5) * 4 / length - 1
-        for line, length in ((second[0, 0, :, 0], height), (second[0, 0, 0], width))
+        for line, length in ((second[0, 0, :, 0], extent.height), (second[0, 0, 0], extent.width))
     )
     places = torch.stack(
         [across[None, :].expand(down.shape[0], -1), down[:, None].expand(-1, across.shape[0])]
@@ -233,19 +226,30 @@ def _aligned(
     affine = motion.matrix @ places.flatten(1) + motion.shift[:, :, None]
     local = between_cells(down) @ motion.local @ between_cells(across).T
     flow = affine.unflatten(2, places.shape[1:]) + local
-    start, end = places - flow / 2, places + flow / 2
-    inside = torch.maximum(start.abs(), end.abs()).amax(dim=1, keepdim=True) < 1
-    moved = [
-        sample(image, (at[:, 1] + 1) * height / 4 - 0.5, (at[:, 0] + 1) * width / 4 - 0.5)
-        for image, at in ((first, start), (second, end))
-    ]
-    return moved[0], moved[1], inside.float()
+    at = torch.cat([places - flow / 2, places + flow / 2])
+    inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()
+    rows = (at[:, 1] + 1) * (extent.height / 4) - 0.5
+    columns = (at[:, 0] + 1) * (extent.width / 4) - 0.5
+    moved = sample(torch.cat([first, second]), rows, columns)
+    count = second.shape[0]
+    return moved[:count], moved[count:], inside[:count] * inside[count:]
 
 
 def _cell_positions(line: Tensor) -> Tensor:
-    """Return 0, 1, 2 ... for the pixels of all cells along a line [L], and one more."""
-    cells = (line.shape[0] + CELL - 1) // CELL
-    return torch.arange(cells * CELL + 1, device=line.device).float()
+    """Return 0, 1, 2 ... for the pixels along a line [L], and one more."""
+    return torch.arange(line.shape[0] + 1, device=line.device).float()
+
+
+def inside_planes(planes: HalfPlanes, extent: Extent) -> Tensor:
+    """Return 1 where planes show the image, 0 where its border is repeated: [1, 1, h, w]."""
+    down, across = (
+        (torch.arange(line.shape[0], device=line.device) < length / 2).float()
+        for line, length in (
+            (planes.means[0, 0, :, 0], extent.height),
+            (planes.means[0, 0, 0], extent.width),
+        )
+    )
+    return (down[:, None] * across)[None, None]
 
 
 def _gradients(planes: Tensor, *, last: bool) -> Tensor:
@@ -306,12 +310,6 @@ def _places(gradients: Tensor, chroma: Tensor, luma: Tensor) -> Tensor:
     return (F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + luma).sqrt()
 
 
-def _whole_cells(values: Tensor) -> Tensor:
-    """Return means over cells, of which the last may be narrower: [N, C, rows, columns]."""
-    return _padded_pool(values) / _padded_pool(torch.ones_like(values[:1, :1]))
-
-
-def _padded_pool(values: Tensor) -> Tensor:
-    """Average over cells, with 0 beyond the border: [N, C, rows, columns]."""
-    height, width = values.shape[2:]
-    return F.avg_pool2d(F.pad(values, (0, -width % CELL, 0, -height % CELL)), CELL)
+def _masked(values: Tensor, mask: Tensor) -> Tensor:
+    """Return means over the part of each cell where a mask is 1: [N, C, rows, columns]."""
+    return F.avg_pool2d(values * mask, CELL) / F.avg_pool2d(mask, CELL).clamp(min=SMALLEST)

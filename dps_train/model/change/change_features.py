@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
+from dps_train.model.change.half_planes import Extent
 from dps_train.model.change.motion import Motion
 
 FEATURES = 89
@@ -64,25 +65,27 @@ def overall(statistics: CellStatistics) -> Tensor:
 
 
 def _both_orders(s: CellStatistics) -> Tensor:
-    joint = _joint(s)
-    orders = []
-    for one, two in ((0, 1), (1, 0)):
-        products = s.color_products
-        if one:
-            products = products.unflatten(1, (3, 3)).transpose(1, 2).flatten(1, 2)
-        orders.append(
-            torch.cat(
-                [
-                    _energies(s.fine[one][:, :3], s.fine[two][:, :3], s.fine_products),
-                    _artifacts(s.fine[one][:, 3:], s.fine[two][:, 3:]),
-                    _energies(s.gradients[one], s.gradients[two], s.gradient_products),
-                    _colors(s.colors[one], s.colors[two], products),
-                    joint,
-                ],
-                dim=1,
-            )
-        )
-    return torch.stack(orders, dim=1)
+    """Return features of both orders [N, 2, FEATURES, ...], computed as one batch of 2 N."""
+
+    def ordered(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return torch.cat(pair), torch.cat(pair[::-1])
+
+    def doubled(values: Tensor) -> Tensor:
+        return torch.cat([values, values])
+
+    fine, gradients, colors = ordered(s.fine), ordered(s.gradients), ordered(s.colors)
+    turned = s.color_products.unflatten(1, (3, 3)).transpose(1, 2).flatten(1, 2)
+    features = torch.cat(
+        [
+            _energies(fine[0][:, :3], fine[1][:, :3], doubled(s.fine_products)),
+            _artifacts(fine[0][:, 3:], fine[1][:, 3:]),
+            _energies(*gradients, doubled(s.gradient_products)),
+            _colors(*colors, torch.cat([s.color_products, turned])),
+            doubled(_joint(s)),
+        ],
+        dim=1,
+    )
+    return features.unflatten(0, (2, -1)).transpose(0, 1)
 
 
 def _level(energy: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ def _joint(s: CellStatistics) -> Tensor:
     )
 
 
-def motion_features(motion: Motion, height: Tensor | float, width: Tensor | float) -> Tensor:
+def motion_features(motion: Motion, extent: Extent) -> Tensor:
     """Describe a motion: [N, MOTION].
 
     The logarithm of the displacement by turning, shifting, scaling, shearing and bending, in
@@ -175,8 +178,8 @@ def motion_features(motion: Motion, height: Tensor | float, width: Tensor | floa
     explain, and the logarithms of it and of the difference; and the share of the images that
     both show.
     """
-    moved = displacements(motion, height, width)
-    side = (torch.as_tensor(height * width).float()).sqrt()
+    moved = displacements(motion, extent)
+    side = extent.side
     left = (motion.after + FAINT) / (motion.before + FAINT)
     left = left.clamp(max=2)[:, None]
     return torch.cat(
@@ -192,12 +195,12 @@ def motion_features(motion: Motion, height: Tensor | float, width: Tensor | floa
     )
 
 
-def displacements(motion: Motion, height: Tensor | float, width: Tensor | float) -> Tensor:
+def displacements(motion: Motion, extent: Extent) -> Tensor:
     """Return the root mean square displacement in pixels [N, 5].
 
     By turning, shifting, scaling, shearing, and by what is not affine.
     """
-    half = torch.stack([torch.as_tensor(width).float(), torch.as_tensor(height).float()]) / 2
+    half = extent.half
     matrix = motion.matrix * half[:, None] / half[None, :]
     turn = (matrix[:, 1, 0] - matrix[:, 0, 1]) / 2
     scale = (matrix[:, 0, 0] + matrix[:, 1, 1]) / 2

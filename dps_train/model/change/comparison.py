@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from dps_train.model.change import change_features, general_distance
 from dps_train.model.change.cell_statistics import CellStatistics, cell_statistics, fine_statistics
-from dps_train.model.change.half_planes import HalfPlanes, Halving, to_rgb
+from dps_train.model.change.half_planes import Extent, HalfPlanes, Halving, shrink, to_rgb
 from dps_train.model.change.motion import SIDE, STEPS, Motion, MotionEstimate
-from dps_train.model.resizing import resize
 
 
 @dataclass(frozen=True)
@@ -64,28 +63,28 @@ class ChangeComparison(nn.Module):
         self.halving = Halving()
         self.motion = MotionEstimate()
 
-    def parts(self, images: Tensor) -> ImageParts:
+    def parts(self, images: Tensor, extent: Extent) -> ImageParts:
         """Describe uint8 or float RGB images [N, H, W, 3], from 0 to 255."""
         planes = self.halving(images)
-        gray = resize(planes.means[:, :1], SIDE)
-        return ImageParts(planes, fine_statistics(planes), self.motion.pyramid(gray))
+        gray = shrink(planes.means[:, :1], SIDE, extent)
+        return ImageParts(planes, fine_statistics(planes, extent), self.motion.pyramid(gray))
 
-    def shrunk(self, parts: ImageParts, size: int) -> Tensor:
+    def shrunk(self, parts: ImageParts, size: int, extent: Extent) -> Tensor:
         """Return RGB [N, 3, size, size] in [0, 1], from the planes of half the resolution."""
-        return to_rgb(resize(parts.planes.means, size))
+        return to_rgb(shrink(parts.planes.means, size, extent))
 
-    def forward(self, first: ImageParts, second: ImageParts, height, width) -> Change:
-        """Compare images of `height` x `width` pixels."""
+    def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
+        """Compare images of the same extent."""
         estimate = self.motion(first.pyramid, second.pyramid)
         statistics = cell_statistics(
-            first.planes, second.planes, (first.fine, second.fine), estimate, height, width
+            first.planes, second.planes, (first.fine, second.fine), estimate, extent
         )
         return Change(
             terms=general_distance.terms(
-                first.planes, second.planes, statistics, estimate, height, width
+                first.planes, second.planes, statistics, estimate, extent
             ),
             features=change_features.overall(statistics),
-            motion=change_features.motion_features(estimate, height, width),
+            motion=change_features.motion_features(estimate, extent),
             cells=change_features.in_cells(statistics),
             cell_distances=general_distance.cell_distance(statistics),
             statistics=statistics,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
 from dps_train.model.change.change_features import displacements
-from dps_train.model.change.half_planes import HalfPlanes
+from dps_train.model.change.half_planes import Extent, HalfPlanes
 from dps_train.model.change.motion import Motion
 
 TERMS = 7
@@ -44,7 +44,7 @@ EXPLAINED = 0.5
 """Share of the difference that a motion must explain to be trusted fully."""
 
 
-def terms(first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, height, width) -> Tensor:
+def terms(first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, extent: Extent) -> Tensor:
     """Return what the general distance is made of: [N, TERMS].
 
     Relative differences of gradients at two levels, of luma and of chroma; the displacement as a
@@ -55,8 +55,7 @@ def terms(first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Moti
     parts, weights = ((part * share).sum(dim=(2, 3)) for part in s.differences)
     gradients = (parts / (weights + 1e-4))[:, :2]
     light = (s.light * share).sum(dim=(2, 3))
-    side = torch.as_tensor(height * width).float().sqrt()
-    moved = displacements(motion, height, width).square().sum(dim=1, keepdim=True).sqrt() / side
+    moved = displacements(motion, extent).square().sum(dim=1, keepdim=True).sqrt() / extent.side
     left = ((motion.after + 1e-6) / (motion.before + 1e-6))[:, None]
     plain = sum(
         (one - two).abs().mean(dim=(1, 2, 3))

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """From RGB in [0, 1] to luma in [0, 1] and two chroma planes in [-0.5, 0.5]."""
 
+FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+"""Back to RGB."""
+
 HAAR = (
     ((0.25, 0.25), (0.25, 0.25)),
     ((0.5, 0.5), (-0.5, -0.5)),
@@ -24,18 +27,49 @@ HAAR = (
 """The mean of 2 x 2 pixels, and their vertical, horizontal and diagonal detail."""
 
 
+CELL = 64
+"""Side of a cell in pixels. Planes hold whole cells: the border of an image is repeated."""
+
+
 @dataclass(frozen=True)
 class HalfPlanes:
-    """An image as planes of half its height and width, rounded up.
+    """An image as planes of half its height and width, up to whole cells.
 
     Attributes:
-        means: luma and chroma [N, 3, h, w].
-        details: vertical, horizontal and diagonal detail [N, 9, h, w]: three of luma, three of
+        means: luma and chroma [N, 3, 32 * rows, 32 * columns].
+        details: vertical, horizontal and diagonal detail [N, 9, ...]: three of luma, three of
             each chroma plane.
     """
 
     means: Tensor
     details: Tensor
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Height and width of images in pixels, as tensors, so that a graph works for every size."""
+
+    height: Tensor
+    width: Tensor
+
+    @property
+    def side(self) -> Tensor:
+        """The side of a square of the same area."""
+        return (self.height * self.width).sqrt()
+
+    @property
+    def half(self) -> Tensor:
+        """Half of width and height: [2]."""
+        return torch.stack([self.width, self.height]) / 2
+
+
+def extent_of(images: Tensor) -> Extent:
+    """Return the extent of images [N, H, W, 3]."""
+    height, width = (
+        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
+        for line in (images[0, :, 0, 0], images[0, 0, :, 0])
+    )
+    return Extent(height, width)
 
 
 class Halving(nn.Module):
@@ -52,15 +86,40 @@ class Halving(nn.Module):
         self.register_buffer("kernels", ordered, persistent=False)
 
     def forward(self, images: Tensor) -> HalfPlanes:
-        """Convert images; an odd last row or column is repeated."""
-        pixels = images.permute(0, 3, 1, 2).float()
-        height, width = pixels.shape[2:]
-        even = F.pad(pixels, (0, width % 2, 0, height % 2), mode="replicate")
-        bands = F.conv2d(even, self.kernels, stride=2)
+        """Convert images of any size."""
+        rows, columns = (_whole_cells(line) for line in (images[0, :, 0, 0], images[0, 0, :, 0]))
+        whole = images.index_select(1, rows).index_select(2, columns)
+        bands = F.conv2d(whole.permute(0, 3, 1, 2).float(), self.kernels, stride=2)
         return HalfPlanes(bands[:, :3], bands[:, 3:])
+
+
+def _whole_cells(line: Tensor) -> Tensor:
+    """Return the positions [CELL * cells] of whole cells along a line [L] of pixels."""
+    last = torch.arange(line.shape[0], device=line.device)[-1]
+    start = torch.arange(0, line.shape[0], CELL, device=line.device)
+    return torch.minimum(start[:, None] + torch.arange(CELL, device=line.device), last).flatten()
+
+
+def shrink(means: Tensor, size: int, extent: Extent) -> Tensor:
+    """Resize planes [N, C, h, w] to [N, C, size, size], bilinear and antialiased."""
+    down, across = (
+        _shrinking(line, size, length / 2)
+        for line, length in ((means[0, 0, :, 0], extent.height), (means[0, 0, 0], extent.width))
+    )
+    return down @ (means @ across.T)
+
+
+def _shrinking(line: Tensor, size: int, length: Tensor) -> Tensor:
+    """Return the weights [size, L] that resize the first `length` pixels of a line [L]."""
+    position = torch.arange(line.shape[0], device=line.device) + 0.5
+    scale = length / size
+    center = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
+    weights = (1 - (position - center).abs() / scale.clamp(min=1)).clamp(min=0)
+    weights = weights * (position < length + 0.5)
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def to_rgb(means: Tensor) -> Tensor:
     """Return RGB [N, 3, h, w] in [0, 1] of luma and chroma planes."""
-    matrix = torch.linalg.inv(torch.tensor(TO_YCC, dtype=torch.float64)).float()
-    return F.conv2d(means, matrix.to(means)[:, :, None, None])
+    matrix = torch.tensor(FROM_YCC).to(means)
+    return (matrix @ means.flatten(2)).unflatten(2, means.shape[2:])

@@ -23,7 +23,7 @@ SIDE = 128
 CELLS = 8
 """Cells along each side of the square that have a displacement of their own."""
 
-STEPS = ((32, 3), (64, 2), (128, 2))
+STEPS = ((32, 3), (64, 1), (128, 2))
 """Sides of the pyramid's levels, the coarsest first, and how many steps each takes."""
 
 RIGID = 32
@@ -79,15 +79,18 @@ class MotionEstimate(nn.Module):
             line = (torch.arange(side) + 0.5) * 2 / side - 1
             self.register_buffer(f"places{side}", _grid(line, line), persistent=False)
             self.register_buffer(f"between{side}", between_cells(line), persistent=False)
-            middle = F.pad(torch.ones(1, 1, side - 4, side - 4), (2, 2, 2, 2))
+            middle = F.pad(torch.ones(1, 1, side - 6, side - 6), (3, 3, 3, 3))
             self.register_buffer(f"middle{side}", middle, persistent=False)
+
+        self.register_buffer("near", _binomial(1), persistent=False)
+        self.register_buffer("far", _binomial(2), persistent=False)
 
     def pyramid(self, gray: Tensor) -> list[Tensor]:
         """Return the levels of a gray image, normalized, the coarsest first."""
-        levels = [_normalized(gray)]
+        levels = [self._normalized(gray)]
         for _ in STEPS[1:]:
             gray = F.avg_pool2d(gray, 2)
-            levels.append(_normalized(gray))
+            levels.append(self._normalized(gray))
         return levels[::-1]
 
     def forward(self, first: list[Tensor], second: list[Tensor]) -> Motion:
@@ -97,23 +100,30 @@ class MotionEstimate(nn.Module):
         matrix, shift = zero.expand(count, 4).unflatten(1, (2, 2)), zero.expand(count, 2)
         local = zero.expand(count, 2 * CELLS**2).unflatten(1, (2, CELLS, CELLS))
         for (side, steps), one, two in zip(STEPS, first, second, strict=True):
+            both = torch.cat([one, two])
             for _ in range(steps):
                 flow = self._flow(side, matrix, shift, local)
-                moved, inside = self._moved(side, one, two, flow)
-                difference = moved[0] - moved[1]
+                moved, inside = self._moved(side, both, flow)
+                halves = moved[:count], moved[count:]
+                difference = halves[0] - halves[1]
                 weight = inside / (1 + (difference / OUTLIER).square())
-                equations = _equations(moved[0] + moved[1], difference, weight * getattr(self, f"middle{side}"))
-                step, trust = _solved(_binomial(equations, 2 if side == RIGID else 1))
+                equations = _equations(halves[0] + halves[1], difference, weight * getattr(self, f"middle{side}"))
+                step, trust = _solved(_soften(equations, self.far if side == RIGID else self.near))
                 total = self._flow(CELLS, matrix, shift, local) + step
                 matrix, shift = affine_fit(self.cells, total, trust)
                 if side != RIGID:
                     rest = total - self._affine(self.cells, matrix, shift)
-                    smooth = _binomial(torch.cat([rest * trust, trust], dim=1), 1)
+                    smooth = _soften(torch.cat([rest * trust, trust], dim=1), self.near)
                     local = smooth[:, :2] / (smooth[:, 2:] + 0.05)
         energy = (one - two).square(), difference.square()
         share = inside.mean(dim=(1, 2, 3))
         before, after = ((part * inside).mean(dim=(1, 2, 3)) / (share + 1e-4) for part in energy)
         return Motion(matrix, shift, local, before, after, share)
+
+    def _normalized(self, gray: Tensor) -> Tensor:
+        """Remove local mean and contrast, then soften, so that interpolation is accurate."""
+        detail = gray - _window(gray)
+        return _soften(detail / (_window(detail.square()) + CONTRAST).sqrt(), self.far)
 
     def _flow(self, side: int, matrix: Tensor, shift: Tensor, local: Tensor) -> Tensor:
         if side == CELLS:
@@ -126,15 +136,13 @@ class MotionEstimate(nn.Module):
         """Return the affine flow [N, 2, h, w] at places [2, h, w]."""
         return (matrix @ places.flatten(1) + shift[:, :, None]).unflatten(2, places.shape[1:])
 
-    def _moved(self, side, one, two, flow):
+    def _moved(self, side: int, images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Move both images [2 N, ...] half of the way; also return where both show something."""
         places = getattr(self, f"places{side}")
-        start, end = places - flow / 2, places + flow / 2
-        inside = (torch.maximum(start.abs(), end.abs()).amax(dim=1, keepdim=True) < 1).float()
-        scale = side / 2
-        return [
-            sample(image, (at[:, 1] + 1) * scale - 0.5, (at[:, 0] + 1) * scale - 0.5)
-            for image, at in ((one, start), (two, end))
-        ], inside
+        at = torch.cat([places - flow / 2, places + flow / 2])
+        inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()
+        moved = sample(images, (at[:, 1] + 1) * (side / 2) - 0.5, (at[:, 0] + 1) * (side / 2) - 0.5)
+        return moved, inside[: len(flow)] * inside[len(flow) :]
 
 
 def between_cells(line: Tensor) -> Tensor:
@@ -188,25 +196,25 @@ def _solved(equations: Tensor) -> tuple[Tensor, Tensor]:
     return step, (smallest / (smallest + damping)).clamp(min=1e-4)
 
 
-def _normalized(gray: Tensor) -> Tensor:
-    """Remove local mean and contrast, then soften, so that interpolation is accurate."""
-    detail = gray - _window(gray)
-    return _binomial(detail / (_window(detail.square()) + CONTRAST).sqrt(), 2)
-
-
 def _window(gray: Tensor) -> Tensor:
     half = WINDOW // 2
     rows = F.avg_pool2d(gray, (WINDOW, 1), 1, (half, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, WINDOW), 1, (0, half), count_include_pad=False)
 
 
-def _binomial(images: Tensor, times: int) -> Tensor:
-    """Soften [N, C, h, w] with the kernel (1, 2, 1) / 4 along both sides."""
-    for _ in range(times):
-        wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
-        rows = (wide[..., :-2, :] + wide[..., 2:, :]) / 4 + wide[..., 1:-1, :] / 2
-        images = (rows[..., :-2] + rows[..., 2:]) / 4 + rows[..., 1:-1] / 2
-    return images
+def _soften(images: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve each channel of [N, C, h, w] with a kernel [1, 1, k, k]; 0 beyond the border."""
+    planes = images.flatten(0, 1)[:, None]
+    soft = F.conv2d(planes, kernel, padding=kernel.shape[-1] // 2)
+    return soft[:, 0].unflatten(0, (-1, images.shape[1]))
+
+
+def _binomial(times: int) -> Tensor:
+    """Return the kernel (1, 2, 1) / 4 along both sides, applied `times` times: [1, 1, k, k]."""
+    line = torch.ones(1)
+    for _ in range(2 * times):
+        line = F.conv1d(line[None, None], torch.tensor([[[0.5, 0.5]]]), padding=1)[0, 0]
+    return (line[:, None] * line)[None, None]
 
 
 def _grid(down: Tensor, across: Tensor) -> Tensor:

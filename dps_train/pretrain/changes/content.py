@@ -1,0 +1,54 @@
+"""Something else is there: a patch, a shape, or letters."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from dps_infer.arrays import Pixels
+from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, between
+
+AREA = (0.001, 0.5)
+"""Share of the picture."""
+
+STRETCH = 0.4
+
+
+def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
+    """Paste a part of another picture, a rectangle or an ellipse of one color, or letters."""
+    top, left, height, width = box(pixels, between(*AREA, draw.share), draw.rng())
+    rng, variant = np.random.default_rng(draw.seed + 1), draw.mode % 6
+    changed, paint = pixels.copy(), [int(value) for value in rng.integers(0, 256, 3)]
+    part = np.s_[top : top + height, left : left + width]
+    if variant < 3:
+        other = scene.other
+        if other.shape != pixels.shape:
+            other = cv2.resize(other, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+        changed[part] = other[part]
+    elif variant == 3:
+        changed[part] = paint
+    elif variant == 4:
+        center = left + width // 2, top + height // 2
+        axes = max(1, width // 2), max(1, height // 2)
+        cv2.ellipse(changed, center, axes, 0, 0, 360, paint, -1, cv2.LINE_AA)
+    else:
+        letters = "".join(chr(code) for code in rng.integers(65, 91, 3 + int(8 * draw.share)))
+        scale = 0.4 + 1.2 * draw.share * pixels.shape[0] / 192
+        at = left, max(12, top + height // 2)
+        cv2.putText(
+            changed, letters, at, cv2.FONT_HERSHEY_SIMPLEX, scale, paint,
+            1 + int(2 * draw.share), cv2.LINE_AA,
+        )  # fmt: skip
+    return changed, UNKNOWN
+
+
+def box(pixels: Pixels, area: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Draw top, left, height and width of a rectangle that covers a share of the picture."""
+    rows, columns = pixels.shape[:2]
+    share, stretch = math.sqrt(area), math.exp(STRETCH * rng.standard_normal())
+    height = int(np.clip(rows * share * stretch, 2, rows))
+    width = int(np.clip(columns * share / stretch, 2, columns))
+    down, across = rng.uniform(size=2)
+    return int(down * (rows - height)), int(across * (columns - width)), height, width

@@ -1,0 +1,85 @@
+"""Changes of detail: blur and sharpening, noise, and lossy compression."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from dps_infer.arrays import Pixels
+from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, between, rounded
+
+SIGMA = (0.3, 9.0)
+"""Pixels, of a blur."""
+
+SHARPENING = (0.1, 7.5)
+SHARPENED = (0.6, 1.0, 1.0, 1.5, 2.5)
+"""Sigma in pixels of the blur whose difference is added."""
+
+NOISE = (0.7, 64.0)
+"""Standard deviation, of 255."""
+
+WORST_QUALITY, BEST_QUALITY = 2, 97
+SMOOTH = cv2.BORDER_REFLECT
+
+
+def blur(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
+    """Blur with a Gaussian, a box or by scaling down and up; the other way, sharpen."""
+    values = pixels.astype(np.float32)
+    if draw.sign < 0:
+        gain = between(*SHARPENING, draw.share)
+        soft = cv2.GaussianBlur(values, (0, 0), SHARPENED[draw.mode % 5], borderType=SMOOTH)
+        return rounded(values + gain * (values - soft)), UNKNOWN
+    sigma, variant = between(*SIGMA, draw.share), draw.mode % 10
+    if variant < 6:
+        return rounded(cv2.GaussianBlur(values, (0, 0), sigma, borderType=SMOOTH)), sigma
+    if variant == 6:
+        side = 2 * int(sigma) + 3
+        return rounded(cv2.boxFilter(values, -1, (side, side), borderType=SMOOTH)), UNKNOWN
+    height, width = pixels.shape[:2]
+    factor = 1.2 + 7 * draw.share
+    small = max(4, round(width / factor)), max(4, round(height / factor))
+    shrunk = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    method = cv2.INTER_LINEAR if variant == 8 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=method)), UNKNOWN
+
+
+def noise(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
+    """Add noise: Gaussian in color or gray, even, in proportion to light, or salt and pepper."""
+    rng, variant = draw.rng(), draw.mode % 10
+    sigma = between(*NOISE, draw.share)
+    values = pixels.astype(np.float32)
+    if variant == 7:
+        place, rare = rng.random(pixels.shape[:2]), 0.15 * draw.share**2
+        salted = pixels.copy()
+        salted[place < rare], salted[place > 1 - rare] = 0, 255
+        return salted, UNKNOWN
+    if variant == 8:
+        half = math.sqrt(3)
+        return rounded(values + sigma * rng.uniform(-half, half, pixels.shape)), UNKNOWN
+    planes = 1 if variant in (5, 6) else 3
+    field = rng.standard_normal((*pixels.shape[:2], planes)).astype(np.float32)
+    if variant == 9:
+        return rounded(values + values / 128 * sigma * field), UNKNOWN
+    return rounded(values + sigma * field), sigma
+
+
+def compression(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
+    """Compress as JPEG with or without chroma subsampling, as WebP, or round to few levels."""
+    variant = draw.mode % 12
+    if variant == 11:
+        step = np.float32(255 / between(96, 1, draw.share))
+        return rounded(np.round(pixels / step) * step), UNKNOWN
+    quality = round(BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * draw.share)
+    if variant < 8:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if variant % 2:
+            options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        return _through(pixels, ".jpg", options), float(quality)
+    return _through(pixels, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality]), UNKNOWN
+
+
+def _through(pixels: Pixels, suffix: str, options: list[int]) -> Pixels:
+    _, data = cv2.imencode(suffix, np.ascontiguousarray(pixels[..., ::-1]), options)
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)

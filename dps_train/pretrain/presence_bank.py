@@ -1,0 +1,211 @@
+"""The bank that the head of size and presence is trained on: families of changes, measured once.
+
+It is written in parts, so that a run that was cut off continues where it stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dps_infer.arrays import Pixels
+from dps_infer.files.write import atomic_file
+from dps_infer.progress import track
+from dps_train.model.change.half_planes import CELL, extent_of
+from dps_train.model.change_metric import ChangeMetric, repeated
+from dps_train.pretrain.changes.draw import Scene, rounded
+from dps_train.pretrain.changes.families import MEMBERS, PARTS, Member, family
+
+SCENES_PER_PART = 200
+SCENES_AT_ONCE = 8
+CHANGED = 8 / 255
+"""Difference from which on a pixel counts as changed."""
+
+RECOLORED, MIRRORED, RESCALED = 0.5, 0.3, 0.3
+"""Shares of scenes."""
+
+GAMMA = 0.25
+MARGIN = 0.3
+"""Surroundings of a rescaled scene, as a share of its side."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Scenes of one size.
+
+    Attributes:
+        name: of the files.
+        scenes: number of scenes.
+        side: of what is looked at, in pixels.
+        paper: mostly the paper's distortions.
+    """
+
+    name: str
+    scenes: int
+    side: int
+    paper: bool
+
+    @property
+    def members(self) -> int:
+        """The number of pairs of each scene."""
+        return MEMBERS + (0 if self.paper else PARTS)
+
+
+@dataclass(frozen=True)
+class MeasuredPairs:
+    """P pairs, family by family.
+
+    Attributes:
+        terms: see `dps_train.model.change.comparison.Change`.
+        features: likewise.
+        motion: likewise.
+        cells: features of C cells, in half precision [P, C, 2, FEATURES].
+        cell_distances: [P, C].
+        code: of the network [P, code].
+        side: of the images [P].
+        present: kinds that were applied [P, K].
+        strengths: in the kinds' units [P, K].
+        directions: [P, K].
+        weaker: index in the family of a weaker version, or -1 [P].
+        alone: indices of the changes that this one combines, or -1 [P, 2].
+        part: share of each cell that was looked at for a change of a part [P, C]; 1 for others.
+        local: 1 for changes of a part [P].
+        changed: share of the changed pixels of each cell [P, C].
+        visible: mean absolute difference, of 1 [P].
+    """
+
+    terms: Tensor
+    features: Tensor
+    motion: Tensor
+    cells: Tensor
+    cell_distances: Tensor
+    code: Tensor
+    side: Tensor
+    present: Tensor
+    strengths: Tensor
+    directions: Tensor
+    weaker: Tensor
+    alone: Tensor
+    part: Tensor
+    local: Tensor
+    changed: Tensor
+    visible: Tensor
+
+    def rows(self, index: Tensor) -> MeasuredPairs:
+        """Return some pairs."""
+        return MeasuredPairs(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+def measured_pairs(
+    folder: Path, collection: Collection, metric: ChangeMetric, images: Tensor, seed: int
+) -> MeasuredPairs:
+    """Measure a collection, or read what an earlier run has measured.
+
+    Args:
+        folder: of the parts.
+        collection: what to measure.
+        metric: its network is used, not its head.
+        images: uint8 RGB [M, 3, S, S] to draw scenes from.
+        seed: of the scenes and changes.
+    """
+    parts = []
+    starts = range(0, collection.scenes, SCENES_PER_PART)
+    for start in track(starts, f"measuring {collection.name}"):
+        path = folder / f"{collection.name}-{start}.safetensors"
+        if not path.exists():
+            rng = np.random.default_rng([seed, collection.side, int(collection.paper), start])
+            count = min(SCENES_PER_PART, collection.scenes - start)
+            part = _measure(collection, count, metric, images, rng)
+            with atomic_file(path, force=True) as temporary:
+                safetensors.torch.save_file(part, temporary)
+        parts.append(safetensors.torch.load_file(path))
+    return MeasuredPairs(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def _measure(
+    collection: Collection, count: int, metric: ChangeMetric, images: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    batches = []
+    for start in range(0, count, SCENES_AT_ONCE):
+        references: list[Pixels] = []
+        index: list[int] = []
+        members: list[Member] = []
+        for _ in range(min(SCENES_AT_ONCE, count - start)):
+            scene = draw_scene(images, collection, rng)
+            drawn = family(scene, rng, paper=collection.paper)
+            index += [len(references)] * len(drawn)
+            references.append(scene.middle())
+            members += drawn
+        batches.append(_measured(metric, references, index, members))
+    return {name: torch.cat([batch[name] for batch in batches]).contiguous() for name in batches[0]}
+
+
+def draw_scene(images: Tensor, collection: Collection, rng: np.random.Generator) -> Scene:
+    """Draw a picture with surroundings, at its own or another scale, some recolored."""
+    chosen = rng.integers(len(images), size=2)
+    whole, other = (np.ascontiguousarray(images[int(i)].permute(1, 2, 0)) for i in chosen)
+    full, side = whole.shape[0], collection.side
+    if collection.paper:
+        sides = side if rng.random() < 0.5 else int(rng.integers(side, full + 1))
+        whole, other = (
+            np.asarray(cv2.resize(part, (sides, sides), interpolation=cv2.INTER_AREA))
+            for part in (whole, other)
+        )
+    elif rng.random() < RESCALED:
+        part = int(rng.integers(min(round(side * (1 + MARGIN)), full), full + 1))
+        whole = np.asarray(cv2.resize(whole[:part, :part], (full, full), interpolation=cv2.INTER_CUBIC))
+    if rng.random() < RECOLORED:
+        exponent = np.float32(np.exp(GAMMA * rng.standard_normal()))
+        whole = rounded(255 * (whole[..., rng.permutation(3)] / np.float32(255)) ** exponent)
+    if rng.random() < MIRRORED:
+        whole = np.ascontiguousarray(whole[:, ::-1])
+    return Scene(whole, side, Scene(other, side, other).middle())
+
+
+@torch.no_grad()
+def _measured(
+    metric: ChangeMetric, references: list[Pixels], index: list[int], members: list[Member]
+) -> dict[str, Tensor]:
+    first, second = _stacked(references), _stacked([m.pixels for m in members])
+    extent, rows = extent_of(second), torch.tensor(index)
+    one = repeated(metric.describe(first, extent), rows)
+    two = metric.describe(second, extent)
+    change = metric.comparison(one[0], two[0], extent)
+    difference = (first[rows].float() - second.float()).abs() / 255
+    whole = np.ones(references[0].shape[:2], np.float32)
+    part = np.stack([whole if m.part is None else m.part for m in members])
+    return {
+        "terms": change.terms,
+        "features": change.features,
+        "motion": change.motion,
+        "cells": change.cells.flatten(3).permute(0, 3, 1, 2).half(),
+        "cell_distances": change.cell_distances.flatten(1),
+        "code": metric.code(one[1], two[1]),
+        "side": extent.side.expand(len(members)),
+        "present": _stacked([m.present for m in members]),
+        "strengths": _stacked([m.strengths for m in members]),
+        "directions": _stacked([m.directions for m in members]),
+        "weaker": torch.tensor([m.weaker for m in members]),
+        "alone": torch.tensor([m.alone for m in members]),
+        "part": _in_cells(torch.from_numpy(part)),
+        "local": torch.tensor([float(m.part is not None) for m in members]),
+        "changed": _in_cells((difference.amax(dim=-1) > CHANGED).float()),
+        "visible": difference.mean(dim=(1, 2, 3)),
+    }
+
+
+def _stacked(rows: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(rows))
+
+
+def _in_cells(values: Tensor) -> Tensor:
+    """Average [P, S, S] over cells: [P, C]."""
+    side = values.shape[-1]
+    return F.avg_pool2d(F.pad(values, (0, -side % CELL, 0, -side % CELL)), CELL).flatten(1)

@@ -1,0 +1,128 @@
+"""Train the head of size and presence on measured families; it may be cut off and continue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from dps_infer.files.write import atomic_file
+from dps_infer.progress import track
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.additive import initialize
+from dps_train.model.change.kinds import KIND_NAMES
+from dps_train.model.change_metric import ChangeMetric
+from dps_train.pretrain.presence_bank import Collection, MeasuredPairs
+from dps_train.pretrain.presence_loss import Weights, presence_loss, read_pairs
+from dps_train.seeds import generator_for
+
+FAMILIES_PER_STEP = 24
+RATE = 2e-3
+WEIGHT_DECAY = 1e-3
+WARM_UP = 0.1
+"""Share of the steps."""
+
+SCALED_AT = (100, 300, 600, 1000, 1500, 2000, 3000, 4500)
+"""Steps at which the kinds' scales are taken anew, as the sizes change."""
+
+ROWS_AT_ONCE = 2000
+NOTED = 250
+VISIBLE = 0.5 / 255
+FEWEST = 10
+
+Banks = Sequence[tuple[Collection, MeasuredPairs]]
+
+
+def train_presence(
+    metric: ChangeMetric,
+    banks: Banks,
+    *,
+    steps: int,
+    seed: int,
+    note: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Train a metric's head in place.
+
+    Args:
+        metric: its network stays as it is.
+        banks: collections, all of which are drawn from in every step.
+        steps: optimizer steps.
+        seed: of the initial weights, the batches and the contexts.
+        note: receives a line about the loss now and then.
+    """
+    generator = generator_for("presence", seed)
+    heads = nn.ModuleList([metric.cell_head, metric.layers])
+    initialize(heads, generator)
+    _standardize(metric, banks)
+    set_scales(metric, banks)
+    optimizer = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps, pct_start=WARM_UP
+    )
+    for step in track(range(steps), "presence"):
+        if step in SCALED_AT:
+            set_scales(metric, banks)
+        loss = torch.zeros(())
+        for collection, pairs in banks:
+            families = len(pairs.present) // collection.members
+            drawn = torch.randint(families, (FAMILIES_PER_STEP,), generator=generator)
+            rows = drawn[:, None] * collection.members + torch.arange(collection.members)
+            loss = loss + presence_loss(
+                metric, pairs.rows(rows.flatten()), collection.members, generator, Weights()
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(heads.parameters(), 2.0)
+        optimizer.step()
+        schedule.step()
+        if step % NOTED == NOTED - 1:
+            note(f"step {step + 1} of {steps}: loss {loss.item():.3f}")
+    set_scales(metric, banks)
+
+
+def _standardize(metric: ChangeMetric, banks: Banks) -> None:
+    cells = torch.cat([p.cells[::7].float().flatten(0, 2) for _, p in banks])
+    motion = torch.cat([p.motion for _, p in banks])
+    metric.cell_head.features.fit(cells)
+    metric.cell_head.motion.fit(motion)
+    layers = metric.layers
+    layers.features.fit(torch.cat([p.features.flatten(0, 1) for _, p in banks]))
+    layers.shared.fit(torch.cat([layers.inputs(p.terms, p.motion, p.code) for _, p in banks]))
+
+
+@torch.no_grad()
+def set_scales(metric: ChangeMetric, banks: Banks) -> None:
+    """Set each kind's scale, so that its amount is 1 for a typical change of that kind.
+
+    Typical are, of the paper's six, its ranges at its size; of others, the stronger half.
+    """
+    sizes = [torch.cat([read_pairs(metric, p.rows(rows))[3] for rows in _chunks(p)]) for _, p in banks]
+    for number, name in enumerate(KIND_NAMES):
+        typical = []
+        for (collection, pairs), size in zip(banks, sizes, strict=True):
+            alone = (pairs.present.sum(dim=1) == 1) & (pairs.present[:, number] > 0)
+            alone &= (pairs.visible > VISIBLE) & (pairs.local == 0)
+            some = size[alone]
+            if collection.paper != (name in NAMES) or len(some) < FEWEST:
+                continue
+            typical.append(some if name in NAMES else some[some > some.median()])
+        if typical:
+            metric.scale[number] = 1 / torch.cat(typical).log().median().exp()
+
+
+def _chunks(pairs: MeasuredPairs) -> Sequence[Tensor]:
+    return torch.arange(len(pairs.present)).split(ROWS_AT_ONCE)
+
+
+def save(metric: ChangeMetric, path: Path) -> None:
+    """Write the weights of the head."""
+    state = {
+        name: value.contiguous()
+        for name, value in metric.state_dict().items()
+        if name.startswith(("cell_head.", "layers.")) or name == "scale"
+    }
+    with atomic_file(path, force=True) as temporary:
+        safetensors.torch.save_file(state, temporary)
