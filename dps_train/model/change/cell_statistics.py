@@ -7,16 +7,15 @@ in pairs; joint ones, such as products of both details, do not depend on the ord
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dps_train.model.change.half_planes import Extent, HalfPlanes
 from dps_train.model.change.motion import Motion, between_cells
-from dps_train.model.change.sampling import sample
+from dps_train.model.change.sampling import neighborhoods, sample
 
 CELL = 32
 """Side of a cell in pixels of half the resolution."""
@@ -39,9 +38,6 @@ BLOCK = 4
 
 SMALLEST = 1e-6
 """Share of a cell below which it counts as empty."""
-
-
-Mean = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -80,130 +76,179 @@ class CellStatistics:
     places: Tensor
 
 
-def fine_statistics(planes: HalfPlanes, extent: Extent) -> Tensor:
-    """Return `CellStatistics.fine` of one image: [N, 6, rows, columns]."""
-    luma, detail = planes.means[:, :1], planes.details
-    inside = inside_planes(planes, extent)
-    squares = detail.square()
-    size = detail[:, :3].abs().sum(dim=1, keepdim=True)
-    flat = (1 - 255 * size).clamp(min=0)
-    pooled = _masked(torch.cat([squares, flat], dim=1), inside)
-    energies = [
-        pooled[:, 0:2].sum(dim=1, keepdim=True),
-        pooled[:, 2:3],
-        pooled[:, 3:9].sum(dim=1, keepdim=True),
-    ]
-    across = _steps(luma, detail[:, 1:2], inside, down=False)
-    down = _steps(luma, detail[:, :1], inside, down=True)
-    return torch.cat([*energies, pooled[:, 9:], across + down], dim=1)
+class CellStatisticsOf(nn.Module):
+    """Compute the statistics with few operators: constant kernels, and one pooling a level."""
+
+    gradient: Tensor
+    sums: Tensor
+    slopes: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        down, across = [[0.5, 0.5], [-0.5, -0.5]], [[0.5, -0.5], [0.5, -0.5]]
+        gradient = torch.zeros(6, 3, 2, 2)
+        for number, (kernel, plane) in enumerate(
+            ((down, 0), (across, 0), (down, 1), (down, 2), (across, 1), (across, 2))
+        ):
+            gradient[number, plane] = torch.tensor(kernel)
+        self.register_buffer("gradient", gradient, persistent=False)
+        # Luma and chroma of the squares of both images, and of their products.
+        sums = torch.zeros(6, 20)
+        for part in range(3):
+            sums[2 * part, 6 * part : 6 * part + 2] = 1
+            sums[2 * part + 1, 6 * part + 2 : 6 * part + 6] = 1
+        self.register_buffer("sums", sums[:, :, None, None], persistent=False)
+        # Of luma's gradients: squares of both images, and of their difference.
+        luma = torch.zeros(3, 20)
+        luma[0, 0:2] = luma[1, 6:8] = luma[2, 18:20] = 1
+        self.register_buffer("luma", luma[:, :, None, None], persistent=False)
+        fine = torch.zeros(3, 9)
+        fine[0, 0:2], fine[1, 2], fine[2, 3:9] = 1, 1, 1
+        self.register_buffer("fine_sums", fine[:, :, None, None], persistent=False)
+        steps = torch.zeros(2, 2, 2, 2)
+        # Luma and the detail across a step: a mean minus half of the difference is the pixel
+        # before the step, and plus half of it the pixel behind.
+        steps[0, :, 0, 0], steps[0, :, 0, 1] = torch.tensor([1.0, -0.5]), torch.tensor([-1.0, -0.5])
+        steps[1, :, 0, 0], steps[1, :, 1, 0] = torch.tensor([1.0, -0.5]), torch.tensor([-1.0, -0.5])
+        self.register_buffer("steps", steps, persistent=False)
+
+    def fine(self, planes: HalfPlanes, masks: Masks) -> Tensor:
+        """Return `CellStatistics.fine` of one image: [N, 6, rows, columns]."""
+        luma, detail = planes.means[:, :1], planes.details
+        size = detail[:, :3].abs().sum(dim=1, keepdim=True)
+        flat = (1 - 255 * size).clamp(min=0)
+        energies = F.conv2d(detail.square(), self.fine_sums)
+        wide = F.pad(torch.cat([luma, detail[:, :2]], dim=1), (0, 1, 0, 1), mode="replicate")
+        across = F.conv2d(wide[:, ::2], self.steps[:1]).abs()
+        down = F.conv2d(wide[:, :2], self.steps[1:]).abs()
+        pooled = F.avg_pool2d(torch.cat([energies, flat], dim=1) * masks.inside, CELL)
+        steps = torch.cat([across, across, down, down], dim=1) * masks.steps
+        stepped = F.avg_pool2d(steps, CELL) / masks.step_shares
+        return torch.cat([pooled / masks.inside_share, stepped[:, :2] + stepped[:, 2:]], dim=1)
+
+    def forward(
+        self,
+        first: HalfPlanes,
+        second: HalfPlanes,
+        fine: tuple[Tensor, Tensor],
+        masks: Masks,
+        motion: Motion,
+        extent: Extent,
+    ) -> CellStatistics:
+        """Compare two images of the same size.
+
+        Args:
+            first: of N images.
+            second: of N images.
+            fine: `fine` of each.
+            masks: `masks_of` them.
+            motion: from the first to the second.
+            extent: of the images.
+        """
+        one, two, valid = _aligned(first.means, second.means, motion, extent)
+        # An extra row and column are only there for the gradients of the first level.
+        mask, planes = valid[..., :-1, :-1], (one, two)
+        pooled = []
+        shares = []
+        for level in range(LEVELS):
+            if level:
+                mask = (F.avg_pool2d(mask, 2) > 0.99).float()
+                inner = [F.avg_pool2d(part[..., :-1, :-1], 2) for part in planes]
+                planes = tuple(F.pad(part, (0, 1, 0, 1), mode="replicate") for part in inner)
+            one, two = F.conv2d(planes[0], self.gradient), F.conv2d(planes[1], self.gradient)
+            apart = (one - two)[:, :2].square()
+            squares = torch.cat([one.square(), two.square(), one * two, apart], dim=1)
+            luma = F.conv2d(squares, self.luma)
+            weight = luma[:, :2].amax(dim=1, keepdim=True).sqrt()
+            energy = luma[:, :2].sum(dim=1, keepdim=True)
+            relative = luma[:, 2:] * weight / (energy + GRADIENT)
+            values = [F.conv2d(squares, self.sums), relative, weight]
+            inner = [part[..., :-1, :-1] for part in planes]
+            if level == 0:
+                values += _residual(*inner, energy)
+                gradients = relative * mask
+            if level == 1:
+                chroma = _relative(*(part[:, 1:] for part in inner), CHROMA)
+                values.append(chroma)
+                chroma = chroma * mask
+            if level == 2:
+                lit = _relative(*(part[:, :1] for part in inner), LUMA)
+                values += [lit, *inner, _products(inner[0], inner[0]), _products(inner[1], inner[1])]
+                values.append(_products(*inner))
+                lit = lit * mask
+            side = CELL >> level
+            share = F.avg_pool2d(mask, side)
+            shares.append(share)
+            pooled.append(
+                F.avg_pool2d(torch.cat(values, dim=1) * mask, side) / share.clamp(min=SMALLEST)
+            )
+        energies, products, parts, weights = (
+            torch.cat([level[:, start:stop] for level in pooled], dim=1)
+            for start, stop in ((0, 4), (4, 6), (6, 7), (7, 8))
+        )
+        colors = pooled[2][:, 9:]
+        return CellStatistics(
+            fine=fine,
+            fine_products=F.avg_pool2d(
+                F.conv2d(first.details * second.details, self.fine_sums) * masks.inside, CELL
+            ) / masks.inside_share,
+            gradients=(energies[:, self.own], energies[:, self.others]),
+            gradient_products=products,
+            differences=(parts, weights),
+            residual=pooled[0][:, 8:],
+            colors=(
+                torch.cat([colors[:, :3], colors[:, 6:15]], dim=1),
+                torch.cat([colors[:, 3:6], colors[:, 15:24]], dim=1),
+            ),
+            color_products=colors[:, 24:],
+            light=torch.cat([pooled[2][:, 8:9], pooled[1][:, 8:9]], dim=1),
+            covered=shares[0],
+            places=(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit).sqrt(),
+        )
+
+    own = [4 * level + part for level in range(LEVELS) for part in (0, 1)]
+    others = [4 * level + part for level in range(LEVELS) for part in (2, 3)]
 
 
-def _steps(luma: Tensor, detail: Tensor, inside: Tensor, *, down: bool) -> Tensor:
-    """Return the mean step across borders of blocks, and inside of them: [N, 2, rows, columns].
+@dataclass(frozen=True)
+class Masks:
+    """Where the planes of images of one extent show something.
 
-    The mean of two pixels and half of their difference are the pixels themselves.
+    Attributes:
+        inside: 0 where the border is repeated [1, 1, h, w].
+        inside_share: its mean over cells.
+        steps: of steps across and down, those at the borders of blocks and in their middles:
+            across, across, down, down [1, 4, h, w].
+        step_shares: their means over cells.
     """
-    before, after = luma - detail / 2, luma + detail / 2
-    if down:
-        step = F.pad((before[..., :-1, :] - after[..., 1:, :]).abs(), (0, 0, 0, 1))
-        place = torch.arange(luma.shape[2], device=luma.device)[:, None]
-    else:
-        step = F.pad((before[..., :-1] - after[..., 1:]).abs(), (0, 1))
-        place = torch.arange(luma.shape[3], device=luma.device)
-    border = (place % BLOCK == BLOCK - 1) & (place % CELL != CELL - 1)
-    middle = place % BLOCK == BLOCK // 2 - 1
-    return torch.cat([_masked(step, inside * at.float()) for at in (border, middle)], dim=1)
+
+    inside: Tensor
+    inside_share: Tensor
+    steps: Tensor
+    step_shares: Tensor
 
 
-def fine_products(first: HalfPlanes, second: HalfPlanes, extent: Extent) -> Tensor:
-    """Return `CellStatistics.fine_products`: [N, 3, rows, columns]."""
-    pooled = _masked(first.details * second.details, inside_planes(second, extent))
-    return torch.cat(
-        [
-            pooled[:, 0:2].sum(dim=1, keepdim=True),
-            pooled[:, 2:3],
-            pooled[:, 3:9].sum(dim=1, keepdim=True),
-        ],
-        dim=1,
+def masks_of(planes: HalfPlanes, extent: Extent) -> Masks:
+    """Return the masks of images with these planes."""
+    lines = planes.means[0, 0, :, 0], planes.means[0, 0, 0]
+    places = [torch.arange(line.shape[0], device=line.device) for line in lines]
+    down, across = (
+        (place < length / 2).float()
+        for place, length in zip(places, (extent.height, extent.width), strict=True)
     )
-
-
-def cell_statistics(
-    first: HalfPlanes,
-    second: HalfPlanes,
-    fine: tuple[Tensor, Tensor],
-    motion: Motion,
-    extent: Extent,
-) -> CellStatistics:
-    """Compare two images of the same size.
-
-    Args:
-        first: of one or N images.
-        second: of N images.
-        fine: `fine_statistics` of each.
-        motion: from the first to the second.
-        extent: of the images.
-    """
-    one, two, valid = _aligned(first.means, second.means, motion, extent)
-    # An extra row and column are only there for the gradients of the first level.
-    mask = valid[..., :-1, :-1]
-    gradients: list[tuple[Tensor, Tensor]] = []
-    energies, products, parts, weights = [], [], [], []
-    covered = F.avg_pool2d(mask, CELL)
-    for level in range(LEVELS):
-        side = CELL >> level
-        share = F.avg_pool2d(mask, side).clamp(min=SMALLEST)
-
-        def mean(values: Tensor, mask: Tensor = mask, side: int = side, share: Tensor = share) -> Tensor:
-            return F.avg_pool2d(values * mask, side) / share
-
-        slopes = [_gradients(planes, last=level == 0) for planes in (one, two)]
-        pooled = mean(torch.cat([slopes[0].square(), slopes[1].square(), slopes[0] * slopes[1]], 1))
-        sums = [_luma_and_chroma(part) for part in pooled.chunk(3, dim=1)]
-        energies.append((sums[0], sums[1]))
-        products.append(sums[2])
-        lumas = [slope[:, :2] for slope in slopes]
-        squares = [luma.square().sum(dim=1, keepdim=True) for luma in lumas]
-        apart = (lumas[0] - lumas[1]).square().sum(dim=1, keepdim=True)
-        weight = torch.maximum(*squares).sqrt()
-        relative = apart / (squares[0] + squares[1] + GRADIENT)
-        parts.append(mean(relative * weight))
-        weights.append(mean(weight))
-        if level == 0:
-            one, two = one[..., :-1, :-1], two[..., :-1, :-1]
-            residual = _residual(one, two, squares[0] + squares[1], mean)
-            places = [relative * weight * mask]
-        if level == 1:
-            chroma = (one - two)[:, 1:].square().sum(dim=1, keepdim=True) / (
-                one[:, 1:].square().sum(dim=1, keepdim=True)
-                + two[:, 1:].square().sum(dim=1, keepdim=True)
-                + CHROMA
-            )
-            colored = mean(chroma)
-            places.append(chroma * mask)
-        if level == 2:
-            luma = (one - two)[:, :1].square() / (
-                one[:, :1].square() + two[:, :1].square() + LUMA
-            )
-            lit = mean(luma)
-            places.append(luma * mask)
-            colors = [torch.cat([mean(planes), mean(_products(planes, planes))], dim=1) for planes in (one, two)]
-            color_products = mean(_products(one, two))
-        if level < LEVELS - 1:
-            one, two = F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)
-            mask = (F.avg_pool2d(mask, 2) > 0.99).float()
-    return CellStatistics(
-        fine=fine,
-        fine_products=fine_products(first, second, extent),
-        gradients=(torch.cat([e for e, _ in energies], 1), torch.cat([e for _, e in energies], 1)),
-        gradient_products=torch.cat(products, 1),
-        differences=(torch.cat(parts, 1), torch.cat(weights, 1)),
-        residual=residual,
-        colors=(colors[0], colors[1]),
-        color_products=color_products,
-        light=torch.cat([lit, colored], 1),
-        covered=covered,
-        places=_places(*places),
+    inside = (down[:, None] * across)[None, None]
+    one = torch.ones_like(inside)
+    steps = []
+    for place, shape in ((places[1][None, :], one), (places[0][:, None], one)):
+        border = (place % BLOCK == BLOCK - 1) & (place % CELL != CELL - 1)
+        middle = place % BLOCK == BLOCK // 2 - 1
+        steps += [shape * border.float(), shape * middle.float()]
+    steps = torch.cat(steps, dim=1) * inside
+    return Masks(
+        inside,
+        F.avg_pool2d(inside, CELL).clamp(min=SMALLEST),
+        steps,
+        F.avg_pool2d(steps, CELL).clamp(min=SMALLEST),
     )
 
 
@@ -228,9 +273,12 @@ def _aligned(
     flow = affine.unflatten(2, places.shape[1:]) + local
     at = torch.cat([places - flow / 2, places + flow / 2])
     inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()
-    rows = (at[:, 1] + 1) * (extent.height / 4) - 0.5
-    columns = (at[:, 0] + 1) * (extent.width / 4) - 0.5
-    moved = sample(torch.cat([first, second]), rows, columns)
+    lengths = [
+        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
+        for line in (second[0, 0, :, 0], second[0, 0, 0])
+    ]
+    pixels = (at + 1) * (extent.half / 2)[:, None, None] - 0.5
+    moved = sample(neighborhoods(torch.cat([first, second])), pixels, *lengths)
     count = second.shape[0]
     return moved[:count], moved[count:], inside[:count] * inside[count:]
 
@@ -240,49 +288,18 @@ def _cell_positions(line: Tensor) -> Tensor:
     return torch.arange(line.shape[0] + 1, device=line.device).float()
 
 
-def inside_planes(planes: HalfPlanes, extent: Extent) -> Tensor:
-    """Return 1 where planes show the image, 0 where its border is repeated: [1, 1, h, w]."""
-    down, across = (
-        (torch.arange(line.shape[0], device=line.device) < length / 2).float()
-        for line, length in (
-            (planes.means[0, 0, :, 0], extent.height),
-            (planes.means[0, 0, 0], extent.width),
-        )
-    )
-    return (down[:, None] * across)[None, None]
+def _relative(one: Tensor, two: Tensor, faint: float) -> Tensor:
+    """Return the squared difference in relation to the squares: [N, 1, h, w]."""
+    apart = (one - two).square().sum(dim=1, keepdim=True)
+    together = one.square().sum(dim=1, keepdim=True) + two.square().sum(dim=1, keepdim=True)
+    return apart / (together + faint)
 
 
-def _gradients(planes: Tensor, *, last: bool) -> Tensor:
-    """Return vertical and horizontal gradients of luma, then of chroma: [N, 6, h, w].
+def _residual(one: Tensor, two: Tensor, energy: Tensor) -> list[Tensor]:
+    """Describe the difference of aligned images by 11 channels [N, 11, h, w] in all.
 
-    Args:
-        planes: [N, 3, h, w], or one row and column more where `last`.
-        last: the last row and column are only neighbors.
-    """
-    if not last:
-        planes = F.pad(planes, (0, 1, 0, 1), mode="replicate")
-    top = planes[..., :-1, :-1] + planes[..., :-1, 1:], planes[..., :-1, :-1] - planes[..., :-1, 1:]
-    bottom = planes[..., 1:, :-1] + planes[..., 1:, 1:], planes[..., 1:, :-1] - planes[..., 1:, 1:]
-    down, across = (top[0] - bottom[0]) / 2, (top[1] + bottom[1]) / 2
-    return torch.cat([down[:, :1], across[:, :1], down[:, 1:], across[:, 1:]], dim=1)
-
-
-def _luma_and_chroma(pooled: Tensor) -> Tensor:
-    """Add up what belongs to luma and to chroma in pooled products of gradients [N, 6, ...]."""
-    return torch.cat(
-        [pooled[:, :2].sum(dim=1, keepdim=True), pooled[:, 2:].sum(dim=1, keepdim=True)], dim=1
-    )
-
-
-RESIDUAL = 11
-"""Channels of `_residual`."""
-
-
-def _residual(one: Tensor, two: Tensor, energy: Tensor, mean: Mean) -> Tensor:
-    """Describe the difference of aligned images: [N, RESIDUAL, rows, columns].
-
-    Mean absolute, squared and fourth power of the difference of luma; its square in flat places,
-    and their share; the squared difference of chroma; and the equations for the displacement that
+    Absolute, squared and fourth power of the difference of luma; its square in flat places, and
+    their share; the squared difference of chroma; and the equations for the displacement that
     remains: products of the mean gradient with itself (3) and with the difference (2).
     """
     difference = one - two
@@ -292,24 +309,13 @@ def _residual(one: Tensor, two: Tensor, energy: Tensor, mean: Mean) -> Tensor:
     total = (one + two)[:, :1] / 2
     across = F.pad(total[..., 1:] - total[..., :-1], (0, 1))
     down = F.pad(total[..., 1:, :] - total[..., :-1, :], (0, 0, 0, 1))
-    values = [
+    return [
         luma.abs(), squared, squared.square(), squared * flat, flat,
         difference[:, 1:].square().sum(dim=1, keepdim=True),
         across.square(), across * down, down.square(), across * luma, down * luma,
     ]  # fmt: skip
-    return mean(torch.cat(values, dim=1))
 
 
 def _products(one: Tensor, two: Tensor) -> Tensor:
     """Return the products of all pairs of planes: [N, 9, h, w]."""
     return (one[:, :, None] * two[:, None]).flatten(1, 2)
-
-
-def _places(gradients: Tensor, chroma: Tensor, luma: Tensor) -> Tensor:
-    """Return how much each place differs: [N, 1, h, w], each of 8 x 8 pixels."""
-    return (F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + luma).sqrt()
-
-
-def _masked(values: Tensor, mask: Tensor) -> Tensor:
-    """Return means over the part of each cell where a mask is 1: [N, C, rows, columns]."""
-    return F.avg_pool2d(values * mask, CELL) / F.avg_pool2d(mask, CELL).clamp(min=SMALLEST)

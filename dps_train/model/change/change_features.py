@@ -1,22 +1,21 @@
 """What a head sees of a change: logarithms, ratios and correlations of the statistics.
 
-The features are computed for both orders of the images. A head reads both: the mean of its two
-answers does not depend on the order, and their difference changes its sign with it.
+The features are computed for both orders of the images, as one batch. A head reads both: the mean
+of its two answers does not depend on the order, and their difference changes its sign with it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
 from dps_train.model.change.half_planes import Extent
 from dps_train.model.change.motion import Motion
-
-FEATURES = 89
-"""Length of the features of one order."""
 
 MOTION = 14
 """Length of `motion_features`."""
@@ -27,149 +26,234 @@ FAINT = 1e-6
 STEP = 2e-3
 """The same for steps at the borders of blocks."""
 
+DARK, EVEN = 0.02, 1e-5
+"""The same for mean luma, and for the variance of planes."""
+
 DAMPING = 2e-5
 """Added to squared gradients before a displacement is solved for."""
 
+WEIGHTLESS = 1e-4
+"""Added to the sum of weights of a relative difference."""
 
-def in_cells(statistics: CellStatistics) -> Tensor:
-    """Return the features of every cell, in both orders: [N, 2, FEATURES, rows, columns]."""
-    return _both_orders(statistics)
-
-
-def overall(statistics: CellStatistics) -> Tensor:
-    """Return the features of the whole images, in both orders: [N, 2, FEATURES]."""
-    covered = statistics.covered
-    share = covered / covered.sum(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
-
-    def weighted(values: Tensor) -> Tensor:
-        return (values * share).sum(dim=(2, 3), keepdim=True)
-
-    def plain(values: Tensor) -> Tensor:
-        return values.mean(dim=(2, 3), keepdim=True)
-
-    s = statistics
-    averaged = CellStatistics(
-        fine=(plain(s.fine[0]), plain(s.fine[1])),
-        fine_products=plain(s.fine_products),
-        gradients=(weighted(s.gradients[0]), weighted(s.gradients[1])),
-        gradient_products=weighted(s.gradient_products),
-        differences=(weighted(s.differences[0]), weighted(s.differences[1])),
-        residual=weighted(s.residual),
-        colors=(weighted(s.colors[0]), weighted(s.colors[1])),
-        color_products=weighted(s.color_products),
-        light=weighted(s.light),
-        covered=s.covered,
-        places=s.places,
-    )
-    return _both_orders(averaged)[..., 0, 0]
+GROUPS = {
+    "fine": 6, "fine'": 6, "fine products": 3,
+    "gradients": 8, "gradients'": 8, "gradient products": 8,
+    "colors": 12, "colors'": 12, "color products": 9,
+    "parts": 4, "weights": 4, "residual": 11, "light": 2,
+}  # fmt: skip
+"""Channels of the stacked statistics; a prime marks the second image."""
 
 
-def _both_orders(s: CellStatistics) -> Tensor:
-    """Return features of both orders [N, 2, FEATURES, ...], computed as one batch of 2 N."""
 
-    def ordered(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        return torch.cat(pair), torch.cat(pair[::-1])
-
-    def doubled(values: Tensor) -> Tensor:
-        return torch.cat([values, values])
-
-    fine, gradients, colors = ordered(s.fine), ordered(s.gradients), ordered(s.colors)
-    turned = s.color_products.unflatten(1, (3, 3)).transpose(1, 2).flatten(1, 2)
-    features = torch.cat(
-        [
-            _energies(fine[0][:, :3], fine[1][:, :3], doubled(s.fine_products)),
-            _artifacts(fine[0][:, 3:], fine[1][:, 3:]),
-            _energies(*gradients, doubled(s.gradient_products)),
-            _colors(*colors, torch.cat([s.color_products, turned])),
-            doubled(_joint(s)),
-        ],
-        dim=1,
-    )
-    return features.unflatten(0, (2, -1)).transpose(0, 1)
+def _start(group: str) -> int:
+    names = list(GROUPS)
+    return sum(GROUPS[name] for name in names[: names.index(group)])
 
 
-def _level(energy: Tensor) -> Tensor:
-    return torch.log(energy.clamp(min=0) + FAINT) / 2
+def _at(group: str, places: Sequence[int] | None = None) -> list[int]:
+    """Return the channels of a group, or some of them."""
+    start = _start(group)
+    return [start + place for place in (range(GROUPS[group]) if places is None else places)]
 
 
-def _energies(one: Tensor, two: Tensor, products: Tensor) -> Tensor:
-    """Describe energies of both images [N, C, ...]: 3 C features."""
-    correlation = products / (one * two + FAINT**2).sqrt()
-    return torch.cat([_level(one), _level(two) - _level(one), correlation], dim=1)
+def _exchanged() -> list[int]:
+    """Return the channels in the order that they have when the images are exchanged."""
+    turned = [3 * column + row for row in range(3) for column in range(3)]
+    order: list[int] = []
+    for group in GROUPS:
+        if group == "color products":
+            order += _at(group, turned)
+        elif group.endswith("'"):
+            order += _at(group[:-1])
+        else:
+            order += _at(f"{group}'" if f"{group}'" in GROUPS else group)
+    return order
 
 
-def _artifacts(one: Tensor, two: Tensor) -> Tensor:
-    """Describe squares without detail, and steps at the borders of blocks: 4 features."""
-    blocky = [
-        torch.log((part[:, 1:2] + STEP) / (part[:, 2:3] + STEP)) for part in (one, two)
-    ]
-    return torch.cat(
-        [one[:, :1], two[:, :1] - one[:, :1], blocky[0], blocky[1] - blocky[0]], dim=1
-    )
+FEATURES = 89
+"""Length of the features of one order."""
 
 
-def _colors(one: Tensor, two: Tensor, products: Tensor) -> Tensor:
-    """Describe means and covariances of the planes: 33 features."""
-    means = one[:, :3], two[:, :3]
+class ChangeFeatures(nn.Module):
+    """Turn cell statistics into features, with few and vectorized operators."""
 
-    def outer(first: Tensor, second: Tensor) -> Tensor:
-        return (first[:, :, None] * second[:, None]).flatten(1, 2)
+    def __init__(self) -> None:
+        super().__init__()
+        self._index("exchange", _exchanged())
+        self._index("energies", _at("fine", range(3)) + _at("gradients"))
+        self._index("energies2", _at("fine'", range(3)) + _at("gradients'"))
+        self._index("products", _at("fine products") + _at("gradient products"))
+        means = _at("colors", range(3)), _at("colors'", range(3))
+        pairs = ((0, 0), (1, 1), (0, 1))
+        self._index("left", [means[a][i] for a, _ in pairs for i in range(3) for _ in range(3)])
+        self._index("right", [means[b][j] for _, b in pairs for _ in range(3) for j in range(3)])
+        self._index(
+            "moments", _at("colors", range(3, 12)) + _at("colors'", range(3, 12)) + _at("color products")
+        )
+        self._index("variances", [0, 4, 8, 9, 13, 17])
+        across = [(18 + 3 * i + j, i, 3 + j) for i in range(3) for j in range(3)]
+        within = [(9 * part + 3 * i + j, 3 * part + i, 3 * part + j) for part in (0, 1) for i, j in ((0, 1), (0, 2), (1, 2))]
+        for number, name in enumerate(("covariance", "spread", "spread2")):
+            self._index(name, [row[number] for row in across + within])
+        chroma = torch.zeros(4, 27)
+        for row, (place, sign) in (
+            (0, (4, 1)), (0, (8, 1)), (1, (13, 1)), (1, (17, 1)),
+            (2, (22, 1)), (2, (26, 1)), (3, (23, 1)), (3, (25, -1)),
+        ):  # fmt: skip
+            chroma[row, place] = sign
+        self.register_buffer("chroma", chroma[:, :, None, None], persistent=False)
+        self._index(
+            "positive",
+            _at("fine", (4, 5)) + _at("fine'", (4, 5)) + [means[0][0], means[1][0]],
+        )
+        self._index("flat", _at("fine", (3,)) + _at("fine'", (3,)))
+        self._index("means", means[0] + means[1])
+        self._index("parts", _at("parts"))
+        self._index("weights", _at("weights"))
+        self._index("residual", _at("residual", (0, 1, 3, 4, 5)) + _at("light"))
+        self._index("fourth", _at("residual", (2,)))
+        self._index("equations", _at("residual", range(6, 11)))
+        self._index("squared", _at("residual", (1,)))
+        faint = [FAINT] * 22 + [STEP] * 4 + [DARK] * 2 + [EVEN] * 6 + [FAINT] * 2 + [FAINT] * 17
+        self._constant("faint", faint)
+        power = [0.5] * 22 + [1.0] * 6 + [0.5] * 25
+        self._constant("power", power)
+        self.register_buffer("linear", _linear(), persistent=False)
+        self._index("order", _order())
 
-    covariances = [part[:, 3:] - outer(mean, mean) for part, mean in zip((one, two), means, strict=True)]
-    across = products - outer(*means)
-    spreads = [(part[:, (0, 4, 8)].clamp(min=0) + 1e-5).sqrt() for part in covariances]
-    light = [torch.log(mean[:, :1].clamp(min=0) + 0.02) for mean in means]
-    chroma = [(part[:, 7:8] + part[:, 11:12]).clamp(min=0) for part in (one, two)]
-    scale = (chroma[0] * chroma[1] + 1e-10).sqrt()
-    within = [
-        part[:, (1, 2, 5)] / outer(spread, spread)[:, (1, 2, 5)]
-        for part, spread in zip(covariances, spreads, strict=True)
-    ]
-    return torch.cat(
-        [
-            4 * means[0],
-            4 * (means[1] - means[0]),
-            light[0],
-            light[1] - light[0],
-            spreads[0].log(),
-            spreads[1].log() - spreads[0].log(),
-            across / outer(*spreads),
-            *within,
-            _level(chroma[0]),
-            _level(chroma[1]) - _level(chroma[0]),
-            (products[:, 4:5] + products[:, 8:9]) / scale,
-            (products[:, 5:6] - products[:, 7:8]) / scale,
-        ],
-        dim=1,
-    )
+    def _index(self, name: str, values: list[int]) -> None:
+        self.register_buffer(f"{name}_index", torch.tensor(values), persistent=False)
+
+    def _constant(self, name: str, values: list[float]) -> None:
+        self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def _pick(self, stack: Tensor, name: str) -> Tensor:
+        return stack.index_select(1, getattr(self, f"{name}_index"))
+
+    def stacked(self, s: CellStatistics) -> Tensor:
+        """Return all statistics as channels, in the order of `GROUPS`."""
+        return torch.cat(
+            [
+                *s.fine, s.fine_products, *s.gradients, s.gradient_products, *s.colors,
+                s.color_products, *s.differences, s.residual, s.light,
+            ],
+            dim=1,
+        )  # fmt: skip
+
+    def in_cells(self, s: CellStatistics) -> Tensor:
+        """Return the features of every cell, in both orders: [N, 2, FEATURES, rows, columns]."""
+        return self._both_orders(self.stacked(s))
+
+    def overall(self, s: CellStatistics) -> Tensor:
+        """Return the features of the whole images, in both orders: [N, 2, FEATURES]."""
+        share = s.covered / s.covered.sum(dim=(2, 3), keepdim=True).clamp(min=SMALLEST)
+        fine = torch.cat([*s.fine, s.fine_products], dim=1).mean(dim=(2, 3), keepdim=True)
+        rest = self.stacked(s)[:, GROUPS["fine"] * 2 + GROUPS["fine products"] :]
+        rest = (rest * share).sum(dim=(2, 3), keepdim=True)
+        return self._both_orders(torch.cat([fine, rest], dim=1))[..., 0, 0]
+
+    def _both_orders(self, stack: Tensor) -> Tensor:
+        both = torch.cat([stack, self._pick(stack, "exchange")])
+        return self._features(both).unflatten(0, (2, -1)).transpose(0, 1)
+
+    def _features(self, stack: Tensor) -> Tensor:
+        one, two = self._pick(stack, "energies"), self._pick(stack, "energies2")
+        correlation = self._pick(stack, "products") / (one * two + FAINT**2).sqrt()
+        moments = self._pick(stack, "moments")
+        covariance = moments - self._pick(stack, "left") * self._pick(stack, "right")
+        variance = self._pick(covariance, "variances").clamp(min=0)
+        spread = (variance + EVEN).sqrt()
+        related = self._pick(covariance, "covariance") / (
+            self._pick(spread, "spread") * self._pick(spread, "spread2")
+        )
+        chroma = F.conv2d(moments, self.chroma)
+        scale = (chroma[:, :1].clamp(min=0) * chroma[:, 1:2].clamp(min=0) + 1e-10).sqrt()
+        displaced, explained, share = self._displacement(stack)
+        relative = self._pick(stack, "parts") / (self._pick(stack, "weights") + WEIGHTLESS)
+        positive = torch.cat(
+            [
+                one, two, self._pick(stack, "positive"), variance, chroma[:, :2],
+                self._pick(stack, "residual"), self._pick(stack, "fourth").clamp(min=0).sqrt(),
+                relative, self._pick(stack, "weights"), explained,
+            ],
+            dim=1,
+        )  # fmt: skip
+        logs = torch.log(positive.clamp(min=0) + self.faint) * self.power
+        features = torch.cat(
+            [
+                F.conv2d(torch.cat([logs, self._pick(stack, "flat"), self._pick(stack, "means")], 1), self.linear),
+                correlation, related, chroma[:, 2:] / scale, displaced, share,
+            ],
+            dim=1,
+        )  # fmt: skip
+        return self._pick(features, "order")
+
+    def _displacement(self, stack: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the displacement that remains, and the difference that it explains."""
+        equations = self._pick(stack, "equations")
+        xx, xy, yy, right, lower = (equations[:, i : i + 1] for i in range(5))
+        a, d = xx + DAMPING, yy + DAMPING
+        determinant = a * d - xy * xy
+        across, down = (d * right - xy * lower) / determinant, (a * lower - xy * right) / determinant
+        explained = (right * across + lower * down).clamp(min=0)
+        shift = (across.square() + down.square() + 1e-12).sqrt()
+        return torch.log1p(10 * shift), explained, explained / (self._pick(stack, "squared") + FAINT)
 
 
-def _joint(s: CellStatistics) -> Tensor:
-    """Describe what does not depend on the order of the images: 17 features."""
-    residual = s.residual
-    xx, xy, yy, right, lower = (residual[:, i : i + 1] for i in range(6, 11))
-    a, d = xx + DAMPING, yy + DAMPING
-    determinant = a * d - xy * xy
-    across, down = (d * right - xy * lower) / determinant, (a * lower - xy * right) / determinant
-    explained = (right * across + lower * down).clamp(min=0)
-    shift = (across.square() + down.square() + 1e-12).sqrt()
-    squared = residual[:, 1:2]
-    return torch.cat(
-        [
-            _level(residual[:, :2]),
-            _level(residual[:, 2:3].clamp(min=0).sqrt()),
-            _level(residual[:, 3:6]),
-            _level(s.light),
-            _level(s.differences[0] / (s.differences[1] + 1e-4)),
-            _level(s.differences[1]),
-            torch.log1p(10 * shift),
-            _level(explained),
-            explained / (squared + FAINT),
-        ],
-        dim=1,
-    )
+LOGS = 53
+"""Length of the logarithms: 22 energies, 4 steps at borders, 2 of light, 6 variances, 2 of chroma,
+7 of differences, the fourth power, 4 relative differences and their weights, 1 explained."""
 
 
+def _linear() -> Tensor:
+    """Return the matrix from logarithms, flat shares and means to features, as a convolution."""
+    rows: list[dict[int, float]] = []
+
+    def level(places: Sequence[int]) -> None:
+        rows.extend({place: 1.0} for place in places)
+
+    def difference(first: Sequence[int], second: Sequence[int]) -> None:
+        rows.extend({b: 1.0, a: -1.0} for a, b in zip(first, second, strict=True))
+
+    level(range(11))
+    difference(range(11), range(11, 22))
+    rows.append({22: 1.0, 23: -1.0})
+    rows.append({24: 1.0, 25: -1.0, 22: -1.0, 23: 1.0})
+    level([26])
+    difference([26], [27])
+    level(range(28, 31))
+    difference(range(28, 31), range(31, 34))
+    level([34])
+    difference([34], [35])
+    level(range(36, 53))
+    level([LOGS])
+    difference([LOGS], [LOGS + 1])
+    rows.extend({LOGS + 2 + i: 4.0} for i in range(3))
+    rows.extend({LOGS + 5 + i: 4.0, LOGS + 2 + i: -4.0} for i in range(3))
+    matrix = torch.zeros(len(rows), LOGS + 8)
+    for number, row in enumerate(rows):
+        for place, value in row.items():
+            matrix[number, place] = value
+    return matrix[:, :, None, None]
+
+
+def _order() -> list[int]:
+    """Return the order in which weights expect the features: subject by subject."""
+    levels, differences = list(range(11)), list(range(11, 22))
+    blocky, light, spreads, chroma = [22, 23], [24, 25], list(range(26, 32)), [32, 33]
+    joint, flat, means = list(range(34, 51)), [51, 52], list(range(53, 59))
+    correlation, related = list(range(59, 70)), list(range(70, 85))
+    alike, displaced, share = [85, 86], 87, 88
+    residual, lit, fourth, relative, weights, explained = (
+        joint[:5], joint[5:7], joint[7], joint[8:12], joint[12:16], joint[16],
+    )  # fmt: skip
+    return [
+        *levels[:3], *differences[:3], *correlation[:3], *flat, *blocky,
+        *levels[3:], *differences[3:], *correlation[3:],
+        *means, *light, *spreads, *related, *chroma, *alike,
+        *residual[:2], fourth, *residual[2:], *lit, *relative, *weights,
+        displaced, explained, share,
+    ]  # fmt: skip
 def motion_features(motion: Motion, extent: Extent) -> Tensor:
     """Describe a motion: [N, MOTION].
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dps_train.model.change import change_features, general_distance
-from dps_train.model.change.cell_statistics import CellStatistics, cell_statistics, fine_statistics
+from dps_train.model.change import general_distance
+from dps_train.model.change.cell_statistics import CellStatistics, CellStatisticsOf, masks_of
+from dps_train.model.change.change_features import ChangeFeatures, motion_features
 from dps_train.model.change.half_planes import Extent, HalfPlanes, Halving, shrink, to_rgb
 from dps_train.model.change.motion import SIDE, STEPS, Motion, MotionEstimate
 
@@ -62,12 +63,14 @@ class ChangeComparison(nn.Module):
         super().__init__()
         self.halving = Halving()
         self.motion = MotionEstimate()
+        self.features = ChangeFeatures()
+        self.statistics = CellStatisticsOf()
 
     def parts(self, images: Tensor, extent: Extent) -> ImageParts:
         """Describe uint8 or float RGB images [N, H, W, 3], from 0 to 255."""
         planes = self.halving(images)
         gray = shrink(planes.means[:, :1], SIDE, extent)
-        return ImageParts(planes, fine_statistics(planes, extent), self.motion.pyramid(gray))
+        return ImageParts(planes, self.statistics.fine(planes, masks_of(planes, extent)), self.motion.pyramid(gray))
 
     def shrunk(self, parts: ImageParts, size: int, extent: Extent) -> Tensor:
         """Return RGB [N, 3, size, size] in [0, 1], from the planes of half the resolution."""
@@ -76,16 +79,17 @@ class ChangeComparison(nn.Module):
     def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
         """Compare images of the same extent."""
         estimate = self.motion(first.pyramid, second.pyramid)
-        statistics = cell_statistics(
-            first.planes, second.planes, (first.fine, second.fine), estimate, extent
+        masks = masks_of(second.planes, extent)
+        statistics = self.statistics(
+            first.planes, second.planes, (first.fine, second.fine), masks, estimate, extent
         )
         return Change(
             terms=general_distance.terms(
                 first.planes, second.planes, statistics, estimate, extent
             ),
-            features=change_features.overall(statistics),
-            motion=change_features.motion_features(estimate, extent),
-            cells=change_features.in_cells(statistics),
+            features=self.features.overall(statistics),
+            motion=motion_features(estimate, extent),
+            cells=self.features.in_cells(statistics),
             cell_distances=general_distance.cell_distance(statistics),
             statistics=statistics,
             estimate=estimate,

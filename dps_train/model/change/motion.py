@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_train.model.change.sampling import sample
+from dps_train.model.change.sampling import neighborhoods, sample
 
 SIDE = 128
 """Side in pixels of the square that images are resized to."""
@@ -84,6 +84,9 @@ class MotionEstimate(nn.Module):
 
         self.register_buffer("near", _binomial(1), persistent=False)
         self.register_buffer("far", _binomial(2), persistent=False)
+        slope = torch.zeros(2, 1, 3, 3)
+        slope[0, 0, 1], slope[1, 0, :, 1] = (torch.tensor([-1.0, 0.0, 1.0]) for _ in range(2))
+        self.register_buffer("slopes", slope, persistent=False)
 
     def pyramid(self, gray: Tensor) -> list[Tensor]:
         """Return the levels of a gray image, normalized, the coarsest first."""
@@ -100,14 +103,14 @@ class MotionEstimate(nn.Module):
         matrix, shift = zero.expand(count, 4).unflatten(1, (2, 2)), zero.expand(count, 2)
         local = zero.expand(count, 2 * CELLS**2).unflatten(1, (2, CELLS, CELLS))
         for (side, steps), one, two in zip(STEPS, first, second, strict=True):
-            both = torch.cat([one, two])
+            both = neighborhoods(torch.cat([one, two]))
             for _ in range(steps):
                 flow = self._flow(side, matrix, shift, local)
                 moved, inside = self._moved(side, both, flow)
                 halves = moved[:count], moved[count:]
                 difference = halves[0] - halves[1]
                 weight = inside / (1 + (difference / OUTLIER).square())
-                equations = _equations(halves[0] + halves[1], difference, weight * getattr(self, f"middle{side}"))
+                equations = _equations(halves[0] + halves[1], difference, weight * getattr(self, f"middle{side}"), self.slopes)
                 step, trust = _solved(_soften(equations, self.far if side == RIGID else self.near))
                 total = self._flow(CELLS, matrix, shift, local) + step
                 matrix, shift = affine_fit(self.cells, total, trust)
@@ -136,13 +139,14 @@ class MotionEstimate(nn.Module):
         """Return the affine flow [N, 2, h, w] at places [2, h, w]."""
         return (matrix @ places.flatten(1) + shift[:, :, None]).unflatten(2, places.shape[1:])
 
-    def _moved(self, side: int, images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Move both images [2 N, ...] half of the way; also return where both show something."""
+    def _moved(self, side: int, table: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the images of a table [2 N] half of the way; also return where both show something."""
         places = getattr(self, f"places{side}")
         at = torch.cat([places - flow / 2, places + flow / 2])
         inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()
-        moved = sample(images, (at[:, 1] + 1) * (side / 2) - 0.5, (at[:, 0] + 1) * (side / 2) - 0.5)
-        return moved, inside[: len(flow)] * inside[len(flow) :]
+        length = torch.tensor(float(side), device=at.device)
+        moved = sample(table, (at + 1) * (side / 2) - 0.5, length, length)
+        return moved, inside[: flow.shape[0]] * inside[flow.shape[0] :]
 
 
 def between_cells(line: Tensor) -> Tensor:
@@ -176,19 +180,19 @@ def affine_fit(places: Tensor, flow: Tensor, trust: Tensor) -> tuple[Tensor, Ten
     return matrix, center - (matrix @ middle[:, :, None])[:, :, 0]
 
 
-def _equations(total: Tensor, difference: Tensor, weight: Tensor) -> Tensor:
+def _equations(total: Tensor, difference: Tensor, weight: Tensor, slopes: Tensor) -> Tensor:
     """Return the sums of a step's normal equations per cell: [N, 5, CELLS, CELLS]."""
     side = total.shape[-1]
-    scale = side / 8
-    across = F.pad(total[..., 2:] - total[..., :-2], (1, 1)) * scale
-    down = F.pad(total[..., 2:, :] - total[..., :-2, :], (0, 0, 1, 1)) * scale
-    terms = [across * across, across * down, down * down, across * difference, down * difference]
-    return F.avg_pool2d(torch.cat(terms, dim=1) * weight, side // CELLS)
+    gradient = F.conv2d(total, slopes, padding=1) * (side / 8)
+    values = torch.cat([gradient, difference], dim=1)
+    across, down = gradient[:, :1], gradient[:, 1:]
+    terms = torch.cat([across * values, down * values[:, 1:]], dim=1)
+    return F.avg_pool2d(terms * weight, side // CELLS)
 
 
 def _solved(equations: Tensor) -> tuple[Tensor, Tensor]:
     """Return each cell's step [N, 2, CELLS, CELLS] and how far it can be trusted [N, 1, ...]."""
-    xx, xy, yy, right, lower = (equations[:, i : i + 1] for i in range(5))
+    xx, xy, right, yy, lower = (equations[:, i : i + 1] for i in range(5))
     damping = DAMPING * (xx + yy).mean(dim=(2, 3), keepdim=True) + 1e-6
     a, d = xx + damping, yy + damping
     step = torch.cat([d * right - xy * lower, a * lower - xy * right], dim=1) / (a * d - xy * xy)

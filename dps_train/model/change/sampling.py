@@ -6,36 +6,39 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
-def sample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Interpolate images bilinearly; positions beyond the border read the border.
+def neighborhoods(images: Tensor) -> Tensor:
+    """Return each pixel beside its right, lower and lower right neighbor: [N * H * W, 4, C].
+
+    Beyond the border, pixels are repeated.
+    """
+    wide = F.pad(images, (0, 1, 0, 1), mode="replicate")
+    corners = wide[..., :-1, :-1], wide[..., :-1, 1:], wide[..., 1:, :-1], wide[..., 1:, 1:]
+    return torch.stack(corners, dim=1).permute(0, 3, 4, 1, 2).flatten(0, 2)
+
+
+def sample(table: Tensor, places: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Interpolate images bilinearly; places beyond the border read the border.
 
     Args:
-        images: [N, C, H, W].
-        rows: positions [N, h, w] in pixels; 0 is the center of the first pixel.
-        columns: [N, h, w].
+        table: `neighborhoods` of images [N, C, H, W].
+        places: across and down [N, 2, h, w] in pixels; 0 is the center of the first pixel.
+        height: H.
+        width: W.
 
     Returns:
         [N, C, h, w].
     """
-    count, channels, height, width = images.shape
-    table = images.permute(0, 2, 3, 1).reshape(-1, channels)
-    down, across = (
-        place.clamp(min=0, max=length - 1)
-        for place, length in ((rows, height), (columns, width))
-    )
-    top, left = down.floor(), across.floor()
-    lower, right = (down - top)[..., None], (across - left)[..., None]
-    first = (torch.arange(count, device=images.device) * (height * width))[:, None, None]
-    near = first + top.long() * width, first + (top + 1).clamp(max=height - 1).long() * width
-    ends = left.long(), (left + 1).clamp(max=width - 1).long()
-
-    def at(row: Tensor, column: Tensor) -> Tensor:
-        return table.index_select(0, (row + column).flatten()).unflatten(0, rows.shape)
-
-    upper_row, lower_row = (
-        (1 - right) * at(row, ends[0]) + right * at(row, ends[1]) for row in near
-    )
-    return ((1 - lower) * upper_row + lower * lower_row).permute(0, 3, 1, 2)
+    across = places[:, 0].clamp(min=0).minimum(width - 1)
+    down = places[:, 1].clamp(min=0).minimum(height - 1)
+    left, top = across.floor(), down.floor()
+    right, lower = (across - left)[..., None, None], (down - top)[..., None, None]
+    images = torch.arange(places.shape[0], device=places.device)[:, None, None]
+    index = (top * width + left).long() + images * (height * width).long()
+    four = table.index_select(0, index.flatten()).unflatten(0, index.shape)
+    rows = four[..., :2, :] * (1 - lower) + four[..., 2:, :] * lower
+    mixed = rows[..., :1, :] * (1 - right) + rows[..., 1:, :] * right
+    return mixed[..., 0, :].permute(0, 3, 1, 2)
