@@ -14,6 +14,7 @@ from dps_train.model.change.general_distance import trust
 from dps_train.model.change.half_planes import Extent, extent_of
 from dps_train.model.change.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.motion import Motion
+from dps_train.model.resizing import resize
 from dps_train.model.presence_head import (
     LARGEST_LOG_STRENGTH,
     SMALLEST_LOG_STRENGTH,
@@ -71,8 +72,9 @@ class ChangeMetric(nn.Module):
 
     def describe(self, images: Tensor, extent: Extent) -> Description:
         """Return what is computed of each image alone; uint8 RGB [N, H, W, 3]."""
-        parts = self.comparison.parts(images, extent)
-        return parts, list(self.network(self.comparison.shrunk(parts, self.size, extent)))
+        planes = images.permute(0, 3, 1, 2).float() / 255
+        maps = self.network(resize(planes, self.size))
+        return self.comparison.parts(images, extent), list(maps)
 
     def read(self, first: Description, second: Description, extent: Extent) -> Outputs:
         """Compare descriptions of images of the same extent."""
@@ -82,7 +84,7 @@ class ChangeMetric(nn.Module):
         evidence, _ = self.cell_head(cells, change.motion[:, None])
         pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
         reading = self.layers(change.terms, change.features, change.motion, pooled, code)
-        size = size_of(change.terms, reading, ROTATE, TRANSLATE, ZOOM)
+        size = size_of(change.terms, reading)
         in_cells = presences(evidence) * change.cell_distances.flatten(1)[..., None]
         rows, columns = change.cell_distances.shape[1:]
         strengths, directions = self._physical(change, reading, extent)

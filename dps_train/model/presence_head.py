@@ -105,9 +105,10 @@ class PresenceLayers(nn.Module):
         super().__init__()
         self.kinds, self.code_length = kinds, code
         self.features, self.shared = Standardize(FEATURES), Standardize(MOTION + TERMS + code)
-        self.layers = _layers(
-            FEATURES + MOTION + TERMS + code + 2 * kinds, *self.HIDDEN, 3 * kinds + 1
-        )
+        inputs = FEATURES + MOTION + TERMS + code + 2 * kinds
+        self.layers = _layers(inputs, *self.HIDDEN, 3 * kinds + 1)
+        # What the network's own head already tells need not pass the hidden layers.
+        self.direct = nn.Linear(inputs, 3 * kinds + 1)
 
     def inputs(self, values: Tensor, motion: Tensor, code: Tensor) -> Tensor:
         """Return what is standardized besides the features: [..., MOTION + TERMS + code]."""
@@ -125,7 +126,8 @@ class PresenceLayers(nn.Module):
         """
         shared = torch.cat([self.shared(self.inputs(values, motion, code)), pooled], dim=-1)
         shared = shared[..., None, :].expand(*features.shape[:-1], shared.shape[-1])
-        read = self.layers(torch.cat([self.features(features), shared], dim=-1))
+        inputs = torch.cat([self.features(features), shared], dim=-1)
+        read = self.layers(inputs) + self.direct(inputs)
         mean, difference = _orders(read)
         k = self.kinds
         return Reading(
@@ -156,22 +158,9 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([mean, cubes], dim=-1)
 
 
-def size_of(values: Tensor, reading: Reading, rotate: int, translate: int, zoom: int) -> Tensor:
-    """Return the size [...] of pairs; the integers are the kinds' places."""
-    share = torch.sigmoid(reading.evidence)
-    strengths = reading.strengths.clamp(SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH).exp()
-    turn = strengths[..., rotate].clamp(max=LARGEST_TURN)
-    moved = torch.stack(
-        [
-            share[..., rotate] * 2 * torch.sin(turn * (math.pi / 360)) * RADIUS,
-            share[..., translate] * strengths[..., translate],
-            share[..., zoom] * RADIUS * strengths[..., zoom] / (100 + strengths[..., zoom] / 2),
-        ],
-        dim=-1,
-    )
-    moved = (moved.square().sum(dim=-1) + 1e-12).sqrt()
-    seen = torch.stack([share[..., k] for k in (rotate, translate, zoom)], dim=-1).amax(dim=-1)
-    return general_distance(values, moved, seen, reading.correction)
+def size_of(values: Tensor, reading: Reading) -> Tensor:
+    """Return the size [...] of pairs."""
+    return general_distance(values, reading.correction)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch import Tensor
 from dps_infer.contexts.ranking import IMPORTANCE_RATIO, OTHER
 from dps_train.distortions.paper import NAMES
 from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ROTATE, TRANSLATE, ZOOM, ChangeMetric
+from dps_train.model.change_metric import TRANSLATE, ChangeMetric
 from dps_train.model.presence_head import Reading, pooled_presences, presences, size_of
 from dps_train.pretrain.presence_bank import MeasuredPairs
 
@@ -51,7 +51,8 @@ class Weights:
     contexts: float = 1.5
     order: float = 2.0
     size: float = 3.0
-    composed: float = 0.5
+    composed: float = 1.0
+    typical: float = 0.0
     directions: float = 0.3
     cell_directions: float = 0.2
     strengths: float = 0.2
@@ -79,7 +80,7 @@ def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> tuple[Tensor, Tens
     evidence, directions = metric.cell_head(pairs.cells.float(), pairs.motion[:, None])
     pooled = pooled_presences(evidence, pairs.cell_distances)
     reading = metric.layers(pairs.terms, pairs.features, pairs.motion, pooled, pairs.code)
-    return evidence, directions, reading, size_of(pairs.terms, reading, ROTATE, TRANSLATE, ZOOM)
+    return evidence, directions, reading, size_of(pairs.terms, reading)
 
 
 def presence_loss(
@@ -88,6 +89,8 @@ def presence_loss(
     members: int,
     generator: torch.Generator,
     weights: Weights,
+    *,
+    paper: bool,
 ) -> Tensor:
     """Return the loss of whole families of pairs, each of `members`."""
     cell_evidence, cell_directions, reading, size = read_pairs(metric, pairs)
@@ -122,6 +125,11 @@ def presence_loss(
     loss = loss + weights.order * _mean(F.relu(distances[weaker] - distances + MARGIN).mean(-1), graded)
     loss = loss + weights.size * _mean(F.relu(sizes[weaker] - sizes + MARGIN), graded)
     loss = loss + weights.correction * reading.correction.square().mean()
+    if paper:
+        alone = (present.sum(dim=1) == 1) & (present[:, : len(NAMES)].sum(dim=1) == 1)
+        scaled = sizes + torch.log(present @ metric.scale)
+        uneven = F.smooth_l1_loss(scaled, torch.zeros_like(scaled), beta=0.1, reduction="none")
+        loss = loss + weights.typical * _mean(uneven, alone.float() * seen * (pairs.weaker < 0))
     combined = (pairs.alone[:, 0] >= 0).float()
     for place in (0, 1):
         alone = distances[first + pairs.alone[:, place].clamp(min=0)].detach()

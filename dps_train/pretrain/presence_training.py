@@ -71,7 +71,12 @@ def train_presence(
             drawn = torch.randint(families, (FAMILIES_PER_STEP,), generator=generator)
             rows = drawn[:, None] * collection.members + torch.arange(collection.members)
             loss = loss + presence_loss(
-                metric, pairs.rows(rows.flatten()), collection.members, generator, Weights()
+                metric,
+                pairs.rows(rows.flatten()),
+                collection.members,
+                generator,
+                Weights(),
+                paper=collection.paper,
             )
         optimizer.zero_grad()
         loss.backward()

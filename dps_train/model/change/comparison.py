@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dps_train.model.change import general_distance
 from dps_train.model.change.cell_statistics import CellStatistics, CellStatisticsOf, masks_of
 from dps_train.model.change.change_features import ChangeFeatures, motion_features
-from dps_train.model.change.half_planes import Extent, HalfPlanes, Halving, shrink, to_rgb
+from dps_train.model.change.half_planes import Extent, HalfPlanes, Halving, shrink
 from dps_train.model.change.motion import SIDE, STEPS, Motion, MotionEstimate
 
 
@@ -71,10 +71,6 @@ class ChangeComparison(nn.Module):
         planes = self.halving(images)
         gray = shrink(planes.means[:, :1], SIDE, extent)
         return ImageParts(planes, self.statistics.fine(planes, masks_of(planes, extent)), self.motion.pyramid(gray))
-
-    def shrunk(self, parts: ImageParts, size: int, extent: Extent) -> Tensor:
-        """Return RGB [N, 3, size, size] in [0, 1], from the planes of half the resolution."""
-        return to_rgb(shrink(parts.planes.means, size, extent))
 
     def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
         """Compare images of the same extent."""

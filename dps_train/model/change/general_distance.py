@@ -9,8 +9,6 @@ far on every photograph.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -26,16 +24,14 @@ EXPONENT = 0.6
 CHROMA_WEIGHT = 0.3
 CHROMA_EXPONENT = 0.3
 CHROMA_FAINT = 1e-9
-MOTION_WEIGHT = 1.2
-NEAR, FAR = 0.02, 0.25
-"""Displacements as shares of the side: growth is linear up to the first, and the motion counts
-fully at the second."""
+MOTION_WEIGHT = 3.45
+LARGEST_MOTION = 0.3
+"""Displacement as a share of the side from which on a motion counts no more."""
+
+MOTION_FAINT = 1e-9
 
 REMAINDER = 1e-3
 """Weight of the plain difference of pixels, so that no change is 0."""
-
-VISIBLE = 0.05
-"""Remaining difference below which a motion that only the head reads fades out."""
 
 CORRECTION = 0.35
 """Largest logarithm of the factor that a head may correct the distance by."""
@@ -86,18 +82,14 @@ def trust(values: Tensor) -> Tensor:
     return ((1 - values[..., 5]) / EXPLAINED).clamp(0, 1)
 
 
-def general_distance(values: Tensor, moved: Tensor, seen: Tensor, correction: Tensor) -> Tensor:
+def general_distance(values: Tensor, correction: Tensor) -> Tensor:
     """Return the general distance [...] >= 0, exactly 0 for identical images.
 
     Args:
         values: `terms` [..., TERMS].
-        moved: displacement [...] as a share of the side, as a head reads it; used as far as the
-            estimated motion cannot be trusted.
-        seen: share in [0, 1] of that reading that counts.
         correction: [...] in [-1, 1].
     """
-    rest, trusted = remaining(values), trust(values)
-    displacement = trusted * values[..., 4] + (1 - trusted) * moved
-    motion = torch.log1p(displacement / NEAR) / math.log1p(FAR / NEAR)
-    motion = MOTION_WEIGHT * motion * torch.maximum(trusted, seen) * rest / (rest + VISIBLE)
-    return (rest + motion) * torch.exp(CORRECTION * correction) + REMAINDER * values[..., 6]
+    moved = (values[..., 4].clamp(max=LARGEST_MOTION) + MOTION_FAINT).pow(EXPONENT)
+    motion = MOTION_WEIGHT * (moved - MOTION_FAINT**EXPONENT).clamp(min=0) * trust(values)
+    size = (remaining(values) + motion) * torch.exp(CORRECTION * correction)
+    return size + REMAINDER * values[..., 6]

@@ -15,9 +15,6 @@ from torch import Tensor, nn
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """From RGB in [0, 1] to luma in [0, 1] and two chroma planes in [-0.5, 0.5]."""
 
-FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
-"""Back to RGB."""
-
 HAAR = (
     ((0.25, 0.25), (0.25, 0.25)),
     ((0.5, 0.5), (-0.5, -0.5)),
@@ -117,9 +114,3 @@ def _shrinking(line: Tensor, size: int, length: Tensor) -> Tensor:
     weights = (1 - (position - center).abs() / scale.clamp(min=1)).clamp(min=0)
     weights = weights * (position < length + 0.5)
     return weights / weights.sum(dim=1, keepdim=True)
-
-
-def to_rgb(means: Tensor) -> Tensor:
-    """Return RGB [N, 3, h, w] in [0, 1] of luma and chroma planes."""
-    matrix = torch.tensor(FROM_YCC).to(means)
-    return (matrix @ means.flatten(2)).unflatten(2, means.shape[2:])
