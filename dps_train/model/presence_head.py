@@ -24,6 +24,10 @@ LARGEST_TURN = 180.0
 RADIUS = 1 / math.sqrt(6)
 """Root mean square distance of a square's points from its center, as a share of its side."""
 
+SHARP = 20.0
+LEAST, MOST = 1e-3, 1.5
+"""Least evidence of `other`, and most evidence in a cell."""
+
 LIMIT = 6.0
 """Inputs are clipped to so many standard deviations."""
 
@@ -79,7 +83,7 @@ class Reading:
     """What a `PresenceLayers` reads of a pair.
 
     Attributes:
-        evidence: of each kind [..., K]: the logarithm of its odds.
+        evidence: of each kind [..., K]: about 1 where it is there, 0 or below where it is not.
         directions: positive where the candidate goes the way of the name [..., K].
         strengths: logarithms of strengths in the kinds' units [..., K].
         correction: of the general distance, in [-1, 1].
@@ -136,10 +140,17 @@ class PresenceLayers(nn.Module):
         )  # fmt: skip
 
 
-def presences(evidence: Tensor) -> Tensor:
-    """Return presences [..., K] in [0, 1], of which the largest is 1."""
-    logs = F.logsigmoid(evidence)
-    return torch.exp(logs - logs.amax(dim=-1, keepdim=True))
+def presences(evidence: Tensor, *, soft: bool = False) -> Tensor:
+    """Return presences [..., K] in [0, 1], of which the largest is 1.
+
+    What is not there has exactly 0, however much a context makes of it. `soft` keeps a gradient
+    for evidence that is wrongly below 0.
+    """
+    positive = F.softplus(evidence, beta=SHARP) if soft else F.relu(evidence)
+    # Without any evidence a change is of another kind.
+    last = positive[..., -1:].clamp(min=LEAST)
+    positive = torch.cat([positive[..., :-1], last], dim=-1)
+    return positive / positive.amax(dim=-1, keepdim=True)
 
 
 def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
@@ -152,7 +163,7 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
         distances: of the cells [N, cells].
     """
     weight = distances[..., None] + 1e-6
-    weighted = torch.sigmoid(evidence) * weight
+    weighted = evidence.clamp(0.0, MOST) * weight
     mean = weighted.sum(dim=1) / weight.sum(dim=1)
     cubes = (weighted.pow(3).mean(dim=1) + 1e-9).pow(1 / 3) / weight.pow(3).mean(dim=1).pow(1 / 3)
     return torch.cat([mean, cubes], dim=-1)

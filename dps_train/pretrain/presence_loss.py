@@ -31,6 +31,9 @@ INSIDE, OUTSIDE = 0.25, 0.01
 UNNAMED, UNNAMED_OTHER = 0.15, 0.3
 """Weights of changes without a name, which resemble others: of the names, and of `other`."""
 
+ABSENT = 4.0
+"""Weight of kinds that are not there: a context may make a hundred times as much of them."""
+
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
 
@@ -101,17 +104,17 @@ def presence_loss(
 
     targets, cell_weights = _cell_targets(pairs, same)
     cell_weights = cell_weights * seen[:, None]
-    wrong = F.binary_cross_entropy_with_logits(cell_evidence, targets, reduction="none")
+    wrong = _evidence_loss(cell_evidence, targets)
     loss = weights.cells * _mean(wrong.mean(dim=-1), cell_weights)
 
     name_weights = torch.ones_like(present)
     name_weights[unnamed] = UNNAMED
     name_weights[unnamed, LAST] = UNNAMED_OTHER
-    wrong = F.binary_cross_entropy_with_logits(reading.evidence, present, reduction="none")
+    wrong = _evidence_loss(reading.evidence, present)
     loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), seen)
 
     contexts = draw_contexts(metric.scale, generator)
-    shown = torch.log(presences(reading.evidence) @ contexts.T + 1e-6)
+    shown = torch.log(presences(reading.evidence, soft=True) @ contexts.T)
     wanted = torch.log(present @ contexts.T)
     number = (present.sum(dim=1).long() - 1).clamp(0, len(BY_NUMBER) - 1)
     named = torch.tensor(BY_NUMBER)[number] * seen * torch.where(unnamed, UNNAMED, 1.0)
@@ -143,6 +146,14 @@ def presence_loss(
     wrong = F.softplus(-pairs.directions[:, None] * cell_directions)
     loss = loss + weights.cell_directions * _mean(wrong, in_cells)
     return loss + weights.strengths * _strength_loss(pairs, reading, seen)
+
+
+def _evidence_loss(evidence: Tensor, present: Tensor) -> Tensor:
+    """Return the error of evidence [..., K]; below 0 a kind is absent enough."""
+    there = present > 0
+    error = torch.where(there, evidence - present, F.relu(evidence))
+    loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="none")
+    return loss * torch.where(there, 1.0, ABSENT)
 
 
 def _cell_targets(pairs: MeasuredPairs, same: Tensor) -> tuple[Tensor, Tensor]:
