@@ -152,7 +152,12 @@ def _serving(arguments: Sequence[str]) -> Iterator[str]:
             yield url
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(PATIENCE)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                # Ctrl-C is ignored where the caller itself runs in the background.
+                process.kill()
+                raise
 
 
 @contextmanager

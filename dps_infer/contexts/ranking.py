@@ -2,7 +2,7 @@
 
 A *ranking* lists distortions from the least to the most disruptive to similarity;
 it gives the order, not a rank number for each distortion. ``3,1,5,0,2,4`` and
-``color,translate,zoom,rotate,darken,blur`` are the same ranking: colour barely
+``color,translate,zoom,rotate,darken,blur`` are the same ranking: color barely
 matters, blur matters most. ``=`` ties two: ``color=translate,zoom``.
 
 *Importances* are the form of a context that the additive head uses: one number >= 0 per

@@ -84,8 +84,8 @@ def test_the_context_may_be_told(universal_path, photo, changed, wish):
     assert assert_similar(photo, photo, threshold=0, **wish).distance == 0
 
 
-def test_a_context_that_nobody_told_is_refused(photo):
-    with pytest.raises(UsageError, match="what matters"):
+def test_a_universal_metric_needs_a_context(photo):
+    with pytest.raises(UsageError, match="needs a context"):
         assert_similar(photo, photo, threshold=1)
 
 

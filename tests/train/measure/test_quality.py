@@ -50,28 +50,20 @@ def test_adapting_helps_in_every_context():
 
 
 @pytest.mark.skipif(not SQUEEZENET.exists() or not PHOTOGRAPHS.exists(), reason="no shared data")
-def test_a_head_on_a_pretrained_network_follows_its_context(tmp_path):
-    """An eighth of the default pairs; ``python -m benchmarks accuracy`` measures the default."""
-    for part, count in (("train", 60), ("val", 24)):
-        (tmp_path / part).mkdir()
-        for path in sorted((PHOTOGRAPHS / part).iterdir())[:count]:
-            (tmp_path / part / path.name).symlink_to(path)
+def test_a_pretrained_network_follows_its_context():
     settings = Settings(
         context=PAPERS_EXAMPLE,
-        data=str(tmp_path / "train"),
-        test_data=str(tmp_path / "val"),
+        data=str(PHOTOGRAPHS / "train"),
+        test_data=str(PHOTOGRAPHS / "val"),
         start="scratch",
         backbone="squeezenet1_1",
         weights=SQUEEZENET,
-        pairs=8_000,
-        epochs=10,
     )
     trained = train(settings, "squeezenet")
     contexts = random_rankings(10, torch.Generator().manual_seed(18))
-    measured = measures_in(trained, str(tmp_path / "val"), contexts, seed=18)
+    measured = measures_in(trained, str(PHOTOGRAPHS / "val"), contexts, seed=18)
     assert sum(measures.score.mean for measures in measured) / len(measured) >= 0.96
     assert all(measures.score.mean > measures.baseline.mean for measures in measured)
     for name in NAMES:
         mean = sum(measures.monotonicity[name] for measures in measured) / len(measured)
-        # The default training reaches 0.9. With so few pairs, the lowest (rotate) is at 0.82.
-        assert mean >= 0.75, name
+        assert mean >= 0.9, name
