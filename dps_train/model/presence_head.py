@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_train.model.change.change_features import FEATURES, MOTION
@@ -24,9 +23,12 @@ LARGEST_TURN = 180.0
 RADIUS = 1 / math.sqrt(6)
 """Root mean square distance of a square's points from its center, as a share of its side."""
 
-SHARP = 20.0
-LEAST, MOST = 1e-3, 1.5
-"""Least evidence of `other`, and most evidence in a cell."""
+NOTHING, FULLY = 0.35, 0.6
+"""Probabilities, as shares of the largest, up to which a kind is not there and from which it
+fully is."""
+
+LEAST = 1e-3
+"""Least probability of `other`: without any evidence, a change is of another kind."""
 
 LIMIT = 6.0
 """Inputs are clipped to so many standard deviations."""
@@ -83,7 +85,7 @@ class Reading:
     """What a `PresenceLayers` reads of a pair.
 
     Attributes:
-        evidence: of each kind [..., K]: about 1 where it is there, 0 or below where it is not.
+        evidence: of each kind [..., K]: the logarithm of its odds.
         directions: positive where the candidate goes the way of the name [..., K].
         strengths: logarithms of strengths in the kinds' units [..., K].
         correction: of the general distance, in [-1, 1].
@@ -140,17 +142,16 @@ class PresenceLayers(nn.Module):
         )  # fmt: skip
 
 
-def presences(evidence: Tensor, *, soft: bool = False) -> Tensor:
+def presences(evidence: Tensor) -> Tensor:
     """Return presences [..., K] in [0, 1], of which the largest is 1.
 
-    What is not there has exactly 0, however much a context makes of it. `soft` keeps a gradient
-    for evidence that is wrongly below 0.
+    What is improbable has exactly 0, however much a context makes of it.
     """
-    positive = F.softplus(evidence, beta=SHARP) if soft else F.relu(evidence)
-    # Without any evidence a change is of another kind.
-    last = positive[..., -1:].clamp(min=LEAST)
-    positive = torch.cat([positive[..., :-1], last], dim=-1)
-    return positive / positive.amax(dim=-1, keepdim=True)
+    probability = torch.sigmoid(evidence)
+    last = probability[..., -1:].clamp(min=LEAST)
+    probability = torch.cat([probability[..., :-1], last], dim=-1)
+    share = probability / probability.amax(dim=-1, keepdim=True)
+    return ((share - NOTHING) / (FULLY - NOTHING)).clamp(0.0, 1.0)
 
 
 def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
         distances: of the cells [N, cells].
     """
     weight = distances[..., None] + 1e-6
-    weighted = evidence.clamp(0.0, MOST) * weight
+    weighted = torch.sigmoid(evidence) * weight
     mean = weighted.sum(dim=1) / weight.sum(dim=1)
     cubes = (weighted.pow(3).mean(dim=1) + 1e-9).pow(1 / 3) / weight.pow(3).mean(dim=1).pow(1 / 3)
     return torch.cat([mean, cubes], dim=-1)

@@ -24,7 +24,7 @@ from dps_train.pretrain.changes.draw import Scene, rounded
 from dps_train.pretrain.changes.families import MEMBERS, PARTS, Member, family
 
 SCENES_PER_PART = 200
-SCENES_AT_ONCE = 8
+SCENES_AT_ONCE = 3
 CHANGED = 8 / 255
 """Difference from which on a pixel counts as changed."""
 

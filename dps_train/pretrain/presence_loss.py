@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_infer.contexts.ranking import IMPORTANCE_RATIO, OTHER
-from dps_train.distortions.paper import NAMES
+from dps_infer.contexts.ranking import OTHER
 from dps_train.model.change.kinds import KIND_NAMES
 from dps_train.model.change_metric import TRANSLATE, ChangeMetric
-from dps_train.model.presence_head import Reading, pooled_presences, presences, size_of
+from dps_train.model.presence_head import Reading, pooled_presences, size_of
 from dps_train.pretrain.presence_bank import MeasuredPairs
 
 KINDS = len(KIND_NAMES)
@@ -28,21 +27,15 @@ FAINT_CELL = 4e-3
 INSIDE, OUTSIDE = 0.25, 0.01
 """Share of a cell from which on it shows a change of a part, and below which it does not."""
 
-UNNAMED, UNNAMED_OTHER = 0.15, 0.3
+UNNAMED, UNNAMED_OTHER = 0.3, 0.5
 """Weights of changes without a name, which resemble others: of the names, and of `other`."""
 
-ABSENT = 4.0
-"""Weight of kinds that are not there: a context may make a hundred times as much of them."""
+COMBINED = 2.0
+"""Weight of kinds that are there together with others: some are hidden, and a combination in which
+an important kind is overlooked is nearer than that kind alone."""
 
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
-
-BY_NUMBER = (1.0, 1.0, 1.0, 0.5)
-"""Weight of a pair in contexts by its number of kinds: one, two, three, more."""
-
-CONTEXTS = 24
-SIX_SHARE, ALL_SHARE = 0.6, 0.25
-"""Shares of contexts that rank the paper's six, and all kinds. In the others all count alike."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +43,12 @@ class Weights:
     """Weights of the parts of the loss."""
 
     cells: float = 1.0
-    presence: float = 2.0
-    contexts: float = 1.5
-    order: float = 2.0
-    size: float = 3.0
-    composed: float = 2.0
-    typical: float = 0.5
+    presence: float = 4.0
+    size: float = 5.0
     directions: float = 0.3
     cell_directions: float = 0.2
     strengths: float = 0.2
     correction: float = 0.06
-
-
-def draw_contexts(scale: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw importances times scales: [CONTEXTS, K]."""
-    contexts = torch.full((CONTEXTS, KINDS), IMPORTANCE_RATIO ** ((len(NAMES) - 1) / 2))
-    for row in contexts:
-        share = float(torch.rand(1, generator=generator))
-        if share < SIX_SHARE:
-            places = torch.randperm(len(NAMES), generator=generator).float()
-            row[: len(NAMES)] = IMPORTANCE_RATIO**places
-        elif share < SIX_SHARE + ALL_SHARE:
-            places = torch.randperm(KINDS, generator=generator).float()
-            row[:] = IMPORTANCE_RATIO ** (places * ((len(NAMES) - 1) / (KINDS - 1)))
-        else:
-            row[:] = 1
-    return contexts * scale
 
 
 def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> tuple[Tensor, Tensor, Reading, Tensor]:
@@ -87,13 +60,7 @@ def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> tuple[Tensor, Tens
 
 
 def presence_loss(
-    metric: ChangeMetric,
-    pairs: MeasuredPairs,
-    members: int,
-    generator: torch.Generator,
-    weights: Weights,
-    *,
-    paper: bool,
+    metric: ChangeMetric, pairs: MeasuredPairs, members: int, weights: Weights
 ) -> Tensor:
     """Return the loss of whole families of pairs, each of `members`."""
     cell_evidence, cell_directions, reading, size = read_pairs(metric, pairs)
@@ -104,40 +71,26 @@ def presence_loss(
 
     targets, cell_weights = _cell_targets(pairs, same)
     cell_weights = cell_weights * seen[:, None]
-    wrong = _evidence_loss(cell_evidence, targets)
+    wrong = F.binary_cross_entropy_with_logits(cell_evidence, targets, reduction="none")
     loss = weights.cells * _mean(wrong.mean(dim=-1), cell_weights)
 
     name_weights = torch.ones_like(present)
+    several = (present.sum(dim=1) > 1) & same
+    name_weights += (COMBINED - 1) * several[:, None] * present
     name_weights[unnamed] = UNNAMED
     name_weights[unnamed, LAST] = UNNAMED_OTHER
-    wrong = _evidence_loss(reading.evidence, present)
+    wrong = F.binary_cross_entropy_with_logits(reading.evidence, present, reduction="none")
     loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), seen)
 
-    contexts = draw_contexts(metric.scale, generator)
-    shown = torch.log(presences(reading.evidence, soft=True) @ contexts.T)
-    wanted = torch.log(present @ contexts.T)
-    number = (present.sum(dim=1).long() - 1).clamp(0, len(BY_NUMBER) - 1)
-    named = torch.tensor(BY_NUMBER)[number] * seen * torch.where(unnamed, UNNAMED, 1.0)
-    wrong = F.smooth_l1_loss(shown, wanted, beta=0.1, reduction="none").mean(dim=-1)
-    loss = loss + weights.contexts * _mean(wrong, named)
-
     sizes = torch.log(size + 1e-4)
-    distances = sizes[:, None] + shown
     graded = (pairs.weaker >= 0).float() * seen
     weaker = first + pairs.weaker.clamp(min=0)
-    loss = loss + weights.order * _mean(F.relu(distances[weaker] - distances + MARGIN).mean(-1), graded)
     loss = loss + weights.size * _mean(F.relu(sizes[weaker] - sizes + MARGIN), graded)
-    loss = loss + weights.correction * reading.correction.square().mean()
-    if paper:
-        typical = _typical(pairs) * seen
-        scaled = sizes + torch.log(present @ metric.scale)
-        uneven = F.smooth_l1_loss(scaled, torch.zeros_like(scaled), beta=0.1, reduction="none")
-        loss = loss + weights.typical * _mean(uneven, typical)
     combined = (pairs.alone[:, 0] >= 0).float()
     for place in (0, 1):
-        alone = distances[first + pairs.alone[:, place].clamp(min=0)].detach()
-        nearer = F.relu(alone - distances + MARGIN).mean(dim=-1)
-        loss = loss + weights.composed * _mean(nearer, combined)
+        alone = sizes[first + pairs.alone[:, place].clamp(min=0)]
+        loss = loss + weights.size * _mean(F.relu(alone - sizes + MARGIN), combined)
+    loss = loss + weights.correction * reading.correction.square().mean()
 
     known = (pairs.directions != 0).float() * seen[:, None]
     wrong = F.softplus(-pairs.directions * reading.directions)
@@ -146,29 +99,6 @@ def presence_loss(
     wrong = F.softplus(-pairs.directions[:, None] * cell_directions)
     loss = loss + weights.cell_directions * _mean(wrong, in_cells)
     return loss + weights.strengths * _strength_loss(pairs, reading, seen)
-
-
-def _typical(pairs: MeasuredPairs) -> Tensor:
-    """Return 1 for single distortions of the paper's in about its ranges [P]."""
-    alone = (pairs.present.sum(dim=1) == 1) & (pairs.present[:, : len(NAMES)].sum(dim=1) == 1)
-    weaker = torch.zeros_like(alone)
-    weaker[:-1] = pairs.weaker[1:] >= 0
-    strengths = torch.nan_to_num(pairs.strengths, nan=1e6)
-    for name, least in (("rotate", 30.0), ("blur", 4.0), ("zoom", 10.0)):
-        number = KIND_NAMES.index(name)
-        alone &= (pairs.present[:, number] == 0) | (strengths[:, number] >= least)
-    return (alone & ~weaker).float()
-
-
-def _evidence_loss(evidence: Tensor, present: Tensor) -> Tensor:
-    """Return the error of evidence [..., K]; below 0 a kind is absent enough."""
-    there = present > 0
-    error = torch.where(there, evidence - present, F.relu(evidence))
-    loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="none")
-    # What is hidden under other changes is a guess: a squared loss fits the mean of guesses.
-    several = there & (there.sum(dim=-1, keepdim=True) > 1)
-    loss = torch.where(several, 2 * error.square(), loss)
-    return loss * torch.where(there, 1.0, ABSENT)
 
 
 def _cell_targets(pairs: MeasuredPairs, same: Tensor) -> tuple[Tensor, Tensor]:

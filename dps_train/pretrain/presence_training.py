@@ -25,9 +25,6 @@ WEIGHT_DECAY = 1e-3
 WARM_UP = 0.1
 """Share of the steps."""
 
-SCALED_AT = (100, 300, 600, 1000, 1500, 2000, 3000, 4500)
-"""Steps at which the kinds' scales are taken anew, as the sizes change."""
-
 ROWS_AT_ONCE = 2000
 NOTED = 250
 VISIBLE = 0.5 / 255
@@ -57,26 +54,18 @@ def train_presence(
     heads = nn.ModuleList([metric.cell_head, metric.layers])
     initialize(heads, generator)
     _standardize(metric, banks)
-    set_scales(metric, banks)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, RATE, total_steps=steps, pct_start=WARM_UP
     )
     for step in track(range(steps), "presence"):
-        if step in SCALED_AT:
-            set_scales(metric, banks)
         loss = torch.zeros(())
         for collection, pairs in banks:
             families = len(pairs.present) // collection.members
             drawn = torch.randint(families, (FAMILIES_PER_STEP,), generator=generator)
             rows = drawn[:, None] * collection.members + torch.arange(collection.members)
             loss = loss + presence_loss(
-                metric,
-                pairs.rows(rows.flatten()),
-                collection.members,
-                generator,
-                Weights(),
-                paper=collection.paper,
+                metric, pairs.rows(rows.flatten()), collection.members, Weights()
             )
         optimizer.zero_grad()
         loss.backward()

@@ -1,4 +1,4 @@
-"""Changes of detail: blur and sharpening, noise, and lossy compression."""
+"""Changes of detail: blur and sharpening, noise, and compression."""
 
 from __future__ import annotations
 
@@ -25,24 +25,46 @@ SMOOTH = cv2.BORDER_REFLECT
 
 
 def blur(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
-    """Blur with a Gaussian, a box or by scaling down and up; the other way, sharpen."""
+    """Blur with a Gaussian, at times otherwise; the other way, sharpen."""
     values = pixels.astype(np.float32)
     if draw.sign < 0:
         gain = between(*SHARPENING, draw.share)
         soft = cv2.GaussianBlur(values, (0, 0), SHARPENED[draw.mode % 5], borderType=SMOOTH)
         return rounded(values + gain * (values - soft)), UNKNOWN
-    sigma, variant = between(*SIGMA, draw.share), draw.mode % 10
-    if variant < 6:
+    sigma, variant = between(*SIGMA, draw.share), draw.mode % 14
+    if variant < 7:
         return rounded(cv2.GaussianBlur(values, (0, 0), sigma, borderType=SMOOTH)), sigma
-    if variant == 6:
-        side = 2 * int(sigma) + 3
+    side = 2 * int(sigma) + 3
+    if variant == 7:
         return rounded(cv2.boxFilter(values, -1, (side, side), borderType=SMOOTH)), UNKNOWN
+    if variant < 10:
+        return _median(pixels, 2 * sigma), UNKNOWN
+    if variant == 10:
+        return _smear(values, side, draw.angle), UNKNOWN
     height, width = pixels.shape[:2]
     factor = 1.2 + 7 * draw.share
     small = max(4, round(width / factor)), max(4, round(height / factor))
     shrunk = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-    method = cv2.INTER_LINEAR if variant == 8 else cv2.INTER_CUBIC
+    method = cv2.INTER_LINEAR if variant == 11 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=method)), UNKNOWN
+
+
+def _median(pixels: Pixels, side: float) -> Pixels:
+    """Take the median of squares; a side between two odd numbers mixes both."""
+    small = max(0, int((side - 1) / 2))
+    sides = 2 * small + 1, 2 * small + 3
+    one, two = (cv2.medianBlur(pixels, s).astype(np.float32) if s > 1 else pixels for s in sides)
+    share = np.float32(np.clip((side - sides[0]) / 2, 0.1, 1))
+    return rounded(one + (two - one.astype(np.float32)) * share)
+
+
+def _smear(values: np.ndarray, length: int, angle: float) -> Pixels:
+    """Average along a line."""
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1
+    turn = cv2.getRotationMatrix2D((length // 2, length // 2), math.degrees(angle), 1)
+    kernel = cv2.warpAffine(kernel, turn, (length, length))
+    return rounded(cv2.filter2D(values, -1, kernel / kernel.sum(), borderType=SMOOTH))
 
 
 def noise(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
@@ -66,11 +88,14 @@ def noise(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
 
 
 def compression(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
-    """Compress as JPEG with or without chroma subsampling, as WebP, or round to few levels."""
-    variant = draw.mode % 12
-    if variant == 11:
-        step = np.float32(255 / between(96, 1, draw.share))
+    """Compress as JPEG or WebP, round to few levels, or show blocks."""
+    variant = draw.mode % 14
+    if variant == 11 or variant == 12:
+        levels = between(128, 2, draw.share)
+        step = np.float32(255 / (levels - 1))
         return rounded(np.round(pixels / step) * step), UNKNOWN
+    if variant == 13:
+        return _blocks(pixels, 1 + 12 * draw.share), UNKNOWN
     quality = round(BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * draw.share)
     if variant < 8:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -78,6 +103,13 @@ def compression(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float
             options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         return _through(pixels, ".jpg", options), float(quality)
     return _through(pixels, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality]), UNKNOWN
+
+
+def _blocks(pixels: Pixels, side: float) -> Pixels:
+    height, width = pixels.shape[:2]
+    cells = max(4, int(width / side))
+    small = cv2.resize(pixels, (cells, cells), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def _through(pixels: Pixels, suffix: str, options: list[int]) -> Pixels:

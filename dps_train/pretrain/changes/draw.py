@@ -14,7 +14,7 @@ NORMALS = 8
 MODES = 5040
 """Divisible by every number of modes that a kind may have."""
 
-FAINTEST = 0.02
+FAINTEST = 0.015
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,13 @@ BEND = (0.3, 0.1)
 
 def rotate(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
     """Turn about the middle; positive is clockwise."""
-    degrees = draw.sign * between(*TURN, draw.share)
+    if draw.mode % 7 < 2:
+        degrees = draw.sign * max(TURN[1], 180 * draw.share)
+        quarters = round(degrees / 90)
+        if draw.mode % 7 == 0 and quarters:
+            return np.ascontiguousarray(np.rot90(pixels, -quarters)), 90.0 * abs(quarters)
+    else:
+        degrees = draw.sign * between(*TURN, draw.share)
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _affine(pixels, [[cosine, sine], [-sine, cosine]], (0, 0), draw), abs(degrees)
 

@@ -12,24 +12,8 @@ from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, rounded
 
 
 def other(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
-    """Apply one of eight."""
+    """Grow light or dark parts, or add stripes, haze or a vignette."""
     return CHANGES[draw.mode % len(CHANGES)](pixels, draw), UNKNOWN
-
-
-def _gamma(pixels: Pixels, draw: Draw) -> Pixels:
-    exponent = math.exp(1.2 * draw.sign * draw.share)
-    return rounded(255 * (pixels / np.float32(255)) ** np.float32(exponent))
-
-
-def _median(pixels: Pixels, draw: Draw) -> Pixels:
-    return np.asarray(cv2.medianBlur(pixels, 2 * int(1 + 6 * draw.share) + 1), np.uint8)
-
-
-def _pixelate(pixels: Pixels, draw: Draw) -> Pixels:
-    height, width = pixels.shape[:2]
-    cells = max(4, int(width / (1 + 12 * draw.share)))
-    small = cv2.resize(pixels, (cells, cells), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def _grow(pixels: Pixels, draw: Draw) -> Pixels:
@@ -51,18 +35,6 @@ def _haze(pixels: Pixels, draw: Draw) -> Pixels:
     return rounded(pixels + (light - pixels) * np.float32(0.8 * draw.share))
 
 
-def _smear(pixels: Pixels, draw: Draw) -> Pixels:
-    length = 2 * int(1 + 8 * draw.share) + 1
-    kernel = np.zeros((length, length), np.float32)
-    kernel[length // 2] = 1
-    turn = cv2.getRotationMatrix2D((length // 2, length // 2), math.degrees(draw.angle), 1)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
-    smeared = cv2.filter2D(
-        pixels.astype(np.float32), -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT
-    )
-    return rounded(smeared)
-
-
 def _vignette(pixels: Pixels, draw: Draw) -> Pixels:
     height, width = pixels.shape[:2]
     rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
@@ -71,4 +43,4 @@ def _vignette(pixels: Pixels, draw: Draw) -> Pixels:
     return rounded(pixels * (1 - fall).clip(0)[..., None])
 
 
-CHANGES = (_gamma, _median, _pixelate, _grow, _stripes, _haze, _smear, _vignette)
+CHANGES = (_grow, _stripes, _haze, _vignette)

@@ -15,9 +15,12 @@ TO_YCC = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312
 
 
 def darken(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
-    """Multiply by a factor, or at times add a level."""
+    """Multiply by a factor, or at times add a level or apply a power."""
     if draw.mode % 4 == 0:
         return rounded(pixels - 100.0 * draw.sign * draw.share), UNKNOWN
+    if draw.mode % 4 == 1:
+        exponent = math.exp(1.3 * draw.sign * draw.share)
+        return rounded(255 * (pixels / np.float32(255)) ** np.float32(exponent)), UNKNOWN
     factor = 1 - 0.9 * draw.share if draw.sign > 0 else 1 + 1.5 * draw.share
     return rounded(pixels * np.float32(factor)), UNKNOWN
 
