@@ -30,6 +30,9 @@ GRADIENT = 3e-3
 CHROMA, LUMA = 2e-3, 1e-2
 """The same for squared chroma and luma."""
 
+INVISIBLE_GRADIENT, INVISIBLE_CHROMA, INVISIBLE_LUMA = 3e-6, 6e-7, 1e-7
+"""Squared differences that do not count, as they come from noise of half a gray level."""
+
 FLAT = 2e-3
 """Squared gradient at which a place counts half as flat."""
 
@@ -161,18 +164,19 @@ class CellStatisticsOf(nn.Module):
             luma = F.conv2d(squares, self.luma)
             weight = luma[:, :2].amax(dim=1, keepdim=True).sqrt()
             energy = luma[:, :2].sum(dim=1, keepdim=True)
-            relative = luma[:, 2:] * weight / (energy + GRADIENT)
+            apart = F.relu(luma[:, 2:] - INVISIBLE_GRADIENT)
+            relative = apart * weight / (energy + GRADIENT)
             values = [F.conv2d(squares, self.sums), relative, weight]
             inner = [part[..., :-1, :-1] for part in planes]
             if level == 0:
                 values += _residual(*inner, energy)
                 gradients = relative * mask
             if level == 1:
-                chroma = _relative(*(part[:, 1:] for part in inner), CHROMA)
+                chroma = _relative(*(part[:, 1:] for part in inner), CHROMA, INVISIBLE_CHROMA)
                 values.append(chroma)
                 chroma = chroma * mask
             if level == 2:
-                lit = _relative(*(part[:, :1] for part in inner), LUMA)
+                lit = _relative(*(part[:, :1] for part in inner), LUMA, INVISIBLE_LUMA)
                 values += [lit, *inner, _products(inner[0], inner[0]), _products(inner[1], inner[1])]
                 values.append(_products(*inner))
                 lit = lit * mask
@@ -288,9 +292,9 @@ def _cell_positions(line: Tensor) -> Tensor:
     return torch.arange(line.shape[0] + 1, device=line.device).float()
 
 
-def _relative(one: Tensor, two: Tensor, faint: float) -> Tensor:
+def _relative(one: Tensor, two: Tensor, faint: float, invisible: float) -> Tensor:
     """Return the squared difference in relation to the squares: [N, 1, h, w]."""
-    apart = (one - two).square().sum(dim=1, keepdim=True)
+    apart = F.relu((one - two).square().sum(dim=1, keepdim=True) - invisible)
     together = one.square().sum(dim=1, keepdim=True) + two.square().sum(dim=1, keepdim=True)
     return apart / (together + faint)
 
