@@ -23,6 +23,9 @@ PAPER_DISTORTIONS = ("rotate", "translate", "darken", "color", "blur", "zoom")
 OTHER = "other"
 """The name of the amount of every change that the named distortions do not explain."""
 
+SIZE = "size"
+"""The name of the general distance, in which all kinds of change count alike."""
+
 IMPORTANCE_RATIO = 2.5
 """Ratio of the importances of one place in a ranking and the place before it."""
 

@@ -5,23 +5,25 @@
 *Size* is the general distance. *Presence* says of each kind whether it is there, from 0 to 1; at
 least one kind has 1, and several changes in turn are each fully there. So a context can only
 re-weigh one sound general distance, and no context brings an altogether different image near.
+
+z of a pair is a vector, in this order: the unadapted distance of the network's maps, the terms of
+the general distance, the features of both orders, those of the motion, the presences in cells
+pooled over the image, and the network's code.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from dps_infer.contexts.ranking import SIZE
 from dps_train.model.change.change_features import FEATURES, MOTION
-from dps_train.model.change.general_distance import TERMS, general_distance, remaining, trust
+from dps_train.model.change.general_distance import TERMS, general_distance
+from dps_train.model.heads import Head
 
 SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH = -7.0, 6.0
-LARGEST_TURN = 180.0
-RADIUS = 1 / math.sqrt(6)
-"""Root mean square distance of a square's points from its center, as a share of its side."""
 
 NOTHING, FULLY = 0.35, 0.6
 """Probabilities, as shares of the largest, up to which a kind is not there and from which it
@@ -120,7 +122,9 @@ class PresenceLayers(nn.Module):
         """Return what is standardized besides the features: [..., MOTION + TERMS + code]."""
         return torch.cat([motion, torch.log(values.clamp(min=0) + 1e-5), code], dim=-1)
 
-    def forward(self, values: Tensor, features: Tensor, motion: Tensor, pooled: Tensor, code: Tensor) -> Reading:
+    def forward(
+        self, values: Tensor, features: Tensor, motion: Tensor, pooled: Tensor, code: Tensor
+    ) -> Reading:
         """Read pairs.
 
         Args:
@@ -140,6 +144,50 @@ class PresenceLayers(nn.Module):
             mean[..., :k], difference[..., k : 2 * k], mean[..., 2 * k : 3 * k],
             torch.tanh(mean[..., 3 * k]),
         )  # fmt: skip
+
+
+class PresenceHead(Head):
+    """The head of size and presence: amounts = size * scale * presence, and the size itself.
+
+    Args:
+        names: of the kinds, `other` last.
+        code: length of the network's code.
+    """
+
+    scale: Tensor
+
+    def __init__(self, names: tuple[str, ...], code: int) -> None:
+        super().__init__((*names, SIZE))
+        self.kinds, self.code_length = len(names), code
+        self.layers = PresenceLayers(len(names), code)
+        self.register_buffer("scale", torch.ones(len(names)))
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of the parts of z."""
+        return 1, TERMS, 2 * FEATURES, MOTION, 2 * self.kinds, self.code_length
+
+    def total(self, z: Tensor) -> Tensor:
+        """See `Head`."""
+        return z[..., 0]
+
+    def read(self, z: Tensor) -> Reading:
+        """Read pairs of z [..., D]."""
+        _, terms, features, motion, pooled, code = z.split(self.lengths, dim=-1)
+        return self.layers(terms, features.unflatten(-1, (2, FEATURES)), motion, pooled, code)
+
+    def size(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return the size [...] of pairs."""
+        return general_distance(z[..., 1 : 1 + TERMS], reading.correction)
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """See `Head`: A = K + 1, the size last."""
+        return self.amounts_of(z, self.read(z))
+
+    def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return the amounts of a reading."""
+        size = self.size(z, reading)[..., None]
+        return torch.cat([size * presences(reading.evidence) * self.scale, size], dim=-1)
 
 
 def presences(evidence: Tensor) -> Tensor:
@@ -168,11 +216,6 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
     mean = weighted.sum(dim=1) / weight.sum(dim=1)
     cubes = (weighted.pow(3).mean(dim=1) + 1e-9).pow(1 / 3) / weight.pow(3).mean(dim=1).pow(1 / 3)
     return torch.cat([mean, cubes], dim=-1)
-
-
-def size_of(values: Tensor, reading: Reading) -> Tensor:
-    """Return the size [...] of pairs."""
-    return general_distance(values, reading.correction)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

@@ -177,7 +177,12 @@ class CellStatisticsOf(nn.Module):
                 chroma = chroma * mask
             if level == 2:
                 lit = _relative(*(part[:, :1] for part in inner), LUMA, INVISIBLE_LUMA)
-                values += [lit, *inner, _products(inner[0], inner[0]), _products(inner[1], inner[1])]
+                values += [
+                    lit,
+                    *inner,
+                    _products(inner[0], inner[0]),
+                    _products(inner[1], inner[1]),
+                ]
                 values.append(_products(*inner))
                 lit = lit * mask
             side = CELL >> level
@@ -195,7 +200,8 @@ class CellStatisticsOf(nn.Module):
             fine=fine,
             fine_products=F.avg_pool2d(
                 F.conv2d(first.details * second.details, self.fine_sums) * masks.inside, CELL
-            ) / masks.inside_share,
+            )
+            / masks.inside_share,
             gradients=(energies[:, self.own], energies[:, self.others]),
             gradient_products=products,
             differences=(parts, weights),

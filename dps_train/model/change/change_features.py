@@ -44,7 +44,6 @@ GROUPS = {
 """Channels of the stacked statistics; a prime marks the second image."""
 
 
-
 def _start(group: str) -> int:
     names = list(GROUPS)
     return sum(GROUPS[name] for name in names[: names.index(group)])
@@ -88,11 +87,16 @@ class ChangeFeatures(nn.Module):
         self._index("left", [means[a][i] for a, _ in pairs for i in range(3) for _ in range(3)])
         self._index("right", [means[b][j] for _, b in pairs for _ in range(3) for j in range(3)])
         self._index(
-            "moments", _at("colors", range(3, 12)) + _at("colors'", range(3, 12)) + _at("color products")
+            "moments",
+            _at("colors", range(3, 12)) + _at("colors'", range(3, 12)) + _at("color products"),
         )
         self._index("variances", [0, 4, 8, 9, 13, 17])
         across = [(18 + 3 * i + j, i, 3 + j) for i in range(3) for j in range(3)]
-        within = [(9 * part + 3 * i + j, 3 * part + i, 3 * part + j) for part in (0, 1) for i, j in ((0, 1), (0, 2), (1, 2))]
+        within = [
+            (9 * part + 3 * i + j, 3 * part + i, 3 * part + j)
+            for part in (0, 1)
+            for i, j in ((0, 1), (0, 2), (1, 2))
+        ]
         for number, name in enumerate(("covariance", "spread", "spread2")):
             self._index(name, [row[number] for row in across + within])
         chroma = torch.zeros(4, 27)
@@ -194,10 +198,17 @@ class ChangeFeatures(nn.Module):
         xx, xy, yy, right, lower = (equations[:, i : i + 1] for i in range(5))
         a, d = xx + DAMPING, yy + DAMPING
         determinant = a * d - xy * xy
-        across, down = (d * right - xy * lower) / determinant, (a * lower - xy * right) / determinant
+        across, down = (
+            (d * right - xy * lower) / determinant,
+            (a * lower - xy * right) / determinant,
+        )
         explained = (right * across + lower * down).clamp(min=0)
         shift = (across.square() + down.square() + 1e-12).sqrt()
-        return torch.log1p(10 * shift), explained, explained / (self._pick(stack, "squared") + FAINT)
+        return (
+            torch.log1p(10 * shift),
+            explained,
+            explained / (self._pick(stack, "squared") + FAINT),
+        )
 
 
 LOGS = 53
@@ -254,6 +265,8 @@ def _order() -> list[int]:
         *residual[:2], fourth, *residual[2:], *lit, *relative, *weights,
         displaced, explained, share,
     ]  # fmt: skip
+
+
 def motion_features(motion: Motion, extent: Extent) -> Tensor:
     """Describe a motion: [N, MOTION].
 

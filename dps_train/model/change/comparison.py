@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from dps_train.model.change import general_distance
@@ -45,15 +46,17 @@ class ImageParts:
     fine: Tensor
     pyramid: list[Tensor]
 
+    LENGTH: ClassVar[int] = 3 + len(STEPS)
+
     def tensors(self) -> list[Tensor]:
-        """Return all tensors, each [N, ...]."""
+        """Return all tensors [`LENGTH`], each [N, ...]."""
         return [self.planes.means, self.planes.details, self.fine, *self.pyramid]
 
-
-def from_tensors(tensors: list[Tensor]) -> ImageParts:
-    """Return the parts that `ImageParts.tensors` listed."""
-    means, details, fine, *pyramid = tensors
-    return ImageParts(HalfPlanes(means, details), fine, pyramid[: len(STEPS)])
+    @classmethod
+    def from_tensors(cls, tensors: Sequence[Tensor]) -> ImageParts:
+        """Return the parts that `tensors` listed."""
+        means, details, fine, *pyramid = tensors
+        return cls(HalfPlanes(means, details), fine, pyramid)
 
 
 class ChangeComparison(nn.Module):
@@ -70,7 +73,11 @@ class ChangeComparison(nn.Module):
         """Describe uint8 or float RGB images [N, H, W, 3], from 0 to 255."""
         planes = self.halving(images)
         gray = shrink(planes.means[:, :1], SIDE, extent)
-        return ImageParts(planes, self.statistics.fine(planes, masks_of(planes, extent)), self.motion.pyramid(gray))
+        return ImageParts(
+            planes,
+            self.statistics.fine(planes, masks_of(planes, extent)),
+            self.motion.pyramid(gray),
+        )
 
     def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
         """Compare images of the same extent."""
@@ -80,9 +87,7 @@ class ChangeComparison(nn.Module):
             first.planes, second.planes, (first.fine, second.fine), masks, estimate, extent
         )
         return Change(
-            terms=general_distance.terms(
-                first.planes, second.planes, statistics, estimate, extent
-            ),
+            terms=general_distance.terms(first.planes, second.planes, statistics, estimate, extent),
             features=self.features.overall(statistics),
             motion=motion_features(estimate, extent),
             cells=self.features.in_cells(statistics),

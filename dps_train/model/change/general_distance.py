@@ -40,7 +40,9 @@ EXPLAINED = 0.5
 """Share of the difference that a motion must explain to be trusted fully."""
 
 
-def terms(first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, extent: Extent) -> Tensor:
+def terms(
+    first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, extent: Extent
+) -> Tensor:
     """Return what the general distance is made of: [N, TERMS].
 
     Relative differences of gradients at two levels, of luma and of chroma; the displacement as a

@@ -43,6 +43,7 @@ DAMPING = 0.05
 """Share of the mean gradient energy that is added in each cell: cells without texture do not
 move."""
 
+
 @dataclass(frozen=True)
 class Motion:
     """The motion from a first to a second image, in half sides of the image.
@@ -110,7 +111,12 @@ class MotionEstimate(nn.Module):
                 halves = moved[:count], moved[count:]
                 difference = halves[0] - halves[1]
                 weight = inside / (1 + (difference / OUTLIER).square())
-                equations = _equations(halves[0] + halves[1], difference, weight * getattr(self, f"middle{side}"), self.slopes)
+                equations = _equations(
+                    halves[0] + halves[1],
+                    difference,
+                    weight * getattr(self, f"middle{side}"),
+                    self.slopes,
+                )
                 step, trust = _solved(_soften(equations, self.far if side == RIGID else self.near))
                 total = self._flow(CELLS, matrix, shift, local) + step
                 matrix, shift = affine_fit(self.cells, total, trust)
@@ -132,7 +138,10 @@ class MotionEstimate(nn.Module):
         if side == CELLS:
             return self._affine(self.cells, matrix, shift) + local
         between = getattr(self, f"between{side}")
-        return self._affine(getattr(self, f"places{side}"), matrix, shift) + between @ local @ between.T
+        return (
+            self._affine(getattr(self, f"places{side}"), matrix, shift)
+            + between @ local @ between.T
+        )
 
     @staticmethod
     def _affine(places: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Pixels
-from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, rounded
+from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, rounded
 
 
 def other(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Pixels
-from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, between
+from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, between
 
 SAMPLERS = (cv2.INTER_LANCZOS4, cv2.INTER_CUBIC, cv2.INTER_LINEAR)
 TURN = (0.06, 15.0)

@@ -19,9 +19,9 @@ from dps_infer.arrays import Pixels
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.model.change.half_planes import CELL, extent_of
-from dps_train.model.change_metric import ChangeMetric, repeated
-from dps_train.pretrain.changes.draw import Scene, rounded
-from dps_train.pretrain.changes.families import MEMBERS, PARTS, Member, family
+from dps_train.model.change_metric import ChangeMetric
+from dps_train.distortions.changes.draw import Scene, rounded
+from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
 
 SCENES_PER_PART = 200
 SCENES_AT_ONCE = 3
@@ -63,6 +63,7 @@ class MeasuredPairs:
     """P pairs, family by family.
 
     Attributes:
+        total: unadapted distance of the network's maps [P].
         terms: see `dps_train.model.change.comparison.Change`.
         features: likewise.
         motion: likewise.
@@ -81,6 +82,7 @@ class MeasuredPairs:
         visible: mean absolute difference, of 1 [P].
     """
 
+    total: Tensor
     terms: Tensor
     features: Tensor
     motion: Tensor
@@ -130,7 +132,11 @@ def measured_pairs(
 
 
 def _measure(
-    collection: Collection, count: int, metric: ChangeMetric, images: Tensor, rng: np.random.Generator
+    collection: Collection,
+    count: int,
+    metric: ChangeMetric,
+    images: Tensor,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     batches = []
     for start in range(0, count, SCENES_AT_ONCE):
@@ -160,7 +166,9 @@ def draw_scene(images: Tensor, collection: Collection, rng: np.random.Generator)
         )
     elif rng.random() < RESCALED:
         part = int(rng.integers(min(round(side * (1 + MARGIN)), full), full + 1))
-        whole = np.asarray(cv2.resize(whole[:part, :part], (full, full), interpolation=cv2.INTER_CUBIC))
+        whole = np.asarray(
+            cv2.resize(whole[:part, :part], (full, full), interpolation=cv2.INTER_CUBIC)
+        )
     if rng.random() < RECOLORED:
         exponent = np.float32(np.exp(GAMMA * rng.standard_normal()))
         whole = rounded(255 * (whole[..., rng.permutation(3)] / np.float32(255)) ** exponent)
@@ -175,19 +183,20 @@ def _measured(
 ) -> dict[str, Tensor]:
     first, second = _stacked(references), _stacked([m.pixels for m in members])
     extent, rows = extent_of(second), torch.tensor(index)
-    one = repeated(metric.describe(first, extent), rows)
-    two = metric.describe(second, extent)
-    change = metric.comparison(one[0], two[0], extent)
+    one = [part[rows] for part in metric.describe(first, extent)]
+    z, _, change = metric.compared(one, metric.describe(second, extent), extent)
+    lengths = metric.head.lengths
     difference = (first[rows].float() - second.float()).abs() / 255
     whole = np.ones(references[0].shape[:2], np.float32)
     part = np.stack([whole if m.part is None else m.part for m in members])
     return {
+        "total": z[:, 0],
         "terms": change.terms,
         "features": change.features,
         "motion": change.motion,
         "cells": change.cells.flatten(3).permute(0, 3, 1, 2).half(),
         "cell_distances": change.cell_distances.flatten(1),
-        "code": metric.code(one[1], two[1]),
+        "code": z[:, -lengths[-1] :],
         "side": extent.side.expand(len(members)),
         "present": _stacked([m.present for m in members]),
         "strengths": _stacked([m.strengths for m in members]),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dps_infer.contexts.ranking import OTHER
 from dps_train.model.change.kinds import KIND_NAMES, KINDS
-from dps_train.pretrain.changes import detail, geometry, tones
-from dps_train.pretrain.changes.content import content
-from dps_train.pretrain.changes.draw import Change
-from dps_train.pretrain.changes.other import other
+from dps_train.distortions.changes import detail, geometry, tones
+from dps_train.distortions.changes.content import content
+from dps_train.distortions.changes.draw import Change
+from dps_train.distortions.changes.other import other
 
 CHANGES: dict[str, Change] = {
     "rotate": geometry.rotate,

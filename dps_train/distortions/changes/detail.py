@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Pixels
-from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, between, rounded
+from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, between, rounded
 
 SIGMA = (0.3, 9.0)
 """Pixels, of a blur."""

@@ -18,9 +18,9 @@ from dps_infer.arrays import Floats, Pixels
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS, NAMES
 from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.pretrain.changes.content import box
-from dps_train.pretrain.changes.draw import Draw, Scene, random_draw, rounded
-from dps_train.pretrain.changes.kinds import CHANGES, DIRECTED, LOCAL, MOVING
+from dps_train.distortions.changes.content import box
+from dps_train.distortions.changes.draw import Draw, Scene, random_draw, rounded
+from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL, MOVING
 
 LOCAL_AREA = (0.05, 0.35)
 SOFT_EDGE = 3.0
@@ -126,7 +126,14 @@ class _Maker:
         kind = self.kind()
         self.add([kind], [self.draw(kind)])
 
-    def add(self, kinds: list[str], draws: list[Draw], *, weaker: int = -1, alone: tuple[int, int] = (-1, -1)) -> None:
+    def add(
+        self,
+        kinds: list[str],
+        draws: list[Draw],
+        *,
+        weaker: int = -1,
+        alone: tuple[int, int] = (-1, -1),
+    ) -> None:
         """Add a picture that is changed in turn by one or several kinds."""
         surrounded = not self.paper and "mirror" not in kinds and self.rng_of(draws).random() < 0.7
         pixels = self.scene.pixels if surrounded else self.scene.middle()

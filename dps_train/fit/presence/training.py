@@ -15,8 +15,8 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.additive import initialize
 from dps_train.model.change.kinds import KIND_NAMES
 from dps_train.model.change_metric import ChangeMetric
-from dps_train.pretrain.presence_bank import Collection, MeasuredPairs
-from dps_train.pretrain.presence_loss import Weights, presence_loss, read_pairs
+from dps_train.fit.presence.bank import Collection, MeasuredPairs
+from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
 from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24
@@ -29,6 +29,8 @@ ROWS_AT_ONCE = 2000
 NOTED = 250
 VISIBLE = 0.5 / 255
 FEWEST = 10
+REFERENCE = 0.95
+"""Quantile of the size of a kind's changes at which its amount is 1."""
 
 Banks = Sequence[tuple[Collection, MeasuredPairs]]
 
@@ -51,7 +53,7 @@ def train_presence(
         note: receives a line about the loss now and then.
     """
     generator = generator_for("presence", seed)
-    heads = nn.ModuleList([metric.cell_head, metric.layers])
+    heads = nn.ModuleList([metric.cell_head, metric.head.layers])
     initialize(heads, generator)
     _standardize(metric, banks)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
@@ -82,29 +84,31 @@ def _standardize(metric: ChangeMetric, banks: Banks) -> None:
     motion = torch.cat([p.motion for _, p in banks])
     metric.cell_head.features.fit(cells)
     metric.cell_head.motion.fit(motion)
-    layers = metric.layers
+    layers = metric.head.layers
     layers.features.fit(torch.cat([p.features.flatten(0, 1) for _, p in banks]))
     layers.shared.fit(torch.cat([layers.inputs(p.terms, p.motion, p.code) for _, p in banks]))
 
 
 @torch.no_grad()
 def set_scales(metric: ChangeMetric, banks: Banks) -> None:
-    """Set each kind's scale, so that its amount is 1 for a typical change of that kind.
+    """Set each kind's scale, so that its amount is 1 for a reference change of that kind.
 
-    Typical are, of the paper's six, its ranges at its size; of others, the stronger half.
+    That is, of the paper's six, the median of its ranges at its size; of others, a strong change:
+    its ranges are strong as well.
     """
-    sizes = [torch.cat([read_pairs(metric, p.rows(rows))[3] for rows in _chunks(p)]) for _, p in banks]
+    sizes = [
+        torch.cat([read_pairs(metric, p.rows(rows)).size for rows in _chunks(p)]) for _, p in banks
+    ]
     for number, name in enumerate(KIND_NAMES):
-        typical = []
+        references = []
         for (collection, pairs), size in zip(banks, sizes, strict=True):
             alone = (pairs.present.sum(dim=1) == 1) & (pairs.present[:, number] > 0)
             alone &= (pairs.visible > VISIBLE) & (pairs.local == 0)
-            some = size[alone]
-            if collection.paper != (name in NAMES) or len(some) < FEWEST:
-                continue
-            typical.append(some if name in NAMES else some[some > some.median()])
-        if typical:
-            metric.scale[number] = 1 / torch.cat(typical).log().median().exp()
+            if collection.paper == (name in NAMES) and alone.sum() >= FEWEST:
+                references.append(size[alone])
+        if references:
+            quantile = 0.5 if name in (*NAMES, "mirror") else REFERENCE
+            metric.head.scale[number] = 1 / torch.cat(references).quantile(quantile)
 
 
 def _chunks(pairs: MeasuredPairs) -> Sequence[Tensor]:
@@ -116,7 +120,7 @@ def save(metric: ChangeMetric, path: Path) -> None:
     state = {
         name: value.contiguous()
         for name, value in metric.state_dict().items()
-        if name.startswith(("cell_head.", "layers.")) or name == "scale"
+        if name.startswith(("cell_head.", "head."))
     }
     with atomic_file(path, force=True) as temporary:
         safetensors.torch.save_file(state, temporary)

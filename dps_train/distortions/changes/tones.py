@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Pixels
-from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, rounded
+from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, rounded
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 TO_YCC = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)

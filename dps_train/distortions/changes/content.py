@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Pixels
-from dps_train.pretrain.changes.draw import UNKNOWN, Draw, Scene, between
+from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, between
 
 AREA = (0.001, 0.5)
 """Share of the picture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from dps_infer.contexts.ranking import OTHER
 from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import TRANSLATE, ChangeMetric
-from dps_train.model.presence_head import Reading, pooled_presences, size_of
-from dps_train.pretrain.presence_bank import MeasuredPairs
+from dps_train.model.change_metric import ROTATE, TRANSLATE, ChangeMetric
+from dps_train.model.presence_head import Reading, pooled_presences
+from dps_train.fit.presence.bank import MeasuredPairs
 
 KINDS = len(KIND_NAMES)
 CONTENT = KIND_NAMES.index("content")
+MIRROR = KIND_NAMES.index("mirror")
 LAST = KIND_NAMES.index(OTHER)
 
 VISIBLE = 0.15 / 255
@@ -34,6 +36,9 @@ COMBINED = 2.0
 """Weight of kinds that are there together with others: some are hidden, and a combination in which
 an important kind is overlooked is nearer than that kind alone."""
 
+GROSS, GROSS_TURN = 2.2, 90.0
+"""Size that a mirror image, another picture, and a turn by so many degrees should at least have."""
+
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
 
@@ -48,22 +53,43 @@ class Weights:
     directions: float = 0.3
     cell_directions: float = 0.2
     strengths: float = 0.2
-    correction: float = 0.06
+    gross: float = 2.0
+    correction: float = 0.03
 
 
-def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> tuple[Tensor, Tensor, Reading, Tensor]:
-    """Return evidence and directions of cells, the reading, and the sizes of pairs."""
+@dataclass(frozen=True)
+class Read:
+    """What a metric reads of P pairs.
+
+    Attributes:
+        evidence: in cells [P, C, K].
+        directions: in cells [P, C, K].
+        reading: of the whole images.
+        size: [P].
+    """
+
+    evidence: Tensor
+    directions: Tensor
+    reading: Reading
+    size: Tensor
+
+
+def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> Read:
+    """Read measured pairs."""
     evidence, directions = metric.cell_head(pairs.cells.float(), pairs.motion[:, None])
     pooled = pooled_presences(evidence, pairs.cell_distances)
-    reading = metric.layers(pairs.terms, pairs.features, pairs.motion, pooled, pairs.code)
-    return evidence, directions, reading, size_of(pairs.terms, reading)
+    parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
+    z = torch.cat([*parts, pooled, pairs.code], dim=1)
+    reading = metric.head.read(z)
+    return Read(evidence, directions, reading, metric.head.size(z, reading))
 
 
 def presence_loss(
     metric: ChangeMetric, pairs: MeasuredPairs, members: int, weights: Weights
 ) -> Tensor:
     """Return the loss of whole families of pairs, each of `members`."""
-    cell_evidence, cell_directions, reading, size = read_pairs(metric, pairs)
+    read = read_pairs(metric, pairs)
+    reading = read.reading
     present, seen = pairs.present, pairs.visible / (pairs.visible + VISIBLE)
     same = present.sum(dim=1) < KINDS
     unnamed = (present[:, LAST] > 0) & same
@@ -71,7 +97,7 @@ def presence_loss(
 
     targets, cell_weights = _cell_targets(pairs, same)
     cell_weights = cell_weights * seen[:, None]
-    wrong = F.binary_cross_entropy_with_logits(cell_evidence, targets, reduction="none")
+    wrong = F.binary_cross_entropy_with_logits(read.evidence, targets, reduction="none")
     loss = weights.cells * _mean(wrong.mean(dim=-1), cell_weights)
 
     name_weights = torch.ones_like(present)
@@ -82,7 +108,7 @@ def presence_loss(
     wrong = F.binary_cross_entropy_with_logits(reading.evidence, present, reduction="none")
     loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), seen)
 
-    sizes = torch.log(size + 1e-4)
+    sizes = torch.log(read.size + 1e-4)
     graded = (pairs.weaker >= 0).float() * seen
     weaker = first + pairs.weaker.clamp(min=0)
     loss = loss + weights.size * _mean(F.relu(sizes[weaker] - sizes + MARGIN), graded)
@@ -90,13 +116,15 @@ def presence_loss(
     for place in (0, 1):
         alone = sizes[first + pairs.alone[:, place].clamp(min=0)]
         loss = loss + weights.size * _mean(F.relu(alone - sizes + MARGIN), combined)
+    gross = (present[:, MIRROR] > 0) | (pairs.strengths[:, ROTATE] > GROSS_TURN)
+    loss = loss + weights.gross * _mean(F.relu(math.log(GROSS) - sizes), gross.float())
     loss = loss + weights.correction * reading.correction.square().mean()
 
     known = (pairs.directions != 0).float() * seen[:, None]
     wrong = F.softplus(-pairs.directions * reading.directions)
     loss = loss + weights.directions * _mean(wrong, known)
     in_cells = (pairs.directions != 0)[:, None] * (targets > 0) * cell_weights[..., None]
-    wrong = F.softplus(-pairs.directions[:, None] * cell_directions)
+    wrong = F.softplus(-pairs.directions[:, None] * read.directions)
     loss = loss + weights.cell_directions * _mean(wrong, in_cells)
     return loss + weights.strengths * _strength_loss(pairs, reading, seen)
 
