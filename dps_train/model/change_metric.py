@@ -17,7 +17,7 @@ from dps_train.model.change.half_planes import Extent, extent_of
 from dps_train.model.change.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.motion import Motion
 from dps_train.model.codes import ChannelCode, PairCode
-from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.metric import Metric, Preprocess, shares
 from dps_train.model.presence_head import (
     LARGEST_LOG_STRENGTH,
     SMALLEST_LOG_STRENGTH,
@@ -52,7 +52,60 @@ class Outputs:
     places: Tensor
 
 
-class ChangeMetric(nn.Module):
+class ChangeEncoder(nn.Module):
+    """Compare two images at their own size, and what a network reads of them shrunk.
+
+    It takes the place of a `Comparison` in a `Metric`. Its maps of an image are the image's
+    extent, what `ChangeComparison` needs of it, and the maps of the network.
+
+    Args:
+        code: reads the network's maps of both images.
+    """
+
+    def __init__(self, code: PairCode | ChannelCode) -> None:
+        super().__init__()
+        self.code = code
+        self.name, self.channel_norm = code.name, code.channel_norm
+        self.change = ChangeComparison()
+        self.cell_head = CellHead(len(KIND_NAMES))
+
+    def described(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return the maps of RGB images [N, H, W, 3] from 0 to 255, uint8 or float.
+
+        `maps` are those of the network.
+        """
+        extent = extent_of(images)
+        rows = torch.stack([extent.height, extent.width]).expand(images.shape[0], 2)
+        return [rows, *self.change.parts(images, extent).tensors(), *self.code.normalized(maps)]
+
+    def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Return z [N, D] of both images' maps; see `dps_train.model.presence_head`."""
+        z, _, _ = self.compared(first, second)
+        return z
+
+    def compared(
+        self, first: Sequence[Tensor], second: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Change]:
+        """Return z [N, D], the evidence in cells [N, cells, K], and the change."""
+        end = 1 + ImageParts.LENGTH
+        one, two = (ImageParts.from_tensors(maps[1:end]) for maps in (first, second))
+        change = self.change(one, two, extent_in(second))
+        total, code = self.code(first[end:], second[end:])
+        cells = change.cells.flatten(3).permute(0, 3, 1, 2)
+        evidence, _ = self.cell_head(cells, change.motion[:, None])
+        pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
+        features = change.features.flatten(1)
+        parts = [total[:, None], change.terms, features, change.motion, pooled, code]
+        return torch.cat(parts, dim=1), evidence, change
+
+
+def extent_in(maps: Sequence[Tensor]) -> Extent:
+    """Return the extent in an encoder's maps."""
+    height, width = maps[0][0].unbind()
+    return Extent(height, width)
+
+
+class ChangeMetric(Metric):
     """Measure the size of a change and which kinds it is made of.
 
     Args:
@@ -61,31 +114,44 @@ class ChangeMetric(nn.Module):
         code: reads the network's maps of both images.
     """
 
+    comparison: ChangeEncoder
+    head: PresenceHead
+
     def __init__(
         self, preprocess: Preprocess, backbone: Backbone, code: PairCode | ChannelCode
     ) -> None:
-        super().__init__()
-        self.preprocess, self.backbone, self.code = preprocess, backbone, code
-        self.change = ChangeComparison()
-        self.cell_head = CellHead(len(KIND_NAMES))
-        self.head = PresenceHead(KIND_NAMES, code.length)
+        head = PresenceHead(KIND_NAMES, code.length)
+        super().__init__(preprocess, backbone, ChangeEncoder(code), head)
 
-    def forward(self, reference: Tensor, distorted: Tensor) -> Outputs:
-        """Compare images of equal height and width.
+    def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return both images' maps; see `Metric`."""
+        index = self.reference_index(reference, distorted)
+        first, second = self.described(reference), self.described(distorted)
+        return [layer.index_select(0, index) for layer in first], second
 
-        Args:
-            reference: uint8 RGB [R, H, W, 3]; R is N, or 1 to compare one with all.
-            distorted: uint8 RGB [N, H, W, 3].
-        """
-        extent = extent_of(distorted)
-        index = Metric.reference_index(reference, distorted)
-        first = [part.index_select(0, index) for part in self.describe(reference, extent)]
-        second = self.describe(distorted, extent)
-        z, evidence, change = self.compared(first, second, extent)
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of float RGB [N, 3, H, W] in [0, 1], of any size."""
+        return self.described(255 * images.permute(0, 2, 3, 1))
+
+    def described(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of RGB [N, H, W, 3] from 0 to 255, uint8 or float."""
+        planes = images.permute(0, 3, 1, 2).float() / 255
+        shrunk = self.preprocess.normalize(resize(planes, self.preprocess.size))
+        return self.comparison.described(images, self.backbone(shrunk))
+
+    def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return amounts [N, A], and a map of where the images differ, with mean 1."""
+        out = self.outputs(reference, distorted)
+        return out.amounts, shares(out.places)
+
+    def outputs(self, reference: Tensor, distorted: Tensor) -> Outputs:
+        """Compare uint8 RGB images; see `Metric.forward` for the shapes."""
+        first, second = self.features(reference, distorted)
+        z, evidence, change = self.comparison.compared(first, second)
         reading = self.head.read(z)
         distances = change.cell_distances
         in_cells = presences(evidence) * distances.flatten(1)[..., None]
-        strengths, directions = _physical(change, reading, extent)
+        strengths, directions = _physical(change, reading, extent_in(second))
         return Outputs(
             amounts=self.head.amounts_of(z, reading),
             strengths=strengths,
@@ -93,37 +159,6 @@ class ChangeMetric(nn.Module):
             cells=in_cells.unflatten(1, distances.shape[1:]),
             places=change.statistics.places[:, 0],
         )
-
-    def describe(self, images: Tensor, extent: Extent) -> list[Tensor]:
-        """Return what is computed of each image alone, each tensor [N, ...].
-
-        Images are RGB [N, H, W, 3] from 0 to 255, uint8 or float.
-        """
-        planes = images.permute(0, 3, 1, 2).float() / 255
-        shrunk = self.preprocess.normalize(resize(planes, self.preprocess.size))
-        maps = self.code.normalized(self.backbone(shrunk))
-        return [*self.change.parts(images, extent).tensors(), *maps]
-
-    def compared(
-        self, first: Sequence[Tensor], second: Sequence[Tensor], extent: Extent
-    ) -> tuple[Tensor, Tensor, Change]:
-        """Compare descriptions: z [N, D], the evidence in cells [N, cells, K], and the change."""
-        length = ImageParts.LENGTH
-        one, two = (ImageParts.from_tensors(d[:length]) for d in (first, second))
-        change = self.change(one, two, extent)
-        total, code = self.code(first[length:], second[length:])
-        cells = change.cells.flatten(3).permute(0, 3, 1, 2)
-        evidence, _ = self.cell_head(cells, change.motion[:, None])
-        pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
-        parts = [
-            total[:, None],
-            change.terms,
-            change.features.flatten(1),
-            change.motion,
-            pooled,
-            code,
-        ]
-        return torch.cat(parts, dim=1), evidence, change
 
 
 def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,7 @@ class Metric(nn.Module):
         self,
         preprocess: Preprocess,
         backbone: Backbone,
-        comparison: Comparison | PairEncoder,
+        comparison: Comparison | PairEncoder | nn.Module,
         head: Head,
     ) -> None:
         super().__init__()

@@ -182,9 +182,9 @@ def _measured(
     metric: ChangeMetric, references: list[Pixels], index: list[int], members: list[Member]
 ) -> dict[str, Tensor]:
     first, second = _stacked(references), _stacked([m.pixels for m in members])
-    extent, rows = extent_of(second), torch.tensor(index)
-    one = [part[rows] for part in metric.describe(first, extent)]
-    z, _, change = metric.compared(one, metric.describe(second, extent), extent)
+    rows = torch.tensor(index)
+    one, two = metric.described(first), metric.described(second)
+    z, _, change = metric.comparison.compared([part[rows] for part in one], two)
     lengths = metric.head.lengths
     difference = (first[rows].float() - second.float()).abs() / 255
     whole = np.ones(references[0].shape[:2], np.float32)
@@ -197,7 +197,7 @@ def _measured(
         "cells": change.cells.flatten(3).permute(0, 3, 1, 2).half(),
         "cell_distances": change.cell_distances.flatten(1),
         "code": z[:, -lengths[-1] :],
-        "side": extent.side.expand(len(members)),
+        "side": extent_of(second).side.expand(len(members)),
         "present": _stacked([m.present for m in members]),
         "strengths": _stacked([m.strengths for m in members]),
         "directions": _stacked([m.directions for m in members]),

@@ -76,7 +76,7 @@ class Read:
 
 def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> Read:
     """Read measured pairs."""
-    evidence, directions = metric.cell_head(pairs.cells.float(), pairs.motion[:, None])
+    evidence, directions = metric.comparison.cell_head(pairs.cells.float(), pairs.motion[:, None])
     pooled = pooled_presences(evidence, pairs.cell_distances)
     parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
     z = torch.cat([*parts, pooled, pairs.code], dim=1)

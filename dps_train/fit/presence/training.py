@@ -53,7 +53,7 @@ def train_presence(
         note: receives a line about the loss now and then.
     """
     generator = generator_for("presence", seed)
-    heads = nn.ModuleList([metric.cell_head, metric.head.layers])
+    heads = nn.ModuleList([metric.comparison.cell_head, metric.head.layers])
     initialize(heads, generator)
     _standardize(metric, banks)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
@@ -82,8 +82,8 @@ def train_presence(
 def _standardize(metric: ChangeMetric, banks: Banks) -> None:
     cells = torch.cat([p.cells[::7].float().flatten(0, 2) for _, p in banks])
     motion = torch.cat([p.motion for _, p in banks])
-    metric.cell_head.features.fit(cells)
-    metric.cell_head.motion.fit(motion)
+    metric.comparison.cell_head.features.fit(cells)
+    metric.comparison.cell_head.motion.fit(motion)
     layers = metric.head.layers
     layers.features.fit(torch.cat([p.features.flatten(0, 1) for _, p in banks]))
     layers.shared.fit(torch.cat([layers.inputs(p.terms, p.motion, p.code) for _, p in banks]))
@@ -120,7 +120,7 @@ def save(metric: ChangeMetric, path: Path) -> None:
     state = {
         name: value.contiguous()
         for name, value in metric.state_dict().items()
-        if name.startswith(("cell_head.", "head."))
+        if name.startswith(("comparison.cell_head.", "head."))
     }
     with atomic_file(path, force=True) as temporary:
         safetensors.torch.save_file(state, temporary)
