@@ -21,7 +21,7 @@ from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
 from dps_infer.contexts.context import Context, ranking_context
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import all_rankings, random_rankings
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.custom.find import find_custom

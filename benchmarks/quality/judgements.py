@@ -28,7 +28,7 @@ from benchmarks.shared.record import Input, image_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_training

@@ -35,7 +35,7 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.crops import TRAINING_SIZE, random_crops, resize_images
 from dps_train.data.sources import load_training

@@ -16,11 +16,10 @@ from typing import Annotated, Any
 import msgspec
 
 from dps_infer.contexts.context import Context
-from dps_infer.contexts.ranking import OTHER, check_ranking
+from dps_infer.contexts.ranking import OTHER, SIZE, check_ranking
 from dps_infer.errors import ContextError, RankingError
-from dps_infer.model.view import View
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """The one manifest format that this version reads and writes."""
 
 METADATA_KEY = "dps.manifest"
@@ -37,17 +36,16 @@ class DistortionInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One kind of change that the metric names."""
 
     name: str
-    parameter: str
-    """The parameter that is drawn, with its unit, for people."""
-    range: tuple[float, float]
-    """The range of the drawn parameter; for the six, the paper's."""
-    strength: str
-    """The strength as a function of the parameter, with its unit, for people."""
-    threshold: float
-    """A strength that is barely visible."""
-    reference: float
-    """The strength at which the amount is 1: the amount of a strength is
-    log(1 + strength / threshold) / log(1 + reference / threshold)."""
+    unit: str | None
+    """Unit of the strength that is reported; None where none is."""
+    directions: tuple[str, str] | None
+    """What the second image is where the direction is positive, and where it is negative; None for
+    a kind without directions."""
+    parameter: str | None
+    """The parameter that is drawn for calibration and scores, with its unit, for people; None for a
+    kind without them."""
+    range: tuple[float, float] | None
+    """The range of that parameter; for the six, the paper's."""
 
 
 class WeightsInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -113,19 +111,18 @@ class Draws(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Per distortion, the unadapted metric's distance of each draw."""
 
 
-class Views(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How a file looks at images: as a whole, in tiles at their own resolution, or both."""
+class Ladder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a metric reported for rising steps of a well-known change of typical photographs.
 
-    default: str
-    """The view of the outputs that name none: one of `dps_infer.model.view.View`."""
-    tile: Count
-    """Side of a tile in pixels of the image at its own resolution."""
-    layout: str
-    """How tiles lie on the image, in words."""
-    aggregation: str
-    """How the amounts per tile become the amounts of the view ``tiles``, in words."""
-    both: str
-    """How the views ``whole`` and ``tiles`` become ``both``, in words."""
+    A distance in any context is read beside them: "about as different as JPEG quality 35".
+    """
+
+    name: str
+    """The change, for people: ``JPEG quality``."""
+    steps: list[float]
+    """From the faintest change to the strongest."""
+    amounts: list[list[list[NonNegative]]]
+    """Per step and photograph, the amounts."""
 
 
 class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -148,8 +145,8 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     judgements: JudgementsInfo | None
     """What the context follows from, where people judged triplets."""
     amounts: list[str]
-    """The columns of amounts: the distortions in order, then ``other``; or ``other`` alone, where
-    the metric tells no kinds of change apart."""
+    """The columns of amounts: the distortions in order, then ``other`` and ``size``; or ``other``
+    alone, where the metric tells no kinds of change apart."""
     importances: dict[str, NonNegative] | None
     """One for each of `amounts`, in this order: distance = sum of importance * amount. None for a
     universal metric, which is given them at run time."""
@@ -213,8 +210,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """None for a universal file, which has `draws` instead."""
     draws: Draws | None
     """None for a plain file."""
-    views: Views | None
-    """None for a file that looks at images in one way only."""
+    ladders: list[Ladder]
+    """Well-known changes to read distances beside; none for a file without kinds."""
     parity: Parity
     precision: str
     map: str
@@ -269,8 +266,9 @@ def decode_manifest(text: str | bytes) -> Manifest:
 def _check_consistent(manifest: Manifest) -> None:
     metric = manifest.metric
     names = list(metric.distortion_names)
-    if metric.amounts not in ([*names, OTHER], [OTHER]) or len({*names, OTHER}) <= len(names):
-        raise _contradiction("its amounts are not its distortions and other, each once")
+    columns = [*names, OTHER, SIZE]
+    if metric.amounts not in (columns, [OTHER]) or len(set(columns)) < len(columns):
+        raise _contradiction("its amounts are not its distortions, other and size, each once")
     if metric.ranking is not None:
         _check_ranking(metric.ranking, names)
     if metric.importances is None:
@@ -289,12 +287,9 @@ def _check_consistent(manifest: Manifest) -> None:
     if manifest.calibration is not None:
         _check_calibration(manifest.calibration, names)
     if manifest.draws is not None:
-        _check_draws(manifest.draws, names)
-    known = [view.value for view in View]
-    if manifest.views is not None and manifest.views.default not in known:
-        raise _contradiction(
-            f"its default view is {manifest.views.default!r}, which is none of {', '.join(known)}"
-        )
+        _check_draws(manifest.draws, metric)
+    for ladder in manifest.ladders:
+        _check_ladder(ladder, len(metric.amounts))
 
 
 def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:
@@ -313,12 +308,22 @@ def _check_calibration(calibration: Calibration, names: list[str]) -> None:
             raise _contradiction(f"its calibration of {name!r} does not fit its levels")
 
 
-def _check_draws(draws: Draws, names: list[str]) -> None:
+def _check_ladder(ladder: Ladder, columns: int) -> None:
+    photographs = len(ladder.amounts[0]) if ladder.amounts else 0
+    if len(ladder.amounts) != len(ladder.steps) or not photographs:
+        raise _contradiction(f"its ladder {ladder.name!r} has not one row of amounts a step")
+    for step in ladder.amounts:
+        if len(step) != photographs or any(len(row) != columns for row in step):
+            raise _contradiction(f"its ladder {ladder.name!r} has rows of different lengths")
+
+
+def _check_draws(draws: Draws, metric: MetricInfo) -> None:
+    drawn = [kind.name for kind in metric.distortions if kind.range is not None]
     for kind in (draws.amounts, draws.true_amounts, draws.uniform):
-        if list(kind) != names:
+        if list(kind) != drawn:
             raise _contradiction(f"its draws ({', '.join(kind)}) do not fit its distortions")
-    count, columns = draws.images * draws.per_image, len(names) + 1
-    for name in names:
+    count, columns = draws.images * draws.per_image, len(metric.amounts)
+    for name in drawn:
         amounts = draws.amounts[name]
         lengths = {len(amounts), len(draws.true_amounts[name]), len(draws.uniform[name])}
         if lengths != {count} or any(len(row) != columns for row in amounts):

@@ -33,8 +33,6 @@ class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     draws: Draws | None
     """From which calibration and scores of other contexts follow, where the head reports amounts
     and there are images that show all distortions."""
-    hidden: int | None
-    """Width of the hidden layers of a `ChannelHead`; None for other heads."""
     settings: dict[str, int | float | str]
     """Settings of the training, for the record."""
     files: dict[str, str]

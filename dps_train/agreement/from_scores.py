@@ -24,7 +24,6 @@ from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import Settings
 from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import Trained, load_images
-from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -55,7 +54,6 @@ def train_on_scores(
         settings = dataclasses.replace(settings, custom=custom)
         train_additive(metric, settings, images_to_change, device, note)
     head = metric.head
-    assert isinstance(head, AdditiveHead)
     amounts = _amounts(metric, head.names, pairs, device, in_views=not custom)
     fitted, agreement = fit_to_scores(
         amounts, pairs, head.names, generator_for("folds", settings.seed)

@@ -28,7 +28,7 @@ from dps_train.evaluate.pair_target import PairTarget
 from dps_train.fit.settings import LIN
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.head_scores import BappsDistances, bapps_distances
-from dps_train.model.heads import AdditiveHead, ScalarHead, uniform_distance
+from dps_train.model.heads import ScalarHead, uniform_distance
 from dps_train.model.metric import Metric
 
 Distance = Callable[[Tensor], Tensor]
@@ -150,9 +150,9 @@ class Heads:
 
     @staticmethod
     def _importances(metric: Metric, context: PairContext) -> Tensor:
-        if context.importances is None or not isinstance(metric.head, AdditiveHead):
+        if context.importances is None or not metric.head.names_kinds:
             return metric.head.importances
-        return torch.tensor([context.importances[name] for name in metric.head.names])
+        return torch.tensor([context.importances.get(name, 0.0) for name in metric.head.names])
 
 
 def _weighing(weights: Tensor) -> Distance:

@@ -104,7 +104,6 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
     from dps_train.evaluate.context_file import check_known
     from dps_train.fit.run_folder import load_run
     from dps_train.model.embedded.embedded_metric import load_universal
-    from dps_train.model.heads import AdditiveHead
 
     if run is None:
         if names != NAMES:
@@ -114,7 +113,7 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
             )
         return load_universal()
     metric, manifest = load_run(run)
-    if not isinstance(metric.head, AdditiveHead):
+    if not metric.head.names_kinds:
         raise UsageError(
             f"--run is {run}, a run of the {manifest.metric.variant} variant, which does not tell "
             "kinds of change apart: expected one of the additive variant"

@@ -62,7 +62,7 @@ def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
 
 
 class FileMetric:
-    """A context file with the interface of `dps_train.bank.bank.FeatureDistances`.
+    """A context file with the interface of `dps_train.model.feature_distances.FeatureDistances`.
 
     Args:
         metric: the file; a universal one in any context.

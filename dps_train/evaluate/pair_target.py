@@ -33,7 +33,6 @@ from dps_train.evaluate.target import EMBEDDED, names_file
 from dps_train.fit.run_folder import load_run
 from dps_train.fit.runs import newest_run
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
-from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 
 Doubles: TypeAlias = NDArray[np.float64]
@@ -202,7 +201,7 @@ class RunTarget(PairTarget):
     view = None
 
     def __init__(self, metric: Metric, info: MetricInfo, name: str, device: torch.device) -> None:
-        additive = isinstance(metric.head, AdditiveHead)
+        additive = metric.head.names_kinds
         importances = metric.head.importances.tolist()
         self.name = name
         self.kinds = info.distortion_names

@@ -18,7 +18,6 @@ from dps_train.evaluate.context_file import FileMetric, check_known, load_file_m
 from dps_train.fit.run_folder import load_run
 from dps_train.fit.runs import newest_run
 from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
 
@@ -79,7 +78,7 @@ def load_target(
     info = manifest.metric
     check_known(str(folder), info, names)
     why_fixed = None
-    if not isinstance(metric.head, AdditiveHead):
+    if not metric.head.names_kinds:
         why_fixed = f"the head of a {info.variant} run tells no kinds of change apart"
     context = measured_context(info)
     return Target(metric, str(folder), info.variant, context, why_fixed, _size(metric))

@@ -25,7 +25,7 @@ from torch import Tensor
 from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
 from dps_infer.progress import track
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import pair_table
 from dps_train.data.crops import random_crops
 from dps_train.distortions.distortion import Distortion, quantize

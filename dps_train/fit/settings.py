@@ -43,11 +43,14 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-PAIRS: dict[Start, int] = {"embedded": 20_000, "scratch": 60_000}
-"""Default size of the distance bank."""
+PAIRS: dict[Start, int] = {"embedded": 4_000, "scratch": 30_000}
+"""Default number of pairs that a head is adapted to, or trained on."""
 
-PAIRS_WITH_CUSTOM = 30_000
-"""Default size of the distance bank with custom distortions, and of the bank that shows these."""
+PAIRS_WITH_CUSTOM = 6_000
+"""Default number of pairs with custom distortions, and of others beside them."""
+
+SAMPLE = "sample"
+"""The data that the embedded metric was made from."""
 
 DEFAULT_COMPARISON = "spatial"
 """The paper's first choice."""
@@ -111,7 +114,7 @@ class Settings:
     higher_is_better: bool = True
     custom: tuple[CustomDistortion, ...] = ()
     variant: Variant = ADDITIVE
-    data: str = "sample"
+    data: str = SAMPLE
     test_data: str | None = None
     start: Start | None = None
     backbone: str = EMBEDDED

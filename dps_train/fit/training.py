@@ -12,7 +12,7 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
 from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
-from dps_train.bank.bank import metric_distances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.custom.custom_distortion import split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
@@ -26,7 +26,7 @@ from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
 from dps_train.model.description import data_info, metric_info
-from dps_train.model.heads import AdditiveHead, ChannelHead, Head
+from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -124,11 +124,11 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     images, distortions = with_scenes(evaluation_images(metric, held_out), custom_held_out)
     bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     before = None
-    if settings.variant != BASELINE and not isinstance(metric.head, ChannelHead):
+    if settings.variant != BASELINE and settings.from_embedded | (settings.variant != ADDITIVE):
         before = evaluate(metric.head, bank, [context])
     if train_variant(metric, settings, context, training, device, note):
         bank = evaluation_bank(metric, images, settings.seed, device, distortions)
-    if isinstance(metric.head, AdditiveHead):
+    if metric.head.names_kinds:
         metric.head.set_importances(context.importances)
     measures = evaluate(metric.head, bank, [context])
     info = metric_info(
@@ -159,7 +159,7 @@ def finish(
         distances=calibration_quantiles(head, bank, LEVELS),
         images=bank.noise.shape[0],
     )
-    draws = reported_draws(head, bank) if isinstance(head, AdditiveHead) else None
+    draws = reported_draws(head, bank) if head.names_kinds else None
     return Trained(metric.cpu().eval(), info, calibration, measures, before, agreement, draws)
 
 
@@ -170,7 +170,7 @@ def head_context(head: Head, context: Context) -> Context:
     """
     importances = dict(zip(head.names, head.importances.tolist(), strict=True))
     ranking = context.ranking
-    if not isinstance(head, AdditiveHead):
+    if not head.names_kinds:
         ranking = context.order or None
     return dataclasses.replace(context, importances=importances, ranking=ranking)
 
@@ -188,7 +188,7 @@ def evaluation_bank(
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
     """Compare held-out images with changes of them; equal seeds give equal changes."""
-    distances = metric_distances(metric, device)
+    distances = FeatureDistances(metric, device)
     metric.head.cpu()
     return build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions

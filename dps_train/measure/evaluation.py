@@ -86,14 +86,14 @@ def evaluate_adapted(
     adapted: AdaptedHead, bank: EvaluationBank, contexts: Sequence[Context]
 ) -> Measures:
     """Measure a head that was adapted to these contexts, with one row of weights each."""
-    judged = pair_table(contexts)
+    judged = pair_table(contexts, bank.names)
     columns = bank.mapped(adapted.columns)
     at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
     parts = [
         _marks(columns, weights, importances, pairs)
         for weights, importances, pairs in zip(
             adapted.weights.split(at_once),
-            importance_table(contexts).split(at_once),
+            importance_table(contexts, bank.names).split(at_once),
             judged.split(at_once),
             strict=True,
         )
@@ -104,7 +104,7 @@ def evaluate_adapted(
         uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
         baseline = two_afc(uniform[None], judged)
     named = None
-    if adapted.names is not None and adapted.names[:-1] == bank.names:
+    if adapted.names is not None and adapted.names[: len(bank.names)] == bank.names:
         named = named_share(columns.drawn, bank.names)
     stable = bool(marks["stability"].isfinite().all())
     return Measures(

@@ -150,13 +150,13 @@ class ChangeMetric(Metric):
         z, evidence, change = self.comparison.compared(first, second)
         reading = self.head.read(z)
         distances = change.cell_distances
-        in_cells = presences(evidence) * distances.flatten(1)[..., None]
+        in_cells = presences(torch.sigmoid(evidence)) * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
         return Outputs(
             amounts=self.head.amounts_of(z, reading),
-            strengths=strengths,
-            directions=directions,
-            cells=in_cells.unflatten(1, distances.shape[1:]),
+            strengths=self.head.widened(strengths),
+            directions=self.head.widened(directions),
+            cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
             places=change.statistics.places[:, 0],
         )
 

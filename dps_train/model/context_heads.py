@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.contexts import importance_table
-from dps_train.model.heads import AdditiveHead, Head, uniform_distance
+from dps_train.model.heads import Head, uniform_distance
 
 ROWS_AT_ONCE = 4096
 """Number of z that go through a head at once: it bounds the memory of its layers."""
@@ -45,9 +46,10 @@ class AdaptedHead:
 
 
 def head_in_contexts(head: Head, contexts: Sequence[Context]) -> AdaptedHead:
-    """Return a head in each context; a head that is not additive keeps its own."""
-    if isinstance(head, AdditiveHead):
-        weights = importance_table(contexts, head.names)
+    """Return a head in each context; a head that names no kinds keeps its own."""
+    if head.names_kinds:
+        kinds = [name for name in head.names if name not in (OTHER, SIZE)]
+        weights = importance_table([one.for_distortions(kinds) for one in contexts], head.names)
         return AdaptedHead(head.amounts, weights, head.total, head.names)
     return AdaptedHead(head.amounts, head.importances.expand(len(contexts), -1), head.total)
 

@@ -113,19 +113,19 @@ class PresenceLayers(nn.Module):
         super().__init__()
         self.kinds, self.code_length = kinds, code
         self.features, self.shared = Standardize(FEATURES), Standardize(MOTION + TERMS + code)
-        inputs = FEATURES + MOTION + TERMS + code + 2 * kinds
-        self.layers = _layers(inputs, *self.HIDDEN, 3 * kinds + 1)
+        self.length = FEATURES + MOTION + TERMS + code + 2 * kinds
+        self.layers = _layers(self.length, *self.HIDDEN, 3 * kinds + 1)
         # What the network's own head already tells need not pass the hidden layers.
-        self.direct = nn.Linear(inputs, 3 * kinds + 1)
+        self.direct = nn.Linear(self.length, 3 * kinds + 1)
 
-    def inputs(self, values: Tensor, motion: Tensor, code: Tensor) -> Tensor:
+    def shared_of(self, values: Tensor, motion: Tensor, code: Tensor) -> Tensor:
         """Return what is standardized besides the features: [..., MOTION + TERMS + code]."""
         return torch.cat([motion, torch.log(values.clamp(min=0) + 1e-5), code], dim=-1)
 
-    def forward(
+    def inputs(
         self, values: Tensor, features: Tensor, motion: Tensor, pooled: Tensor, code: Tensor
-    ) -> Reading:
-        """Read pairs.
+    ) -> Tensor:
+        """Return the inputs of the layers, for both orders of the images [..., 2, length].
 
         Args:
             values: `terms` [..., TERMS].
@@ -134,9 +134,12 @@ class PresenceLayers(nn.Module):
             pooled: `pooled_presences` [..., 2 K].
             code: [..., code].
         """
-        shared = torch.cat([self.shared(self.inputs(values, motion, code)), pooled], dim=-1)
+        shared = torch.cat([self.shared(self.shared_of(values, motion, code)), pooled], dim=-1)
         shared = shared[..., None, :].expand(*features.shape[:-1], shared.shape[-1])
-        inputs = torch.cat([self.features(features), shared], dim=-1)
+        return torch.cat([self.features(features), shared], dim=-1)
+
+    def forward(self, inputs: Tensor) -> Reading:
+        """Read pairs from `inputs`."""
         read = self.layers(inputs) + self.direct(inputs)
         mean, difference = _orders(read)
         k = self.kinds
@@ -161,6 +164,7 @@ class PresenceHead(Head):
         self.kinds, self.code_length = len(names), code
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
+        self.importances[-1] = 0
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -171,10 +175,16 @@ class PresenceHead(Head):
         """See `Head`."""
         return z[..., 0]
 
+    def inputs(self, z: Tensor) -> Tensor:
+        """Return the inputs [..., 2, length] of the layers."""
+        _, terms, features, motion, pooled, code = z.split(self.lengths, dim=-1)
+        both = features.unflatten(-1, (2, FEATURES))
+        return self.layers.inputs(terms, both, motion, pooled, code)
+
     def read(self, z: Tensor) -> Reading:
         """Read pairs of z [..., D]."""
-        _, terms, features, motion, pooled, code = z.split(self.lengths, dim=-1)
-        return self.layers(terms, features.unflatten(-1, (2, FEATURES)), motion, pooled, code)
+        reading: Reading = self.layers(self.inputs(z))
+        return reading
 
     def size(self, z: Tensor, reading: Reading) -> Tensor:
         """Return the size [...] of pairs."""
@@ -187,15 +197,19 @@ class PresenceHead(Head):
     def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
         """Return the amounts of a reading."""
         size = self.size(z, reading)[..., None]
-        return torch.cat([size * presences(reading.evidence) * self.scale, size], dim=-1)
+        present = presences(torch.sigmoid(reading.evidence))
+        return torch.cat([size * present * self.scale, size], dim=-1)
+
+    def widened(self, values: Tensor) -> Tensor:
+        """Return values [..., K] of the kinds as columns [..., A - 1] of the amounts."""
+        return values
 
 
-def presences(evidence: Tensor) -> Tensor:
-    """Return presences [..., K] in [0, 1], of which the largest is 1.
+def presences(probability: Tensor) -> Tensor:
+    """Turn probabilities [..., K] into presences [..., K] in [0, 1], of which the largest is 1.
 
     What is improbable has exactly 0, however much a context makes of it.
     """
-    probability = torch.sigmoid(evidence)
     last = probability[..., -1:].clamp(min=LEAST)
     probability = torch.cat([probability[..., :-1], last], dim=-1)
     share = probability / probability.amax(dim=-1, keepdim=True)

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import PAPER_AMOUNTS
 from dps_train.model.embedded.embedded_backbone import EmbeddedNetwork
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Preprocess
@@ -22,7 +22,7 @@ class EmbeddedParts(nn.Module):
         super().__init__()
         self.backbone = EmbeddedNetwork(batch_norm=batch_norm)
         self.comparison = PairEncoder(batch_norm=batch_norm)
-        self.head = PairHead(CODE, AMOUNTS)
+        self.head = PairHead(CODE, PAPER_AMOUNTS)
 
     def z(self, reference: Tensor, changed: Tensor, *, half: bool = True) -> Tensor:
         """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W].

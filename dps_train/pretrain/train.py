@@ -28,7 +28,7 @@ from dps_train.distortions.families import (
     graded_pairs,
 )
 from dps_train.distortions.random_changes import Draw, draw_moved_windows, middle
-from dps_train.fit.additive import (
+from dps_train.pretrain.additive_loss import (
     BALANCED,
     CONTEXTS_PER_BATCH,
     PAIRS,

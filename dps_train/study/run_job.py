@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.files.write import atomic_file
-from dps_train.bank.bank import metric_distances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
@@ -190,7 +190,7 @@ class JobRunner:
         """The channel distances to fit linear heads to, and the generator's state after them."""
         generator = generator_for(LIN, self._settings.seed)
         z = draw_lin_bank(
-            metric_distances(self._metric, self._device),
+            FeatureDistances(self._metric, self._device),
             self._training.images,
             size=self._settings.size or TRAINING_SIZE,
             generator=generator,

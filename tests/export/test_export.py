@@ -37,7 +37,7 @@ from dps_infer.model.calibration import scores
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
 from dps_infer.model.view import View
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph

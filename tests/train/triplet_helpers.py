@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from train_helpers import photos, seeded
 
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.data.crops import random_crops
 from dps_train.data.sources import TRAINING_PHOTOGRAPHS, photograph
 from dps_train.distortions.distortion import quantize

@@ -5,6 +5,7 @@ It is written in parts, so that a run that was cut off continues where it stoppe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -106,28 +107,34 @@ class MeasuredPairs:
 
 
 def measured_pairs(
-    folder: Path, collection: Collection, metric: ChangeMetric, images: Tensor, seed: int
+    collection: Collection,
+    metric: ChangeMetric,
+    images: Sequence[Pixels],
+    seed: int,
+    folder: Path | None = None,
 ) -> MeasuredPairs:
     """Measure a collection, or read what an earlier run has measured.
 
     Args:
-        folder: of the parts.
         collection: what to measure.
         metric: its network is used, not its head.
-        images: uint8 RGB [M, 3, S, S] to draw scenes from.
+        images: uint8 RGB [H, W, 3] to draw scenes from.
         seed: of the scenes and changes.
+        folder: keeps parts, so that a run that was cut off continues; None keeps none.
     """
     parts = []
     starts = range(0, collection.scenes, SCENES_PER_PART)
     for start in track(starts, f"measuring {collection.name}"):
-        path = folder / f"{collection.name}-{start}.safetensors"
-        if not path.exists():
-            rng = np.random.default_rng([seed, collection.side, int(collection.paper), start])
-            count = min(SCENES_PER_PART, collection.scenes - start)
-            part = _measure(collection, count, metric, images, rng)
+        path = None if folder is None else folder / f"{collection.name}-{start}.safetensors"
+        if path is not None and path.exists():
+            parts.append(safetensors.torch.load_file(path))
+            continue
+        rng = np.random.default_rng([seed, collection.side, int(collection.paper), start])
+        count = min(SCENES_PER_PART, collection.scenes - start)
+        parts.append(_measure(collection, count, metric, images, rng))
+        if path is not None:
             with atomic_file(path, force=True) as temporary:
-                safetensors.torch.save_file(part, temporary)
-        parts.append(safetensors.torch.load_file(path))
+                safetensors.torch.save_file(parts[-1], temporary)
     return MeasuredPairs(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -135,7 +142,7 @@ def _measure(
     collection: Collection,
     count: int,
     metric: ChangeMetric,
-    images: Tensor,
+    images: Sequence[Pixels],
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     batches = []
@@ -153,22 +160,17 @@ def _measure(
     return {name: torch.cat([batch[name] for batch in batches]).contiguous() for name in batches[0]}
 
 
-def draw_scene(images: Tensor, collection: Collection, rng: np.random.Generator) -> Scene:
+def draw_scene(images: Sequence[Pixels], collection: Collection, rng: np.random.Generator) -> Scene:
     """Draw a picture with surroundings, at its own or another scale, some recolored."""
     chosen = rng.integers(len(images), size=2)
-    whole, other = (np.ascontiguousarray(images[int(i)].permute(1, 2, 0)) for i in chosen)
+    whole, other = (_square(images[int(i)], collection, rng) for i in chosen)
     full, side = whole.shape[0], collection.side
     if collection.paper:
         sides = side if rng.random() < 0.5 else int(rng.integers(side, full + 1))
-        whole, other = (
-            np.asarray(cv2.resize(part, (sides, sides), interpolation=cv2.INTER_AREA))
-            for part in (whole, other)
-        )
+        whole, other = (_resized(part, sides, cv2.INTER_AREA) for part in (whole, other))
     elif rng.random() < RESCALED:
         part = int(rng.integers(min(round(side * (1 + MARGIN)), full), full + 1))
-        whole = np.asarray(
-            cv2.resize(whole[:part, :part], (full, full), interpolation=cv2.INTER_CUBIC)
-        )
+        whole = _resized(whole[:part, :part], full, cv2.INTER_CUBIC)
     if rng.random() < RECOLORED:
         exponent = np.float32(np.exp(GAMMA * rng.standard_normal()))
         whole = rounded(255 * (whole[..., rng.permutation(3)] / np.float32(255)) ** exponent)
@@ -177,19 +179,38 @@ def draw_scene(images: Tensor, collection: Collection, rng: np.random.Generator)
     return Scene(whole, side, Scene(other, side, other).middle())
 
 
+def _square(image: Pixels, collection: Collection, rng: np.random.Generator) -> Pixels:
+    """Return a square part of an image with surroundings, enlarged if it is too small.
+
+    Of images for the paper's changes it is as large as it can be.
+    """
+    height, width = image.shape[:2]
+    least = round(collection.side * (1 + MARGIN))
+    length = min(height, width)
+    if not collection.paper:
+        length = min(length, round(least * (1 + MARGIN * rng.random())))
+    top, left = (int(rng.integers(size - length + 1)) for size in (height, width))
+    part = np.ascontiguousarray(image[top : top + length, left : left + length])
+    return part if length >= least else _resized(part, least, cv2.INTER_CUBIC)
+
+
+def _resized(image: Pixels, side: int, method: int) -> Pixels:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
+
+
 @torch.no_grad()
 def _measured(
     metric: ChangeMetric, references: list[Pixels], index: list[int], members: list[Member]
 ) -> dict[str, Tensor]:
     first, second = _stacked(references), _stacked([m.pixels for m in members])
-    rows = torch.tensor(index)
-    one, two = metric.described(first), metric.described(second)
+    rows, device = torch.tensor(index), metric.head.scale.device
+    one, two = metric.described(first.to(device)), metric.described(second.to(device))
     z, _, change = metric.comparison.compared([part[rows] for part in one], two)
     lengths = metric.head.lengths
     difference = (first[rows].float() - second.float()).abs() / 255
     whole = np.ones(references[0].shape[:2], np.float32)
     part = np.stack([whole if m.part is None else m.part for m in members])
-    return {
+    found = {
         "total": z[:, 0],
         "terms": change.terms,
         "features": change.features,
@@ -197,6 +218,8 @@ def _measured(
         "cells": change.cells.flatten(3).permute(0, 3, 1, 2).half(),
         "cell_distances": change.cell_distances.flatten(1),
         "code": z[:, -lengths[-1] :],
+    }
+    return {name: values.cpu() for name, values in found.items()} | {
         "side": extent_of(second).side.expand(len(members)),
         "present": _stacked([m.present for m in members]),
         "strengths": _stacked([m.strengths for m in members]),

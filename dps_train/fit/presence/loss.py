@@ -77,11 +77,22 @@ class Read:
 def read_pairs(metric: ChangeMetric, pairs: MeasuredPairs) -> Read:
     """Read measured pairs."""
     evidence, directions = metric.comparison.cell_head(pairs.cells.float(), pairs.motion[:, None])
-    pooled = pooled_presences(evidence, pairs.cell_distances)
-    parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
-    z = torch.cat([*parts, pooled, pairs.code], dim=1)
+    z = _z(pairs, evidence)
     reading = metric.head.read(z)
     return Read(evidence, directions, reading, metric.head.size(z, reading))
+
+
+@torch.no_grad()
+def z_of(metric: ChangeMetric, pairs: MeasuredPairs) -> Tensor:
+    """Return z [P, D] of measured pairs."""
+    evidence, _ = metric.comparison.cell_head(pairs.cells.float(), pairs.motion[:, None])
+    return _z(pairs, evidence)
+
+
+def _z(pairs: MeasuredPairs, evidence: Tensor) -> Tensor:
+    pooled = pooled_presences(evidence, pairs.cell_distances)
+    parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
+    return torch.cat([*parts, pooled, pairs.code], dim=1)
 
 
 def presence_loss(

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.distortions.paper import NAMES
-from dps_train.fit.additive import initialize
 from dps_train.model.change.kinds import KIND_NAMES
 from dps_train.model.change_metric import ChangeMetric
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
@@ -20,7 +19,7 @@ from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
 from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24
-RATE = 2e-3
+RATE, ADAPTING_RATE = 2e-3, 3e-4
 WEIGHT_DECAY = 1e-3
 WARM_UP = 0.1
 """Share of the steps."""
@@ -41,6 +40,7 @@ def train_presence(
     *,
     steps: int,
     seed: int,
+    adapt: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train a metric's head in place.
@@ -49,16 +49,19 @@ def train_presence(
         metric: its network stays as it is.
         banks: collections, all of which are drawn from in every step.
         steps: optimizer steps.
-        seed: of the initial weights, the batches and the contexts.
+        seed: of the initial weights and the batches.
+        adapt: continue from the weights that the head has, in place of new ones.
         note: receives a line about the loss now and then.
     """
     generator = generator_for("presence", seed)
     heads = nn.ModuleList([metric.comparison.cell_head, metric.head.layers])
-    initialize(heads, generator)
-    _standardize(metric, banks)
-    optimizer = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
+    rate = ADAPTING_RATE if adapt else RATE
+    if not adapt:
+        initialize(heads, generator)
+        _standardize(metric, banks)
+    optimizer = torch.optim.AdamW(heads.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=steps, pct_start=WARM_UP
+        optimizer, rate, total_steps=steps, pct_start=WARM_UP
     )
     for step in track(range(steps), "presence"):
         loss = torch.zeros(())
@@ -76,7 +79,16 @@ def train_presence(
         schedule.step()
         if step % NOTED == NOTED - 1:
             note(f"step {step + 1} of {steps}: loss {loss.item():.3f}")
-    set_scales(metric, banks)
+    if not adapt:
+        set_scales(metric, banks)
+    _round_to_half(heads)
+
+
+@torch.no_grad()
+def _round_to_half(module: nn.Module) -> None:
+    """Round weights to half precision, in which files store them."""
+    for parameter in module.parameters():
+        parameter.copy_(parameter.half().float())
 
 
 def _standardize(metric: ChangeMetric, banks: Banks) -> None:
@@ -86,7 +98,7 @@ def _standardize(metric: ChangeMetric, banks: Banks) -> None:
     metric.comparison.cell_head.motion.fit(motion)
     layers = metric.head.layers
     layers.features.fit(torch.cat([p.features.flatten(0, 1) for _, p in banks]))
-    layers.shared.fit(torch.cat([layers.inputs(p.terms, p.motion, p.code) for _, p in banks]))
+    layers.shared.fit(torch.cat([layers.shared_of(p.terms, p.motion, p.code) for _, p in banks]))
 
 
 @torch.no_grad()
@@ -124,3 +136,13 @@ def save(metric: ChangeMetric, path: Path) -> None:
     }
     with atomic_file(path, force=True) as temporary:
         safetensors.torch.save_file(state, temporary)
+
+
+def initialize(layers: torch.nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of linear layers."""
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            with torch.no_grad():
+                layer.weight.uniform_(-bound, bound, generator=generator)
+                layer.bias.uniform_(-bound, bound, generator=generator)

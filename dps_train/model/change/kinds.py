@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dps_infer.contexts.ranking import OTHER
-from dps_train.distortions.paper import NAMES
+from dps_infer.contexts import ranking
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ KINDS = (
 )
 """The paper's six, in its order, and eight more."""
 
-KIND_NAMES = (*(kind.name for kind in KINDS), OTHER)
+KIND_NAMES = (*(kind.name for kind in KINDS), ranking.OTHER)
 """The names of all presences, `other` last."""
 
-assert KIND_NAMES[: len(NAMES)] == NAMES
+assert KIND_NAMES[:-1] == ranking.KINDS

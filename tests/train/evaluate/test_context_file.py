@@ -15,7 +15,7 @@ from dps_infer.model.contract import Measurement
 from dps_infer.model.embedded import UNIVERSAL
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.distortions.distortion import quantize

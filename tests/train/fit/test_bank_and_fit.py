@@ -9,7 +9,7 @@ import pytest
 import torch
 from train_helpers import COUNT, random_backbone, seeded
 
-from dps_train.bank.bank import FeatureDistances, build_bank
+from dps_train.model.feature_distances import FeatureDistances, build_bank
 from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import load_folder
 from dps_train.distortions.families import FAMILY_SIZE

@@ -11,7 +11,7 @@ from train_helpers import random_backbone, seeded
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES

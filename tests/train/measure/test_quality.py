@@ -9,7 +9,7 @@ import torch
 
 from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out

@@ -10,7 +10,7 @@ import torch
 from train_helpers import photos
 
 from dps_infer.model.manifest import DataInfo
-from dps_train.bank.bank import FeatureDistances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out

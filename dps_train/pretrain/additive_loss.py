@@ -1,4 +1,4 @@
-"""Train the additive head on a distance bank: regression of the amounts, for all contexts."""
+"""The loss of the embedded network: amounts of the paper's distortions, for all contexts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dps_infer.progress import track
-from dps_train.bank.bank import Bank
-from dps_train.contexts import all_rankings, importance_table
-from dps_train.distortions.families import COMPOSED, GRADED, Pairs
-from dps_train.model.heads import LEARNING_KNEE, AdditiveHead, ChannelHead
+from dps_train.distortions.families import Pairs
+from dps_train.model.heads import LEARNING_KNEE, AdditiveHead
 
-EPOCHS = 15
-CROPS_PER_BATCH = 32
-SCALE_CROPS = 500
-"""Crops that the input scales are computed from, since a bank may be larger than memory."""
-
-LEARNING_RATE = 2e-3
-ADAPTING_RATE = 3e-4
-"""Learning rate for a head that is already trained."""
-
-WEIGHT_DECAY = 1e-4
 BETA = 0.1
 """Error at which the losses change from squared to linear."""
 
@@ -73,18 +60,6 @@ class Emphasis:
     rising: float
 
 
-CHANNELS = Emphasis(
-    combined=(1.0, 1.0, 0.2, 0.05),
-    gain=1.0,
-    order=0.0,
-    other=0.5,
-    alike=0.3,
-    graded=1.0,
-    rising=0.0,
-)
-"""For channel distances, in which combinations look too similar: on SqueezeNet's, more weight for
-them costs 0.015 of 2AFC and gains 0.23 of composition."""
-
 PAIRS = Emphasis(
     combined=(1.0, 1.0, 0.8, 0.4),
     gain=2.0,
@@ -103,64 +78,14 @@ BALANCED = replace(SETTLED, combined=(1.0, 1.0, 0.4, 0.15), gain=2.1, rising=5.0
 """For the pair encoder's head, after the encoder has learned combinations."""
 
 
-def fit_additive(head: ChannelHead, bank: Bank, *, epochs: int, generator: torch.Generator) -> None:
-    """Train a head from scratch, in place; on return it is in evaluation mode.
-
-    Args:
-        head: with the six distortions and `other` as its amounts.
-        bank: training pairs.
-        epochs: passes over the bank.
-        generator: draws the initial weights, the batches and the contexts.
-    """
-    initialize(head.layers, generator)
-    head.fit_scales(bank.z[:SCALE_CROPS].flatten(0, 1))
-    _optimize(head, bank, epochs, LEARNING_RATE, CHANNELS, generator)
-
-
-def adapt_additive(
-    head: AdditiveHead, bank: Bank, *, epochs: int, generator: torch.Generator
-) -> None:
-    """Continue to train a head; see `fit_additive`."""
-    _optimize(head, bank, epochs, ADAPTING_RATE, BALANCED, generator)
-
-
-def _optimize(
-    head: AdditiveHead,
-    bank: Bank,
-    epochs: int,
-    rate: float,
-    emphasis: Emphasis,
-    generator: torch.Generator,
-) -> None:
-    targets = torch.cat([bank.amounts, bank.other[..., None]], dim=-1)
-    contexts = importance_table(all_rankings())
-    optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
-    starts = range(0, len(bank.z), CROPS_PER_BATCH)
-    steps = [start for _ in range(epochs) for start in starts]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=len(steps))
-    order = torch.empty(0)
-    head.train()
-    for start in track(steps, "head"):
-        if start == 0:
-            order = torch.randperm(len(bank.z), generator=generator)
-        rows = order[start : start + CROPS_PER_BATCH]
-        drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
-        loss = additive_loss(head, bank.z[rows], targets[rows], contexts[drawn], emphasis)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    head.eval()
-
-
 def additive_loss(
     head: AdditiveHead,
     z: Tensor,
     targets: Tensor,
     contexts: Tensor,
     emphasis: Emphasis,
-    graded: Pairs = GRADED,
-    composed: Pairs = COMPOSED,
+    graded: Pairs,
+    composed: Pairs,
 ) -> Tensor:
     """Return the training loss of a batch of families of changes.
 
@@ -225,13 +150,3 @@ def _amount_loss(read: Tensor, targets: Tensor, emphasis: Emphasis) -> Tensor:
 def _is_other(targets: Tensor) -> Tensor:
     """Return which pairs [B, F] show only other kinds of change."""
     return (targets[..., -1] > 0) & (targets[..., :-1] == 0).all(dim=-1)
-
-
-def initialize(layers: torch.nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of linear layers."""
-    for layer in layers.modules():
-        if isinstance(layer, torch.nn.Linear):
-            bound = layer.in_features**-0.5
-            with torch.no_grad():
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
