@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,10 +10,16 @@ import msgspec
 from dps_export.freeze import freeze
 from dps_export.metadata import embed_importances, embed_manifest
 from dps_export.verify import PAIRS, verify
-from dps_export.views import views_info
 from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.manifest import FORMAT_VERSION, Calibration, Draws, Manifest, MetricInfo
+from dps_infer.model.manifest import (
+    FORMAT_VERSION,
+    Calibration,
+    Draws,
+    Ladder,
+    Manifest,
+    MetricInfo,
+)
 from dps_train.fit.run_folder import load_run
 from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
 from dps_train.model.metric import Metric
@@ -86,6 +92,7 @@ def export(
     *,
     calibration: Calibration | None = None,
     draws: Draws | None = None,
+    ladders: Sequence[Ladder] = (),
     force: bool = False,
     note: Note = _ignore,
 ) -> Manifest:
@@ -97,6 +104,7 @@ def export(
         output: the file to write.
         calibration: for a plain file.
         draws: for a universal file.
+        ladders: for a metric that names kinds.
         force: replace an existing file.
         note: called with one line before each step.
     """
@@ -113,7 +121,7 @@ def export(
         metric=msgspec.structs.replace(info, tools=tools),
         calibration=calibration,
         draws=draws,
-        views=views_info(metric),
+        ladders=list(ladders),
         parity=parity,
         precision="float32",
         map=MAP_RELATION,

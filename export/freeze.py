@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import nn
 
-from dps_export.views import DEFAULT, OUTPUTS, ViewedMetric
+from dps_export.outputs import ExportedMetric
 from dps_infer.model.contract import IMPORTANCE
 from dps_train.model.metric import Metric
 
@@ -24,9 +24,6 @@ OPSET = 18
 """Opset 19's Resize ran on the CPU only in CUDA builds until 2026 (microsoft/onnxruntime#27415)."""
 
 INPUTS = ("reference", "distorted", IMPORTANCE)
-
-DEFAULTS = ("distance", "amounts", "map")
-"""Outputs that repeat those of the default view, under their plain names."""
 
 EXAMPLE_BATCH = 3
 """The exporter would bake a batch of 1 into the graph."""
@@ -50,15 +47,16 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     shape = (EXAMPLE_BATCH, EXAMPLE_HEIGHT, EXAMPLE_WIDTH, 3)
     example = torch.zeros(shape, dtype=torch.uint8)
     references, count, height, width = (torch.export.Dim(name) for name in ("R", "N", "H", "W"))
+    exported = ExportedMetric(metric)
     with _quiet():
         program = torch.onnx.export(
-            ViewedMetric(metric),
+            exported,
             (example, example.clone(), torch.ones(len(metric.head.names))),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(exported.names),
             dynamic_shapes=(
                 {0: references, 1: height, 2: width},
                 {0: count, 1: height, 2: width},
@@ -69,29 +67,12 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     if program is None:
         raise RuntimeError("torch.onnx.export returned no model")
     model = program.model_proto
-    _add_default_outputs(model)
     _square_by_multiplying(model)
     _strip(model)
     _name_shapes(model)
     _store_in_half(model)
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _add_default_outputs(model: onnx.ModelProto) -> None:
-    """Add the outputs of the default view under their plain names, before all others."""
-    views = {value.name: value for value in model.graph.output}
-    outputs = []
-    for name in DEFAULTS:
-        source = views[f"{name}_{DEFAULT}"]
-        output = onnx.ValueInfoProto()
-        output.CopyFrom(source)
-        output.name = name
-        outputs.append(output)
-        model.graph.node.append(onnx.helper.make_node("Identity", [source.name], [name]))
-    outputs += model.graph.output
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
 
 
 def _square_by_multiplying(model: onnx.ModelProto) -> None:
@@ -153,11 +134,11 @@ def _name_shapes(model: onnx.ModelProto) -> None:
         "reference": ("R", "H", "W", None),
         "distorted": ("N", "H", "W", None),
         IMPORTANCE: (None,),
-        "tiles": ("N", "rows", "columns", None),
+        "map": ("N", "height", "width"),
+        "cells": ("N", "rows", "columns", None),
     }
     for value in model.graph.output:
-        kind = value.name.partition("_")[0]
-        names.setdefault(value.name, ("N", "height", "width")[: 3 if kind == "map" else 1])
+        names.setdefault(value.name, ("N",))
     for value in (*model.graph.input, *model.graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, names[value.name]):  # noqa: B905
             # Fixed sizes stay numbers.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dps_export.freeze import INPUTS
-from dps_export.views import OUTPUTS, ViewedMetric
+from dps_export.outputs import ExportedMetric
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.errors import DpsError
 from dps_infer.graph.model import read_model
@@ -68,7 +68,7 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
             not 0.
     """
     engine = open_engine(read_model(model), device=Device.cpu)
-    viewed = ViewedMetric(metric)
+    exported = ExportedMetric(metric)
     context = np.array(importances, np.float32)
     differences: list[float] = []
     for height, width in SIZES:
@@ -76,7 +76,7 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
             distorted = _photographs(count, height, width)
             for references in sorted({1, count}):
                 reference = np.ascontiguousarray(distorted[:references, :, ::-1])
-                differences.append(_difference(engine, viewed, reference, distorted, context))
+                differences.append(_difference(engine, exported, reference, distorted, context))
         _check_identity(engine, _photographs(2, height, width), context)
     # NumPy's maximum keeps a NaN, and the comparison is written so that a NaN fails.
     worst = float(np.max(differences))
@@ -88,16 +88,16 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
 
 
 def _difference(
-    engine: Engine, viewed: ViewedMetric, reference: Pixels, distorted: Pixels, context: Floats
+    engine: Engine, exported: ExportedMetric, reference: Pixels, distorted: Pixels, context: Floats
 ) -> float:
     feeds: Feeds = {"reference": reference, "distorted": distorted, IMPORTANCE: context}
-    outputs = engine.run(OUTPUTS, feeds)
+    outputs = engine.run(exported.names, feeds)
     with torch.no_grad():
-        expected = viewed(*(torch.from_numpy(feeds[name]) for name in INPUTS))
+        expected = exported(*(torch.from_numpy(feeds[name]) for name in INPUTS))
     # Importances multiply the amounts and their errors alike, so large ones must not fail.
     gain = max(1.0, float(context.sum()))
     differences = []
-    for name, value in zip(OUTPUTS, expected, strict=True):
+    for name, value in zip(exported.names, expected, strict=True):
         difference = float(np.abs(outputs[name] - value.numpy()).max())
         largest = float(value.max())
         if not name.startswith("map"):
