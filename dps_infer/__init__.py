@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from dps_infer.errors import ImageError as ImageError
     from dps_infer.images.decode import DecodePolicy as DecodePolicy
     from dps_infer.model.manifest import Manifest as Manifest
-    from dps_infer.model.view import View as View
     from dps_infer.report.build import build_report as build_report
     from dps_infer.show.heatmap import draw_map as draw_map
     from dps_infer.version import __version__ as __version__
@@ -67,7 +66,6 @@ _NAMES = {
     "errors": ("ContextError", "DataError", "DeviceError", "DpsError", "ImageError"),
     "images.decode": ("DecodePolicy",),
     "model.manifest": ("Manifest",),
-    "model.view": ("View",),
     "report.build": ("build_report",),
     "show.heatmap": ("draw_map",),
     "version": ("__version__",),

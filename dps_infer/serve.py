@@ -27,7 +27,6 @@ from dps_infer.errors import (
 from dps_infer.files.read import MEBIBYTE
 from dps_infer.images.decode import ImageSource, load_picture, make_pair
 from dps_infer.model import embedded
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_infer.show.records import comparison_record
 from dps_infer.version import __version__
@@ -78,7 +77,6 @@ class Compare(_Request, tag="compare", kw_only=True):
     """The label of a context that was opened at the start."""
     ranking: str | None = None
     importances: str | dict[str, float] | None = None
-    view: View | None = None
     resize: bool = False
     threshold: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
@@ -172,7 +170,7 @@ class Server:
         sources = {"reference": request.reference, "candidate": request.candidate}
         pictures = [load_picture(_source(s, name), label=name) for name, s in sources.items()]
         pair = make_pair(*pictures, resize=request.resize)
-        (comparison,) = metric.compare_pairs([pair], view=request.view, with_map=False)
+        (comparison,) = metric.compare_pairs([pair], with_map=False)
         reference, candidate = (s if isinstance(s, str) else "base64" for s in sources.values())
         return comparison_record(
             comparison,

@@ -37,7 +37,6 @@ from dps_infer.images.decode import (
     make_pair,
 )
 from dps_infer.model import embedded
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.words import describe
@@ -58,7 +57,6 @@ def assert_similar(
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
     context_name: str | None = None,
-    view: View | str | None = None,
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
 ) -> Comparison | None:
@@ -75,7 +73,6 @@ def assert_similar(
         importances: for a universal file, in place of a ranking: ``{"color": 0.1, "blur": 5}``.
         context_name: for a universal file, in place of both: a saved context, such as
             ``"ui-regression"`` (`dps_infer.contexts.folders`).
-        view: see `Metric.compare`.
         save_to: a folder for the images of a failure, which replace those of an earlier one; None
             takes ``dps-failures/<test>-<baseline>``, with pytest's name of the test.
         update: write `actual` to `expected` as the new baseline instead of comparing; None
@@ -101,7 +98,7 @@ def assert_similar(
             f"if it is correct, run the test with {UPDATE}=1"
         )
     loaded = _metric(metric, ranking, importances, context_name)
-    limit = resolve_threshold(threshold, loaded, view=view)
+    limit = resolve_threshold(threshold, loaded)
     old = load_picture(expected, label="expected")
     pictures = {"expected": old, "actual": new}
     if old.size != new.size:
@@ -111,11 +108,11 @@ def assert_similar(
             f"images in {folder}"
         )
     pair = make_pair(old, new)
-    (comparison,) = loaded.compare_pairs([pair], view=view, with_map=False)
+    (comparison,) = loaded.compare_pairs([pair], with_map=False)
     if limit is None or not comparison.distance > limit:
         return comparison
     folder = _save(pictures, save_to, expected)
-    _save_map(pair, loaded, view, folder / "map.png")
+    _save_map(pair, loaded, folder / "map.png")
     lines = describe(comparison, loaded, threshold=limit)
     raise AssertionError("\n".join([*lines, f"images and heat map in {folder}"]))
 
@@ -202,8 +199,8 @@ def _save(
     return folder
 
 
-def _save_map(pair: Pair, metric: Metric, view: View | str | None, path: Path) -> None:
-    (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
+def _save_map(pair: Pair, metric: Metric, path: Path) -> None:
+    (comparison,) = metric.compare_pairs([pair], with_map=True)
     candidate = pair.renderings[0][1]
     picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
     save_picture(picture, path, force=True)

@@ -18,7 +18,6 @@ from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import TableError, UsageError
 from dps_infer.files.tables import Row, TableScan, check_format
 from dps_infer.files.write import check_output
-from dps_infer.model.view import View
 from dps_infer.progress import Progress, ignore
 
 
@@ -48,7 +47,6 @@ def score_file(
     output: str | os.PathLike[str],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
@@ -68,7 +66,6 @@ def score_file(
         pairs: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.pairs`.
         output: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.results`.
         metrics: by label.
-        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
         batch_size: see `dps_infer.compare.stream.score`.
         decoders: see `dps_infer.compare.stream.score`.
@@ -107,7 +104,6 @@ def score_file(
             }
             for label, metric in metrics.items()
         },
-        view=None if view is None else View(view).value,
         resize=resize,
         batch_size=batch_size,
     )
@@ -119,7 +115,6 @@ def score_file(
         for scored in score(
             (pair.source for pair in rows),
             metrics,
-            view=view,
             resize=resize,
             batch_size=batch_size,
             decoders=decoders,

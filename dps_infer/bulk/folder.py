@@ -16,7 +16,6 @@ from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.files.tables import Row
-from dps_infer.model.view import View
 from dps_infer.progress import Progress, ignore
 
 
@@ -66,7 +65,6 @@ def score_folder(
     count: int,
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int | None = None,
@@ -81,7 +79,6 @@ def score_folder(
         pairs: from `dps_infer.bulk.folder_pairs`.
         count: number of pairs.
         metrics: by label.
-        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
         thresholds: by label.
         worst: number of pairs to keep; None keeps all.
@@ -91,7 +88,7 @@ def score_folder(
         progress: called after every batch with the number of pairs done and their total.
 
     Raises:
-        UsageError: an unknown suffix of `output`, no metric, or an unknown view.
+        UsageError: an unknown suffix of `output`, or no metric.
         OutputError: `output` exists or cannot be written.
         ContextError: see `dps_infer.compare.stream.score`.
     """
@@ -107,7 +104,6 @@ def score_folder(
         scores = score(
             (pair.source for pair in sources),
             metrics,
-            view=view,
             resize=resize,
             batch_size=batch_size,
         )

@@ -34,7 +34,6 @@ class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rows: int
     contexts: dict[str, dict[str, Any]]
     """By label: SHA-256 of the context file, importances, and execution provider."""
-    view: str | None
     resize: bool
     batch_size: int
 
@@ -45,7 +44,6 @@ _WORDS = {
     "folder": "the folder of the file of pairs",
     "rows": "the number of pairs",
     "contexts": "the contexts, or what they are computed on",
-    "view": "--view",
     "resize": "--resize",
     "batch_size": "--batch-size",
 }

@@ -42,7 +42,6 @@ def batch(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     resize: options.ResizeOption = False,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
@@ -86,7 +85,6 @@ def batch(
                 pairs,
                 output,
                 metrics,
-                view=view,
                 resize=resize,
                 batch_size=batch_size,
                 decoders=decoders,
@@ -98,7 +96,7 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, "interrupted: the same command with --resume continues")
         raise
-    run.say(NAME, *describe_run(metrics, view=view))
+    run.say(NAME, *describe_run(metrics))
     if as_json:
         contexts = {label: metric.describe() for label, metric in metrics.items()}
         run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})

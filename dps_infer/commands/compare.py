@@ -46,7 +46,6 @@ def compare(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
     legend: LegendOption = False,
@@ -92,13 +91,13 @@ def compare(
     if threshold is not None:
         from dps_infer.bulk.thresholds import resolve_thresholds
 
-        thresholds = resolve_thresholds(threshold, metrics, view=view)
+        thresholds = resolve_thresholds(threshold, metrics)
     results = compare_candidates(
-        reference, candidates, metrics, view=view, resize=resize, with_map=bool(plan)
+        reference, candidates, metrics, resize=resize, with_map=bool(plan)
     )
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    run.say(NAME, *describe_run(metrics, results, view=view))
+    run.say(NAME, *describe_run(metrics, results))
     if as_json:
         from dps_infer.show.records import comparison_record
 

@@ -62,7 +62,6 @@ def folder(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     worst: Annotated[
         int | None,
         typer.Option(
@@ -109,13 +108,12 @@ def folder(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    thresholds = resolve_thresholds(threshold, metrics)
     with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,
             metrics,
-            view=view,
             resize=resize,
             thresholds=thresholds,
             worst=SHOWN if worst is None and not as_json else worst,
@@ -124,7 +122,7 @@ def folder(
             progress=progress,
         )
     shown = (scored.comparisons for scored in scores.worst)
-    run.say(NAME, *describe_run(metrics, shown, view=view))
+    run.say(NAME, *describe_run(metrics, shown))
     # A reference that cannot be read causes the same error in all of its pairs.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
     more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []

@@ -23,7 +23,6 @@ def rank(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     as_json: options.JsonOption = False,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
@@ -45,8 +44,8 @@ def rank(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    ranked = rank_candidates(reference, candidates, metrics, view=view, resize=resize)
-    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked), view=view))
+    ranked = rank_candidates(reference, candidates, metrics, resize=resize)
+    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked)))
     if as_json:
         run.print_json(
             {

@@ -63,7 +63,6 @@ def report(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     resize: Annotated[
         bool,
         typer.Option(
@@ -111,7 +110,6 @@ def report(
             worst_pairs=worst,
             thumbnail=thumbnail,
             preview=preview,
-            view=view,
             resize=resize,
             progress=progress,
         )

@@ -45,7 +45,6 @@ def video(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, metavar="NUMBER", help="Compare every NUMBER-th frame.  [default: 1]"),
@@ -109,7 +108,7 @@ def video(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    thresholds = resolve_thresholds(threshold, metrics)
     check_output(output, force=force, folder=True)
     if plot:
         check_plot()
@@ -121,7 +120,6 @@ def video(
                 clips,
                 metrics,
                 folder / RESULTS,
-                view=view,
                 resize=resize,
                 thresholds=thresholds,
                 worst=worst,
@@ -130,9 +128,9 @@ def video(
         plotted = can_plot() if plot is None else plot
         if plotted:
             save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
-        pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
+        pictures = save_worst(scores.worst, metrics, folder / WORST, resize=resize)
     shown = (scored.comparisons for scored in scores.worst)
-    run.say(NAME, *describe_run(metrics, shown, view=view))
+    run.say(NAME, *describe_run(metrics, shown))
     if plot is None and not plotted:
         run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
     if scores.remark is not None:

@@ -11,7 +11,6 @@ from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import ImageError
 from dps_infer.images.decode import DEFAULT_POLICY, DecodePolicy, ImageSource
-from dps_infer.model.view import View
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ def compare_candidates(
     candidates: Iterable[ImageSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     with_map: bool = False,
     batch_size: int = BATCH_SIZE,
@@ -46,7 +44,6 @@ def compare_candidates(
         reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
         candidates: likewise, of the same size.
         metrics: by label.
-        view: as in `Metric.compare`.
         resize: as in `Metric.compare`.
         with_map: as in `Metric.compare`.
         batch_size: candidates that are held and run at a time, with the reference's features
@@ -59,13 +56,12 @@ def compare_candidates(
     Raises:
         ImageError: an image cannot be used, or the sizes differ.
         ContextError: as in `Metric.compare`.
-        UsageError: no context, an unknown view, or a batch size below 1.
+        UsageError: no context, or a batch size below 1.
     """
     results = []
     for scored in score(
         ((reference, candidate) for candidate in candidates),
         metrics,
-        view=view,
         resize=resize,
         with_map=with_map,
         batch_size=batch_size,
@@ -82,7 +78,6 @@ def rank_candidates(
     candidates: Iterable[ImageSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     batch_size: int = BATCH_SIZE,
     policy: DecodePolicy = DEFAULT_POLICY,
@@ -98,7 +93,6 @@ def rank_candidates(
         reference,
         candidates,
         metrics,
-        view=view,
         resize=resize,
         batch_size=batch_size,
         policy=policy,

@@ -30,7 +30,6 @@ from dps_infer.model.calibration import calibrate
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
@@ -233,7 +232,6 @@ class Metric:
         reference: ImageSource,
         candidate: ImageSource,
         *,
-        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
         policy: DecodePolicy = DEFAULT_POLICY,
@@ -243,16 +241,13 @@ class Metric:
         Args:
             reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
             candidate: an image of the same size, in the same forms.
-            view: ``whole``, ``tiles`` or ``both``; None takes the file's default.
             resize: resize `candidate` to the size of `reference` if they differ.
-            with_map: compute `Comparison.map` and `Comparison.tiles` as well.
+            with_map: compute `Comparison.map` and `Comparison.cells` as well.
             policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ.
-            ContextError: the context file breaks its contract, or has no views and is asked
-                for one.
-            UsageError: an unknown view.
+            ContextError: the context file breaks its contract.
         """
         pair = make_pair(
             load_picture(reference, label="reference", policy=policy),
@@ -260,14 +255,13 @@ class Metric:
             resize=resize,
             policy=policy,
         )
-        return self.compare_pairs([pair], view=view, with_map=with_map, alone=False)[0]
+        return self.compare_pairs([pair], with_map=with_map, alone=False)[0]
 
     def compare_batch(
         self,
         references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
         candidates: Iterable[ImageSource] | NDArray[np.uint8],
         *,
-        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
         batch_size: int = 16,
@@ -279,7 +273,6 @@ class Metric:
             references: one image, a sequence of them, or uint8 RGB pixels [R, H, W, 3]. A
                 single one (R = 1) is decoded once, and compared with every candidate.
             candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
-            view: see `compare`.
             resize: see `compare`.
             with_map: see `compare`.
             batch_size: pairs that are held and run at a time; it bounds the memory.
@@ -291,7 +284,7 @@ class Metric:
         Raises:
             ImageError: an image cannot be used, or the sizes differ within a pair.
             UsageError: the numbers of references and candidates differ, `batch_size` is
-                below 1, or the view is unknown.
+                below 1.
             ContextError: see `compare`.
         """
         if batch_size < 1:
@@ -305,14 +298,13 @@ class Metric:
         results: list[Comparison] = []
         cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
-            results += self.compare_pairs(batch, view=view, with_map=with_map, cache=cache)
+            results += self.compare_pairs(batch, with_map=with_map, cache=cache)
         return results
 
     def compare_pairs(
         self,
         pairs: Sequence[Pair],
         *,
-        view: View | str | None = None,
         with_map: bool = False,
         alone: bool = True,
         cache: ReferenceCache | None = None,
@@ -322,7 +314,6 @@ class Metric:
             pairs,
             self._runner,
             [self.weighting],
-            view=view,
             with_map=with_map,
             alone=alone,
             cache=cache,
@@ -334,7 +325,6 @@ class Metric:
         reference: Pixels,
         candidates: Pixels,
         *,
-        view: View | str | None = None,
         with_map: bool = False,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
@@ -344,22 +334,19 @@ class Metric:
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N or 1.
             candidates: uint8 RGB [N, H, W, 3].
-            view: see `compare`.
-            with_map: compute the maps as well, and the tiles of a view that has them.
+            with_map: compute the maps as well, and the cells of a file that names kinds.
             alone: compute only these outputs: worth it for many runs, as the first one takes
                 longer.
             cached: features of the single reference; missing ones are added.
 
         Raises:
             ContextError: onnxruntime fails, or the file breaks its contract
-                (`dps_infer.model.contract`), or has no views and is asked for one.
-            UsageError: an unknown view.
+                (`dps_infer.model.contract`).
         """
         return self._runner.measure(
             reference,
             candidates,
             self.importances,
-            view=self._runner.choose_view(view),
             with_map=with_map,
             alone=alone,
             cached=cached,

@@ -29,7 +29,6 @@ from dps_infer.images.decode import (
     load_picture,
     make_pair,
 )
-from dps_infer.model.view import View
 from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
@@ -68,7 +67,6 @@ def score(
     pairs: Iterable[PairSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     policy: DecodePolicy = DEFAULT_POLICY,
     batch_size: int = BATCH_SIZE,
@@ -85,7 +83,6 @@ def score(
             (the same path, or the same object) decode it once, and where it pays
             (`dps_infer.runtime.reference_cache`) compute its features once.
         metrics: by label.
-        view: as in `Metric.compare`.
         resize: resize candidates to the size of their references.
         policy: what the decode policy (`dps_infer.images.decode`) leaves open.
         batch_size: pairs that are run at a time; those of one size share a run.
@@ -97,10 +94,9 @@ def score(
         One result a pair, in their order.
 
     Raises:
-        UsageError: no context, an unknown view, or a number below 1. This and the next at
+        UsageError: no context, or a number below 1. This and the next at
             once, not at the first result.
-        ContextError: a context has no views and is asked for one; or, later, it no longer
-            works on any pair.
+        ContextError: later, a context no longer works on any pair.
     """
     if not metrics:
         raise UsageError("expected at least one context")
@@ -109,10 +105,8 @@ def score(
     threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
     if threads < 1:
         raise UsageError(f"expected at least 1 decoding thread, got {threads}")
-    for metric in metrics.values():
-        metric.runner.choose_view(view)
     return _score(
-        pairs, _Comparer(metrics, view, with_map), _Loader(resize, policy, threads), batch_size
+        pairs, _Comparer(metrics, with_map), _Loader(resize, policy, threads), batch_size
     )
 
 
@@ -200,10 +194,9 @@ class _Comparer:
     """Compares decoded pairs in every context."""
 
     def __init__(
-        self, metrics: Mapping[str, Metric], view: View | str | None, with_map: bool
+        self, metrics: Mapping[str, Metric], with_map: bool
     ) -> None:
         self._metrics = metrics
-        self._view = view
         self._with_map = with_map
         self._cache: ReferenceCache | None = None
 
@@ -235,7 +228,6 @@ class _Comparer:
         return compare_in_all(
             pairs,
             self._metrics,
-            view=self._view,
             with_map=self._with_map,
             cache=self._cache,
         )
@@ -264,7 +256,6 @@ def compare_in_all(
     pairs: Sequence[Pair],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     with_map: bool = False,
     cache: ReferenceCache | None = None,
 ) -> list[dict[str, Comparison]]:
@@ -273,7 +264,6 @@ def compare_in_all(
     Args:
         pairs: of any sizes.
         metrics: by label.
-        view: see `Metric.compare`.
         with_map: compute the maps as well; takes a run per context.
         cache: hand the same to the next call if its pairs may have the same reference.
 
@@ -294,7 +284,7 @@ def compare_in_all(
         weightings = [metrics[label].weighting for label in labels]
         runner = metrics[labels[0]].runner
         compared = compare_pairs(
-            pairs, runner, weightings, view=view, with_map=with_map, cache=cache
+            pairs, runner, weightings, with_map=with_map, cache=cache
         )
         found.update(zip(labels, compared, strict=True))
     return [{label: found[label][index] for label in metrics} for index in range(len(pairs))]

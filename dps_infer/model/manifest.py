@@ -214,6 +214,9 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Well-known changes to read distances beside; none for a file without kinds."""
     parity: Parity
     precision: str
+    cell: Count | None
+    """Side in pixels of the cells of ``cells``, along which ``map`` has 8 places, from the upper
+    left corner of the image; None where the map divides the image evenly."""
     map: str
     """How the mean of the ``map`` output relates to ``distance``."""
 

@@ -13,7 +13,6 @@ import numpy as np
 from dps_infer.arrays import Floats
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError
-from dps_infer.model.view import View
 from dps_infer.show.heatmap import (
     LEGEND_END,
     MAX_OPACITY,
@@ -53,7 +52,6 @@ def heat_map(
     candidate: Path,
     size: tuple[int, int],
     *,
-    view: View | None = None,
     resize: bool = False,
 ) -> HeatMap:
     """Compare two images and return their heat map; an invalid image becomes its `why`.
@@ -63,14 +61,13 @@ def heat_map(
         reference: the first image.
         candidate: the second image.
         size: height and width of the first image in pixels.
-        view: see `Metric.compare`.
         resize: see `Metric.compare`.
 
     Raises:
         ContextError: the context file gives no maps, or fails.
     """
     try:
-        comparison = metric.compare(reference, candidate, view=view, resize=resize, with_map=True)
+        comparison = metric.compare(reference, candidate, resize=resize, with_map=True)
     except ImageError as error:
         # The page names the images already; their folders may be private.
         why = str(error)

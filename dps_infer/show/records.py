@@ -27,7 +27,6 @@ def comparison_record(
         "notes": list(comparison.notes),
         **_numbers(comparison, threshold),
         **_metric_record(metric, metric.label if label is None else label),
-        "view": comparison.view,
     }
 
 
@@ -69,8 +68,11 @@ def spreads_record(spreads: Mapping[str, Spread], thresholds: Thresholds) -> dic
 def _numbers(comparison: Comparison, threshold: float | None) -> dict[str, Any]:
     return {
         "distance": comparison.distance,
+        "size": comparison.size,
         "amounts": comparison.amounts,
         "parts": comparison.parts,
+        "strengths": comparison.strengths,
+        "directions": comparison.directions,
         "percentiles": comparison.percentiles,
         "threshold": threshold,
         "above": None if threshold is None else comparison.distance > threshold,

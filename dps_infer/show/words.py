@@ -14,7 +14,6 @@ from decimal import Decimal
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
-from dps_infer.model.view import View
 
 SMALLEST_DECIMAL = 1e-6
 """Smaller distances are printed in scientific notation and without their parts."""
@@ -48,15 +47,12 @@ def describe(
 def describe_run(
     metrics: Mapping[str, Metric],
     results: Iterable[Mapping[str, Comparison]] = (),
-    *,
-    view: View | None = None,
 ) -> list[str]:
     """Describe how pairs were compared: notes on the device and the images, and the provider.
 
     Args:
         metrics: by label.
         results: comparisons by label, one mapping per pair, whose notes to show.
-        view: the view that was asked for; see `Metric.compare`.
 
     Returns:
         Different lines; those that are notes begin with ``note:``.
@@ -67,9 +63,7 @@ def describe_run(
             notes += comparison.notes
     lines = [f"note: {text}" for text in notes]
     for metric in metrics.values():
-        chosen = metric.runner.choose_view(view)
-        shown = "" if chosen is None else f", view: {chosen.value}"
-        lines.append(f"computed by {metric.provider}, CPU threads: {metric.threads}{shown}")
+        lines.append(f"computed by {metric.provider}, CPU threads: {metric.threads}")
     return list(dict.fromkeys(lines))
 
 

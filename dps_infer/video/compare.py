@@ -16,7 +16,6 @@ from dps_infer.compare.stream import BATCH_SIZE, PairSource, score
 from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.errors import ImageError
 from dps_infer.files.tables import Columns, Kind
-from dps_infer.model.view import View
 from dps_infer.progress import Progress, ignore
 from dps_infer.video.frames import ClipPair, FramePair
 
@@ -69,7 +68,6 @@ def compare_videos(
     metrics: Mapping[str, Metric],
     results: str | os.PathLike[str],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int = 5,
@@ -83,7 +81,6 @@ def compare_videos(
         clips: the open videos.
         metrics: by label; the first one decides which frames are the worst.
         results: the table to write (`dps_infer.bulk.results`); its suffix decides the format.
-        view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
         thresholds: largest accepted distances, by the label of the metric.
         worst: number of frames to keep.
@@ -109,7 +106,6 @@ def compare_videos(
         for scored in score(
             sources(),
             metrics,
-            view=view,
             resize=resize,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
             # Frames are decoded already: more threads gain nothing, and each takes memory.

@@ -14,7 +14,6 @@ from dps_infer.compare.metric import Metric
 from dps_infer.compare.summary import Thresholds
 from dps_infer.errors import OutputError
 from dps_infer.images.decode import Pair, load_picture, make_pair
-from dps_infer.model.view import View
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.video.compare import FrameScore, VideoScores
 
@@ -91,7 +90,6 @@ def save_worst(
     metrics: Mapping[str, Metric],
     folder: Path,
     *,
-    view: View | str | None = None,
     resize: bool = False,
 ) -> list[Path]:
     """Write the worst frames: reference, candidate and a heat map per metric, side by side.
@@ -100,7 +98,6 @@ def save_worst(
         worst: the worst frame first.
         metrics: by label.
         folder: created if needed.
-        view: as in the comparison of the frames.
         resize: as in the comparison of the frames.
 
     Returns:
@@ -114,16 +111,16 @@ def save_worst(
             resize=resize,
         )
         path = folder / f"{place:0{len(str(len(worst)))}}-frame-{scored.pair.frame:06}.png"
-        save_picture(_side_by_side(pair, metrics, view), path)
+        save_picture(_side_by_side(pair, metrics), path)
         paths.append(path)
     return paths
 
 
-def _side_by_side(pair: Pair, metrics: Mapping[str, Metric], view: View | str | None) -> Pixels:
+def _side_by_side(pair: Pair, metrics: Mapping[str, Metric]) -> Pixels:
     ((reference, candidate), *_) = pair.renderings
     pictures = [reference, candidate]
     for metric in metrics.values():
-        (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
+        (comparison,) = metric.compare_pairs([pair], with_map=True)
         pictures.append(draw_map(comparison, metric, candidate, overlay=True))
     gaps = [
         cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))

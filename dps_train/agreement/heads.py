@@ -1,6 +1,6 @@
 """Several heads of one network on scored pairs and on BAPPS, each in several contexts.
 
-The metric's own head measures as its users run it: a context file's views through onnxruntime, a
+The metric's own head measures as its users run it: a context file through onnxruntime, a
 run at its working size. `UNIFORM` and `LIN` weigh channel distances of the same backbone.
 """
 
@@ -110,7 +110,7 @@ class Heads:
         if self._metric is not None:
             lin = {head.label: weights for head, weights in self._lin.items()}
             found.append(
-                feature_measure(self._metric, lin, view=self._target.view, device=self._device)
+                feature_measure(self._metric, lin, device=self._device)
             )
         if self._own:
             found.append(Measure(tuple(head.label for head in self._own), self._measure_own))

@@ -35,14 +35,13 @@ def evaluate_ladders(options: EvaluateOptions) -> None:
     from dps_train.evaluate.pair_contexts import pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
 
-    target = load_pair_target(options.path, view=options.view, device=options.device)
+    target = load_pair_target(options.path, device=options.device)
     asked = pair_contexts(target, options.contexts, options.ranking, seed=options.seed)
     kinds, left_out = kinds_here()
     for name, why in left_out.items():
         say(NAME, f"note: no ladder {name}: {why}")
     report = LadderReport(
         target=target.name,
-        view=None if target.view is None else target.view.value,
         data=options.data,
         seed=options.seed,
         left_out=left_out,

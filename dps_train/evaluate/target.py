@@ -9,7 +9,6 @@ from typing import TypeGuard
 
 from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
@@ -47,29 +46,26 @@ class Target:
 
 
 def load_target(
-    path: Path | None, *, view: View | None, device: Device, names: Sequence[str] = NAMES
+    path: Path | None, *, device: Device, names: Sequence[str] = NAMES
 ) -> Target:
     """Load a metric to measure.
 
     Args:
         path: a run folder, a context file, or `EMBEDDED`; None takes the newest run.
-        view: the view of a context file; see `load_file_metric`.
         device: where a context file runs.
         names: the distortions to measure it with.
 
     Raises:
-        UsageError: a view is given for a run, or the metric has other distortions.
+        UsageError: the metric has other distortions.
         DpsError: the metric is missing or damaged.
     """
     if names_file(path):
-        file = load_file_metric(path, view=view, device=device, names=names)
+        file = load_file_metric(path, device=device, names=names)
         context, why_fixed = None, None
         if not file.universal:
             context = measured_context(file.info)
             why_fixed = "the context of this file is frozen into it"
         return Target(file, str(path), file.info.variant, context, why_fixed, file.size)
-    if view is not None:
-        raise UsageError("--view is for context files: a run is measured on whole images")
     if path == EMBEDDED:
         metric = load_universal()
         return Target(metric, str(path), ADDITIVE, None, None, _size(metric))

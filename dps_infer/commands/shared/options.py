@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 
 ABOVE = 3
@@ -58,15 +56,7 @@ ContextNamesOption = Annotated[
         "video-coding. Repeat it for several contexts.",
     ),
 ]
-ViewOption = Annotated[
-    View | None,
-    typer.Option(
-        "--view",
-        help="The view of the images: the whole image, shrunk to a small size (whole); small "
-        "tiles at full resolution, which show fine changes (tiles); or both.  [default: that of "
-        "the context file]",
-    ),
-]
+
 ThresholdOption = Annotated[
     str | None,
     typer.Option(
