@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context, ranking_context
-from dps_infer.contexts.ranking import KINDS, OTHER, SIZE
+from dps_infer.contexts.ranking import KINDS, OTHER, REST, SIZE
 from dps_infer.errors import UsageError
 from dps_infer.model.manifest import MetricInfo
 from dps_train.distortions.paper import NAMES
@@ -61,6 +62,30 @@ def random_rankings(
     while len(orders) < min(count, math.factorial(len(names))):
         orders[tuple(torch.randperm(len(names), generator=generator).tolist())] = None
     return [ranking_context(tuple((names[i],) for i in order), names) for order in orders]
+
+
+def applied_context(context: Context, names: Sequence[str]) -> Context:
+    """Return a context for a training that knows only distortions that it applies.
+
+    Args:
+        context: of any kinds of change.
+        names: the distortions that the training applies.
+
+    Raises:
+        UsageError: the context names another kind.
+    """
+    named = {name for group in context.ranking or () for name in group}
+    if context.ranking is None:
+        named = {name for name, importance in context.importances.items() if importance}
+    unknown = named - {*names, OTHER, REST}
+    if unknown:
+        raise UsageError(
+            f"{', '.join(sorted(unknown))}: this variant learns from distortions that it applies "
+            f"({', '.join(names)}): rank only these, or take --variant additive"
+        )
+    return replace(context, importances={}).for_distortions(names) if context.ranking else replace(
+        context, importances={name: context.importances[name] for name in (*names, OTHER)}
+    )
 
 
 def check_ordered(context: Context) -> None:

@@ -82,6 +82,7 @@ def export_run(
         output,
         calibration=None if universal else calibration,
         draws=draws,
+        ladders=trained.ladders,
         force=force,
         note=note,
     )

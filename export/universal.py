@@ -21,6 +21,7 @@ from dps_infer.model.manifest import Draws, Manifest
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, load_held_out
+from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.measure.stored_draws import reported_draws
 from dps_train.model.description import data_info, metric_info
@@ -55,16 +56,14 @@ def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Man
         held_out_data=data_info(held_out),
         seed=made.seed,
     )
-    manifest = export(metric, info, output, draws=_draws(metric, held_out, seed), force=force)
+    manifest = export(metric, info, output, draws=_draws(metric, held_out, seed), ladders=anchor_ladders(metric), force=force)
     with atomic_file(sidecar, force=force) as temporary:
         temporary.write_text(f"{sha256_file(output)}\n", encoding="ascii")
     return manifest
 
 
 def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
-    distances = FeatureDistances(
-        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
-    )
+    distances = FeatureDistances(metric, torch.device("cpu"))
     images = resize_images(held_out.images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator_for("draws", seed))
     return reported_draws(metric.head, bank)

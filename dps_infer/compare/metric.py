@@ -15,7 +15,7 @@ from dps_infer.arrays import Pixels
 from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
-from dps_infer.contexts.ranking import Ranking
+from dps_infer.contexts.ranking import SIZE, Ranking
 from dps_infer.errors import UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -26,6 +26,7 @@ from dps_infer.images.decode import (
     make_pair,
 )
 from dps_infer.model import embedded
+from dps_infer.model.anchors import Scale, scales
 from dps_infer.model.calibration import calibrate
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import Measurement
@@ -203,7 +204,9 @@ class Metric:
     @property
     def part_names(self) -> tuple[str, ...]:
         """The names of `Comparison.parts`; none if the file gives no amounts."""
-        return tuple(self.importances) if self._runner.has_output("amounts") else ()
+        if not self._runner.has_output("amounts"):
+            return ()
+        return tuple(name for name in self.manifest.metric.amounts if name != SIZE)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -211,12 +214,18 @@ class Metric:
         if self.manifest.calibration is not None:
             return self.manifest.calibration
         # A valid manifest without a calibration has draws.
-        return calibrate(cast(Draws, self.manifest.draws), self.importances)
+        draws = cast(Draws, self.manifest.draws)
+        return calibrate(draws, self.manifest.metric.amounts, self.importances)
+
+    @cached_property
+    def scales(self) -> list[Scale]:
+        """The ladders of the file in this context."""
+        return scales(self.manifest.ladders, self.manifest.metric.amounts, self.importances)
 
     @property
     def weighting(self) -> Weighting:
         """The context as `dps_infer.compare.pairs` takes it."""
-        return Weighting(self.importances, self.calibration)
+        return Weighting(self.importances, self.calibration, tuple(self.scales))
 
     def describe(self) -> str:
         """Describe the context in one line."""

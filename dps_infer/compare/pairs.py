@@ -20,6 +20,7 @@ from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.ranking import SIZE
 from dps_infer.images.decode import Pair
+from dps_infer.model.anchors import Anchor, Scale, anchor
 from dps_infer.model.calibration import percentiles
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration
@@ -60,6 +61,7 @@ class Comparison:
             have one.
         directions: per kind that the pair shows and that has two directions, from -1 to 1; see
             `DistortionInfo.directions`.
+        anchors: well-known changes that are about as different.
         map: where the distance comes from, float32 [H', W'], if it was asked for; the
             manifest's `map` states its relation to `distance`.
         cells: float32 [rows, columns, K], how much of the difference in each cell is of each kind,
@@ -76,6 +78,7 @@ class Comparison:
     size: float | None = None
     strengths: dict[str, float] = field(default_factory=dict)
     directions: dict[str, float] = field(default_factory=dict)
+    anchors: tuple[Anchor, ...] = ()
     map: Floats | None = field(default=None, compare=False, repr=False)
     cells: Floats | None = field(default=None, compare=False, repr=False)
 
@@ -87,10 +90,12 @@ class Weighting:
     Attributes:
         importances: one number per amount, in their order.
         calibration: quantiles of the distance in this context.
+        scales: well-known changes in this context.
     """
 
     importances: Mapping[str, float]
     calibration: Calibration
+    scales: tuple[Scale, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,7 @@ def _comparison(
         size=size,
         strengths={n: strengths[n] for n, kind in shown.items() if strengths and kind.unit},
         directions={n: directions[n] for n, kind in shown.items() if directions and kind.directions},
+        anchors=tuple(anchor(distance, scale) for scale in weighting.scales),
         map=None if measurement.maps is None else measurement.maps[row],
         cells=None if measurement.cells is None else measurement.cells[row],
     )

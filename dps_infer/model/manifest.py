@@ -191,7 +191,7 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self,
             name=name,
             ranking=None if ranking is None else [list(group) for group in ranking],
-            importances=dict(context.importances),
+            importances={name: context.importances.get(name, 0.0) for name in self.amounts},
             scores=scores,
         )
 

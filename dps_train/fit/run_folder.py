@@ -78,6 +78,7 @@ def save_run(
             metric=trained.info,
             calibration=trained.calibration,
             draws=trained.draws,
+            ladders=list(trained.ladders),
             settings=dict(settings),
             files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},
         )

@@ -11,21 +11,24 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
-from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
+from dps_infer.model.manifest import Calibration, Draws, Ladder, MetricInfo, Scores
 from dps_train.model.feature_distances import FeatureDistances
-from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_train.contexts import applied_context
+from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import initial_metric
-from dps_train.fit.settings import BASELINE, Settings
+from dps_train.fit.settings import ADDITIVE, BASELINE, Settings
 from dps_train.fit.train_variant import Note, train_variant
+from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
 from dps_train.model.description import data_info, metric_info
+from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
@@ -91,6 +94,7 @@ class Trained:
         agreement: with the judgements that the metric was trained on, if any.
         draws: amounts that its head reports for known draws, for a universal context file; None
             if it reports none, or no image shows all distortions.
+        ladders: well-known changes to read distances beside; none for a head without kinds.
     """
 
     metric: Metric
@@ -100,6 +104,7 @@ class Trained:
     before: Measures | None
     agreement: Agreement | None = None
     draws: Draws | None = None
+    ladders: tuple[Ladder, ...] = ()
 
 
 def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained:
@@ -116,6 +121,8 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     """
     context = settings.context
     assert context is not None, "expected a ranking or importances"
+    if settings.variant != ADDITIVE:
+        context = applied_context(context, [one.name for one in all_distortions(settings.custom)])
     device = pick_device(settings.device)
     metric = initial_metric(settings)
     training, held_out = load_images(settings)
@@ -160,7 +167,9 @@ def finish(
         images=bank.noise.shape[0],
     )
     draws = reported_draws(head, bank) if head.names_kinds else None
-    return Trained(metric.cpu().eval(), info, calibration, measures, before, agreement, draws)
+    metric = metric.cpu().eval()
+    ladders = tuple(anchor_ladders(metric)) if isinstance(metric, ChangeMetric) else ()
+    return Trained(metric, info, calibration, measures, before, agreement, draws, ladders)
 
 
 def head_context(head: Head, context: Context) -> Context:

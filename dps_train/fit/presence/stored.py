@@ -14,6 +14,7 @@ from dps_infer.files.write import atomic_file
 from dps_train.fit.presence.bank import Collection
 from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.weights import state_sha256
+from dps_train.recipes import field_differences
 from dps_train.versions import installed_versions
 
 RECIPE = "recipe.json"
@@ -83,11 +84,9 @@ def open_folder(folder: Path, recipe: dict[str, object], *, renew: bool) -> None
 
 
 def _differing(path: Path, recipe: dict[str, object]) -> list[str]:
-    """Return the names of the fields that differ from a stored recipe."""
+    """Name the fields that differ from a stored recipe."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return [RECIPE]
-    if not isinstance(stored, dict):
-        return [RECIPE]
-    return [name for name in {**recipe, **stored} if stored.get(name) != recipe.get(name)]
+        return [f"{RECIPE} cannot be read"]
+    return field_differences(stored, recipe)
