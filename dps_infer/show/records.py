@@ -74,6 +74,9 @@ def _numbers(comparison: Comparison, threshold: float | None) -> dict[str, Any]:
         "strengths": comparison.strengths,
         "directions": comparison.directions,
         "percentiles": comparison.percentiles,
+        "anchors": {
+            one.change: {"value": one.value, "beyond": one.beyond} for one in comparison.anchors
+        },
         "threshold": threshold,
         "above": None if threshold is None else comparison.distance > threshold,
     }

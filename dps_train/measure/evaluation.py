@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import SIZE
 from dps_train.contexts import importance_table, pair_table
 from dps_train.measure.evaluation_bank import EvaluationBank
 from dps_train.measure.statistics import composition_share, named_share, spearman, two_afc
@@ -105,7 +106,8 @@ def evaluate_adapted(
         baseline = two_afc(uniform[None], judged)
     named = None
     if adapted.names is not None and adapted.names[: len(bank.names)] == bank.names:
-        named = named_share(columns.drawn, bank.names)
+        kinds = [column for column, name in enumerate(adapted.names) if name != SIZE]
+        named = named_share(columns.drawn[..., kinds], bank.names)
     stable = bool(marks["stability"].isfinite().all())
     return Measures(
         rankings=len(contexts),

@@ -22,7 +22,7 @@ from dps_train.distortions.paper import DISTORTIONS
 
 DRAWS = 4
 GRADES = 10
-BATCH = 256
+BATCH = 32
 
 
 class Distances(Protocol):

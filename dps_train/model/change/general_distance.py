@@ -23,7 +23,7 @@ TERMS = 7
 EXPONENT = 0.6
 CHROMA_WEIGHT = 0.3
 CHROMA_EXPONENT = 0.3
-CHROMA_FAINT = 1e-9
+CHROMA_FAINT = 1e-7
 MOTION_WEIGHT = 3.45
 LARGEST_MOTION = 0.3
 """Displacement as a share of the side from which on a motion counts no more."""
