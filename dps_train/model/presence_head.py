@@ -25,7 +25,7 @@ from dps_train.model.heads import Head
 
 SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH = -7.0, 6.0
 
-NOTHING, FULLY = 0.35, 0.6
+NOTHING, FULLY = 0.5, 0.7
 """Probabilities, as shares of the largest, up to which a kind is not there and from which it
 fully is."""
 

@@ -32,7 +32,7 @@ INSIDE, OUTSIDE = 0.25, 0.01
 UNNAMED, UNNAMED_OTHER = 0.3, 0.5
 """Weights of changes without a name, which resemble others: of the names, and of `other`."""
 
-COMBINED = 2.0
+COMBINED = 2.5
 """Weight of kinds that are there together with others: some are hidden, and a combination in which
 an important kind is overlooked is nearer than that kind alone."""
 

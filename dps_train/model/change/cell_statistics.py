@@ -33,6 +33,9 @@ CHROMA, LUMA = 2e-3, 1e-2
 INVISIBLE_GRADIENT, INVISIBLE_CHROMA, INVISIBLE_LUMA = 3e-6, 6e-7, 1e-7
 """Squared differences that do not count, as they come from noise of half a gray level."""
 
+FAINT_PLACE = 1e-6
+"""Difference of a place below which its root levels off."""
+
 FLAT = 2e-3
 """Squared gradient at which a place counts half as flat."""
 
@@ -213,7 +216,7 @@ class CellStatisticsOf(nn.Module):
             color_products=colors[:, 24:],
             light=torch.cat([pooled[2][:, 8:9], pooled[1][:, 8:9]], dim=1),
             covered=shares[0],
-            places=(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit).sqrt(),
+            places=_root(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit),
         )
 
     own = [4 * level + part for level in range(LEVELS) for part in (0, 1)]
@@ -324,6 +327,11 @@ def _residual(one: Tensor, two: Tensor, energy: Tensor) -> list[Tensor]:
         difference[:, 1:].square().sum(dim=1, keepdim=True),
         across.square(), across * down, down.square(), across * luma, down * luma,
     ]  # fmt: skip
+
+
+def _root(values: Tensor) -> Tensor:
+    """Return square roots, with a bounded slope at 0: rounding errors must not show."""
+    return (values + FAINT_PLACE).sqrt() - FAINT_PLACE**0.5
 
 
 def _products(one: Tensor, two: Tensor) -> Tensor:
