@@ -35,7 +35,6 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.crops import TRAINING_SIZE, random_crops, resize_images
 from dps_train.data.sources import load_training
@@ -48,6 +47,7 @@ from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank, build_evalu
 from dps_train.model.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import scalars_in_contexts
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ChannelHead
 from dps_train.model.metric import Preprocess
 from dps_train.seeds import generator_for

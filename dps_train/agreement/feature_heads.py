@@ -17,7 +17,8 @@ from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.evaluate.heads import UNIFORM, lin_comparison
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import uniform_distance
-from dps_train.model.metric import Metric, resize
+from dps_train.model.metric import Metric
+from dps_train.model.resizing import resize
 
 
 def feature_measure(

@@ -64,8 +64,8 @@ def load_target(path: Path | None, *, device: Device, names: Sequence[str] = NAM
             why_fixed = "the context of this file is frozen into it"
         return Target(file, str(path), file.info.variant, context, why_fixed, file.size)
     if path == EMBEDDED:
-        metric = load_universal()
-        return Target(metric, str(path), ADDITIVE, None, None, _size(metric))
+        embedded = load_universal()
+        return Target(embedded, str(path), ADDITIVE, None, None, _size(embedded))
     folder = newest_run() if path is None else path
     metric, manifest = load_run(folder)
     info = manifest.metric

@@ -40,6 +40,7 @@ from dps_train.model.heads import PairHead, ScalarHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
 from dps_train.model.pair_encoder import CODE, PairEncoder
+from dps_train.model.presence_head import PresenceHead
 from dps_train.model.weights import load_strictly, read_weights
 
 METRIC = "metric.safetensors"
@@ -132,6 +133,7 @@ def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
         return Metric(preprocess, backbone, comparison, scalars)
     metric = ChangeMetric(preprocess, backbone, _code(info, weights))
     if custom:
+        assert isinstance(metric.head, PresenceHead)
         metric.head = ExtendedHead(metric.head, custom)
     return metric
 

@@ -28,6 +28,7 @@ from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
+from dps_train.model.presence_head import PresenceHead
 from dps_train.model.weights import state_sha256
 from dps_train.seeds import generator_for
 
@@ -125,6 +126,7 @@ def train_additive(
 def _extended(
     metric: ChangeMetric, settings: Settings, training: Images, device: torch.device
 ) -> ExtendedHead:
+    assert isinstance(metric.head, PresenceHead)
     ordinary = torch.cat(
         [
             z_of(metric, measured_pairs(collection, metric, training.images, settings.seed))

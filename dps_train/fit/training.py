@@ -20,7 +20,7 @@ from dps_train.devices import pick_device
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import initial_metric
-from dps_train.fit.settings import ADDITIVE, BASELINE, Settings
+from dps_train.fit.settings import BASELINE, Settings
 from dps_train.fit.train_variant import Note, train_variant
 from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation import Measures, evaluate
@@ -31,6 +31,7 @@ from dps_train.model.description import data_info, metric_info
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for
 
 MOST_HELD_OUT = 200

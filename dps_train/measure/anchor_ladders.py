@@ -25,7 +25,8 @@ DIGITS = 5
 def _jpeg(pixels: Pixels, quality: float) -> Pixels:
     options = [cv2.IMWRITE_JPEG_QUALITY, round(quality)]
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), options)
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _blur(pixels: Pixels, sigma: float) -> Pixels:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dps_train.model.backbones import Backbone
 from dps_train.model.change.change_features import displacements
@@ -17,6 +17,8 @@ from dps_train.model.change.half_planes import Extent, extent_of
 from dps_train.model.change.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.motion import Motion
 from dps_train.model.codes import ChannelCode, PairCode
+from dps_train.model.comparisons import PairComparison
+from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.metric import Metric, Preprocess, shares
 from dps_train.model.presence_head import (
     LARGEST_LOG_STRENGTH,
@@ -52,7 +54,7 @@ class Outputs:
     places: Tensor
 
 
-class ChangeEncoder(nn.Module):
+class ChangeEncoder(PairComparison):
     """Compare two images at their own size, and what a network reads of them shrunk.
 
     It takes the place of a `Comparison` in a `Metric`. Its maps of an image are the image's
@@ -115,7 +117,7 @@ class ChangeMetric(Metric):
     """
 
     comparison: ChangeEncoder
-    head: PresenceHead
+    head: PresenceHead | ExtendedHead
 
     def __init__(
         self, preprocess: Preprocess, backbone: Backbone, code: PairCode | ChannelCode

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from dps_train.model.comparisons import Comparison
+from dps_train.model.comparisons import PairComparison
 from dps_train.model.heads import Head
-from dps_train.model.pair_encoder import PairEncoder
 from dps_train.model.resizing import resize
 
 MAP_CELLS = 16
@@ -79,7 +78,7 @@ class Metric(nn.Module):
         self,
         preprocess: Preprocess,
         backbone: Backbone,
-        comparison: Comparison | PairEncoder | nn.Module,
+        comparison: PairComparison,
         head: Head,
     ) -> None:
         super().__init__()

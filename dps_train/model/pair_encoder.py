@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_train.model.comparisons import difference_map
+from dps_train.model.comparisons import PairComparison, difference_map
 from dps_train.model.embedded.embedded_backbone import WIDTHS, block
 
 NAME = "pair-encoder"
@@ -46,7 +46,7 @@ QUERY_CELLS = 8
 KEY_CELLS = 16
 
 
-class PairEncoder(nn.Module):
+class PairEncoder(PairComparison):
     """Turn the maps of two images into a code of the change between them.
 
     Batch normalization is for training; afterwards it is folded into the adjacent layers.

@@ -37,7 +37,6 @@ from dps_infer.model.calibration import scores
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
 from dps_infer.model.view import View
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph
@@ -46,6 +45,7 @@ from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles
 from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import PairHead
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.seeds import generator_for

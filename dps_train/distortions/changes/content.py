@@ -25,7 +25,9 @@ def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
     if variant < 3:
         other = scene.other
         if other.shape != pixels.shape:
-            other = cv2.resize(other, pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+            size = pixels.shape[1], pixels.shape[0]
+            resized = cv2.resize(other, size, interpolation=cv2.INTER_AREA)
+            other = np.asarray(resized, np.uint8)
         changed[part] = other[part]
     elif variant == 3:
         changed[part] = paint

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from dps_infer.arrays import Pixels
+from dps_infer.arrays import Floats, Pixels
 from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, between, rounded
 
 SIGMA = (0.3, 9.0)
@@ -58,13 +58,13 @@ def _median(pixels: Pixels, side: float) -> Pixels:
     return rounded(one + (two - one.astype(np.float32)) * share)
 
 
-def _smear(values: np.ndarray, length: int, angle: float) -> Pixels:
+def _smear(values: Floats, length: int, angle: float) -> Pixels:
     """Average along a line."""
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length // 2, length // 2), math.degrees(angle), 1)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
-    return rounded(cv2.filter2D(values, -1, kernel / kernel.sum(), borderType=SMOOTH))
+    line = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
+    return rounded(cv2.filter2D(values, -1, line / line.sum(), borderType=SMOOTH))
 
 
 def noise(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
@@ -114,4 +114,5 @@ def _blocks(pixels: Pixels, side: float) -> Pixels:
 
 def _through(pixels: Pixels, suffix: str, options: list[int]) -> Pixels:
     _, data = cv2.imencode(suffix, np.ascontiguousarray(pixels[..., ::-1]), options)
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dps_infer.arrays import Pixels
 from dps_train.distortions.changes.draw import UNKNOWN, Draw, Scene, between
@@ -87,7 +88,7 @@ def mirror(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
     return np.ascontiguousarray(flipped), UNKNOWN
 
 
-def _affine(pixels: Pixels, matrix, shift, draw: Draw) -> Pixels:
+def _affine(pixels: Pixels, matrix: ArrayLike, shift: ArrayLike, draw: Draw) -> Pixels:
     """Take each pixel from `matrix` times its place, plus a shift, both from the middle."""
     height, width = pixels.shape[:2]
     center = np.array([(width - 1) / 2, (height - 1) / 2])

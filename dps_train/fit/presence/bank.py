@@ -66,8 +66,8 @@ class MeasuredPairs:
     Attributes:
         total: unadapted distance of the network's maps [P].
         terms: see `dps_train.model.change.comparison.Change`.
-        features: likewise.
-        motion: likewise.
+        features: see `Change`.
+        motion: see `Change`.
         cells: features of C cells, in half precision [P, C, 2, FEATURES].
         cell_distances: [P, C].
         code: of the network [P, code].

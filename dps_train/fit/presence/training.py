@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
 from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
 from dps_train.model.change.kinds import KIND_NAMES
 from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.presence_head import CellHead, PresenceHead, PresenceLayers
 from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24
@@ -54,11 +52,12 @@ def train_presence(
         note: receives a line about the loss now and then.
     """
     generator = generator_for("presence", seed)
+    assert isinstance(metric.head, PresenceHead)
     heads = nn.ModuleList([metric.comparison.cell_head, metric.head.layers])
     rate = ADAPTING_RATE if adapt else RATE
     if not adapt:
         initialize(heads, generator)
-        _standardize(metric, banks)
+        _standardize(metric.comparison.cell_head, metric.head.layers, banks)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=steps, pct_start=WARM_UP
@@ -91,12 +90,11 @@ def _round_to_half(module: nn.Module) -> None:
         parameter.copy_(parameter.half().float())
 
 
-def _standardize(metric: ChangeMetric, banks: Banks) -> None:
+def _standardize(cell_head: CellHead, layers: PresenceLayers, banks: Banks) -> None:
     cells = torch.cat([p.cells[::7].float().flatten(0, 2) for _, p in banks])
     motion = torch.cat([p.motion for _, p in banks])
-    metric.comparison.cell_head.features.fit(cells)
-    metric.comparison.cell_head.motion.fit(motion)
-    layers = metric.head.layers
+    cell_head.features.fit(cells)
+    cell_head.motion.fit(motion)
     layers.features.fit(torch.cat([p.features.flatten(0, 1) for _, p in banks]))
     layers.shared.fit(torch.cat([layers.shared_of(p.terms, p.motion, p.code) for _, p in banks]))
 
@@ -125,17 +123,6 @@ def set_scales(metric: ChangeMetric, banks: Banks) -> None:
 
 def _chunks(pairs: MeasuredPairs) -> Sequence[Tensor]:
     return torch.arange(len(pairs.present)).split(ROWS_AT_ONCE)
-
-
-def save(metric: ChangeMetric, path: Path) -> None:
-    """Write the weights of the head."""
-    state = {
-        name: value.contiguous()
-        for name, value in metric.state_dict().items()
-        if name.startswith(("comparison.cell_head.", "head."))
-    }
-    with atomic_file(path, force=True) as temporary:
-        safetensors.torch.save_file(state, temporary)
 
 
 def initialize(layers: torch.nn.Module, generator: torch.Generator) -> None:

@@ -91,7 +91,9 @@ class CellStatisticsOf(nn.Module):
 
     gradient: Tensor
     sums: Tensor
-    slopes: Tensor
+    luma: Tensor
+    fine_sums: Tensor
+    steps: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,40 +159,47 @@ class CellStatisticsOf(nn.Module):
         """
         one, two, valid = _aligned(first.means, second.means, motion, extent)
         # An extra row and column are only there for the gradients of the first level.
-        mask, planes = valid[..., :-1, :-1], (one, two)
+        mask = valid[..., :-1, :-1]
+        first_inner, second_inner = one[..., :-1, :-1], two[..., :-1, :-1]
         pooled = []
         shares = []
         for level in range(LEVELS):
             if level:
                 mask = (F.avg_pool2d(mask, 2) > 0.99).float()
-                inner = [F.avg_pool2d(part[..., :-1, :-1], 2) for part in planes]
-                planes = tuple(F.pad(part, (0, 1, 0, 1), mode="replicate") for part in inner)
-            one, two = F.conv2d(planes[0], self.gradient), F.conv2d(planes[1], self.gradient)
-            apart = (one - two)[:, :2].square()
-            squares = torch.cat([one.square(), two.square(), one * two, apart], dim=1)
+                first_inner, second_inner = (
+                    F.avg_pool2d(first_inner, 2),
+                    F.avg_pool2d(second_inner, 2),
+                )
+                one, two = (
+                    F.pad(part, (0, 1, 0, 1), mode="replicate")
+                    for part in (first_inner, second_inner)
+                )
+            rise, other = F.conv2d(one, self.gradient), F.conv2d(two, self.gradient)
+            apart = (rise - other)[:, :2].square()
+            squares = torch.cat([rise.square(), other.square(), rise * other, apart], dim=1)
             luma = F.conv2d(squares, self.luma)
             weight = luma[:, :2].amax(dim=1, keepdim=True).sqrt()
             energy = luma[:, :2].sum(dim=1, keepdim=True)
             apart = F.relu(luma[:, 2:] - INVISIBLE_GRADIENT)
             relative = apart * weight / (energy + GRADIENT)
             values = [F.conv2d(squares, self.sums), relative, weight]
-            inner = [part[..., :-1, :-1] for part in planes]
             if level == 0:
-                values += _residual(*inner, energy)
+                values += _residual(first_inner, second_inner, energy)
                 gradients = relative * mask
             if level == 1:
-                chroma = _relative(*(part[:, 1:] for part in inner), CHROMA, INVISIBLE_CHROMA)
+                chroma = _relative(
+                    first_inner[:, 1:], second_inner[:, 1:], CHROMA, INVISIBLE_CHROMA
+                )
                 values.append(chroma)
                 chroma = chroma * mask
             if level == 2:
-                lit = _relative(*(part[:, :1] for part in inner), LUMA, INVISIBLE_LUMA)
+                lit = _relative(first_inner[:, :1], second_inner[:, :1], LUMA, INVISIBLE_LUMA)
+                values += [lit, first_inner, second_inner]
                 values += [
-                    lit,
-                    *inner,
-                    _products(inner[0], inner[0]),
-                    _products(inner[1], inner[1]),
+                    _products(first_inner, first_inner),
+                    _products(second_inner, second_inner),
+                    _products(first_inner, second_inner),
                 ]
-                values.append(_products(*inner))
                 lit = lit * mask
             side = CELL >> level
             share = F.avg_pool2d(mask, side)
@@ -252,12 +261,12 @@ def masks_of(planes: HalfPlanes, extent: Extent) -> Masks:
     )
     inside = (down[:, None] * across)[None, None]
     one = torch.ones_like(inside)
-    steps = []
+    shown = []
     for place, shape in ((places[1][None, :], one), (places[0][:, None], one)):
         border = (place % BLOCK == BLOCK - 1) & (place % CELL != CELL - 1)
         middle = place % BLOCK == BLOCK // 2 - 1
-        steps += [shape * border.float(), shape * middle.float()]
-    steps = torch.cat(steps, dim=1) * inside
+        shown += [shape * border.float(), shape * middle.float()]
+    steps = torch.cat(shown, dim=1) * inside
     return Masks(
         inside,
         F.avg_pool2d(inside, CELL).clamp(min=SMALLEST),

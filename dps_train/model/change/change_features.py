@@ -76,6 +76,11 @@ FEATURES = 89
 class ChangeFeatures(nn.Module):
     """Turn cell statistics into features, with few and vectorized operators."""
 
+    chroma: Tensor
+    faint: Tensor
+    power: Tensor
+    linear: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self._index("exchange", _exchanged())

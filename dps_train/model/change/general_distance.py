@@ -55,11 +55,11 @@ def terms(
     light = (s.light * share).sum(dim=(2, 3))
     moved = displacements(motion, extent).square().sum(dim=1, keepdim=True).sqrt() / extent.side
     left = ((motion.after + 1e-6) / (motion.before + 1e-6))[:, None]
-    plain = sum(
+    plain, details = (
         (one - two).abs().mean(dim=(1, 2, 3))
         for one, two in ((first.means, second.means), (first.details, second.details))
     )
-    return torch.cat([gradients, light, moved, left, plain[:, None]], dim=1)
+    return torch.cat([gradients, light, moved, left, (plain + details)[:, None]], dim=1)
 
 
 def remaining(values: Tensor) -> Tensor:
@@ -74,9 +74,15 @@ def cell_distance(s: CellStatistics) -> Tensor:
 
 
 def _remaining(luma: Tensor, chroma: Tensor) -> Tensor:
-    base = CHROMA_FAINT**CHROMA_EXPONENT
-    colored = (chroma.clamp(min=0) + CHROMA_FAINT).pow(CHROMA_EXPONENT) - base
-    return luma.clamp(min=0).pow(EXPONENT) + CHROMA_WEIGHT * colored.clamp(min=0)
+    colored = _power(chroma.clamp(min=0), CHROMA_EXPONENT, CHROMA_FAINT)
+    return luma.clamp(min=0).pow(EXPONENT) + CHROMA_WEIGHT * colored
+
+
+def _power(values: Tensor, exponent: float, faint: float) -> Tensor:
+    """Return powers of values >= 0 with a bounded slope at 0, and exactly 0 there."""
+    raised = (values + faint).pow(exponent) - faint**exponent
+    # Two implementations of the power differ in the last bit.
+    return torch.where(values > 0, raised.clamp(min=0), 0.0)
 
 
 def trust(values: Tensor) -> Tensor:
@@ -91,7 +97,7 @@ def general_distance(values: Tensor, correction: Tensor) -> Tensor:
         values: `terms` [..., TERMS].
         correction: [...] in [-1, 1].
     """
-    moved = (values[..., 4].clamp(max=LARGEST_MOTION) + MOTION_FAINT).pow(EXPONENT)
-    motion = MOTION_WEIGHT * (moved - MOTION_FAINT**EXPONENT).clamp(min=0) * trust(values)
+    moved = _power(values[..., 4].clamp(max=LARGEST_MOTION), EXPONENT, MOTION_FAINT)
+    motion = MOTION_WEIGHT * moved * trust(values)
     size = (remaining(values) + motion) * torch.exp(CORRECTION * correction)
     return size + REMAINDER * values[..., 6]

@@ -72,6 +72,11 @@ class Motion:
 class MotionEstimate(nn.Module):
     """Estimate `Motion` between gray images [N, 1, SIDE, SIDE] in [0, 1]."""
 
+    cells: Tensor
+    near: Tensor
+    far: Tensor
+    slopes: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         line = (torch.arange(CELLS) + 0.5) * 2 / CELLS - 1
