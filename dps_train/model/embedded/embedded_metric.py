@@ -40,19 +40,19 @@ def load_universal() -> ChangeMetric:
 
 
 def untrained_universal(
-    network: Path = embedded_backbone.WEIGHTS, weights: Path = WEIGHTS
+    network: Path | None = None, weights: Path | None = None
 ) -> ChangeMetric:
     """Return the embedded metric before its head is trained.
 
     Args:
-        network: weights of the backbone.
-        weights: weights of the pair encoder and its own head.
+        network: weights of the backbone; None takes the package's own.
+        weights: weights of the pair encoder and its own head; None takes the package's own.
     """
     encoder, head = PairEncoder(), PairHead(CODE, PAPER_AMOUNTS)
     parts = nn.ModuleDict({"comparison": encoder, "head": head})
-    load_strictly(parts, read_weights(weights), origin=weights.name)
-    own = None if network == embedded_backbone.WEIGHTS else network
-    backbone = load_backbone(embedded_backbone.NAME, weights=own)
+    path = WEIGHTS if weights is None else weights
+    load_strictly(parts, read_weights(path), origin=path.name)
+    backbone = load_backbone(embedded_backbone.NAME, weights=network)
     return ChangeMetric(Preprocess(IMAGE_SIZE), backbone, PairCode(encoder, head)).eval()
 
 
