@@ -19,6 +19,7 @@ from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.distortions.distortion import quantize
+from dps_train.fit.presence import fit
 from dps_train.fit.presence.training import initialize
 from dps_train.measure import anchor_ladders, evaluation_bank
 from dps_train.model.backbones import Backbone
@@ -226,13 +227,14 @@ def strict_json(text: str) -> dict:
 
 @contextmanager
 def measured_quickly() -> Iterator[None]:
-    """Measure trained metrics on few and small images."""
+    """Train and measure on few and small images."""
     few = {name: (change, steps[::5]) for name, (change, steps) in anchor_ladders.LADDERS.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anchor_ladders, "LADDERS", few)
         patch.setattr(anchor_ladders, "SIDE", 64)
         patch.setattr(anchor_ladders, "PARTS", anchor_ladders.PARTS[:1])
         patch.setattr(evaluation_bank, "GRADES", 3)
+        patch.setattr(fit, "OWN_SIDE", 64)
         yield
 
 

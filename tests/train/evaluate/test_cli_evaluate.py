@@ -226,7 +226,6 @@ def test_files_that_cannot_be_measured(cli, images_folder, tmp_path, bapps):
         ((UNIVERSAL, "--bapps", bapps), "dps-export --ranking", 2),
         ((UNIVERSAL, "--heads", "uniform"), "--heads is for runs", 2),
         (("embedded", "--triplets", bapps), "dps-export --ranking", 2),
-        (("embedded", "--view", "tiles"), "--view is for context files", 2),
     ):
         report = tmp_path / "measures.json"
         outcome = cli("evaluate", *arguments, "--data", images_folder, "--json", report)

@@ -42,7 +42,7 @@ def map_shape(metric: Metric, height: int, width: int) -> tuple[int, int]:
 sizes = st.tuples(st.integers(1, 3), st.integers(8, 70), st.integers(8, 70), st.integers(0, 999))
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(sizes)
 @torch.no_grad()
 def test_the_marks_of_a_metric(metric, size):
@@ -70,16 +70,16 @@ def test_the_marks_of_a_metric(metric, size):
 
 @torch.no_grad()
 def test_batch_size_and_neighbours_do_not_matter(metric):
-    first, second = photos(7, 50, 41), photos(7, 50, 41, 9)
+    first, second = photos(3, 50, 41), photos(3, 50, 41, 9)
     together = metric(first, second)
-    alone = [metric(first[i : i + 1], second[i : i + 1]) for i in range(7)]
+    alone = [metric(first[i : i + 1], second[i : i + 1]) for i in range(3)]
     for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(torch.cat(parts), whole, **CLOSE)
-    order = torch.tensor([3, 1, 6, 0, 2, 5, 4])
+    order = torch.tensor([2, 0, 1])
     torch.testing.assert_close(metric(first[order], second[order])[0], together[0][order], **CLOSE)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("count", [1, 3])
 @torch.no_grad()
 def test_one_reference_with_many_is_as_many_pairs(metric, count):
     reference, candidates = photos(1, 33, 47), photos(count, 33, 47, 5)
