@@ -54,7 +54,7 @@ def pretrain_presence(
         How the head was trained.
     """
     generator = generator_for("images of the head", seed)
-    kept = None if folder is None else folder / "images.safetensors"
+    kept = None if folder is None else folder / f"images-{seed}.safetensors"
     drawn = kept_images(kept, images, SIDE, generator)
     pixels = [np.ascontiguousarray(image.permute(1, 2, 0)) for image in drawn]
     pairs = None if folder is None else folder / "pairs"

@@ -97,7 +97,7 @@ def pretrain(
         The metric's parts, averaged over the last steps, and the recipe.
     """
     generator = torch.Generator().manual_seed(seed)
-    kept = None if folder is None else folder / "images.safetensors"
+    kept = None if folder is None else folder / f"images-{seed}.safetensors"
     images = kept_images(kept, IMAGES, SURROUNDINGS, generator)
     first, second = steps // 2, steps - steps // 2
     rates = [LEARNING_RATE * min(1, (step + 1) / WARM_UP) for step in range(first)]

@@ -17,6 +17,7 @@ from dps_train.model.change.general_distance import CORRECTION, TERMS, general_d
 from dps_train.model.change.kinds import KIND_NAMES
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.presence_head import (
+    BEHIND,
     FULLY,
     LEAST,
     LIMIT,
@@ -204,24 +205,27 @@ def test_the_correction_is_bounded(head):
 
 
 def test_presences_in_closed_form():
+    middle = (NOTHING + FULLY) / 2
     probability = torch.tensor(
         [
-            [0.9, 0.9 * NOTHING, 0.9 * FULLY, 0.9 * (NOTHING + FULLY) / 2, 0.0],
+            # Probable kinds are there, whatever else is.
+            [1.0, NOTHING, FULLY, middle, 0.0],
+            # Of improbable ones only the most probable one is, and what is as probable.
+            [0.4, 0.4 * BEHIND, 0.4 * (1 + BEHIND) / 2, 0.1, 0.4],
+            # Without evidence a change is of another kind.
             [0.0, 0.0, 0.0, 0.0, 0.0],
             [LEAST / 10, 0.0, 0.0, 0.0, 0.0],
-            [0.4, 0.0, 0.0, 0.0, 0.4],
         ]
     )
     expected = torch.tensor(
         [
             [1.0, 0.0, 1.0, 0.5, 0.0],
-            # Without evidence a change is of another kind.
+            [1.0, 0.0, 0.5, 0.0, 1.0],
             [0.0, 0.0, 0.0, 0.0, 1.0],
             [0.0, 0.0, 0.0, 0.0, 1.0],
-            [1.0, 0.0, 0.0, 0.0, 1.0],
         ]
     )
-    torch.testing.assert_close(presences(probability), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(presences(probability), expected, rtol=0, atol=1e-5)
 
 
 def test_pooled_presences_in_closed_form():

@@ -257,7 +257,7 @@ def test_compression_has_its_quality():
 
 def test_content_is_put_into_a_part():
     one = scene()
-    for mode in range(6):
+    for mode in range(10):
         changed, _ = CHANGES["content"](one.pixels, drawn(0.6, 1, mode), one)
         same = (changed == one.pixels).all(axis=-1).mean()
         assert 0.5 < same < 1, mode
