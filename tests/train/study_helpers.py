@@ -25,7 +25,7 @@ TINY = Study(
     weights={},
     repetitions=1,
     bapps=None,
-    common=Settings(size=32, pairs=200, epochs=1, steps=2, device="cpu"),
+    common=Settings(size=32, pairs=20, epochs=1, steps=2, device="cpu"),
 )
 
 
@@ -53,7 +53,7 @@ def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: 
     from dps_train.study import run_job
     from dps_train.study.run_study import run_study
 
-    embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = weights
+    embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS, embedded_metric.PRESENCE = weights
     run_job.draw_lin_bank = with_few_draws(run_job)
     study = dataclasses.replace(tiny_study(data), rankings=1)
 
@@ -80,5 +80,5 @@ def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: 
 
 
 if __name__ == "__main__":
-    paths = [Path(argument) for argument in sys.argv[1:5]]
-    _kill_again_and_again(paths[0], paths[1], paths[2:], int(sys.argv[5]))
+    paths = [Path(argument) for argument in sys.argv[1:6]]
+    _kill_again_and_again(paths[0], paths[1], paths[2:], int(sys.argv[6]))

@@ -20,7 +20,8 @@ from dps_train.distortions.paper import DISTORTIONS
 from dps_train.model.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.feature_distances import FeatureDistances
-from dps_train.model.metric import Preprocess
+from dps_train.model.heads import ScalarHead
+from dps_train.model.metric import Metric, Preprocess
 
 COLUMNS = ("reference", "p0", "p1", "judge")
 SIZE = 64
@@ -65,8 +66,10 @@ def write_judgements(
         seed: of everything random.
     """
     if distances is None:
-        parts = Preprocess(SIZE), load_backbone("embedded"), Comparison("spatial")
-        distances = FeatureDistances(*parts, torch.device("cpu"))
+        backbone, comparison = load_backbone("embedded"), Comparison("spatial")
+        # The head is not used.
+        metric = Metric(Preprocess(SIZE), backbone, comparison, ScalarHead(1))
+        distances = FeatureDistances(metric, torch.device("cpu"))
     generator = seeded(seed)
     images = [photograph(name) for name in TRAINING_PHOTOGRAPHS]
     reference = quantize(random_crops(images, count, SIZE, generator))

@@ -32,9 +32,7 @@ def measures_in(trained: Trained, data: str, contexts, seed: int):
     """Measure one head in several contexts on one bank: one list of measures."""
     generator = torch.Generator().manual_seed(seed)
     metric = trained.metric
-    distances = FeatureDistances(
-        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
-    )
+    distances = FeatureDistances(metric, torch.device("cpu"))
     images = resize_images(load_held_out(data, generator).images, 64)
     bank = build_evaluation_bank(distances, images, generator)
     return [evaluate(metric.head, bank, [context]) for context in contexts]
