@@ -39,9 +39,7 @@ def load_universal() -> ChangeMetric:
     return metric.eval()
 
 
-def untrained_universal(
-    network: Path | None = None, weights: Path | None = None
-) -> ChangeMetric:
+def untrained_universal(network: Path | None = None, weights: Path | None = None) -> ChangeMetric:
     """Return the embedded metric before its head is trained.
 
     Args:

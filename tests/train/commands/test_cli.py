@@ -20,8 +20,8 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import MANIFEST, RunError, load_run
 from dps_train.fit.runs import newest_run
 from dps_train.fit.settings import PAIRS, Settings
+from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.heads import ChannelHead, PairHead
 
 WITH_STAND_INS = """
 import sys
@@ -30,8 +30,9 @@ from dps_train.model.embedded import embedded_backbone
 from dps_train.model.embedded import embedded_metric
 from dps_train.cli import main
 
-embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = map(Path, sys.argv[1:3])
-del sys.argv[1:3]
+files = map(Path, sys.argv[1:4])
+embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS, embedded_metric.PRESENCE = files
+del sys.argv[1:4]
 """
 """Code for a separate process, which does not see the fixture that replaces the real weights."""
 
@@ -128,14 +129,14 @@ def test_from_scratch_there_is_no_before(cli, images_folder, tmp_path):
     assert outcome.code == 0, outcome.err
     assert outcome.record == strict_json((tmp_path / "run" / "metrics.json").read_text())
     metric, manifest = load_run(tmp_path / "run")
-    assert isinstance(metric.head, ChannelHead)
+    assert isinstance(metric.comparison.code, ChannelCode)
     assert manifest.metric.backbone == "embedded"
 
 
 def test_adapting_keeps_the_network_and_changes_the_head(done):
     folder, _ = done
     adapted, start = load_run(folder)[0], load_universal()
-    assert isinstance(adapted.head, PairHead)
+    assert isinstance(adapted.comparison.code, PairCode)
     for part in ("backbone", "comparison"):
         state = getattr(adapted, part).state_dict()
         for name, value in getattr(start, part).state_dict().items():
