@@ -161,7 +161,7 @@ def teach(
     train_additive(metric, settings, images, CPU)
     test_images = load_held_out(data, generator_for("images", seed))
     measured, distortions = with_scenes(resize_images(test_images.images, TRAINING_SIZE), held_out)
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)
+    distances = FeatureDistances(metric, CPU)
     generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(distances, measured, generator, distortions=distortions)
     inputs = {

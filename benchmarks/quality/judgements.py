@@ -185,9 +185,7 @@ def draw_triplets(
     metric: Metric, images: Images, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw triplets whose references are the images in turn: amounts of the candidates [T, A]."""
-    distances = FeatureDistances(
-        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
-    )
+    distances = FeatureDistances(metric, torch.device("cpu"))
     rows = torch.arange(count) % len(images.images)
     whole_images = resize_images(images.images, TRAINING_SIZE)
     first: list[Tensor] = []

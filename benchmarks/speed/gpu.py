@@ -2,7 +2,7 @@
 
 Needs an NVIDIA GPU and `pip install "dps-toolkit[gpu]"`; exits with code 1 and one line without.
 
-First every output (distances, amounts, maps, amounts of tiles) is compared in all views, for
+First every output (distances, amounts, strengths, directions, maps, cells) is compared, for
 images of several shapes, batches of several sizes, and one reference with many candidates. Then
 pairs a second: of the CPU, and of CUDA with and without batches filled to a power of two, and with
 and without inputs and outputs bound to the device (`dps_infer.runtime.cuda`). Images are decoded
@@ -38,12 +38,12 @@ from benchmarks.speed.throughput import MOST_FILES, Paths, pairs_in, write_pairs
 from dps_infer import Metric
 from dps_infer.commands.shared.run import say
 from dps_infer.compare.stream import score
+from dps_infer.contexts.ranking import KINDS
 from dps_infer.doctor import AGREEMENT
 from dps_infer.errors import DeviceError
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import IMPORTANCE, Measurement
-from dps_infer.model.view import View
 from dps_infer.runtime.cuda import Feeding
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import Engine, open_engine
@@ -53,14 +53,13 @@ TESTED = Device.cuda
 
 RANKING = "color,translate,zoom,rotate,darken,blur"
 SHAPES = ((64, 64), (40, 47), (128, 96), (200, 200), (256, 256), (300, 448))
-"""Heights and widths: below a tile, no multiples of it, and above an eighth of a megapixel, where
-images are cut into bands."""
+"""Heights and widths: below a cell, no multiples of it, and several cells."""
 
 BATCHES = (1, 3, 16)
 CANDIDATES = 16
 """Candidates of one reference. From eight on, the CPU computes its features only once."""
 
-OUTPUTS = ("distances", "amounts", "maps", "tiles")
+OUTPUTS = ("distances", "amounts", "strengths", "directions", "maps", "cells")
 SMALLEST = 0.01
 """Values below it are compared as if they were this large: a hundredth of an amount of 1."""
 
@@ -75,16 +74,14 @@ Feeds = dict[str, NDArray[Any]]
 
 
 class Agreement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The largest relative differences of one output in one view.
+    """The largest relative differences of one output.
 
     Attributes:
-        view: of the output.
         output: one of `OUTPUTS`.
         from_cpu: CUDA from the CPU.
         from_single: CUDA in a batch from CUDA with one pair at a time.
     """
 
-    view: str
     output: str
     from_cpu: float
     from_single: float
@@ -160,16 +157,15 @@ def check(figures: Figures) -> None:
         largest = np.max([one.from_cpu, one.from_single])
         if not largest <= AGREEMENT:
             raise DeviceError(
-                f"{one.output} of the view {one.view} differ by {largest:.3g} of themselves on "
-                f"CUDA: expected at most {AGREEMENT:g}"
+                f"{one.output} differ by {largest:.3g} of themselves on CUDA: expected at "
+                f"most {AGREEMENT:g}"
             )
 
 
 def tables(figures: Figures) -> dict[str, Table]:
     """Return one table for the agreement, and one for the speed."""
     agreement = [
-        (one.view, one.output, f"{one.from_cpu:.1e}", f"{one.from_single:.1e}")
-        for one in figures.agreement
+        (one.output, f"{one.from_cpu:.1e}", f"{one.from_single:.1e}") for one in figures.agreement
     ]
     workloads = list(figures.speed[0].rates)
     speed = [
@@ -182,7 +178,7 @@ def tables(figures: Figures) -> dict[str, Table]:
     ]
     return {
         "agreement": Table(
-            ("view", "output", "CUDA from CPU", "batch from single pairs"),
+            ("output", "CUDA from CPU", "batch from single pairs"),
             agreement,
             f"{figures.gpu}: largest relative difference",
         ),
@@ -193,34 +189,32 @@ def tables(figures: Figures) -> dict[str, Table]:
 
 
 def compare_devices(cpu: Metric, tested: Metric, seed: int) -> tuple[list[Agreement], float]:
-    """Compare all outputs in all views.
+    """Compare all outputs.
 
     Returns:
         The largest differences, and the largest distance of identical images on `tested`.
     """
-    identical, agreement = [], []
-    for view in View:
-        from_cpu: dict[str, list[float]] = {}
-        from_single: dict[str, list[float]] = {}
-        for reference, distorted in cases(seed):
-            expected = cpu.measure(reference, distorted, view=view, with_map=True)
-            found = tested.measure(reference, distorted, view=view, with_map=True)
-            _add_differences(from_cpu, found, expected)
-            last = len(distorted) - 1
-            single = tested.measure(reference[-1:], distorted[last:], view=view, with_map=True)
-            _add_differences(from_single, found, single)
-            same = np.ascontiguousarray(np.broadcast_to(reference, distorted.shape))
-            identical.append(tested.measure(reference, same, view=view).distances.max())
-        agreement += [
-            Agreement(
-                view=view.value,
-                output=output,
-                # NumPy's maximum keeps a NaN.
-                from_cpu=float(np.max(from_cpu[output])),
-                from_single=float(np.max(from_single[output])),
-            )
-            for output in from_cpu
-        ]
+    identical: list[float] = []
+    from_cpu: dict[str, list[float]] = {}
+    from_single: dict[str, list[float]] = {}
+    for reference, distorted in cases(seed):
+        expected = cpu.measure(reference, distorted, with_map=True)
+        found = tested.measure(reference, distorted, with_map=True)
+        _add_differences(from_cpu, found, expected)
+        last = len(distorted) - 1
+        single = tested.measure(reference[-1:], distorted[last:], with_map=True)
+        _add_differences(from_single, found, single)
+        same = np.ascontiguousarray(np.broadcast_to(reference, distorted.shape))
+        identical.append(float(tested.measure(reference, same).distances.max()))
+    agreement = [
+        Agreement(
+            output=output,
+            # NumPy's maximum keeps a NaN.
+            from_cpu=float(np.max(from_cpu[output])),
+            from_single=float(np.max(from_single[output])),
+        )
+        for output in from_cpu
+    ]
     return agreement, float(np.max(identical))
 
 
@@ -342,7 +336,8 @@ def _feeds(reference: Pixels, distorted: Pixels) -> Feeds:
     return {
         "reference": reference,
         "distorted": distorted,
-        IMPORTANCE: np.ones(7, np.float32),
+        # Of each kind, of `other`, and of the size.
+        IMPORTANCE: np.ones(len(KINDS) + 2, np.float32),
     }
 
 

@@ -105,8 +105,9 @@ def evaluate_adapted(
         uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
         baseline = two_afc(uniform[None], judged)
     named = None
-    if adapted.names is not None and adapted.names[: len(bank.names)] == bank.names:
-        kinds = [column for column, name in enumerate(adapted.names) if name != SIZE]
+    if adapted.names is not None and set(bank.names) <= set(adapted.names):
+        others = [name for name in adapted.names if name not in (*bank.names, SIZE)]
+        kinds = [adapted.names.index(name) for name in (*bank.names, *others)]
         named = named_share(columns.drawn[..., kinds], bank.names)
     stable = bool(marks["stability"].isfinite().all())
     return Measures(
