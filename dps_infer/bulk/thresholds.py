@@ -145,8 +145,7 @@ def read_threshold(path: Path) -> Threshold:
     return threshold
 
 
-def resolve_threshold(
-    value: str | float | None, metric: Metric) -> float | None:
+def resolve_threshold(value: str | float | None, metric: Metric) -> float | None:
     """Return a threshold for distances of a metric as a number.
 
     Args:
@@ -183,7 +182,8 @@ def resolve_threshold(
 
 
 def resolve_thresholds(
-    value: str | float | None, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
+    value: str | float | None, metrics: Mapping[str, Metric]
+) -> dict[str, float | None]:
     """Return `resolve_threshold` of each metric by its label."""
     return {label: resolve_threshold(value, metric) for label, metric in metrics.items()}
 

@@ -92,9 +92,7 @@ def compare(
         from dps_infer.bulk.thresholds import resolve_thresholds
 
         thresholds = resolve_thresholds(threshold, metrics)
-    results = compare_candidates(
-        reference, candidates, metrics, resize=resize, with_map=bool(plan)
-    )
+    results = compare_candidates(reference, candidates, metrics, resize=resize, with_map=bool(plan))
     if plan:
         write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
     run.say(NAME, *describe_run(metrics, results))

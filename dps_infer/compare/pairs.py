@@ -233,7 +233,9 @@ def _comparison(
         provider=runner.provider,
         size=size,
         strengths={n: strengths[n] for n, kind in shown.items() if strengths and kind.unit},
-        directions={n: directions[n] for n, kind in shown.items() if directions and kind.directions},
+        directions={
+            n: directions[n] for n, kind in shown.items() if directions and kind.directions
+        },
         anchors=tuple(anchor(distance, scale) for scale in weighting.scales),
         map=None if measurement.maps is None else measurement.maps[row],
         cells=None if measurement.cells is None else measurement.cells[row],

@@ -105,9 +105,7 @@ def score(
     threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
     if threads < 1:
         raise UsageError(f"expected at least 1 decoding thread, got {threads}")
-    return _score(
-        pairs, _Comparer(metrics, with_map), _Loader(resize, policy, threads), batch_size
-    )
+    return _score(pairs, _Comparer(metrics, with_map), _Loader(resize, policy, threads), batch_size)
 
 
 def _score(
@@ -193,9 +191,7 @@ class _Loader:
 class _Comparer:
     """Compares decoded pairs in every context."""
 
-    def __init__(
-        self, metrics: Mapping[str, Metric], with_map: bool
-    ) -> None:
+    def __init__(self, metrics: Mapping[str, Metric], with_map: bool) -> None:
         self._metrics = metrics
         self._with_map = with_map
         self._cache: ReferenceCache | None = None
@@ -283,8 +279,6 @@ def compare_in_all(
     for labels in groups:
         weightings = [metrics[label].weighting for label in labels]
         runner = metrics[labels[0]].runner
-        compared = compare_pairs(
-            pairs, runner, weightings, with_map=with_map, cache=cache
-        )
+        compared = compare_pairs(pairs, runner, weightings, with_map=with_map, cache=cache)
         found.update(zip(labels, compared, strict=True))
     return [{label: found[label][index] for label in metrics} for index in range(len(pairs))]

@@ -28,7 +28,6 @@ from dps_infer.contexts.ranking import (
 )
 from dps_infer.errors import RankingError, UsageError
 
-
 _FILE_SAFE = str.maketrans({",": "-", "=": "~", "*": "rest"})
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
-from dps_infer.contexts.ranking import OTHER, KINDS, format_ranking
+from dps_infer.contexts.ranking import KINDS, OTHER, format_ranking
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.files.write import atomic_file

@@ -28,6 +28,9 @@ OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
 KIND_RANKS = {**OUTPUT_RANKS, "size": 1, "strengths": 2, "directions": 2, "cells": 4}
 """Outputs of a file that names kinds, with their numbers of dimensions."""
 
+BY_KIND = ("strengths", "directions", "cells")
+"""Outputs with a column for each amount but the size."""
+
 ADDS_UP_WITHIN = 1e-2
 """Relative tolerance: far above the error of half precision, far below a misleading one."""
 
@@ -127,13 +130,13 @@ def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
     ranks = KIND_RANKS if names_kinds else OUTPUT_RANKS
     needed = set(ranks) if names_kinds else {"distance"}
     if not needed <= set(outputs) <= set(ranks):
-        expected = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
-        raise _wrong(f"outputs {_listed(outputs)}", expected)
+        wanted = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
+        raise _wrong(f"outputs {_listed(outputs)}", wanted)
     columns = len(manifest.metric.amounts)
+    expected = {"amounts": columns, **dict.fromkeys(BY_KIND, columns - 1)}
     for name, port in outputs.items():
         if port.type != "float" or len(port.shape) != ranks[name]:
             raise _wrong(f"output {port}", f"float with {ranks[name]} dimensions")
-        expected = {"amounts": columns, "strengths": columns - 1, "directions": columns - 1}
         if name in expected and port.shape[-1] not in (expected[name], None):
             raise _wrong(
                 f"{port.shape[-1]} columns in its output {name}",

@@ -106,9 +106,7 @@ def build_report(
         for number in chosen:
             reference, candidate = names[number]
             size = (embedded[reference].height, embedded[reference].width)
-            maps[number] = heat_map(
-                metric, paths[reference], paths[candidate], size, resize=resize
-            )
+            maps[number] = heat_map(metric, paths[reference], paths[candidate], size, resize=resize)
             on_done()
         return maps
 
@@ -162,9 +160,7 @@ def _in_order(metrics: Mapping[str, Metric], results: Results) -> list[Metric | 
     return [metrics[label] for label in labels]
 
 
-def _thresholds(
-    value: str | float | None, metrics: Sequence[Metric | None]
-) -> list[float | None]:
+def _thresholds(value: str | float | None, metrics: Sequence[Metric | None]) -> list[float | None]:
     """Return the threshold of each context."""
     number = None if value is None else number_of(value)
     if value is None or number is not None:

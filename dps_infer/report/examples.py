@@ -96,9 +96,7 @@ def _blur(image: Pixels, sigma: float) -> Pixels:
     )
 
 
-_DISTORTIONS: dict[
-    str, tuple[Callable[[Pixels, float], Pixels], float, Callable[[float], str]]
-] = {
+_DISTORTIONS: dict[str, tuple[Callable[[Pixels, float], Pixels], float, Callable[[float], str]]] = {
     "rotate": (_rotate, 90, lambda degrees: f"{degrees:g} degrees"),
     "translate": (_translate, 0.25, lambda fraction: f"{fraction * 100:g} % of the side"),
     "darken": (_darken, 0.5, lambda lost: f"{lost * 100:g} % darker"),

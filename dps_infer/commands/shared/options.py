@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from dps_infer.runtime.device import Device
 
 ABOVE = 3
