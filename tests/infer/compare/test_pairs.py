@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from infer_helpers import IMPORTANCES, encode
 
 from dps_infer import Metric
-from dps_infer.compare.runner import distances
+from dps_infer.compare.runner import distances, importance_vector
 from dps_infer.compare.stream import compare_in_all, score
 from dps_infer.errors import ContextError
 from dps_infer.images.decode import Pair, load_picture, make_pair
@@ -18,14 +18,14 @@ from dps_infer.model import embedded
 from dps_infer.model.contract import Measurement
 
 RANKINGS = ("color,rotate,blur", "blur,color,rotate", "rotate=blur,color")
-VIEWS = ("whole", "tiles", "both")
 
 
 @pytest.fixture(scope="module")
 def contexts(universal) -> dict[str, Metric]:
-    """Three rankings and importances of one file, by label."""
+    """Rankings and importances of one file, by label."""
     opened = [universal.in_context(ranking=ranking) for ranking in RANKINGS]
     opened.append(universal.in_context(importances="color=0.3,other=0.7"))
+    opened.append(universal.in_context(importances="size=1,blur=0.5"))
     return {context.label: context for context in opened}
 
 
@@ -61,12 +61,11 @@ def mixed_pairs(photo) -> list:
     ]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_company_changes_no_digit(contexts, photo, view):
+def test_company_changes_no_digit(contexts, photo):
     pairs = mixed_pairs(photo)
-    together = compare_in_all(pairs, contexts, view=view)
+    together = compare_in_all(pairs, contexts)
     for label, context in contexts.items():
-        alone = context.compare_pairs(pairs, view=view)
+        alone = context.compare_pairs(pairs)
         assert [comparisons[label] for comparisons in together] == alone
     assert [list(comparisons) for comparisons in together] == [list(contexts)] * len(pairs)
     assert [c.distance for c in together[2].values()] == [0.0] * len(contexts)
@@ -86,9 +85,12 @@ def test_maps_are_each_contexts_own(contexts, photo, runs):
         for comparisons, one in zip(together, alone, strict=True):
             assert comparisons[label] == one
             np.testing.assert_array_equal(comparisons[label].map, one.map)
-            np.testing.assert_array_equal(comparisons[label].tiles, one.tiles)
+            np.testing.assert_array_equal(comparisons[label].cells, one.cells)
     first, *others = (comparison.map for comparison in together[0].values())
     assert not any(np.array_equal(first, other) for other in others)
+    # What kinds of change are in a cell does not depend on the context.
+    first, *others = (comparison.cells for comparison in together[0].values())
+    assert all(np.array_equal(first, other) for other in others)
 
 
 def test_each_context_takes_the_rendering_in_which_it_sees_more(universal):
@@ -101,6 +103,21 @@ def test_each_context_takes_the_rendering_in_which_it_sees_more(universal):
     assert found["blur"].distance == pytest.approx(0.2)
 
 
+def test_the_size_is_shared_among_the_kinds_that_it_is_made_of(universal):
+    black = np.zeros((8, 8, 3), np.uint8)
+    # Amounts: 1 of rotate and 0.2 of blur; the size is the mean of 1, 0.2 and 0.
+    changed = black + np.array((255, 51, 0), np.uint8)
+    general = universal.in_context(importances={"size": 1}).compare(black, changed)
+    assert general.distance == general.size == pytest.approx(0.4)
+    shares = {name: part for name, part in general.parts.items() if part}
+    assert shares == {"rotate": pytest.approx(0.4 * 5 / 6), "blur": pytest.approx(0.4 / 6)}
+    mixed = universal.in_context(importances={"size": 1, "blur": 2}).compare(black, changed)
+    assert mixed.distance == pytest.approx(0.4 + 2 * 0.2)
+    assert mixed.parts["rotate"] == pytest.approx(0.4 * 5 / 6)
+    assert mixed.parts["blur"] == pytest.approx(0.4 / 6 + 2 * 0.2)
+    assert (mixed.amounts, mixed.size) == (general.amounts, general.size)
+
+
 def test_other_files_are_measured_on_their_own(universal, context, photo, runs):
     contexts = {"a": universal, "plain": context, "b": universal.in_context(ranking="blur,color")}
     (found,) = compare_in_all([pair_of(photo, 255 - photo)], contexts)
@@ -110,7 +127,7 @@ def test_other_files_are_measured_on_their_own(universal, context, photo, runs):
 
 
 amounts = arrays(
-    np.float32, st.tuples(st.integers(1, 40), st.just(7)), elements=st.floats(0, 8, width=32)
+    np.float32, st.tuples(st.integers(1, 40), st.just(9)), elements=st.floats(0, 8, width=32)
 )
 
 
@@ -121,10 +138,11 @@ def test_amounts_too_large_for_a_context_are_refused(universal):
         universal.runner.weigh(measurement, dict.fromkeys(IMPORTANCES, 1e6))
 
 
-@given(amounts, st.lists(st.floats(0, 1e3), min_size=7, max_size=7))
+@given(amounts, st.lists(st.floats(0, 1e3), min_size=9, max_size=9))
 def test_a_distance_depends_on_its_own_row_alone(values, importances):
-    together = distances(values, dict(enumerate(importances)))
-    alone = [distances(row[None], dict(enumerate(importances)))[0] for row in values]
+    weights = np.array(importances, np.float32)
+    together = distances(values, weights)
+    alone = [distances(row[None], weights)[0] for row in values]
     assert together.dtype == np.float32
     np.testing.assert_array_equal(together, alone)
 
@@ -132,12 +150,10 @@ def test_a_distance_depends_on_its_own_row_alone(values, importances):
 @pytest.mark.skipif(
     not embedded.UNIVERSAL.exists(), reason="the package holds no universal file yet"
 )
-@pytest.mark.parametrize("view", VIEWS)
-def test_it_agrees_with_the_graphs_own_distance(photo, view):
+def test_it_agrees_with_the_graphs_own_distance(photo):
     context = Metric.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
     images = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo, photo, photo])
-    importance = np.array(list(context.importances.values()), np.float32)
+    importance = importance_vector(context.manifest.metric.amounts, context.importances)
     feeds = {"reference": images[0], "distorted": images[1], "importance": importance}
-    name = f"distance_{view}"
-    graphs = context.runner._engine.run([name], feeds)[name]
-    np.testing.assert_allclose(context.measure(*images, view=view).distances, graphs, rtol=1e-6)
+    graphs = context.runner._engine.run(["distance"], feeds)["distance"]
+    np.testing.assert_allclose(context.measure(*images).distances, graphs, rtol=1e-6)
