@@ -83,8 +83,12 @@ def applied_context(context: Context, names: Sequence[str]) -> Context:
             f"{', '.join(sorted(unknown))}: this variant learns from distortions that it applies "
             f"({', '.join(names)}): rank only these, or take --variant additive"
         )
-    return replace(context, importances={}).for_distortions(names) if context.ranking else replace(
-        context, importances={name: context.importances[name] for name in (*names, OTHER)}
+    return (
+        replace(context, importances={}).for_distortions(names)
+        if context.ranking
+        else replace(
+            context, importances={name: context.importances[name] for name in (*names, OTHER)}
+        )
     )
 
 

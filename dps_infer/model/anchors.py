@@ -50,7 +50,7 @@ class Scale:
 def scales(
     ladders: Sequence[Ladder], columns: Sequence[str], importances: Mapping[str, float]
 ) -> list[Scale]:
-    """Return the ladders of a context file in a context; those that it sees nothing of are left out.
+    """Return the ladders of a file in a context; those that it sees nothing of are left out.
 
     Args:
         ladders: of the file.

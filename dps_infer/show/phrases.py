@@ -1,4 +1,4 @@
-"""What a kind of change is called, with its direction and strength: "sharper", "turned by 2 degrees"."""
+"""Names of kinds of change for people, with direction and strength: "turned by 2 degrees"."""
 
 from __future__ import annotations
 

@@ -109,9 +109,7 @@ class Heads:
         found = []
         if self._metric is not None:
             lin = {head.label: weights for head, weights in self._lin.items()}
-            found.append(
-                feature_measure(self._metric, lin, device=self._device)
-            )
+            found.append(feature_measure(self._metric, lin, device=self._device))
         if self._own:
             found.append(Measure(tuple(head.label for head in self._own), self._measure_own))
         return found

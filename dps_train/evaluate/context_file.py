@@ -120,9 +120,7 @@ class FileMetric:
         ]
 
 
-def load_file_metric(
-    path: Path, *, device: Device, names: Sequence[str] = NAMES
-) -> FileMetric:
+def load_file_metric(path: Path, *, device: Device, names: Sequence[str] = NAMES) -> FileMetric:
     """Open a context file to measure it.
 
     Args:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
@@ -22,6 +21,7 @@ from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import scalars_in_contexts, unadapted_in_contexts
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for

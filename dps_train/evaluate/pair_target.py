@@ -20,7 +20,7 @@ from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric as LoadedFile
 from dps_infer.compare.pairs import new_cache
 from dps_infer.contexts.ranking import SIZE
-from dps_infer.errors import ContextError, UsageError
+from dps_infer.errors import ContextError
 from dps_infer.images.decode import Picture, load_picture, make_pair
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
@@ -225,7 +225,9 @@ class RunTarget(PairTarget):
         self.part_names = metric.head.names[:-1] if self.has_size else ()
         self.own = dict(zip(metric.head.names, importances, strict=True))
         self.tied = (
-            None if self.has_size else f"the head of a {info.variant} run tells no kinds of change apart"
+            None
+            if self.has_size
+            else f"the head of a {info.variant} run tells no kinds of change apart"
         )
         self._metric = metric.to(device).eval()
         self._device = device

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeGuard
 
 from dps_infer.contexts.context import Context
-from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
@@ -45,9 +44,7 @@ class Target:
     size: int
 
 
-def load_target(
-    path: Path | None, *, device: Device, names: Sequence[str] = NAMES
-) -> Target:
+def load_target(path: Path | None, *, device: Device, names: Sequence[str] = NAMES) -> Target:
     """Load a metric to measure.
 
     Args:

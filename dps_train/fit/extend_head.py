@@ -1,4 +1,4 @@
-"""Extend a trained head by custom distortions; where none is seen, its amounts stay as they were."""
+"""Extend a trained head by custom distortions; where none is seen, its amounts stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dps_infer.arrays import Pixels
 from dps_infer.progress import track
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.custom.custom_distortion import CustomDistortion
 from dps_train.custom.families import CUSTOM_FAMILY_SIZE, draw_custom_family
 from dps_train.custom.function import StrengthDistortion
@@ -20,6 +19,7 @@ from dps_train.data.crops import random_crops
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.presence.training import initialize
 from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.presence_head import PresenceHead
 
 LEARNING_RATE = 1e-3

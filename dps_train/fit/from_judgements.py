@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, measured_context
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
@@ -39,6 +38,7 @@ from dps_train.judgements.scoring import two_afc_agreement
 from dps_train.judgements.triplets import Triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
 from dps_train.model.description import metric_info
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for

@@ -8,7 +8,6 @@ import torch
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import WeightsInfo
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import check_ordered
 from dps_train.custom.custom_distortion import all_distortions
 from dps_train.data.crops import TRAINING_SIZE
@@ -25,6 +24,7 @@ from dps_train.fit.presence.loss import z_of
 from dps_train.fit.settings import LIN, SAMPLE, Settings
 from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE

@@ -12,7 +12,6 @@ from torch import Tensor
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
 from dps_infer.model.manifest import Calibration, Draws, Ladder, MetricInfo, Scores
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import applied_context
 from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
@@ -27,8 +26,9 @@ from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
-from dps_train.model.description import data_info, metric_info
 from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.description import data_info, metric_info
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for

@@ -61,9 +61,7 @@ def anchor_ladders(metric: ChangeMetric) -> list[Ladder]:
         for step in steps:
             changed = torch.from_numpy(np.stack([change(part, step) for part in parts]))
             amounts, _ = metric.read(reference, changed)
-            rows.append(
-                [[float(f"{v:.{DIGITS}g}") for v in row] for row in amounts.cpu().tolist()]
-            )
+            rows.append([[float(f"{v:.{DIGITS}g}") for v in row] for row in amounts.cpu().tolist()])
         found.append(Ladder(name=name, steps=list(steps), amounts=rows))
     return found
 

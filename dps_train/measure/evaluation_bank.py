@@ -26,7 +26,7 @@ BATCH = 32
 
 
 class Distances(Protocol):
-    """Compares images with changed versions, like `dps_train.model.feature_distances.FeatureDistances`."""
+    """Compares images with changed versions, like `FeatureDistances`."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the representation that is compared, of float RGB [N, 3, H, W] in [0, 1]."""

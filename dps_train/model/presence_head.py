@@ -13,6 +13,7 @@ pooled over the image, and the network's code.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -234,7 +235,7 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
 
 def _layers(*lengths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for wide, narrow in zip(lengths, lengths[1:], strict=False):
+    for wide, narrow in itertools.pairwise(lengths):
         layers += [nn.Linear(wide, narrow), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 

@@ -39,6 +39,13 @@ class EmbeddedParts(nn.Module):
             return self.comparison(first, second).unflatten(0, (members, crops)).transpose(0, 1)
 
 
+def computes_in_half() -> bool:
+    """Return whether the processor computes in half precision; others take longer for it."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and bool(
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
+
+
 def normalize(images: Tensor) -> Tensor:
     """Normalize float RGB [N, 3, H, W] in [0, 1] as the embedded metric does."""
     return Preprocess(IMAGE_SIZE).normalize(images)

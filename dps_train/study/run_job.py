@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from dps_infer.files.write import atomic_file
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
@@ -38,6 +37,7 @@ from dps_train.model.context_heads import (
     scalars_in_contexts,
     unadapted_in_contexts,
 )
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE

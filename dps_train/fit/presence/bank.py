@@ -19,10 +19,10 @@ from torch import Tensor
 from dps_infer.arrays import Pixels
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
-from dps_train.model.change.half_planes import CELL, extent_of
-from dps_train.model.change_metric import ChangeMetric
 from dps_train.distortions.changes.draw import Scene, rounded
 from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
+from dps_train.model.change.half_planes import CELL, extent_of
+from dps_train.model.change_metric import ChangeMetric
 
 SCENES_PER_PART = 200
 SCENES_AT_ONCE = 3

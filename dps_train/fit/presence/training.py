@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.distortions.paper import NAMES
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ChangeMetric
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
 from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
+from dps_train.model.change.kinds import KIND_NAMES
+from dps_train.model.change_metric import ChangeMetric
 from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24

@@ -1,1 +1,1 @@
-"""The change between two images at their own size: motion, statistics in cells, the general distance."""
+"""The change between two images at their own size: motion, statistics in cells, distance."""

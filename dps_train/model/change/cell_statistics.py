@@ -42,6 +42,10 @@ FLAT = 2e-3
 BLOCK = 4
 """Side of a JPEG block in pixels of half the resolution."""
 
+OWN = [4 * level + part for level in range(LEVELS) for part in (0, 1)]
+OTHERS = [4 * level + part for level in range(LEVELS) for part in (2, 3)]
+"""Channels of the first and of the second image's energies, of all levels."""
+
 SMALLEST = 1e-6
 """Share of a cell below which it counts as empty."""
 
@@ -205,7 +209,7 @@ class CellStatisticsOf(nn.Module):
                 F.conv2d(first.details * second.details, self.fine_sums) * masks.inside, CELL
             )
             / masks.inside_share,
-            gradients=(energies[:, self.own], energies[:, self.others]),
+            gradients=(energies[:, OWN], energies[:, OTHERS]),
             gradient_products=products,
             differences=(parts, weights),
             residual=pooled[0][:, 8:],
@@ -218,9 +222,6 @@ class CellStatisticsOf(nn.Module):
             covered=shares[0],
             places=_root(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit),
         )
-
-    own = [4 * level + part for level in range(LEVELS) for part in (0, 1)]
-    others = [4 * level + part for level in range(LEVELS) for part in (2, 3)]
 
 
 @dataclass(frozen=True)

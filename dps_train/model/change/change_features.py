@@ -183,9 +183,10 @@ class ChangeFeatures(nn.Module):
             dim=1,
         )  # fmt: skip
         logs = torch.log(positive.clamp(min=0) + self.faint) * self.power
+        levels = torch.cat([logs, self._pick(stack, "flat"), self._pick(stack, "means")], dim=1)
         features = torch.cat(
             [
-                F.conv2d(torch.cat([logs, self._pick(stack, "flat"), self._pick(stack, "means")], 1), self.linear),
+                F.conv2d(levels, self.linear),
                 correlation, related, chroma[:, 2:] / scale, displaced, share,
             ],
             dim=1,

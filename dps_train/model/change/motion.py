@@ -149,7 +149,7 @@ class MotionEstimate(nn.Module):
         return (matrix @ places.flatten(1) + shift[:, :, None]).unflatten(2, places.shape[1:])
 
     def _moved(self, side: int, table: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the images of a table [2 N] half of the way; also return where both show something."""
+        """Move the images of a table [2 N] half of the way; return them, and where both show."""
         places = getattr(self, f"places{side}")
         at = torch.cat([places - flow / 2, places + flow / 2])
         inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()

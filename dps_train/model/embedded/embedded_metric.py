@@ -11,15 +11,15 @@ from pathlib import Path
 
 import msgspec
 import safetensors
-from torch import nn
+from torch import Tensor, nn
 
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import PAPER_AMOUNTS
 from dps_train.model.backbones import load_backbone
-from dps_train.model.embedded import embedded_backbone
-from dps_train.model.heads import PairHead
 from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.codes import PairCode
+from dps_train.model.embedded import embedded_backbone
+from dps_train.model.heads import PairHead
 from dps_train.model.metric import Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
 from dps_train.model.weights import load_strictly, read_weights
@@ -39,13 +39,29 @@ def load_universal() -> ChangeMetric:
     return metric.eval()
 
 
-def untrained_universal() -> ChangeMetric:
-    """Return the embedded metric with the weights of its network, before its head is trained."""
+def untrained_universal(
+    network: Path = embedded_backbone.WEIGHTS, weights: Path = WEIGHTS
+) -> ChangeMetric:
+    """Return the embedded metric before its head is trained.
+
+    Args:
+        network: weights of the backbone.
+        weights: weights of the pair encoder and its own head.
+    """
     encoder, head = PairEncoder(), PairHead(CODE, PAPER_AMOUNTS)
     parts = nn.ModuleDict({"comparison": encoder, "head": head})
-    load_strictly(parts, read_weights(WEIGHTS), origin=WEIGHTS.name)
-    backbone = load_backbone(embedded_backbone.NAME)
+    load_strictly(parts, read_weights(weights), origin=weights.name)
+    own = None if network == embedded_backbone.WEIGHTS else network
+    backbone = load_backbone(embedded_backbone.NAME, weights=own)
     return ChangeMetric(Preprocess(IMAGE_SIZE), backbone, PairCode(encoder, head)).eval()
+
+
+def presence_weights(metric: ChangeMetric) -> dict[str, Tensor]:
+    """Return the weights of the head as `PRESENCE` stores them: matrices in half precision."""
+    return {
+        name: (value.half() if value.dim() > 1 else value).contiguous()
+        for name, value in presence_parts(metric).state_dict().items()
+    }
 
 
 def presence_parts(metric: ChangeMetric) -> nn.ModuleDict:
