@@ -53,8 +53,8 @@ ContextNamesOption = Annotated[
         "--context-name",
         metavar="NAME",
         help="Instead of --ranking, a context by its name: one saved by dps-infer contexts save, "
-        "or one of this package: print-inspection, map-rendering, camera-pipeline, ui-regression, "
-        "video-coding. Repeat it for several contexts.",
+        "or one of this package: general, print-inspection, map-rendering, camera-pipeline, "
+        "ui-regression, video-coding. Repeat it for several contexts.",
     ),
 ]
 

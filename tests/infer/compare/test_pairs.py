@@ -108,13 +108,16 @@ def test_the_size_is_shared_among_the_kinds_that_it_is_made_of(universal):
     # Amounts: 1 of rotate and 0.2 of blur; the size is the mean of 1, 0.2 and 0.
     changed = black + np.array((255, 51, 0), np.uint8)
     general = universal.in_context(importances={"size": 1}).compare(black, changed)
-    assert general.distance == general.size == pytest.approx(0.4)
+    assert general.distance == general.size == pytest.approx(0.4, rel=1e-5)
     shares = {name: part for name, part in general.parts.items() if part}
-    assert shares == {"rotate": pytest.approx(0.4 * 5 / 6), "blur": pytest.approx(0.4 / 6)}
+    assert shares == {
+        "rotate": pytest.approx(0.4 * 5 / 6, rel=1e-5),
+        "blur": pytest.approx(0.4 / 6, rel=1e-5),
+    }
     mixed = universal.in_context(importances={"size": 1, "blur": 2}).compare(black, changed)
-    assert mixed.distance == pytest.approx(0.4 + 2 * 0.2)
-    assert mixed.parts["rotate"] == pytest.approx(0.4 * 5 / 6)
-    assert mixed.parts["blur"] == pytest.approx(0.4 / 6 + 2 * 0.2)
+    assert mixed.distance == pytest.approx(0.4 + 2 * 0.2, rel=1e-5)
+    assert mixed.parts["rotate"] == pytest.approx(0.4 * 5 / 6, rel=1e-5)
+    assert mixed.parts["blur"] == pytest.approx(0.4 / 6 + 2 * 0.2, rel=1e-5)
     assert (mixed.amounts, mixed.size) == (general.amounts, general.size)
 
 
