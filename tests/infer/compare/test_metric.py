@@ -378,9 +378,8 @@ def test_wrong_outputs_are_refused(context, name):
 
 
 def test_a_file_without_kinds_has_no_outputs_of_kinds(context, tmp_path):
-    manifest = make_manifest(kinds=False)
+    manifest, engine = make_manifest(kinds=False), context.runner._engine
     with pytest.raises(ContextError, match="expected distance, and maybe amounts and map"):
-        engine = context.runner._engine
         check_ports(engine.inputs, engine.outputs, manifest)
     refusal(
         write(tmp_path / "a.onnx", make_model(make_manifest(), kinds=False)),
@@ -442,9 +441,9 @@ def test_answers_of_another_shape_are_refused(name, shape, expected):
     }  # fmt: skip
     sound = {key: np.zeros(of, np.float32) for key, of in shapes.items()}
     check_measurement(Measurement(**sound), 3, [1.0, 1.0, 0.0])
+    broken = Measurement(**{**sound, name: np.zeros(shape, np.float32)})
     with pytest.raises(ContextError, match=expected):
-        broken = {**sound, name: np.zeros(shape, np.float32)}
-        check_measurement(Measurement(**broken), 3, [1.0, 1.0, 0.0])
+        check_measurement(broken, 3, [1.0, 1.0, 0.0])
 
 
 def test_unknown_devices_are_refused(context_path):
