@@ -19,7 +19,7 @@ import msgspec
 from dps_infer.errors import OutputError
 from dps_infer.files.tables import Row
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".part"
 
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceCache
 
 PIXELS_PER_RUN = 1 << 17
-"""Pixels of all images that go through tiles at a time, except for a shared reference. Tiles keep
-an image's own resolution, so memory follows the pixels and not the number of images. More would
-not fit a processor's cache: a large network takes a fifteenth longer with twice as many."""
+"""Pixels of all images in a run, except for a shared reference. Memory follows the pixels and not
+the number of images, and more would not fit a processor's cache."""
 
 PIXELS_PER_RUN_ON_CUDA = 1 << 20
 """Pixels per run on CUDA, where small runs are dominated by launch overhead."""

@@ -39,9 +39,9 @@ MapPartOption = Annotated[
     typer.Option(
         "--map-part",
         metavar="NAME",
-        help="Instead of the distance, show the amount of one distortion in each tile, regardless "
-        "of its importance: blur, for example, or other for changes that no distortion explains. "
-        "1 is a strong change, the reference strength of the distortion.",
+        help="Instead of the distance, show how much of the difference in each part of the image "
+        "is of one kind, regardless of its importance: blur, for example, or other for changes "
+        "that have no name.",
     ),
 ]
 

@@ -32,10 +32,12 @@ RankingsOption = Annotated[
     typer.Option(
         "--ranking",
         metavar="NAME,...",
-        help="What matters: distortions from the least to the most disruptive, as in "
+        help="What matters: kinds of change from the least to the most disruptive, as in "
         "color,translate,zoom,rotate,darken,blur. An equals sign ties two: color=translate,blur. "
-        "Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom. "
-        "Repeat it for several contexts.",
+        "A star stands for all kinds that are not named: noise,*,content; without it, they count "
+        "as the middle. The kinds: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom, "
+        "6 noise, 7 contrast, 8 saturation, 9 tint, 10 compression, 11 warp, 12 content, "
+        "13 mirror, and other. Repeat it for several contexts.",
     ),
 ]
 ImportancesOption = Annotated[
@@ -43,8 +45,9 @@ ImportancesOption = Annotated[
     typer.Option(
         "--importance",
         metavar="NAME=NUMBER,...",
-        help="Instead of --ranking, the weight of each distortion: color=0.1,blur=5. Distortions "
-        "that are left out do not count. Repeat it for several contexts.",
+        help="Instead of --ranking, the weight of each kind of change: color=0.1,blur=5. Kinds "
+        "that are left out do not count; size counts all kinds alike. Repeat it for several "
+        "contexts.",
     ),
 ]
 ContextNamesOption = Annotated[
