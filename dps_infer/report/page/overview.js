@@ -136,7 +136,7 @@ function showExplanation() {
       bars(Object.keys(context.importances), Object.values(context.importances)));
   }
   if (context.examples.length > 0) {
-    parts.push(make("h3", {}, "The same amount of each distortion, the closest first"),
+    parts.push(make("h3", {}, "A strong change of each kind, the closest first"),
       make("div", { class: "examples" }, ...context.examples.map(example)));
   }
   if (context.importances === null) {
