@@ -49,19 +49,22 @@ def train_embedded(
     )
     for file in (head,) if head_only else (backbone, encoder, head):
         check_output(file, force=force)
-    if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
+    network_work, head_work = (
+        None if work is None else work / name for name in ("network", "head")
+    )
+    for folder in (network_work, head_work):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     if not head_only:
-        parts, recipe = pretrain(steps, seed, work, lambda text: say(NAME, text))
+        parts, recipe = pretrain(steps, seed, network_work, lambda text: say(NAME, text))
         for file, weights in zip((backbone, encoder), stored_weights(parts), strict=True):
             with atomic_file(file, force=force) as temporary:
                 safetensors.torch.save_file(weights, temporary, metadata=recipe.metadata())
         pairs = steps * CROPS_PER_STEP * FAMILY_SIZE
         say(NAME, f"{backbone} and {encoder} written after {pairs} pairs")
     metric = embedded_metric.untrained_universal(*(() if head_only else (backbone, encoder)))
-    pairs_folder = None if work is None else work / "pairs"
     recipe = pretrain_presence(
-        metric, seed, pairs_folder, steps=head_steps, note=lambda text: say(NAME, text)
+        metric, seed, head_work, steps=head_steps, note=lambda text: say(NAME, text)
     )
     with atomic_file(head, force=force) as temporary:
         weights = embedded_metric.presence_weights(metric)

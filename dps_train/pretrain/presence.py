@@ -14,7 +14,7 @@ from dps_train.fit.presence.stored import bank_recipe, open_folder
 from dps_train.fit.presence.training import train_presence
 from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.embedded.embedded_metric import Recipe
-from dps_train.pretrain.images.mixture import pretraining_images
+from dps_train.pretrain.images.mixture import kept_images
 from dps_train.seeds import generator_for
 
 IMAGES = 3000
@@ -22,10 +22,10 @@ SIDE = 288
 """Side in pixels of the images: that of the larger pictures, and their surroundings."""
 
 COLLECTIONS = (
-    Collection("paper", 8000, 64, paper=True),
-    Collection("own", 6000, 192, paper=False),
+    Collection("paper", 12_000, 64, paper=True),
+    Collection("own", 12_000, 192, paper=False),
 )
-STEPS = 6000
+STEPS = 12_000
 
 
 def pretrain_presence(
@@ -43,7 +43,8 @@ def pretrain_presence(
     Args:
         metric: with a trained network.
         seed: of everything random.
-        folder: keeps measured pairs, so that a run that was cut off continues; None keeps none.
+        folder: keeps images and measured pairs, so that a run that was cut off continues; None
+            keeps none.
         images: how many to draw.
         collections: of pairs to measure.
         steps: of the training.
@@ -52,11 +53,14 @@ def pretrain_presence(
     Returns:
         How the head was trained.
     """
-    drawn = pretraining_images(images, SIDE, generator_for("images of the head", seed))
+    generator = generator_for("images of the head", seed)
+    kept = None if folder is None else folder / "images.safetensors"
+    drawn = kept_images(kept, images, SIDE, generator)
     pixels = [np.ascontiguousarray(image.permute(1, 2, 0)) for image in drawn]
-    if folder is not None:
-        open_folder(folder, bank_recipe(metric, pixels, collections, seed), renew=True)
-    banks = [(one, measured_pairs(one, metric, pixels, seed, folder)) for one in collections]
+    pairs = None if folder is None else folder / "pairs"
+    if pairs is not None:
+        open_folder(pairs, bank_recipe(metric, pixels, collections, seed), renew=True)
+    banks = [(one, measured_pairs(one, metric, pixels, seed, pairs)) for one in collections]
     train_presence(metric, banks, steps=steps, seed=seed, note=note)
     digest = hashlib.sha256(drawn.numpy().data).hexdigest()
     data = DataInfo(source="dps_train.pretrain.images", images=images, sha256=digest)

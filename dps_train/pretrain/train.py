@@ -47,7 +47,7 @@ from dps_train.pretrain.embedded_parts import (
     fold,
     initial_parts,
 )
-from dps_train.pretrain.images.mixture import pretraining_images
+from dps_train.pretrain.images.mixture import kept_images
 from dps_train.seeds import generator_for
 
 IMAGES = 20_000
@@ -97,7 +97,8 @@ def pretrain(
         The metric's parts, averaged over the last steps, and the recipe.
     """
     generator = torch.Generator().manual_seed(seed)
-    images = pretraining_images(IMAGES, SURROUNDINGS, generator)
+    kept = None if folder is None else folder / "images.safetensors"
+    images = kept_images(kept, IMAGES, SURROUNDINGS, generator)
     first, second = steps // 2, steps - steps // 2
     rates = [LEARNING_RATE * min(1, (step + 1) / WARM_UP) for step in range(first)]
     plan = {"steps": steps, "seed": seed, "images": len(images)}
