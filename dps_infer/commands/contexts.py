@@ -164,7 +164,7 @@ def save(
     name: NameArgument,
     why: Annotated[str, typer.Option(help="The reasons for this order, for other people.")],
     ranking: Annotated[
-        str | None, typer.Option(help="Distortions from the least to the most disruptive.")
+        str | None, typer.Option(help="Kinds of change from the least to the most disruptive.")
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="Instead of a ranking: color=0.1,blur=5,other=0.2.")
@@ -200,11 +200,11 @@ def save(
         _write(context, here, force)
         return
     from dps_infer.contexts.context import choose_context
-    from dps_infer.contexts.ranking import PAPER_DISTORTIONS
+    from dps_infer.contexts.ranking import KINDS
     from dps_infer.contexts.saved import check_saved
     from dps_infer.model.context_figures import embedded_figures
 
-    context = choose_context(PAPER_DISTORTIONS, ranking=ranking, importances=importance)
+    context = choose_context(KINDS, ranking=ranking, importances=importance)
     context = replace(
         context,
         name=name,
