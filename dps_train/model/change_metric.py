@@ -29,6 +29,9 @@ from dps_train.model.presence_head import (
 )
 from dps_train.model.resizing import resize
 
+STILL = 0.02
+"""Degrees, and percent, at which the direction of a motion is half clear."""
+
 ROTATE, TRANSLATE, ZOOM = (KIND_NAMES.index(name) for name in ("rotate", "translate", "zoom"))
 
 
@@ -38,9 +41,9 @@ class Outputs:
 
     Attributes:
         amounts: of each kind and the size [N, K + 1].
-        strengths: in the kinds' units; 0 for kinds without one [N, K].
+        strengths: in the kinds' units; 0 for kinds that are absent or have none [N, K].
         directions: in [-1, 1], positive where the second image goes the way of the kind's name;
-            0 for kinds without one [N, K].
+            0 for kinds that are absent or have none [N, K].
         cells: presences in cells times their distance [N, rows, columns, K].
         places: where the images differ, with 8 x 8 places a cell [N, h, w].
     """
@@ -152,10 +155,11 @@ class ChangeMetric(Metric):
         distances = change.cell_distances
         in_cells = presences(torch.sigmoid(evidence)) * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
+        shown = (presences(torch.sigmoid(reading.evidence)) > 0).float()
         return Outputs(
             amounts=self.head.amounts_of(z, reading),
-            strengths=self.head.widened(strengths),
-            directions=self.head.widened(directions),
+            strengths=self.head.widened(strengths * shown),
+            directions=self.head.widened(directions * shown),
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
             places=change.statistics.places[:, 0],
         )
@@ -176,7 +180,7 @@ def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor,
         read = torch.log(columns[kind] + 1e-6) * (1 - trusted)
         columns[kind] = torch.exp(read + trusted * torch.log(measured.abs() + 1e-6))
     for kind, measured in ((ROTATE, degrees), (ZOOM, percent)):
-        ways[kind] = (1 - trusted) * ways[kind] + trusted * measured / (measured.abs() + 1e-3)
+        ways[kind] = (1 - trusted) * ways[kind] + trusted * measured / (measured.abs() + STILL)
     known = torch.tensor([float(kind.unit is not None) for kind in KINDS] + [0.0])
     both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
     return torch.stack(columns, 1) * known, torch.stack(ways, 1) * both

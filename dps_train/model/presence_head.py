@@ -26,9 +26,12 @@ from dps_train.model.heads import Head
 
 SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH = -7.0, 6.0
 
-NOTHING, FULLY = 0.5, 0.7
-"""Probabilities, as shares of the largest, up to which a kind is not there and from which it
-fully is."""
+NOTHING, FULLY = 0.66, 0.84
+"""Probabilities up to which a kind is not there, and from which it fully is."""
+
+BEHIND = 0.95
+"""Share of the largest probability up to which an improbable kind is not there: of several
+improbable kinds, only the most probable one is."""
 
 LEAST = 1e-3
 """Least probability of `other`: without any evidence, a change is of another kind."""
@@ -214,7 +217,9 @@ def presences(probability: Tensor) -> Tensor:
     last = probability[..., -1:].clamp(min=LEAST)
     probability = torch.cat([probability[..., :-1], last], dim=-1)
     share = probability / probability.amax(dim=-1, keepdim=True)
-    return ((share - NOTHING) / (FULLY - NOTHING)).clamp(0.0, 1.0)
+    probable = (probability - NOTHING) / (FULLY - NOTHING)
+    foremost = (share - BEHIND) / (1 - BEHIND)
+    return torch.maximum(probable, foremost).clamp(0.0, 1.0)
 
 
 def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:

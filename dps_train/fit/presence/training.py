@@ -28,8 +28,9 @@ ROWS_AT_ONCE = 2000
 NOTED = 250
 VISIBLE = 0.5 / 255
 FEWEST = 10
-REFERENCE = 0.95
-"""Quantile of the size of a kind's changes at which its amount is 1."""
+REFERENCE, GROSS_REFERENCE = 0.95, 0.05
+"""Quantiles of the size of a kind's changes at which its amount is 1: of kinds that may be faint,
+and of mirror images, all of which are gross."""
 
 Banks = Sequence[tuple[Collection, MeasuredPairs]]
 
@@ -119,7 +120,11 @@ def set_scales(metric: ChangeMetric, banks: Banks) -> None:
             if collection.paper == (name in NAMES) and alone.sum() >= FEWEST:
                 references.append(size[alone])
         if references:
-            quantile = 0.5 if name in (*NAMES, "mirror") else REFERENCE
+            quantile = REFERENCE
+            if name in NAMES:
+                quantile = 0.5
+            elif name == "mirror":
+                quantile = GROSS_REFERENCE
             metric.head.scale[number] = 1 / torch.cat(references).quantile(quantile)
 
 

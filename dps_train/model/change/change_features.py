@@ -21,7 +21,10 @@ MOTION = 14
 """Length of `motion_features`."""
 
 FAINT = 1e-6
-"""Energy below which logarithms level off: a thousandth of the range, squared."""
+"""Energy below which logarithms level off: a thousandth of the range, squared.
+
+It is added to each factor of a product rather than to the product: onnxscript's optimizer treats a
+term of 1e-8 and less as 0 and drops it, and the exported graph would divide 0 by 0."""
 
 STEP = 2e-3
 """The same for steps at the borders of blocks."""
@@ -162,7 +165,7 @@ class ChangeFeatures(nn.Module):
 
     def _features(self, stack: Tensor) -> Tensor:
         one, two = self._pick(stack, "energies"), self._pick(stack, "energies2")
-        correlation = self._pick(stack, "products") / (one * two + FAINT**2).sqrt()
+        correlation = self._pick(stack, "products") / ((one + FAINT) * (two + FAINT)).sqrt()
         moments = self._pick(stack, "moments")
         covariance = moments - self._pick(stack, "left") * self._pick(stack, "right")
         variance = self._pick(covariance, "variances").clamp(min=0)
@@ -171,7 +174,8 @@ class ChangeFeatures(nn.Module):
             self._pick(spread, "spread") * self._pick(spread, "spread2")
         )
         chroma = F.conv2d(moments, self.chroma)
-        scale = (chroma[:, :1].clamp(min=0) * chroma[:, 1:2].clamp(min=0) + 1e-10).sqrt()
+        one_chroma, two_chroma = (chroma[:, part : part + 1].clamp(min=0) for part in (0, 1))
+        scale = ((one_chroma + EVEN) * (two_chroma + EVEN)).sqrt()
         displaced, explained, share = self._displacement(stack)
         relative = self._pick(stack, "parts") / (self._pick(stack, "weights") + WEIGHTLESS)
         positive = torch.cat(
