@@ -18,7 +18,7 @@ import numpy as np
 
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare.runner import GraphRunner
-from dps_infer.contexts.ranking import SIZE
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.images.decode import Pair
 from dps_infer.model.anchors import Anchor, Scale, anchor
 from dps_infer.model.calibration import percentiles
@@ -250,11 +250,14 @@ def _parts(
 ) -> dict[str, float]:
     """Return what each kind contributes to a distance.
 
-    The size itself, where it counts, is shared among the kinds that it is made of.
+    The size itself, where it counts, is shared among the kinds that it is made of; one that is
+    made of none is of another kind.
     """
     parts = {name: importances.get(name, 0.0) * amount for name, amount in amounts.items()}
     general = importances.get(SIZE, 0.0) * (size or 0.0)
     total = sum(amounts.values())
     if general and total:
         parts = {name: part + general * amounts[name] / total for name, part in parts.items()}
+    elif general:
+        parts[OTHER] += general
     return parts

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from infer_helpers import IMPORTANCES, encode
+from infer_helpers import AMOUNTS, IMPORTANCES, KINDS, encode
 
 from dps_infer import Metric
+from dps_infer.compare import pairs
 from dps_infer.compare.runner import distances, importance_vector
 from dps_infer.compare.stream import compare_in_all, score
 from dps_infer.errors import ContextError
@@ -62,12 +63,12 @@ def mixed_pairs(photo) -> list:
 
 
 def test_company_changes_no_digit(contexts, photo):
-    pairs = mixed_pairs(photo)
-    together = compare_in_all(pairs, contexts)
+    mixed = mixed_pairs(photo)
+    together = compare_in_all(mixed, contexts)
     for label, context in contexts.items():
-        alone = context.compare_pairs(pairs)
+        alone = context.compare_pairs(mixed)
         assert [comparisons[label] for comparisons in together] == alone
-    assert [list(comparisons) for comparisons in together] == [list(contexts)] * len(pairs)
+    assert [list(comparisons) for comparisons in together] == [list(contexts)] * len(mixed)
     assert [c.distance for c in together[2].values()] == [0.0] * len(contexts)
 
 
@@ -78,10 +79,10 @@ def test_the_network_runs_once_for_all_contexts(contexts, photo, runs):
 
 
 def test_maps_are_each_contexts_own(contexts, photo, runs):
-    pairs = mixed_pairs(photo)
-    together = compare_in_all(pairs, contexts, with_map=True)
+    mixed = mixed_pairs(photo)
+    together = compare_in_all(mixed, contexts, with_map=True)
     for label, context in contexts.items():
-        alone = context.compare_pairs(pairs, with_map=True)
+        alone = context.compare_pairs(mixed, with_map=True)
         for comparisons, one in zip(together, alone, strict=True):
             assert comparisons[label] == one
             np.testing.assert_array_equal(comparisons[label].map, one.map)
@@ -119,6 +120,20 @@ def test_the_size_is_shared_among_the_kinds_that_it_is_made_of(universal):
     assert mixed.parts["rotate"] == pytest.approx(0.4 * 5 / 6, rel=1e-5)
     assert mixed.parts["blur"] == pytest.approx(0.4 / 6 + 2 * 0.2, rel=1e-5)
     assert (mixed.amounts, mixed.size) == (general.amounts, general.size)
+
+
+named = st.dictionaries(st.sampled_from([*KINDS[:-1]]), st.floats(0, 8), max_size=4)
+
+
+@given(named, st.floats(0, 8), st.dictionaries(st.sampled_from(AMOUNTS), st.floats(0, 1e3)))
+def test_parts_add_up_whatever_a_file_reports(given_amounts, size, importances):
+    amounts = {**dict.fromkeys(KINDS, 0.0), **given_amounts}
+    parts = pairs._parts(amounts, size, importances)
+    assert list(parts) == KINDS
+    assert all(part >= 0 for part in parts.values())
+    values = {**amounts, "size": size}
+    expected = sum(importances.get(name, 0.0) * value for name, value in values.items())
+    assert sum(parts.values()) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 def test_other_files_are_measured_on_their_own(universal, context, photo, runs):
