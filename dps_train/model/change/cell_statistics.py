@@ -33,7 +33,7 @@ CHROMA, LUMA = 2e-3, 1e-2
 INVISIBLE_GRADIENT, INVISIBLE_CHROMA, INVISIBLE_LUMA = 3e-6, 6e-7, 1e-7
 """Squared differences that do not count, as they come from noise of half a gray level."""
 
-FAINT_PLACE = 1e-6
+FAINT_PLACE = 1e-5
 """Difference of a place below which its root levels off."""
 
 FLAT = 2e-3
