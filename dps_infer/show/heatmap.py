@@ -90,6 +90,8 @@ def local_values(
 ) -> Floats:
     """Return the local distances, or those of a part, at the size of the image.
 
+    The mean of the local distances is the distance of the pair.
+
     Args:
         comparison: made with ``with_map=True``.
         metric: the metric that made it, which knows the size of cells.
@@ -116,7 +118,12 @@ def local_values(
         cell //= PLACES
     rows = _cell_weights(values.shape[0], size[0], cell)
     columns = _cell_weights(values.shape[1], size[1], cell)
-    return np.asarray(rows @ values @ columns.T, np.float32)
+    local = np.asarray(rows @ values @ columns.T, np.float32)
+    mean = float(local.mean())
+    # Cells may reach beyond the image: without this, the mean over the image would be too large.
+    if part is None and mean > 0:
+        local *= np.float32(comparison.distance / mean)
+    return local
 
 
 def paint(local: Floats, *, over: Pixels | None = None) -> Pixels:

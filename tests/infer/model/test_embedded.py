@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import onnx.numpy_helper
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,8 +25,8 @@ from dps_infer.runtime.engine import Port
 CLOSE = {"rel": 1e-5, "abs": 1e-7}
 # A network in float32, with its inputs in another order.
 SYMMETRIC = {"rel": 1e-3, "abs": 1e-6}
-# The manifest states amounts with a few digits, and a kind may be fully there in no draw.
-ROUNDED = 1e-3
+# The manifest states amounts with a few digits; the rest is float32.
+ROUNDED, ROUNDING = 1e-3, 1e-5
 
 
 @st.composite
@@ -261,17 +262,14 @@ def shipped() -> Metric:
 
 @pytest.fixture(scope="module")
 def scale(shipped) -> dict[str, float]:
-    """The amount of each kind that is fully there, in an image pair of size 1.
-
-    At least one kind of a pair is fully there, and none is more than that. So among known draws of
-    a kind, and steps of ladders, the largest ratio of an amount to the size is its scale.
-    """
-    manifest = shipped.manifest
-    rows = [row for of_kind in manifest.draws.amounts.values() for row in of_kind]
-    rows += [row for ladder in manifest.ladders for step in ladder.amounts for row in step]
-    table = np.array(rows)
-    table = table[table[:, -1] > 0]
-    return dict(zip(manifest.metric.amounts, (table / table[:, -1:]).max(axis=0), strict=True))
+    """The amount of each kind that is fully there, in an image pair of size 1: in the graph."""
+    graph = onnx.load(embedded.UNIVERSAL).graph
+    (found,) = (
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.name.endswith("head.scale")
+    )
+    return dict(zip(shipped.manifest.metric.amounts[:-1], found.tolist(), strict=True))
 
 
 @st.composite
@@ -329,10 +327,23 @@ def test_the_size_of_the_embedded_file_is_a_distance(shipped, pair):
         assert (same.size, same.parts) == (0, dict.fromkeys(same.amounts, 0))
     back = shipped.compare(pair[1], pair[0])
     assert list(back.amounts.values()) == pytest.approx([*result.amounts.values()], **SYMMETRIC)
-    assert list(back.strengths.values()) == pytest.approx([*result.strengths.values()], rel=1e-3)
+    # An enlargement by 25 % is undone by a reduction by 20 %: strengths may differ.
+    assert list(back.strengths) == list(result.strengths)
+    assert all(np.isfinite(value) and value >= 0 for value in back.strengths.values())
     assert list(back.directions.values()) == pytest.approx(
         [-direction for direction in result.directions.values()], abs=1e-3
     )
+
+
+@needs_embedded
+def test_the_largest_amount_of_a_kind_is_its_scale_times_the_size(shipped, scale):
+    manifest = shipped.manifest
+    rows = [row for of_kind in manifest.draws.amounts.values() for row in of_kind]
+    rows += [row for ladder in manifest.ladders for step in ladder.amounts for row in step]
+    table = np.array([row for row in rows if row[-1] > 0])
+    presences = table[:, :-1] / table[:, -1:] / np.array(list(scale.values()))
+    # At least one kind is fully there, and none is more than that.
+    assert presences.max(axis=1) == pytest.approx(np.ones(len(table)), rel=ROUNDED)
 
 
 @needs_embedded
@@ -344,9 +355,10 @@ def test_a_context_only_weighs_the_size(shipped, scale, pair, given_ones):
     assert all(part >= 0 for part in result.parts.values())
     weights = {name: given_ones.get(name, 0) * scale[name] for name in result.amounts}
     size = given_ones.get("size", 0)
-    # Amounts in the manifest are rounded to a few digits.
-    assert result.distance >= (min(weights.values()) + size) * result.size * (1 - ROUNDED)
-    assert result.distance <= (sum(weights.values()) + size) * result.size * (1 + ROUNDED)
+    assert result.distance >= (min(weights.values()) + size) * result.size * (1 - ROUNDING)
+    assert result.distance <= (sum(weights.values()) + size) * result.size * (1 + ROUNDING)
+    present = {name: result.amounts[name] / scale[name] for name in result.amounts}
+    assert max(present.values()) == pytest.approx(result.size, rel=ROUNDING)
 
 
 @needs_embedded

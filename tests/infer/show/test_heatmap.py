@@ -73,15 +73,17 @@ def test_the_bright_place_is_where_the_images_differ(shipped, blurred):
     result = shipped.compare(image, other, with_map=True)
     values = local_values(result, shipped, (SIDE, SIDE))
     assert values.shape == (SIDE, SIDE)
-    assert values.mean() == pytest.approx(result.distance, rel=0.25)
+    assert values.mean() == pytest.approx(result.distance, rel=1e-4)
     row, column = np.unravel_index(values.argmax(), values.shape)
     assert 115 <= row <= 185
     assert 15 <= column <= 85
-    strong = values > values.max() / 2
     truth = np.zeros((SIDE, SIDE), bool)
     truth[120:180, 20:80] = True
-    assert (strong & truth).sum() / truth.sum() > 0.8
-    assert (strong & truth).sum() / (strong | truth).sum() > 0.5
+    assert values[truth].mean() > 5 * values[~truth].mean()
+    # What is beyond the edge by more than a few pixels is as good as nothing.
+    near = np.zeros((SIDE, SIDE), bool)
+    near[104:196, 4:96] = True
+    assert values[near].sum() > 0.9 * values.sum()
 
 
 def test_parts_show_their_own_differences_where_cells_lie(coarse):
@@ -94,8 +96,8 @@ def test_parts_show_their_own_differences_where_cells_lie(coarse):
     assert (row, column) == (pytest.approx(159.5, abs=0.6), pytest.approx(95.5, abs=0.6))
     assert blur.max() > 1
     # Smooth, so that something reaches the neighbors, but not the cells beyond them.
-    assert blur[:64].max() < 0.01
-    assert blur[:, 192:].max() < 0.01
+    assert blur[:64].max() < 0.05
+    assert blur[:, 192:].max() < 0.05
     assert not local_values(result, coarse, (SIDE, SIDE), part="zoom").any()
 
 
@@ -105,9 +107,17 @@ def test_places_of_a_map_are_an_eighth_of_a_cell(coarse):
     found = local_values(comparison(values), coarse, (SIDE, SIDE))
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert (row, column) == (pytest.approx(83.5, abs=0.6), pytest.approx(163.5, abs=0.6))
-    # Places beyond the image leave its edge as it is.
-    values = np.ones((32, 32))
-    assert np.allclose(local_values(comparison(values), coarse, (SIDE, SIDE)), 1, rtol=1e-5)
+
+
+def test_the_mean_over_the_image_is_the_distance(coarse, even):
+    # The last places lie beyond the image, and have nothing to show.
+    values = np.zeros((32, 32))
+    values[5:20, 3:9] = 2
+    for metric in (coarse, even):
+        found = local_values(comparison(values), metric, (SIDE, SIDE))
+        assert found.mean() == pytest.approx(values.mean(), rel=1e-5)
+    zero = comparison(np.zeros((32, 32)))
+    assert not local_values(zero, coarse, (SIDE, SIDE)).any()
 
 
 def test_a_change_of_one_kind_is_where_it_was_made(context):
@@ -153,7 +163,8 @@ def test_nothing_overshoots(even):
     spike[3, 4] = 5
     values = local_values(comparison(spike), even, (64, 64))
     assert values.min() >= 0
-    assert values.max() <= 5
+    # Apart from a factor that keeps the mean.
+    assert values.max() <= 5 * 1.01
     assert np.unravel_index(values.argmax(), values.shape) in {
         (row, column) for row in (27, 28) for column in (35, 36)
     }
