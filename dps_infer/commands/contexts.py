@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,9 +155,11 @@ def merge(
     from dps_infer.contexts.folders import find
     from dps_infer.model.context_figures import embedded_figures
 
-    one, two = (find(each, note=run.note).context for each in (first, second))
+    found = [find(each, note=run.note) for each in (first, second)]
+    one, two = (each.context for each in found)
     merged = merge_contexts(one, two, weight=weight, name=name, why=why)
-    _write(replace(merged, figures=embedded_figures(merged)), here, force)
+    merged = replace(merged, figures=embedded_figures(merged))
+    _write(merged, here, force, inputs=[each.path for each in found])
 
 
 @contexts.command()
@@ -235,11 +238,12 @@ def delete(name: NameArgument, debug: run.DebugOption = False) -> None:
         run.note(f"{name} is now that of {others[0][1]}")
 
 
-def _write(context: Context, here: bool, force: bool) -> None:
+def _write(context: Context, here: bool, force: bool, inputs: Sequence[Path] = ()) -> None:
     from dps_infer.contexts.folders import PROJECT, locate, user_folder
     from dps_infer.contexts.saved import write_saved
 
-    path = write_saved(context, PROJECT if here else user_folder(), force=force)
+    folder = PROJECT if here else user_folder()
+    path = write_saved(context, folder, force=force, inputs=inputs)
     run.say(run.program_name(), f"written to {path}: {context.describe()}")
     (_, first), *others = locate(path.stem)
     if first.resolve() != path.resolve():

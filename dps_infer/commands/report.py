@@ -87,7 +87,7 @@ def report(
     from dps_infer.progress import show_progress
     from dps_infer.report.build import build_report
 
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=[results, *(context or ())])
     metrics = None
     if context or ranking or importance or context_name:
         metrics = open_metrics(

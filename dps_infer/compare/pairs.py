@@ -215,6 +215,9 @@ def _comparison(
 ) -> Comparison:
     metric = runner.manifest.metric
     distance = float(measurement.distances[row])
+    identical = pair.identical
+    if identical:
+        runner.check_identical(distance, weighting.importances)
     amounts: dict[str, float] = {}
     if measurement.amounts is not None:
         amounts = dict(zip(metric.amounts, measurement.amounts[row].tolist(), strict=True))
@@ -227,7 +230,7 @@ def _comparison(
         amounts=amounts,
         parts=_parts(amounts, size, weighting.importances),
         percentiles=percentiles(distance, weighting.calibration),
-        identical=pair.identical,
+        identical=identical,
         notes=pair.notes,
         provider=runner.provider,
         size=size,

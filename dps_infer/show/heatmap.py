@@ -14,6 +14,7 @@ image where it does not differ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -151,8 +152,13 @@ def along_scale(local: Floats | np.float32) -> Floats:
     return np.asarray(local / (local + MIDDLE), np.float32)
 
 
-def check_picture(path: Path, *, force: bool = False) -> None:
+def check_picture(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> None:
     """Refuse a path that no picture can be written to, before any long work.
+
+    Args:
+        path: the picture to write.
+        force: accept an existing file.
+        inputs: files that are never replaced.
 
     Raises:
         OutputError: the suffix is not one of `PICTURE_SUFFIXES`, or `path` cannot be written.
@@ -161,7 +167,7 @@ def check_picture(path: Path, *, force: bool = False) -> None:
         raise OutputError(
             f"cannot write {path}: expected a name that ends in {', '.join(PICTURE_SUFFIXES)}"
         )
-    check_output(path, force=force)
+    check_output(path, force=force, inputs=inputs)
 
 
 def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:

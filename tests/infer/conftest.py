@@ -10,6 +10,7 @@ import pytest
 
 # pytest imports test files by path (importlib mode), so their folder is not on the import path.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "images"))
 
 from infer_helpers import Outcome, make_model, write
 

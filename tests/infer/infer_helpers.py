@@ -326,6 +326,20 @@ def with_exif(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
+def upright(orientation: int, stored: np.ndarray) -> np.ndarray:
+    """Turn stored pixels upright as EXIF defines: by the place of the first row and column."""
+    return {
+        1: stored,
+        2: np.fliplr(stored),
+        3: np.rot90(stored, 2),
+        4: np.flipud(stored),
+        5: np.swapaxes(stored, 0, 1),
+        6: np.rot90(stored, -1),
+        7: np.swapaxes(np.rot90(stored, 2), 0, 1),
+        8: np.rot90(stored, 1),
+    }[orientation]
+
+
 @dataclass
 class Outcome:
     code: int

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from train_helpers import photos, seeded
 
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.data.crops import random_crops
 from dps_train.data.sources import TRAINING_PHOTOGRAPHS, photograph
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.model.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.metric import Preprocess
 
 COLUMNS = ("reference", "p0", "p1", "judge")

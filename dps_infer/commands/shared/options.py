@@ -15,7 +15,9 @@ ABOVE = 3
 SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
-EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something broke; 2 wrong usage; 130 interrupted; 143 ended by SIGTERM."
+)
 
 ContextsOption = Annotated[
     list[Path] | None,
@@ -87,6 +89,15 @@ ResizeOption = Annotated[
         "--resize",
         help="Resize the second image to the size of the first. Without it, images of "
         "different sizes are refused.",
+    ),
+]
+EscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="In a CSV file, put an apostrophe before texts that a spreadsheet would run as a "
+        "formula: those that begin with =, +, -, @, a tab or a line break, and are no numbers. "
+        "Paths and names come from others; without this they are written as they are.",
     ),
 ]
 JsonOption = Annotated[

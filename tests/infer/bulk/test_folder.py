@@ -54,6 +54,19 @@ def test_pairs_are_matched_by_relative_path(folders):
     assert not any(pair.missing for pair in pairs)
 
 
+def test_images_are_told_by_their_content_too(cli, tmp_path, photo, context_path):
+    for folder, pixels in (("a", photo), ("b", 255 - photo)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.png").write_bytes(encode(".png", photo))
+        (tmp_path / folder / "IMG_1").write_bytes(encode(".jpg", pixels))
+        (tmp_path / folder / "notes.txt").write_text("no image")
+    found = find_images(tmp_path / "a")
+    assert [str(file) for file in found.files] == ["IMG_1", "same.png"]
+    assert found.left_out == 1
+    options = ("--context", context_path, "--threshold", "0.01")
+    assert cli("folder", tmp_path / "a", tmp_path / "b", *options).code == 3
+
+
 def test_other_files_are_left_out_and_counted(tmp_path):
     files = ["a.png", "notes.txt", ".hidden.png", ".cache/b.png", "c", "d/e.jpeg", "f.heic"]
     found = find_images(fill(tmp_path / "mixed", dict.fromkeys(files, b"")))

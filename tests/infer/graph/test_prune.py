@@ -74,21 +74,6 @@ def test_all_outputs_are_the_model_less_what_none_needs():
     assert left == model
 
 
-def test_a_graph_inside_a_node_is_left_alone():
-    inner = helper.make_graph(
-        [helper.make_node("Identity", ["double"], ["inner"])],
-        "inner",
-        [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, ["N"])],
-    )
-    model = two_branches()
-    model.graph.node.append(
-        helper.make_node("If", ["c"], ["chosen"], then_branch=inner, else_branch=inner)
-    )
-    data = model.SerializeToString()
-    assert pruned(data, ["shifted"]) == data
-
-
 @pytest.mark.skipif(
     not embedded.UNIVERSAL.is_file(), reason="the package has no universal file yet"
 )

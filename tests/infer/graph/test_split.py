@@ -79,17 +79,6 @@ def test_the_rest_may_take_the_input_again():
     assert run(halves.rest, feeds)[0].tolist() == [17]
 
 
-def a_loop() -> Model:
-    inner = helper.make_graph(
-        [helper.make_node("Identity", ["twice"], ["inner"])],
-        "inner",
-        [],
-        [helper.make_tensor_value_info("inner", FLOAT, [None])],
-    )
-    chosen = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
-    return model_of([NODES[0], TWICE, chosen], ["y"])
-
-
 @pytest.mark.parametrize(
     "model",
     [
@@ -98,7 +87,6 @@ def a_loop() -> Model:
         ),
         pytest.param(model_of(NODES, ["y", "twice"]), id="an output"),
         pytest.param(model_of(NODES, ["y"], typed=()), id="no type"),
-        pytest.param(a_loop(), id="a graph inside"),
     ],
 )
 def test_what_cannot_be_cut_stays_whole(model):

@@ -228,6 +228,17 @@ def test_wrong_inputs_for_importances(universal, port):
         check_ports(inputs, engine.outputs, universal.manifest)
 
 
+def test_amounts_that_do_not_add_up_are_refused(tmp_path, photo, monkeypatch):
+    path = write(tmp_path / "a.onnx", make_model(universal=True, offset=0.5))
+    with pytest.raises(ContextError, match="do not add up"):
+        Metric.load(path, importances={"blur": 1})
+    # Not only in the first run, on small images: later ones are checked too.
+    monkeypatch.setattr("dps_infer.compare.probe.check_by_running", lambda *_: None)
+    context = Metric.load(path, importances={"blur": 1})
+    with pytest.raises(ContextError, match="do not add up"):
+        context.compare(photo, 255 - photo)
+
+
 # --- the file in the package ----------------------------------------------------------
 
 

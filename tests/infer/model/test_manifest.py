@@ -148,7 +148,7 @@ def refusal(text: str | bytes) -> str:
 
 # --- round trips -----------------------------------------------------------------------
 
-words = st.text(st.characters(codec="utf-8"))
+words = st.text(st.characters(codec="utf-8")).filter(str.isprintable)
 numbers = st.floats(0, 1e30)
 
 
@@ -158,10 +158,12 @@ def manifests(draw: st.DrawFn) -> Manifest:
     metric = raw["metric"]
     for key in ("name", "variant", "backbone", "comparison"):
         metric[key] = draw(words)
-    rankings = st.permutations([["color"], ["blur"]])
+    metric["name"] = draw(words.filter(str.strip))
     if metric["importances"] is not None:
-        metric["ranking"] = draw(st.none() | rankings)
         metric["importances"] = {name: draw(numbers) for name in metric["amounts"]}
+        color, blur = metric["importances"]["color"], metric["importances"]["blur"]
+        ranking = [["color"], ["blur"]] if color < blur else [["blur"], ["color"]]
+        metric["ranking"] = None if color == blur else draw(st.none() | st.just(ranking))
     metric["layers"] = draw(st.lists(words))
     metric["working_size"] = draw(st.none() | st.integers(1, 4096))
     metric["channel_norm"] = draw(st.booleans())
@@ -471,3 +473,35 @@ def test_values_out_of_range(path, value):
     assert "not valid" in refusal(
         changed(path, lambda at, key: at.__setitem__(key, value), universal)
     )
+
+
+@pytest.mark.parametrize(
+    "importances",
+    [
+        {"color": 1.0, "blur": 0.5, "other": 0.7},
+        {"color": 1.0, "blur": 1.0, "other": 0.7},
+        {"color": 0.0, "blur": 0.0, "other": 0.7},
+    ],
+)
+def test_importances_in_another_order_than_the_ranking_are_refused(importances):
+    raw = valid()
+    raw["metric"]["importances"] = importances
+    assert "in another order than its ranking" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "a\u202eb", "\x7f", "a\0", "x" * 10_001])
+@pytest.mark.parametrize("key", ["name", "variant", "backbone", "comparison"])
+def test_texts_that_could_drive_a_terminal_are_refused(key, text):
+    raw = valid()
+    raw["metric"][key] = text
+    assert "control characters" in refusal(json.dumps(raw)) or key == "name"
+    raw = valid()
+    raw["metric"]["tools"] = {text: "1"}
+    assert "control characters" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201])
+def test_names_are_neither_empty_nor_endless(name):
+    raw = valid()
+    raw["metric"]["name"] = name
+    assert "has a name that is empty or longer" in refusal(json.dumps(raw))

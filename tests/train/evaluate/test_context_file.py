@@ -15,7 +15,6 @@ from dps_infer.model.contract import Measurement
 from dps_infer.model.embedded import UNIVERSAL
 from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.distortions.distortion import quantize
@@ -24,6 +23,7 @@ from dps_train.evaluate.context_file import FileMetric, load_file_metric
 from dps_train.evaluate.heads import measure_file, measure_heads
 from dps_train.judgements import image_distance
 from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.feature_distances import FeatureDistances
 
 CPU = torch.device("cpu")
 

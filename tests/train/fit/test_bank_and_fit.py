@@ -9,7 +9,6 @@ import pytest
 import torch
 from train_helpers import COUNT, random_backbone, seeded
 
-from dps_train.model.feature_distances import FeatureDistances, build_bank
 from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import load_folder
 from dps_train.distortions.families import FAMILY_SIZE
@@ -17,6 +16,7 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.additive import fit_additive
 from dps_train.fit.training import train
 from dps_train.model.comparisons import Comparison
+from dps_train.model.feature_distances import FeatureDistances, build_bank
 from dps_train.model.heads import AdditiveHead, ChannelHead, uniform_distance
 from dps_train.model.metric import Preprocess
 

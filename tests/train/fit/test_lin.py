@@ -11,7 +11,6 @@ from train_helpers import random_backbone, seeded
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, all_rankings, pair_table
 from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES
@@ -21,6 +20,7 @@ from dps_train.fit.settings import OBJECTIVES
 from dps_train.measure.statistics import two_afc
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import context_distances
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.metric import Preprocess
 from dps_train.model.weights import state_sha256
 

@@ -9,7 +9,6 @@ import torch
 
 from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
@@ -18,6 +17,7 @@ from dps_train.fit.settings import Settings
 from dps_train.fit.training import Trained, train
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import build_evaluation_bank
+from dps_train.model.feature_distances import FeatureDistances
 
 SHARED = Path(__file__).parents[4] / "shared"
 SQUEEZENET = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"

@@ -10,7 +10,6 @@ import torch
 from train_helpers import photos
 
 from dps_infer.model.manifest import DataInfo
-from dps_train.model.feature_distances import FeatureDistances
 from dps_train.contexts import AMOUNTS, random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import load_held_out
@@ -20,6 +19,7 @@ from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.model.weights import WeightsError
 
