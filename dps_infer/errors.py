@@ -69,6 +69,10 @@ class DataError(DpsError):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.lines))
 
+    def __reduce__(self) -> tuple[type[DataError], tuple[tuple[str, ...]]]:
+        """Pickle the problems, for errors that come from other processes."""
+        return type(self), (self.problems,)
+
     @property
     def lines(self) -> tuple[str, ...]:
         """The lines to print: the first problems, and the number of the others."""

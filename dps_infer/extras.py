@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+FORMATS = 'pip install "dps-toolkit[formats]"'
 EXPORT = 'pip install "dps-toolkit[export]"'
 TRAIN = 'pip install "dps-toolkit[train,cpu]", or "dps-toolkit[train,gpu]" for an NVIDIA GPU'
 
 _TRAINING = (
+    "filelock",
     "lightning",
     "onnxscript",
     "safetensors",

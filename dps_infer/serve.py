@@ -31,7 +31,7 @@ from dps_infer.runtime.device import Device
 from dps_infer.show.records import comparison_record
 from dps_infer.version import __version__
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the protocol; incremented by changes that break clients."""
 
 MAX_LINE_BYTES = 64 * MEBIBYTE

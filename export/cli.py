@@ -79,7 +79,7 @@ def export(
     The file is written only after onnxruntime has run it and agreed with PyTorch, or with the
     universal file. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
 
-    Exit codes: 0 done, 1 something broke, 2 usage.
+    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     given = [value for value in (ranking, importance, context_name) if value is not None]
     if not given:

@@ -28,7 +28,7 @@ from dps_train.model.metric import Metric
 from dps_train.versions import installed_versions
 
 TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
-MAP_RELATION = "the mean over the map equals the distance"
+MAP_RELATION = "the mean of the map over the image equals the distance"
 
 Note = Callable[[str], None]
 
@@ -63,7 +63,7 @@ def export_run(
         DpsError: the run is incomplete, the output cannot be written, or the graph computes
             something other than the metric.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=run.glob("*"))
     note(f"reading {run}")
     metric, trained = load_run(run)
     info, calibration, draws = trained.metric, trained.calibration, None
@@ -130,8 +130,9 @@ def export(
         cell=CELL if isinstance(metric, ChangeMetric) else None,
         map=MAP_RELATION,
     )
+    data, manifest = embed_manifest(model, manifest)
     with atomic_file(output, force=force) as temporary:
-        temporary.write_bytes(embed_manifest(model, manifest))
+        temporary.write_bytes(data)
     return manifest
 
 

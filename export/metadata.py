@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 import onnx
 
 from dps_infer.model.contract import IMPORTANCE
-from dps_infer.model.manifest import METADATA_KEY, Manifest, encode_manifest
+from dps_infer.model.integrity import MANIFEST_HASH_KEY, graph_sha256, manifest_sha256
+from dps_infer.model.manifest import METADATA_KEY, Manifest, decode_manifest, encode_manifest
 
 
-def embed_manifest(model: onnx.ModelProto, manifest: Manifest) -> bytes:
-    """Return the model's bytes with the manifest in its metadata; equal inputs give equal bytes."""
+def embed_manifest(model: onnx.ModelProto, manifest: Manifest) -> tuple[bytes, Manifest]:
+    """Put a manifest into a model's metadata; equal inputs give equal bytes.
+
+    Returns:
+        The model's bytes, and the manifest with the hash of the model.
+
+    Raises:
+        ContextError: a reader would refuse the manifest.
+    """
     del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, encode_manifest(manifest)
+    digest = graph_sha256(model.SerializeToString(deterministic=True))
+    text = encode_manifest(msgspec.structs.replace(manifest, graph_sha256=digest))
+    read = decode_manifest(text)
+    for key, value in ((METADATA_KEY, text), (MANIFEST_HASH_KEY, manifest_sha256(text))):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
     data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return data, read
 
 
 def embed_importances(model: onnx.ModelProto, importances: Iterable[float]) -> None:

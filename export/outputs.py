@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from dps_train.model.change_metric import ChangeMetric
@@ -38,8 +37,8 @@ class ExportedMetric(nn.Module):
             importance: float [A], of each amount.
 
         Returns:
-            Tensors in the order of `names`: see `dps_infer.model.contract`. The mean of a map is
-            the distance.
+            Tensors in the order of `names`: see `dps_infer.model.contract`. The mean of a map over
+            the image is the distance.
         """
         if not isinstance(self.metric, ChangeMetric):
             amounts, where = self.metric.read(reference, distorted)
@@ -47,8 +46,6 @@ class ExportedMetric(nn.Module):
             return distance, amounts, distance[:, None, None] * where
         out = self.metric.outputs(reference, distorted)
         distance = out.amounts @ importance
-        mean = out.places.mean(dim=(1, 2))
-        gain = torch.where(mean > 0, distance / mean.clamp(min=1e-12), 0.0)
-        shown = gain[:, None, None] * out.places
+        shown = distance[:, None, None] * out.places
         size = out.amounts[:, -1]
         return distance, size, out.amounts, out.strengths, out.directions, shown, out.cells

@@ -68,7 +68,7 @@ def specialize(
         DpsError: `source` is not a universal file, the context is not valid, the output cannot
             be written, or the new file computes other values than the universal one.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=[source])
     file = read_context_file(embedded.UNIVERSAL if source is None else source)
     metric = file.manifest.metric
     if metric.context is not None:
@@ -84,7 +84,7 @@ def specialize(
     model = onnx.load_model_from_string(file.model.data)
     columns = file.manifest.metric.amounts
     embed_importances(model, importance_vector(columns, chosen.importances).tolist())
-    data = embed_manifest(model, manifest)
+    data, manifest = embed_manifest(model, manifest)
     importance = importance_vector(columns, chosen.importances)
     _verify(_open(read_model(data), manifest, str(output)), universal, importance)
     with atomic_file(output, force=force) as temporary:

@@ -73,6 +73,8 @@ MODULES_TOO_EXPENSIVE = {
     "dps_export.universal": "replaces the file in the package",
     "dps_train.pretrain": "trains for an hour",
     "pytest": "runs the tests inside of a test",
+    "tests.fuzz.coverage": "needs atheris",
+    "tests.fuzz": "runs in tests/fuzz, and for as long as it is given",
 }
 
 CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

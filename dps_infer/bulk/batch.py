@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dps_infer.bulk.journal import Identity, Journal, discard, journal_path, open_journal
+from dps_infer.bulk.journal import RESUME, Identity, Journal, discard, journal_path, open_journal
 from dps_infer.bulk.pairs import read_pairs, scan_pairs
 from dps_infer.bulk.results import ERROR, check_free, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import BATCH_SIZE, score
-from dps_infer.errors import TableError, UsageError
-from dps_infer.files.tables import Row, TableScan, check_format
+from dps_infer.errors import OutputError, TableError, UsageError
+from dps_infer.files.tables import Format, Row, TableScan, Write, check_format
 from dps_infer.files.write import check_output
 from dps_infer.progress import Progress, ignore
 
@@ -52,6 +52,7 @@ def score_file(
     decoders: int | None = None,
     resume: bool = False,
     force: bool = False,
+    escape_formulas: bool = False,
     progress: Progress = ignore,
 ) -> BatchSummary:
     """Score every pair of a file.
@@ -71,6 +72,7 @@ def score_file(
         decoders: see `dps_infer.compare.stream.score`.
         resume: continue an interrupted run; start one if there is none.
         force: replace an existing output and journal.
+        escape_formulas: see `dps_infer.files.tables.open_table`.
         progress: called after every batch with the number of pairs done and their total.
 
     Raises:
@@ -82,6 +84,8 @@ def score_file(
     """
     source, target = Path(pairs), Path(output)
     check_format(target)
+    if escape_formulas and check_format(target) is not Format.csv:
+        raise UsageError(f"{target}: --escape-formulas is for .csv: leave it out")
     if source.resolve() == target.resolve():
         raise UsageError(f"{target}: the results would replace the pairs, the same file")
     if resume and force:
@@ -89,7 +93,8 @@ def score_file(
     # A journal exists only where there was no output, or where the output was to be replaced. So
     # an output beside a journal was written by this run, or may still be replaced by it.
     force_output = force or (resume and journal_path(target).exists())
-    check_output(target, force=force_output)
+    inputs: list[str | Path] = [source, *(metric.path for metric in metrics.values())]
+    check_output(target, force=force_output, inputs=inputs)
     scan = scan_pairs(source)
     check_free(scan.columns, metrics, where=str(source))
     identity = Identity(
@@ -127,7 +132,17 @@ def score_file(
         journal.append(batch)
         progress(journal.done, scan.rows)
         seconds = time.perf_counter() - start
-        errors = _write_results(source, scan, journal, target, metrics, force=force_output)
+        try:
+            with open_results(
+                target,
+                metrics,
+                input_columns=scan.columns,
+                force=force_output,
+                escape_formulas=escape_formulas,
+            ) as write:
+                errors = _write_results(source, scan, journal, write)
+        except OutputError as error:
+            raise OutputError(f"{error}; {RESUME}") from error
         discard(journal)
     return BatchSummary(
         rows=scan.rows,
@@ -139,24 +154,15 @@ def score_file(
     )
 
 
-def _write_results(
-    pairs: Path,
-    scan: TableScan,
-    journal: Journal,
-    output: Path,
-    metrics: Mapping[str, Metric],
-    *,
-    force: bool,
-) -> int:
+def _write_results(pairs: Path, scan: TableScan, journal: Journal, write: Write) -> int:
     """Join the columns of the pairs with their results; return the number of errors."""
     errors = 0
     digest = hashlib.sha256()
-    with open_results(output, metrics, input_columns=scan.columns, force=force) as write:
-        rows = read_pairs(pairs, on_bytes=digest.update)
-        # If the file changed, the lengths may differ; the hash below catches it.
-        for pair, result in zip(rows, journal.rows(), strict=False):
-            errors += result[ERROR] != ""
-            write({**pair.values, **result})
-        if digest.hexdigest() != scan.sha256:
-            raise TableError(f"{pairs}: changed while it was read: run it again with --force")
+    rows = read_pairs(pairs, on_bytes=digest.update)
+    # If the file changed, the lengths may differ; the hash below catches it.
+    for pair, result in zip(rows, journal.rows(), strict=False):
+        errors += result[ERROR] != ""
+        write({**pair.values, **result})
+    if digest.hexdigest() != scan.sha256:
+        raise TableError(f"{pairs}: changed while it was read: run it again with --force")
     return errors

@@ -70,6 +70,7 @@ def score_folder(
     worst: int | None = None,
     output: str | os.PathLike[str] | None = None,
     force: bool = False,
+    escape_formulas: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Progress = ignore,
 ) -> FolderScores:
@@ -84,6 +85,7 @@ def score_folder(
         worst: number of pairs to keep; None keeps all.
         output: a file for all results (`dps_infer.bulk.results`); its suffix selects the format.
         force: replace an existing `output`.
+        escape_formulas: see `dps_infer.files.tables.open_table`.
         batch_size: see `dps_infer.compare.stream.score`.
         progress: called after every batch with the number of pairs done and their total.
 
@@ -98,7 +100,7 @@ def score_folder(
     results = (
         nullcontext(_discard)
         if output is None
-        else open_results(Path(output), metrics, force=force)
+        else open_results(Path(output), metrics, force=force, escape_formulas=escape_formulas)
     )
     with results as write:
         scores = score(

@@ -1,16 +1,18 @@
 """Pairs from folders: files with the same relative path in two folders, or every two files of one.
 
-Files are images by their suffix (`SUFFIXES`, in any case). The list has formats that cannot be
-read here, so that such a file is reported as an error instead of being skipped. Other files, and
-those whose name or folder begins with a dot, are skipped and counted. Folders are searched
-recursively, linked folders as well, each one once.
+Files are images by their suffix (`SUFFIXES`, in any case), or by their first bytes. The list has
+formats that cannot be read here, so that such a file is reported as an error instead of being
+skipped. Other files, and those whose name or folder begins with a dot, are skipped and counted.
+Folders are searched recursively, linked folders as well, each one once.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path, PurePath
@@ -18,9 +20,29 @@ from pathlib import Path, PurePath
 from dps_infer.compare.stream import PairSource
 from dps_infer.errors import DpsError, ImageError, UsageError
 
-READ = (".bmp", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff")
+READ = (
+    ".bmp",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+)
 NOT_READ = (".avif", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".pam", ".pfm")
-SUFFIXES = frozenset([*READ, ".webp", *NOT_READ])
+SUFFIXES = frozenset([*READ, ".tiff", ".webp", *NOT_READ])
+
+
+_STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF[\s\S]{4}WEBP|II\x2a\0|MM\0\x2a"
+    rb"|[\s\S]{4}ftyp(avi[fs]|hei|hev|mif1)|\0\0\0\x0cJ(XL|P) "
+)
+"""First bytes of images that nothing else begins with."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ def find_images(folder: str | os.PathLike[str]) -> FolderImages:
     left_out = 0
     for file in _walk(folder):
         hidden = any(part.startswith(".") for part in file.parts)
-        if not hidden and file.suffix.lower() in SUFFIXES:
+        if not hidden and (file.suffix.lower() in SUFFIXES or _begins_as_image(folder / file)):
             files.append(file)
         else:
             left_out += 1
@@ -139,6 +161,15 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
         yield from (Path(here, name).relative_to(folder) for name in files)
+
+
+def _begins_as_image(path: Path) -> bool:
+    # Pipes and devices might never answer.
+    if not path.is_file():
+        return False
+    with suppress(OSError), path.open("rb") as stream:
+        return _STARTS.match(stream.read(16)) is not None
+    return False
 
 
 def _refuse(error: OSError) -> None:

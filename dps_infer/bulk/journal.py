@@ -8,19 +8,23 @@ reused, so that a resumed run has the same batches as an uninterrupted one.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from dps_infer.errors import OutputError
+from dps_infer.files.lock import try_lock
 from dps_infer.files.tables import Row
+from dps_infer.files.write import cannot_write, write_all
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".part"
+RESUME = "the same command with --resume continues"
 
 
 class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -57,9 +61,10 @@ class Journal:
         done: number of results in it.
     """
 
-    def __init__(self, path: Path, stream: BinaryIO, done: int) -> None:
+    def __init__(self, path: Path, stream: io.FileIO, done: int) -> None:
         self.path = path
         self.done = done
+        # Unbuffered: whatever cannot be written fails in `append`, and never when it is closed.
         self._stream = stream
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -68,12 +73,17 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
-            self._stream.write(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-            self._stream.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self._write(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
         self.done += len(rows)
+
+    def start(self, identity: Identity) -> None:
+        """Drop everything in it, and identify the run.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._stream.truncate(0)
+        self._write(msgspec.json.encode(identity) + b"\n")
 
     def rows(self) -> Iterator[Row]:
         """Read all results, the first one first."""
@@ -81,6 +91,12 @@ class Journal:
             next(stream)
             for line in stream:
                 yield msgspec.json.decode(line)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            write_all(self._stream, data)
+        except OSError as error:
+            raise OutputError(f"{cannot_write(self.path, error)}; {RESUME}") from None
 
 
 def journal_path(output: Path) -> Path:
@@ -113,38 +129,23 @@ def open_journal(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Opened for appending, which truncates nothing: another process may be writing it.
-        stream = path.open("ab+")
+        stream = io.FileIO(path, "a")
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        raise cannot_write(path, error) from None
     with stream:
-        _lock(path, stream)
-        stream.seek(0)
-        header = stream.readline()
-        if resume and header.endswith(b"\n"):
-            _check(path, header, identity)
-            done, end = _whole_batches(stream, identity.batch_size)
-            stream.truncate(end)
-        else:
-            done = 0
-            stream.truncate(0)
-            stream.write(msgspec.json.encode(identity) + b"\n")
-            stream.flush()
-        yield Journal(path, stream, done)
-
-
-def _lock(path: Path, stream: BinaryIO) -> None:
-    """Lock out other processes if the system supports it; the lock ends with the process."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OutputError(f"another run is writing {path}: wait for it, or end it") from None
-    except OSError:
-        # Some network file systems do not support locks.
-        return
+        if not try_lock(stream.fileno()):
+            raise OutputError(f"another run is writing {path}: wait for it, or end it")
+        with path.open("rb") as written:
+            header = written.readline()
+            if resume and header.endswith(b"\n"):
+                _check(path, header, identity)
+                done, end = _whole_batches(written, identity.batch_size)
+                stream.truncate(end)
+                yield Journal(path, stream, done)
+                return
+        journal = Journal(path, stream, 0)
+        journal.start(identity)
+        yield journal
 
 
 def _check(path: Path, header: bytes, identity: Identity) -> None:
@@ -163,7 +164,7 @@ def _check(path: Path, header: bytes, identity: Identity) -> None:
         )
 
 
-def _whole_batches(stream: BinaryIO, batch_size: int) -> tuple[int, int]:
+def _whole_batches(stream: io.BufferedReader, batch_size: int) -> tuple[int, int]:
     """Return how many results can be reused, and the position where the last of them ends."""
     done, end = 0, stream.tell()
     position = end

@@ -28,10 +28,12 @@ def scan_pairs(path: Path) -> TableScan:
 
     Raises:
         UsageError: its suffix is not one of a table.
-        TableError: it cannot be read, is not a valid table, or lacks a column.
+        TableError: it cannot be read, is not a valid table, lacks a column, or has no rows.
     """
     check_format(path)
     scan = scan_table(path)
+    if scan.rows == 0:
+        raise TableError(f"{path}: has no pairs, expected a row for each")
     check_pairs(scan.columns, where=str(path))
     return scan
 

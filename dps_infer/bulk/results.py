@@ -117,9 +117,11 @@ def open_results(
     *,
     input_columns: Columns = PAIR_COLUMNS,
     force: bool = False,
+    escape_formulas: bool = False,
 ) -> AbstractContextManager[Write]:
     """Open a file of results for writing; see `dps_infer.files.tables.open_table`."""
-    return open_table(path, {**input_columns, **columns(metrics)}, force=force)
+    all_columns = {**input_columns, **columns(metrics)}
+    return open_table(path, all_columns, force=force, escape_formulas=escape_formulas)
 
 
 def result_columns(path: Path) -> ResultColumns:

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from dps_infer.files.write import atomic_file
 from dps_infer.model import embedded
 from dps_infer.model.manifest import Count, NonNegative
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The format of threshold files that this version reads and writes."""
 
 SUFFIX = ".threshold.json"
@@ -134,15 +134,17 @@ def read_threshold(path: Path) -> Threshold:
         error=ThresholdError,
     )
     try:
-        threshold = msgspec.json.decode(data, type=Threshold)
+        raw: Any = msgspec.json.decode(data)
+        # The version comes first: another format has other fields.
+        version = raw.get("format") if isinstance(raw, dict) else None
+        if type(version) is int and version != FORMAT_VERSION:
+            hint = "upgrade dps-toolkit" if version > FORMAT_VERSION else "run calibrate again"
+            raise ThresholdError(
+                f"{path}: has format {version}, this version reads {FORMAT_VERSION}: {hint}"
+            )
+        return msgspec.convert(raw, Threshold)
     except (ValueError, RecursionError) as error:
         raise ThresholdError(f"{path}: is not a threshold file ({error})") from None
-    if threshold.format != FORMAT_VERSION:
-        raise ThresholdError(
-            f"{path}: is of format {threshold.format}, expected {FORMAT_VERSION}: update "
-            "dps-toolkit, or run dps-infer calibrate again"
-        )
-    return threshold
 
 
 def resolve_threshold(value: str | float | None, metric: Metric) -> float | None:
@@ -155,7 +157,7 @@ def resolve_threshold(value: str | float | None, metric: Metric) -> float | None
 
     Raises:
         ThresholdError: the file is missing or not valid, or was made for another context file,
-            context.
+            or context.
         UsageError: ``auto`` with the metric of the package; a number that is not finite and >= 0;
             any other text.
     """

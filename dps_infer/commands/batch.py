@@ -14,7 +14,7 @@ from dps_infer.runtime.device import Device
 
 EPILOG = (
     "Exit codes: 0 every pair is scored; 1 something broke, --resume continues; 2 wrong usage; "
-    "4 some pairs have an error, all others are scored; 130 interrupted."
+    "4 some pairs have an error, all others are scored; 130 interrupted; 143 ended by SIGTERM."
 )
 
 
@@ -60,6 +60,7 @@ def batch(
             "is none. Refused if the pairs, the contexts or an option that affects results differ.",
         ),
     ] = False,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     debug: run.DebugOption = False,
@@ -71,7 +72,7 @@ def batch(
     error, and the run continues. dps-infer report makes a page of the results.
     """
     from dps_infer.bulk.batch import score_file
-    from dps_infer.bulk.journal import journal_path
+    from dps_infer.bulk.journal import RESUME, journal_path
     from dps_infer.compare.open import open_metrics
     from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
@@ -90,11 +91,12 @@ def batch(
                 decoders=decoders,
                 resume=resume,
                 force=force,
+                escape_formulas=escape_formulas,
                 progress=progress,
             )
     except KeyboardInterrupt:
         if journal_path(output).exists():
-            run.say(NAME, "interrupted: the same command with --resume continues")
+            run.say(NAME, f"interrupted: {RESUME}")
         raise
     run.say(NAME, *describe_run(metrics))
     if as_json:

@@ -84,7 +84,7 @@ def calibrate(
     path = default_path(metric) if output is None else output
     if path.suffix.lower() != ".json":
         raise UsageError(f"{path}: expected a name that ends in .json")
-    check_output(path, force=force)
+    check_output(path, force=force, inputs=[pairs, *(context or ())])
     with show_progress("measuring", "pairs") as progress:
         threshold = calibrate_file(
             pairs,

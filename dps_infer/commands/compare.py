@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
-    "2 wrong usage; 3 a distance is above the threshold given by --threshold."
+    "2 wrong usage; 3 a distance is above the threshold given by --threshold; "
+    "130 interrupted; 143 ended by SIGTERM."
 )
 
 
@@ -86,7 +87,8 @@ def compare(
     )
     plan: Plan = {}
     if map_file is not None:
-        plan = plan_maps(map_file, candidates, list(metrics), force=force)
+        inputs = [reference, *candidates, *(context or ())]
+        plan = plan_maps(map_file, candidates, list(metrics), force=force, inputs=inputs)
     thresholds: Thresholds = {}
     if threshold is not None:
         from dps_infer.bulk.thresholds import resolve_thresholds

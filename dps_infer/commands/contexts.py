@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,9 +155,11 @@ def merge(
     from dps_infer.contexts.folders import find
     from dps_infer.model.context_figures import embedded_figures
 
-    one, two = (find(each, note=run.note).context for each in (first, second))
+    found = [find(each, note=run.note) for each in (first, second)]
+    one, two = (each.context for each in found)
     merged = merge_contexts(one, two, weight=weight, name=name, why=why)
-    _write(replace(merged, figures=embedded_figures(merged)), here, force)
+    merged = replace(merged, figures=embedded_figures(merged))
+    _write(merged, here, force, inputs=[each.path for each in found])
 
 
 @contexts.command()
@@ -164,7 +167,7 @@ def save(
     name: NameArgument,
     why: Annotated[str, typer.Option(help="The reasons for this order, for other people.")],
     ranking: Annotated[
-        str | None, typer.Option(help="Distortions from the least to the most disruptive.")
+        str | None, typer.Option(help="Kinds of change from the least to the most disruptive.")
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="Instead of a ranking: color=0.1,blur=5,other=0.2.")
@@ -200,11 +203,11 @@ def save(
         _write(context, here, force)
         return
     from dps_infer.contexts.context import choose_context
-    from dps_infer.contexts.ranking import PAPER_DISTORTIONS
+    from dps_infer.contexts.ranking import KINDS
     from dps_infer.contexts.saved import check_saved
     from dps_infer.model.context_figures import embedded_figures
 
-    context = choose_context(PAPER_DISTORTIONS, ranking=ranking, importances=importance)
+    context = choose_context(KINDS, ranking=ranking, importances=importance)
     context = replace(
         context,
         name=name,
@@ -235,11 +238,12 @@ def delete(name: NameArgument, debug: run.DebugOption = False) -> None:
         run.note(f"{name} is now that of {others[0][1]}")
 
 
-def _write(context: Context, here: bool, force: bool) -> None:
+def _write(context: Context, here: bool, force: bool, inputs: Sequence[Path] = ()) -> None:
     from dps_infer.contexts.folders import PROJECT, locate, user_folder
     from dps_infer.contexts.saved import write_saved
 
-    path = write_saved(context, PROJECT if here else user_folder(), force=force)
+    folder = PROJECT if here else user_folder()
+    path = write_saved(context, folder, force=force, inputs=inputs)
     run.say(run.program_name(), f"written to {path}: {context.describe()}")
     (_, first), *others = locate(path.stem)
     if first.resolve() != path.resolve():

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 a file has no counterpart or "
-    "could not be compared, regardless of the distances of the others."
+    "could not be compared, regardless of the distances of the others; "
+    "130 interrupted; 143 ended by SIGTERM."
 )
 SHOWN = 50
 """Default number of rows for people."""
@@ -40,8 +41,8 @@ def folder(
         typer.Argument(
             metavar="CAND_DIR",
             help="The folder whose images may be different. Files with the same relative path are "
-            "a pair, also in subfolders. Only files with the suffix of an image (.png, .jpg, "
-            ".webp, ...) are compared, and none whose name begins with a dot.",
+            "a pair, also in subfolders. Only images are compared, by their suffix (.png, .jpg, "
+            ".webp, ...) or their first bytes, and none whose name begins with a dot.",
         ),
     ] = None,
     every_two: Annotated[
@@ -81,6 +82,7 @@ def folder(
             "makes a page of it.",
         ),
     ] = None,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
@@ -104,7 +106,7 @@ def folder(
 
     pairs, count, within = _pairs(reference, candidate, every_two, any_suffix)
     if output is not None:
-        check_output(output, force=force)
+        check_output(output, force=force, inputs=context or ())
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
@@ -119,6 +121,7 @@ def folder(
             worst=SHOWN if worst is None and not as_json else worst,
             output=output,
             force=force,
+            escape_formulas=escape_formulas,
             progress=progress,
         )
     shown = (scored.comparisons for scored in scores.worst)
@@ -164,7 +167,7 @@ def _pairs(
 
 def _note_left_out(count: int) -> None:
     if count:
-        run.note(f"files left out, as hidden or not named as images: {count}")
+        run.note(f"files left out, as hidden or no images: {count}")
 
 
 def _lines(

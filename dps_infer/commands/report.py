@@ -80,15 +80,14 @@ def report(
     The page is a single file that contains its pictures and needs no network. It has a summary, a
     histogram, and a table that can be sorted and filtered. Each pair opens side by side, under a
     slider, blinking, or as a heat map. For heat maps, and for pictures that explain the context,
-    give the --context, --ranking, --importance or --context-name that the results were made with,
-    and the same --view.
+    give the --context, --ranking, --importance or --context-name that the results were made with.
     """
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output
     from dps_infer.progress import show_progress
     from dps_infer.report.build import build_report
 
-    check_output(output, force=force)
+    check_output(output, force=force, inputs=[results, *(context or ())])
     metrics = None
     if context or ranking or importance or context_name:
         metrics = open_metrics(

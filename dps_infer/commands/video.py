@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 one video ends before the other, "
-    "or is damaged at its end, regardless of the distances before."
+    "or is damaged at its end, regardless of the distances before; "
+    "130 interrupted; 143 ended by SIGTERM."
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 
@@ -81,6 +82,7 @@ def video(
             help="Plot the distances over time.  [default: if matplotlib is installed]",
         ),
     ] = None,
+    escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
@@ -109,7 +111,8 @@ def video(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics)
-    check_output(output, force=force, folder=True)
+    inputs = [reference, candidate, *(context or ())]
+    check_output(output, force=force, folder=True, inputs=inputs)
     if plot:
         check_plot()
     sampling = Sampling(every=every, fps=fps, start=start, duration=duration)
@@ -123,6 +126,7 @@ def video(
                 resize=resize,
                 thresholds=thresholds,
                 worst=worst,
+                escape_formulas=escape_formulas,
                 progress=progress,
             )
         plotted = can_plot() if plot is None else plot

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 class Metric:
     """A context file, loaded and checked, ready to compare images in a context.
 
+    It can be pickled: processes of `multiprocessing`, workers of a PyTorch ``DataLoader`` and Ray
+    open the file again, by its path and its hash. It works in forked processes too, on the CPU.
+
     Attributes:
         context: what counts as disruptive: the file's own context, or for a universal file the
             one that it was given.

@@ -18,7 +18,7 @@ import numpy as np
 
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare.runner import GraphRunner
-from dps_infer.contexts.ranking import SIZE
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.images.decode import Pair
 from dps_infer.model.anchors import Anchor, Scale, anchor
 from dps_infer.model.calibration import percentiles
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceCache
 
 PIXELS_PER_RUN = 1 << 17
-"""Pixels of all images that go through tiles at a time, except for a shared reference. Tiles keep
-an image's own resolution, so memory follows the pixels and not the number of images. More would
-not fit a processor's cache: a large network takes a fifteenth longer with twice as many."""
+"""Pixels of all images in a run, except for a shared reference. Memory follows the pixels and not
+the number of images, and more would not fit a processor's cache."""
 
 PIXELS_PER_RUN_ON_CUDA = 1 << 20
 """Pixels per run on CUDA, where small runs are dominated by launch overhead."""
@@ -216,6 +215,9 @@ def _comparison(
 ) -> Comparison:
     metric = runner.manifest.metric
     distance = float(measurement.distances[row])
+    identical = pair.identical
+    if identical:
+        runner.check_identical(distance, weighting.importances)
     amounts: dict[str, float] = {}
     if measurement.amounts is not None:
         amounts = dict(zip(metric.amounts, measurement.amounts[row].tolist(), strict=True))
@@ -228,7 +230,7 @@ def _comparison(
         amounts=amounts,
         parts=_parts(amounts, size, weighting.importances),
         percentiles=percentiles(distance, weighting.calibration),
-        identical=pair.identical,
+        identical=identical,
         notes=pair.notes,
         provider=runner.provider,
         size=size,
@@ -251,11 +253,14 @@ def _parts(
 ) -> dict[str, float]:
     """Return what each kind contributes to a distance.
 
-    The size itself, where it counts, is shared among the kinds that it is made of.
+    The size itself, where it counts, is shared among the kinds that it is made of; one that is
+    made of none is of another kind.
     """
     parts = {name: importances.get(name, 0.0) * amount for name, amount in amounts.items()}
     general = importances.get(SIZE, 0.0) * (size or 0.0)
     total = sum(amounts.values())
     if general and total:
         parts = {name: part + general * amounts[name] / total for name, part in parts.items()}
+    elif general:
+        parts[OTHER] += general
     return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.errors import ContextError, UsageError
-from dps_infer.model.context_file import ContextFile
+from dps_infer.model import embedded
+from dps_infer.model.context_file import ContextFile, read_context_file
 from dps_infer.model.contract import (
     IMPORTANCE,
     Measurement,
     check_distances,
+    check_identical,
     check_measurement,
     check_ports,
 )
@@ -62,16 +65,27 @@ class GraphRunner:
             raise UsageError(f"unknown device {device!r}: expected auto, cpu or cuda") from None
         self.file = file
         self.manifest = file.manifest
+        # The current folder may be another one when the file is opened again.
+        self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
         try:
-            self._engine = open_engine(file.model, device=chosen, threads=threads)
+            self._engine = open_engine(
+                file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
+            )
             # Looking at the ports opens the whole model, which takes time.
             if not file.is_embedded:
+                from dps_infer.compare.probe import check_by_running
+
                 check_ports(self._engine.inputs, self._engine.outputs, file.manifest)
+                check_by_running(self._engine, file.manifest)
         except ContextError as error:
             raise ContextError(f"{file.path}: {error}") from error
         self.provider = self._engine.provider
         self.threads = self._engine.threads
         self.remark = self._engine.remark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the place and the hash of the file: whoever unpickles them opens it again."""
+        return _reopen, self._origin
 
     @property
     def on_cuda(self) -> bool:
@@ -139,6 +153,17 @@ class GraphRunner:
             raise ContextError(f"{self.file.path}: {error}") from error
         return self.weigh(measurement, importances)
 
+    def check_identical(self, distance: float, importances: Mapping[str, float]) -> None:
+        """Refuse a distance of identical images; see `dps_infer.model.contract`.
+
+        Raises:
+            ContextError: it names the file.
+        """
+        try:
+            check_identical(distance, list(importances.values()))
+        except ContextError as error:
+            raise ContextError(f"{self.file.path}: {error}") from error
+
     def weigh(self, measurement: Measurement, importances: Mapping[str, float]) -> Measurement:
         """Return a universal file's measurement with the distances of another context.
 
@@ -162,6 +187,22 @@ class GraphRunner:
 def importance_vector(amounts: Sequence[str], importances: Mapping[str, float]) -> Floats:
     """Return importances as a graph takes them: float32 [A], in the order of the amounts."""
     return np.array([importances.get(name, 0.0) for name in amounts], np.float32)
+
+
+def _reopen(path: str, sha256: str, device: Device, threads: int | None) -> GraphRunner:
+    """Open the file of a pickled runner.
+
+    Raises:
+        ContextError: it is missing, or is another file now.
+        DpsError: see `GraphRunner`.
+    """
+    # Another machine or environment has the package in another place.
+    file = read_context_file(embedded.UNIVERSAL if sha256 == embedded.SHA256 else path)
+    if file.sha256 != sha256:
+        raise ContextError(
+            f"{path}: is another file than the metric was loaded from: load the metric again"
+        )
+    return GraphRunner(file, device=device, threads=threads)
 
 
 def distances(amounts: Floats, importances: Floats) -> Floats:

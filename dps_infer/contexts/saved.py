@@ -29,7 +29,7 @@ from dps_infer.contexts.context import Context, importance_context, ranking_cont
 from dps_infer.contexts.ranking import KINDS, OTHER, format_ranking
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
-from dps_infer.files.write import atomic_file
+from dps_infer.files.write import atomic_file, check_output
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -166,8 +166,10 @@ def read_saved(path: Path) -> Context:
     return context
 
 
-def write_saved(context: Context, folder: Path, *, force: bool = False) -> Path:
-    """Write a context into a folder, whole or not at all.
+def write_saved(
+    context: Context, folder: Path, *, force: bool = False, inputs: Sequence[Path] = ()
+) -> Path:
+    """Write a context into a folder, whole or not at all; files in `inputs` are not replaced.
 
     Returns:
         The file, named after the context.
@@ -182,6 +184,7 @@ def write_saved(context: Context, folder: Path, *, force: bool = False) -> Path:
         data = format_saved(context).encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError(f"context {context.name}: is no Unicode text ({error.reason})") from None
+    check_output(path, force=force, inputs=inputs)
     with atomic_file(path, force=force) as temporary:
         temporary.write_bytes(data)
     return path

@@ -16,7 +16,7 @@ MEBIBYTE = 1 << 20
 
 @contextmanager
 def open_input(
-    path: str | os.PathLike[str], *, expected: str, error: type[DpsError]
+    path: str | os.PathLike[str], *, expected: str, error: type[DpsError], regular: bool = False
 ) -> Iterator[BinaryIO]:
     """Open a file for reading, and explain failures to open or read it in one line.
 
@@ -24,12 +24,18 @@ def open_input(
         path: the file; pipes are read too.
         expected: the expected content, for messages: "an image".
         error: the error to raise.
+        regular: refuse pipes and devices, which may never end.
 
     Raises:
         DpsError: as `error`, naming the file: it is missing, a folder or not readable.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with _open_at_once(path) if regular else Path(path).open("rb") as stream:
+            if regular and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise error(
+                    f"{os.fspath(path)}: is a pipe or a device, expected {expected}: save it as a "
+                    "file first"
+                )
             yield stream
     except FileNotFoundError:
         raise error(f"{os.fspath(path)}: no such file, expected {expected}") from None
@@ -47,8 +53,26 @@ def open_input(
         raise error(f"{os.fspath(path)}: {message}") from None
 
 
+def _open_at_once(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; a pipe without waiting for its writer."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _DO_NOT_WAIT)
+    try:
+        return os.fdopen(descriptor, "rb")
+    except OSError:  # a folder
+        os.close(descriptor)
+        raise
+
+
+_DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)
+
+
 def read_bytes(
-    path: str | os.PathLike[str], *, expected: str, limit: int, error: type[DpsError]
+    path: str | os.PathLike[str],
+    *,
+    expected: str,
+    limit: int,
+    error: type[DpsError],
+    regular: bool = False,
 ) -> bytes:
     """Read a file of at most `limit` bytes.
 
@@ -57,13 +81,14 @@ def read_bytes(
         expected: the expected content, for messages: "an image".
         limit: the largest accepted size in bytes. No more than that is ever held.
         error: the error to raise.
+        regular: refuse pipes and devices.
 
     Raises:
         DpsError: as `error`, naming the file: it is missing, a folder, not readable, empty or too
             big.
     """
     label = os.fspath(path)
-    with open_input(path, expected=expected, error=error) as stream:
+    with open_input(path, expected=expected, error=error, regular=regular) as stream:
         status = os.fstat(stream.fileno())
         # A pipe or a device has no size: it is read up to the limit.
         data = b"" if status.st_size > limit else stream.read(limit + 1)

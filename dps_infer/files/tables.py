@@ -2,7 +2,8 @@
 
 The suffix of a file decides its format:
 
-- *CSV* (``.csv``): UTF-8, separated by commas, a header line. Every cell is text.
+- *CSV* (``.csv``): UTF-8, separated by commas, a header line. Every cell is text. Spreadsheets run
+  texts such as ``=1+1`` as formulas; `open_table` can escape them.
 - *JSON lines* (``.jsonl``): UTF-8, one object per line. A key that a line lacks is null.
 - *Parquet* (``.parquet``): needs the package pyarrow.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import csv
 import enum
 import hashlib
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +32,12 @@ from dps_infer.files.write import atomic_file
 MAX_COLUMNS = 1000
 ROWS_A_GROUP = 4096
 """Rows of a Parquet file held in memory at a time."""
+
+LARGEST_EXACT = 2**53
+"""Larger integers are not all exact as floating-point numbers."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Texts that begin with one of these are formulas to a spreadsheet, unless they are numbers."""
 
 Row = dict[str, Any]
 """Values by column; None for a missing value."""
@@ -127,8 +136,9 @@ def scan_table(path: Path) -> TableScan:
         if table.columns is None:
             columns, count = _inferred(path, table.rows)
         else:
-            columns = table.columns
-            count = sum(1 for _ in table.rows) if table.row_count is None else table.row_count
+            # The rows of a Parquet file are counted in it, and yet read: one that cannot be read
+            # is found now, and not after hours of work on those before it.
+            columns, count = table.columns, sum(1 for _ in table.rows)
     return TableScan(columns, count, digest.hexdigest())
 
 
@@ -149,7 +159,9 @@ def read_lines(path: Path, *, on_bytes: OnBytes | None = None) -> Iterator[Line]
 
 
 @contextmanager
-def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator[Write]:
+def open_table(
+    path: Path, columns: Columns, *, force: bool = False, escape_formulas: bool = False
+) -> Iterator[Write]:
     """Give a function that writes a row; the file appears complete when the block succeeds.
 
     Rows need not have every column. Lists and objects become JSON text where a format or a column
@@ -159,22 +171,26 @@ def open_table(path: Path, columns: Columns, *, force: bool = False) -> Iterator
         path: its suffix decides the format.
         columns: the types of the columns, in order.
         force: replace an existing file.
+        escape_formulas: put an apostrophe before texts that a spreadsheet would run, in CSV.
 
     Raises:
         OutputError: the file exists (without `force`) or cannot be written.
-        UsageError: an unknown suffix.
+        UsageError: an unknown suffix, or `escape_formulas` for another format than CSV.
     """
     chosen = check_format(path)
+    if escape_formulas and chosen is not Format.csv:
+        raise UsageError(f"{path}: --escape-formulas is for .csv: leave it out")
+    cell = _escaped_cell if escape_formulas else _cell
     with atomic_file(path, force=force) as temporary:
         if chosen is Format.csv:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.writer(stream, lineterminator="\n")
-                writer.writerow(columns)
-                yield lambda row: writer.writerow(_cell(row.get(name)) for name in columns)
+                writer.writerow(map(cell, columns))
+                yield lambda row: writer.writerow(cell(row.get(name)) for name in columns)
         elif chosen is Format.jsonl:
             with temporary.open("wb") as file:
                 yield lambda row: file.writelines(
-                    (msgspec.json.encode({name: row.get(name) for name in columns}), b"\n")
+                    (_JSON.encode({name: row.get(name) for name in columns}), b"\n")
                 )
         else:
             with _parquet_writer(temporary, columns) as write:
@@ -200,10 +216,9 @@ def arrow_schema(columns: Columns) -> Any:
 
 
 class _Table(NamedTuple):
-    """An open table: columns and number of rows, each None if it is not stated, and the rows."""
+    """An open table: its columns, None if they are not stated, and its rows."""
 
     columns: dict[str, Any] | None
-    row_count: int | None
     rows: Iterator[Parsed]
 
 
@@ -215,35 +230,69 @@ def _open(path: Path, on_bytes: OnBytes | None = None) -> Iterator[_Table]:
             with _parquet_file(path, stream) as file:
                 schema = file.schema_arrow
                 columns = _checked(path, schema.names, schema.types)
-                yield _Table(columns, file.metadata.num_rows, _parquet_rows(file))
+                yield _Table(columns, _parquet_rows(path, file))
             stream.seek(0)
             while on_bytes is not None and (block := stream.read(1 << 20)):
                 on_bytes(block)
         elif chosen is Format.csv:
             header, rows = csv_table(path, bounded_lines(path, stream, on_bytes))
-            yield _Table(_checked(path, header, [Kind.text] * len(header)), None, rows)
+            yield _Table(_checked(path, header, [Kind.text] * len(header)), rows)
         else:
-            yield _Table(None, None, json_rows(bounded_lines(path, stream, on_bytes)))
+            yield _Table(None, json_rows(bounded_lines(path, stream, on_bytes)))
 
 
 def _inferred(path: Path, rows: Iterator[Parsed]) -> tuple[dict[str, Kind], int]:
-    """Return every column that any row has, and the number of rows."""
+    """Return every column that any row has, and the number of rows.
+
+    Raises:
+        TableError: too many columns, or there are rows and none of them is usable.
+    """
     found: dict[str, Kind | None] = {}
-    count = 0
-    for values, _ in rows:
+    large: set[str] = set()
+    count, first_fault = 0, ""
+    for values, fault in rows:
         count += 1
+        first_fault = first_fault or fault
         for name, value in values.items():
             found[name] = _wider(found.get(name), value)
+            if isinstance(value, int) and abs(value) > LARGEST_EXACT:
+                large.add(name)
         if len(found) > MAX_COLUMNS:
             break
-    return _checked(path, list(found), [kind or Kind.text for kind in found.values()]), count
+    if first_fault and not found:
+        raise TableError(f"{path}: no row of it can be used: {first_fault}")
+    # Integers that a floating-point number cannot hold stay exact as text.
+    kinds = [
+        Kind.text if kind is None or (kind is Kind.number and name in large) else kind
+        for name, kind in found.items()
+    ]
+    return _checked(path, list(found), kinds), count
+
+
+_JSON = msgspec.json.Encoder(enc_hook=str)
+"""Parquet files hold values of types that JSON does not have."""
 
 
 def _cell(value: object) -> str:
     """Return a value as text; numbers keep every digit."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    data = _JSON.encode(value)
+    # Dates, decimal numbers and bytes are texts in JSON; a cell needs no quotes around them.
+    return str(msgspec.json.decode(data)) if data.startswith(b'"') else data.decode()
+
+
+def _escaped_cell(value: object) -> str:
+    """Return a value as text that no spreadsheet takes for a formula."""
+    text = _cell(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not _NUMBER.match(text) else text
+
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
 
 
 def _kind(value: object) -> Kind | None:
@@ -277,9 +326,26 @@ def _checked(path: Path, names: list[str], kinds: list[Any]) -> dict[str, Any]:
 # --- Parquet --------------------------------------------------------------------------
 
 
-def _parquet_rows(file: Any) -> Iterator[Parsed]:
+def _parquet_rows(path: Path, file: Any) -> Iterator[Parsed]:
     for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-        yield from ((values, "") for values in batch.to_pylist())
+        try:
+            rows = batch.to_pylist()
+        except (ValueError, OverflowError):
+            _refuse_column(path, batch)
+            raise
+        yield from ((values, "") for values in rows)
+
+
+def _refuse_column(path: Path, batch: Any) -> None:
+    """Raise a TableError that names the column with values that Python cannot hold."""
+    for name in batch.schema.names:
+        try:
+            batch.column(name).to_pylist()
+        except (ValueError, OverflowError) as error:
+            raise TableError(
+                f"{path}: its column {name!r} ({batch.schema.field(name).type}) has values that "
+                f"cannot be copied ({error}): convert it to text"
+            ) from None
 
 
 @contextmanager
@@ -288,8 +354,9 @@ def _parquet_file(path: Path, stream: BinaryIO) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(stream) as file:
             yield file
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise TableError(f"{path}: is not a Parquet file that pyarrow reads ({error})") from None
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise TableError(f"{path}: is not a Parquet file that pyarrow reads ({why})") from None
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from dps_infer.errors import TableError
 
 MAX_LINE_BYTES = 1 << 20
 
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""Separators that are named when they take the place of commas."""
+
 OnBytes = Callable[[bytes], object]
 """Called with the bytes of a file in their order, as they are read."""
 
@@ -44,12 +47,27 @@ def csv_table(path: Path, lines: Iterator[bytes]) -> tuple[list[str], Iterator[P
     """Return the columns and the rows of a CSV file; blank lines are skipped.
 
     Raises:
-        TableError: there is no header line.
+        TableError: there is no header line, or it is not in UTF-8 and separated by commas.
     """
     rows = _csv_rows(lines)
     header = next(rows, None)
-    if not isinstance(header, list):
+    if header is None:
         raise TableError(f"{path}: is empty, expected a header line with the columns")
+    if isinstance(header, csv.Error):
+        if "new-line character" in str(header):
+            raise TableError(
+                f"{path}: its lines end in carriage returns alone, expected line feeds: save it "
+                "with the line ends of Unix or Windows"
+            )
+        raise TableError(f"{path}: its header line is not CSV ({header})")
+    if any(map(_has_surrogates, header)):
+        raise TableError(f"{path}: its header line is not UTF-8 text: save the file as UTF-8")
+    if len(header) == 1:
+        for separator, name in OTHER_SEPARATORS.items():
+            if separator in header[0]:
+                raise TableError(
+                    f"{path}: is separated by {name}, expected commas: save it with commas"
+                )
     return header, _parsed(header, rows)
 
 

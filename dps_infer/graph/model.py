@@ -1,23 +1,27 @@
 """An ONNX model as bytes: read and checked in one pass, and pruned, without the `onnx` package.
 
 A model may name other files that hold its tensors ("external data"), and loading it then reads
-whatever files it names. So a file from a stranger is read field by field (the schema of
-``onnx.proto``, reduced to the messages that can hold a tensor) and refused where it asks for
-one, or for an operator outside the ONNX standard. A byte string that two protobuf readers could
-understand differently is refused as well.
+whatever files it names; and it may loop, or expand. So a file from a stranger is read field by
+field (the schema of ``onnx.proto``, reduced to what a context file has) and refused where it asks
+for another file, for an operator outside the ONNX standard, or for more than
+`dps_infer.graph.limits` allows. A byte string that two protobuf readers could understand
+differently is refused as well.
 
 onnxruntime's inference builds compute every output of a model, fetched or not (the option
 ``only_execute_path_to_fetches`` works in training builds only). So a model is pruned to the
-outputs that are wanted before it is loaded: a view that nobody looks at costs time, and on large
-images memory.
+outputs that are wanted before it is loaded: a heat map that nobody looks at costs time, and
+on large images memory.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dps_infer.errors import ContextError
+from dps_infer.graph.limits import MAX_VALUES, Constant, Node, check_limits
 from dps_infer.graph.protobuf import (
     BYTES,
     VARINT,
@@ -26,13 +30,13 @@ from dps_infer.graph.protobuf import (
     WireError,
     length_delimited,
     read_fields,
+    read_varints,
 )
 
 MAX_FIELDS = 4_000_000
 """More fields than any context file has; it bounds the time that a hostile file takes."""
 
-MAX_DEPTH = 100
-"""Protobuf's own limit of nesting."""
+MAX_DIMENSIONS = 32
 
 STANDARD_DOMAINS = (b"", b"ai.onnx")
 
@@ -41,28 +45,31 @@ IR_VERSION, GRAPH, METADATA = 1, 7, 14
 NODE, TENSOR, INPUT, OUTPUT, VALUE_INFO = 1, 5, 11, 12, 13
 _KEY, _VALUE = 1, 2
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
-_ATTRIBUTE_GRAPHS = (6, 11)
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_INTEGERS, _ATTRIBUTE_VALUES = 5, (3, 8), (2, 3, 4, 7, 8, 9)
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _NAMES = {TENSOR: 8, INPUT: 1, OUTPUT: 1, VALUE_INFO: 1}
+_DIMENSIONS, _DATA_TYPE, _RAW = 1, 2, 9
 
-_CHILDREN: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
-    "node": {5: "attribute"},
+_REFUSED: dict[str, dict[int, str]] = {
+    "model": {20: "training steps", 25: "functions"},
+    "graph": {15: "sparse tensors"},
     "attribute": {
-        5: "tensor",
-        6: "graph",
-        10: "tensor",
-        11: "graph",
-        22: "sparse tensor",
-        23: "sparse tensor",
+        6: "a graph inside a node, as loops have",
+        10: "several tensors inside a node",
+        11: "graphs inside a node",
+        14: "a type inside a node",
+        15: "types inside a node",
+        21: "the attribute of a function",
+        22: "sparse tensors",
+        23: "sparse tensors",
     },
-    "sparse tensor": {1: "tensor", 2: "tensor"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
-    "tensor": {},
 }
-"""Which fields of which message lead to a tensor or a node."""
+"""Fields of messages that no context file has."""
+
+_NUMBERS = {1: "f", 6: "i", 7: "q", 11: "d"}
+"""Formats of `struct` for the data types that shapes and scales have."""
+_TYPED_VALUES = {1: 4, 6: 5, 7: 7, 11: 10}
+"""Fields that hold the values of these types, if they are not raw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,6 @@ class GraphField:
         name: the name of a tensor, an input, an output or a value.
         takes: the names of a node's inputs.
         gives: the names of a node's outputs.
-        holds_graph: whether a node has a graph inside it, as a loop does.
     """
 
     number: int
@@ -85,7 +91,6 @@ class GraphField:
     name: bytes = b""
     takes: frozenset[bytes] = frozenset()
     gives: frozenset[bytes] = frozenset()
-    holds_graph: bool = False
 
     def as_number(self, number: int) -> GraphField:
         """Return the same content as another field: a value between nodes as an output, say."""
@@ -125,13 +130,7 @@ class Model:
 
         Args:
             outputs: names of the outputs to keep; all must be there.
-
-        Returns:
-            The smaller model; this one if it has nodes with graphs inside them, whose needs are
-            not looked into.
         """
-        if any([field.holds_graph for field in self.graph]):
-            return self
         return self.with_graph(needed_for(self.graph, {name.encode() for name in outputs}))
 
 
@@ -167,8 +166,9 @@ def read_model(data: bytes, *, trusted: bool = False) -> Model:
         trusted: its contents are known, so nothing but the graph and the metadata is read.
 
     Raises:
-        ContextError: no ONNX model; external data of any kind; an operator of another domain
-            than ONNX's own; a repeated metadata key or graph.
+        ContextError: no ONNX model; external data; an operator of another domain than ONNX's own;
+            a repeated metadata key or graph; something that no context file has, or more than the
+            limits of `dps_infer.graph.limits`.
     """
     if data[4:8] == b"ORTM":
         raise ContextError("is in onnxruntime's own format, expected ONNX: export it again")
@@ -187,6 +187,8 @@ class _Reader:
         self._data = data
         self._trusted = trusted
         self._fields_left = MAX_FIELDS
+        self._nodes: list[Node] = []
+        self._constants: dict[bytes, Constant] = {}
 
     def read(self) -> Model:
         metadata: dict[str, str] = {}
@@ -203,14 +205,15 @@ class _Reader:
             elif number == IR_VERSION and wire == VARINT:
                 is_versioned = True
             else:
-                self._check_child("model", number, wire, start, stop, depth=0)
+                _refuse_field("model", number)
         # Protobuf joins a graph in two pieces, which other readers might not.
         if not is_versioned or len(graphs) != 1:
             raise WireError("not exactly one graph")
+        if not self._trusted:
+            check_limits(self._nodes, self._constants)
         return Model(self._data, metadata, graphs[0])
 
     def _graph(self, start: int, stop: int) -> list[GraphField]:
-        """Return the fields of the model's own graph, checked like those of any other."""
         data = self._data
         graph = []
         for number, wire, begin, first, last in self._fields(start, stop):
@@ -221,75 +224,117 @@ class _Reader:
                 graph.append(self._node(whole, content, first, last))
             elif number in _NAMES:
                 inside = self._fields(first, last)
-                if number == TENSOR:
-                    self._check_tensor(inside)
                 wanted = _NAMES[number]
                 name = b""
                 for field, kind, _, one, other in inside:
                     if field == wanted and kind == BYTES:
                         name = data[one:other]
+                if number == TENSOR and not self._trusted:
+                    self._constants[name] = self._tensor(inside)
                 graph.append(GraphField(number, whole, content, name))
             else:
-                self._check_child("graph", number, wire, first, last, depth=1)
+                _refuse_field("graph", number)
                 graph.append(GraphField(number, whole, content))
         return graph
 
     def _node(self, whole: bytes, content: bytes, first: int, last: int) -> GraphField:
         data = self._data
         inside = self._fields(first, last)
-        takes, gives, holds_graph = set(), set(), False
+        takes, gives = [], []
+        value = Constant(0)
         for number, wire, _, start, stop in inside:
             if wire != BYTES:
                 continue
             if number == _NODE_INPUT:
-                takes.add(data[start:stop])
+                takes.append(data[start:stop])
             elif number == _NODE_OUTPUT:
-                gives.add(data[start:stop])
-            # No attribute of the package's own file holds a graph.
+                gives.append(data[start:stop])
             elif number == _NODE_ATTRIBUTE and not self._trusted:
-                for part, kind, _, one, other in self._fields(start, stop):
-                    if part in _CHILDREN["attribute"]:
-                        holds_graph |= kind == BYTES and part in _ATTRIBUTE_GRAPHS
-                        self._check_child("attribute", part, kind, one, other, depth=3)
+                value = self._attribute(start, stop)
         if not self._trusted:
-            self._check_operator(inside)
+            self._nodes.append(Node(self._operator(inside), takes, gives, value))
         # Optional inputs that are left out have empty names.
         return GraphField(
             NODE,
             whole,
             content,
-            takes=frozenset(takes - {b""}),
-            gives=frozenset(gives - {b""}),
-            holds_graph=holds_graph,
+            takes=frozenset(takes) - {b""},
+            gives=frozenset(gives) - {b""},
         )
 
-    def _check_child(
-        self, parent: str, number: int, wire: int, start: int, stop: int, *, depth: int
-    ) -> None:
-        """Look for tensors and nodes in a field of a message."""
-        child = _CHILDREN[parent].get(number)
-        # Protobuf skips a field whose wire type is not its schema's, as unknown.
-        if child is None or wire != BYTES:
-            return
-        if depth >= MAX_DEPTH:
-            raise WireError("nested too deep")
-        inside = self._fields(start, stop)
-        if child == "tensor":
-            self._check_tensor(inside)
-        elif child == "node":
-            self._check_operator(inside)
-        for number_, wire_, _, start_, stop_ in inside:
-            self._check_child(child, number_, wire_, start_, stop_, depth=depth + 1)
+    def _attribute(self, start: int, stop: int) -> Constant:
+        """Return the tensor that an attribute holds, or a bound of its size."""
+        value = None
+        elements = 0
+        numbers: list[float] = []
+        for number, wire, _, first, last in self._fields(start, stop):
+            _refuse_field("attribute", number)
+            if number == _ATTRIBUTE_TENSOR and wire == BYTES:
+                value = self._tensor(self._fields(first, last))
+            elif number in _ATTRIBUTE_INTEGERS and wire == VARINT:
+                elements += 1
+                numbers.append(_signed(first))
+            elif number in _ATTRIBUTE_VALUES:
+                # Every number or letter in it takes at least a byte.
+                elements += last - first if wire == BYTES else 1
+        if value is not None:
+            return value
+        return Constant(elements, tuple(numbers) if elements == len(numbers) else None)
 
-    def _check_tensor(self, fields: list[Field]) -> None:
-        for number, _, _, value, _ in fields:
+    def _tensor(self, fields: list[Field]) -> Constant:
+        data = self._data
+        dimensions: list[int] = []
+        kind, raw = 0, None
+        for number, wire, _, value, stop in fields:
             if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value):
                 raise ContextError(
                     "keeps tensors in other files (external data), which is refused: "
                     "export the context as one file"
                 )
+            if number == _DIMENSIONS:
+                # Either one number, or all of them in one field.
+                packed = [value] if wire == VARINT else read_varints(data, value, stop)
+                dimensions += packed
+                if len(dimensions) > MAX_DIMENSIONS:
+                    raise WireError("too many dimensions")
+            elif number == _DATA_TYPE and wire == VARINT:
+                kind = value
+            elif number == _RAW and wire == BYTES:
+                raw = (value, stop)
+        elements = math.prod(dimensions)
+        if elements > MAX_VALUES or kind not in _NUMBERS:
+            return Constant(elements)
+        letter = _NUMBERS[kind]
+        if raw is not None:
+            size = struct.calcsize(f"<{elements}{letter}")
+            if raw[1] - raw[0] != size:
+                return Constant(elements)
+            return Constant(elements, struct.unpack_from(f"<{elements}{letter}", data, raw[0]))
+        return Constant(elements, self._typed_values(fields, kind, letter))
 
-    def _check_operator(self, fields: list[Field]) -> None:
+    def _typed_values(
+        self, fields: list[Field], kind: int, letter: str
+    ) -> tuple[float, ...] | None:
+        """Return the values of a tensor that are not raw bytes; None if there are none."""
+        found: list[float] = []
+        for number, wire, _, value, stop in fields:
+            if number != _TYPED_VALUES[kind]:
+                continue
+            if len(found) > MAX_VALUES:
+                return None
+            if wire == BYTES and letter in "fd":
+                count = min((stop - value) // struct.calcsize(letter), MAX_VALUES + 1)
+                found += struct.unpack_from(f"<{count}{letter}", self._data, value)
+            elif wire == BYTES:
+                found += [_signed(one) for one in read_varints(self._data, value, stop)]
+            elif wire == VARINT:
+                found.append(_signed(value))
+            else:
+                return None
+        return tuple(found) or None
+
+    def _operator(self, fields: list[Field]) -> bytes:
+        """Return the type of a node."""
         operator = domain = b""
         for number, wire, _, start, stop in fields:
             if wire == BYTES and number == _NODE_OPERATOR:
@@ -301,6 +346,7 @@ class _Reader:
                 f"needs the operator {_text(operator)} of {_text(domain)}, expected operators "
                 "of the ONNX standard alone: export the context again"
             )
+        return operator
 
     def _entry(self, start: int, stop: int) -> tuple[str, str]:
         key = value = b""
@@ -317,5 +363,15 @@ class _Reader:
         return fields
 
 
+def _refuse_field(message: str, number: int) -> None:
+    what = _REFUSED[message].get(number)
+    if what is not None:
+        raise ContextError(f"has {what}, which no context file has: export the context again")
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
 def _text(name: bytes) -> str:
-    return name.decode(errors="replace") or "?"
+    return ascii(name.decode(errors="replace"))[1:-1][:100] or "?"

@@ -5,6 +5,9 @@ from __future__ import annotations
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types. Groups (3 and 4) are refused: no ONNX writer has ever made one."""
 
+MAX_PACKED = 100
+"""More than the dimensions of a tensor, or the values of a small one."""
+
 Field = tuple[int, int, int, int, int]
 """Field number, wire type, first byte of the field, then first byte and end of its content; of a
 varint, its value and 0."""
@@ -84,6 +87,15 @@ def read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise WireError("integer too long")
+
+
+def read_varints(data: bytes, position: int, end: int) -> list[int]:
+    """Return the integers of a packed field, the first `MAX_PACKED` of them."""
+    values: list[int] = []
+    while position < end and len(values) < MAX_PACKED:
+        value, position = read_varint(data, position, end)
+        values.append(value)
+    return values
 
 
 def length_delimited(number: int, content: bytes) -> bytes:

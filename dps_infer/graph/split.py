@@ -38,13 +38,11 @@ def split(model: Model, name: str) -> Split | None:
 
     Returns:
         Two models that share no node but those that depend on no input. None if no node
-        depends on the input alone, if an output does, if the model does not state the type of
-        a tensor between the two, or if nodes have graphs inside them.
+        depends on the input alone, if an output does, or if the model does not state the type of
+        a tensor between the two.
     """
     graph = model.graph
     nodes = [field for field in graph if field.number == NODE]
-    if any(node.holds_graph for node in nodes):
-        return None
     cut = name.encode()
     alone, mixed = _followers(graph, cut)
     taken = {port for node in nodes if node.gives & mixed for port in node.takes}

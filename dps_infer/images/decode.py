@@ -1,14 +1,20 @@
 """The decode policy: how image files become the uint8 RGB pixels that are compared.
 
 - *Formats*: JPEG, PNG, WebP, BMP, TIFF and PNM (PBM, PGM, PPM), recognized by content and never by
-  name. Some others are refused by name (GIF, AVIF, HEIF, JPEG 2000, JPEG XL, PAM ...).
+  name; AVIF and HEIC too, if the extra `formats` is installed. Others are refused by name (GIF,
+  JPEG 2000, JPEG XL, JPEG-LS, PAM ...), and so are Git LFS pointers, URLs and web pages.
 - *Orientation*: all eight EXIF orientations are applied (JPEG, PNG, WebP, TIFF).
 - *Gray* is expanded to RGB, palettes are looked up, and CMYK JPEG is converted to RGB without a
   color profile, with a note.
-- *Color*: samples are taken as sRGB; embedded color profiles are not applied.
+- *Color*: samples are compared as they are, as sRGB; nothing is converted. If a file states another
+  color space (by an ICC profile, PNG's cICP, gAMA and cHRM, EXIF, or the tags of TIFF and BMP), a
+  note names it. If two images state different color spaces, another note says so: equal numbers
+  are different colors then. ICC profiles whose numbers are those of sRGB cause no note.
 - *Depth*: 16-bit samples become 8-bit ones: value / 257, rounded, with a note.
-- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG with a PQ or HLG
-  transfer function.
+- *High dynamic range* is refused: float samples, OpenEXR, Radiance, PFM, and PNG, AVIF and HEIC
+  with a PQ or HLG transfer function.
+- *Layouts of TIFF and BMP* that decoders disagree about are refused: separate planes of 16 bits,
+  compressions other than LZW, Deflate, PackBits, JPEG and fax, unusual masks, run lengths in BMP.
 - *Alpha* is composited over a background (`DecodePolicy.background`, white by default), with a
   note. If the alphas of two images differ anywhere, the images are compared twice, over that
   background and over its opposite (black for a bright background, white for a dark one), and the
@@ -18,10 +24,14 @@
   nobody sees them.
 - *One image per file*: animations and multi-page TIFF files are refused. Reduced versions and masks
   of a TIFF page do not count as pages, and previews after a JPEG's end marker are ignored.
-- *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, or
-  libjpeg had to make up part of a JPEG. Surplus bytes inside a JPEG cause a note.
+- *Complete files only*: a file is refused if its end is missing, a PNG checksum is wrong, scans of
+  a JPEG are missing, libjpeg had to make up part of a JPEG, a strip or tile of a TIFF is missing,
+  too short or overlaps another, or libtiff reports damage. Padding between the segments of a JPEG
+  or at its end causes a note. Damage that a format cannot show, such as other sample values
+  without a checksum, is not seen.
 - *Limits*: files over 512 MiB and images with more than `DecodePolicy.max_pixels` pixels are
-  refused before they are decoded.
+  refused before they are decoded. Only regular files are read, no pipes or devices. Decoding and
+  compositing take at most 24 bytes per pixel (`BYTES_PER_PIXEL`) and three times the file's size.
 - *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
   is composited and resized to the size of the first, by area averaging where it shrinks and by
   cubic interpolation where it grows, with a note.
@@ -30,6 +40,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -40,6 +52,8 @@ from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
+from dps_infer.images.formats.color import ColorSpace
+from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import ACCEPTED, read_header
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
@@ -49,6 +63,9 @@ Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 MAX_FILE_BYTES = 512 * MEBIBYTE
+BYTES_PER_PIXEL = 24
+"""The most memory that decoding and compositing take per pixel, beside three times the file's size:
+the file, a patched copy, and a strip of TIFF that holds all of it."""
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
@@ -87,6 +104,7 @@ class Picture:
         color: uint8 RGB [H, W, 3].
         alpha: uint8 [H, W], 255 = opaque; None if every pixel is opaque.
         premultiplied: `color` is already multiplied by alpha.
+        color_space: the stated color space; None for sRGB, or if none is stated.
         notes: changes made by decoding, for people.
     """
 
@@ -95,6 +113,7 @@ class Picture:
     alpha: NDArray[np.uint8] | None = None
     premultiplied: bool = False
     notes: tuple[str, ...] = ()
+    color_space: ColorSpace | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -147,11 +166,14 @@ def load_picture(
             raise ImageError(f"{label}: is empty, expected an encoded image ({ACCEPTED})")
     elif isinstance(source, (str, os.PathLike)):
         label = os.fspath(source)
+        if _URL.match(label):
+            raise ImageError(f"{label}: is a URL, expected a file: download the image first")
         data = read_bytes(
             source,
             expected=f"an image ({ACCEPTED})",
             limit=MAX_FILE_BYTES,
             error=ImageError,
+            regular=True,
         )
     else:
         raise ImageError(
@@ -162,6 +184,10 @@ def load_picture(
         return _decode(data, label, policy)
     except ImageError as error:
         raise ImageError(f"{label}: {error}") from None
+
+
+_URL = re.compile(r"(https?|ftp|s3|gs):/", re.IGNORECASE)
+"""With one slash: a `Path` keeps no more."""
 
 
 def make_pair(
@@ -182,6 +208,12 @@ def make_pair(
             f"{_by(distorted.size)} (width x height): crop one, or request a resize (--resize)"
         )
     notes = [*reference.notes, *distorted.notes]
+    if reference.color_space != distorted.color_space:
+        names = (_space(picture) for picture in (reference, distorted))
+        notes.append(
+            f"the color spaces differ ({' and '.join(names)}) and are not converted: equal numbers "
+            "are different colors"
+        )
     backgrounds = [policy.background]
     if _alphas_differ(reference, distorted):
         backgrounds.append(_opposite(policy.background))
@@ -210,13 +242,17 @@ def composite(picture: Picture, background: Color) -> Pixels:
     """
     if picture.alpha is None:
         return picture.color
-    # 16 bits hold 255 * 255 and the rounding term, at half the memory of 32 bits.
-    alpha = picture.alpha[:, :, None].astype(np.uint16)
-    behind = (255 - alpha) * np.asarray(background, np.uint16)
-    if not picture.premultiplied:
-        return np.asarray((picture.color * alpha + behind + 127) // 255, np.uint8)
-    # Badly made files have premultiplied colors that exceed their alpha.
-    return np.asarray(np.minimum(picture.color + (behind + 127) // 255, 255), np.uint8)
+    result = np.empty_like(picture.color)
+    for rows in _blocks(picture.alpha.shape):
+        # 16 bits hold 255 * 255 and the rounding term, at half the memory of 32 bits.
+        alpha = picture.alpha[rows, :, None].astype(np.uint16)
+        behind = (255 - alpha) * np.asarray(background, np.uint16)
+        if picture.premultiplied:
+            # Badly made files have premultiplied colors that exceed their alpha.
+            result[rows] = np.minimum(picture.color[rows] + (behind + 127) // 255, 255)
+        else:
+            result[rows] = (picture.color[rows] * alpha + behind + 127) // 255
+    return result
 
 
 def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
@@ -226,19 +262,22 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
             f"has {_by((header.width, header.height))} pixels, more than the limit of "
             f"{policy.max_pixels / 1e6:g} million: use a smaller image"
         )
-    image, warnings = decode(data)
-    notes = [f"{label}: {note}" for note in _check_warnings(warnings)]
-    size = (header.height, header.width)
-    if image is None or image[0].shape[:2] not in (size, size[::-1]):
+    image, warnings = decode(data, header)
+    notes = [f"{label}: the JPEG decoder warns: {warning}" for warning in warnings]
+    if image is None or not _has_size(image[0].shape, header):
         raise ImageError(f"is a damaged or unusual {header.format} image: save it again as PNG")
     color, alpha = image
     if color.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"has {color.dtype} samples, expected 8 or 16 bits: save it as PNG")
+    if header.ignore_alpha:
+        alpha = None
     if header.transparent_gray is not None and color.ndim == 2:
         opaque = 255 if color.dtype == np.uint8 else 65535
         alpha = np.where(color == header.transparent_gray, 0, opaque).astype(color.dtype)
     if color.dtype == np.uint16:
         notes.append(f"{label}: 16-bit samples scaled to 8-bit")
+    if header.color_space is not None:
+        notes.append(f"{label}: {header.color_space.name} is not applied: compared as sRGB")
     if header.cmyk:
         notes.append(f"{label}: CMYK converted to RGB without a color profile")
     pixels = _to_8_bits(color)
@@ -253,26 +292,31 @@ def _decode(data: bytes, label: str, policy: DecodePolicy) -> Picture:
         None if opacity is None else _upright(opacity, header.orientation),
         header.premultiplied,
         tuple(notes),
+        header.color_space,
     )
 
 
-def _check_warnings(warnings: list[str]) -> list[str]:
-    """Return libjpeg's harmless warnings as notes; refuse an image with any other warning."""
-    for warning in warnings:
-        if not any(harmless in warning for harmless in _HARMLESS):
-            raise ImageError(f"is a damaged JPEG ({warning}): get the whole file again")
-    return [f"the JPEG decoder warns: {warning}" for warning in warnings]
-
-
-_HARMLESS = ("extraneous bytes", "Adobe color transform", "bad ICC marker")
-"""Some cameras leave surplus bytes in sound images, and color profiles are not applied."""
+def _has_size(shape: tuple[int, ...], header: Header) -> bool:
+    if header.cropped:
+        return max(shape[:2]) <= max(header.width, header.height)
+    return shape[:2] == (header.height, header.width)
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     if values.dtype == np.uint8:
         return values.view(np.uint8)
-    # 257 is odd, so no value lies halfway between two.
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    result = np.empty(values.shape, np.uint8)
+    for rows in _blocks(values.shape):
+        # 257 is odd, so no value lies halfway between two.
+        result[rows] = (values[rows].astype(np.uint32) + 128) // 257
+    return result
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Divide rows into blocks of a quarter of a megapixel, so that intermediates are small."""
+    height = max(1, (1 << 18) // max(1, shape[1]))
+    for start in range(0, shape[0], height):
+        yield slice(start, start + height)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -323,6 +367,10 @@ def _fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     if smaller != size:
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     return pixels
+
+
+def _space(picture: Picture) -> str:
+    return "sRGB" if picture.color_space is None else picture.color_space.name
 
 
 def _name(color: Color) -> str:

@@ -10,6 +10,7 @@ from dps_infer.errors import ContextError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.graph.model import Model, read_model
 from dps_infer.model import embedded
+from dps_infer.model.integrity import check_integrity
 from dps_infer.model.manifest import METADATA_KEY, Manifest, decode_manifest
 
 MAX_BYTES = 512 * MEBIBYTE
@@ -54,6 +55,8 @@ def read_context_file(path: str | os.PathLike[str]) -> ContextFile:
                 "is an ONNX file without a manifest: expected what dps-export writes"
             )
         manifest = decode_manifest(model.metadata[METADATA_KEY])
+        if sha256 != embedded.SHA256:
+            check_integrity(data, model.metadata, manifest)
     except ContextError as error:
         raise ContextError(f"{label}: {error}") from None
     return ContextFile(label, model, sha256, manifest)

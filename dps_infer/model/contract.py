@@ -28,6 +28,13 @@ OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
 KIND_RANKS = {**OUTPUT_RANKS, "size": 1, "strengths": 2, "directions": 2, "cells": 4}
 """Outputs of a file that names kinds, with their numbers of dimensions."""
 
+BY_KIND = ("strengths", "directions", "cells")
+"""Outputs with a column for each amount but the size."""
+
+IDENTICAL_WITHIN = 1e-3
+"""Largest distance of identical images, as a share of the sum of the importances. It is 0 but for
+rounding: some devices compute one reference and its candidates by different algorithms."""
+
 ADDS_UP_WITHIN = 1e-2
 """Relative tolerance: far above the error of half precision, far below a misleading one."""
 
@@ -83,33 +90,33 @@ def check_measurement(measurement: Measurement, count: int, importances: Sequenc
     """
     distances, amounts, maps = measurement.distances, measurement.amounts, measurement.maps
     if distances.shape != (count,):
-        raise _broken(f"distances of shape {list(distances.shape)} for {count} pairs")
+        raise broken(f"distances of shape {list(distances.shape)} for {count} pairs")
     check_distances(distances)
     if maps is not None and (maps.ndim != 3 or len(maps) != count):
-        raise _broken(f"a map of shape {list(maps.shape)} for {count} pairs")
+        raise broken(f"a map of shape {list(maps.shape)} for {count} pairs")
     kinds = len(importances) - 1
     for name, values in (("strengths", measurement.strengths), ("cells", measurement.cells)):
         if values is None:
             continue
         if values.ndim != KIND_RANKS[name] or (len(values), values.shape[-1]) != (count, kinds):
-            raise _broken(f"{name} of shape {list(values.shape)} for {count} pairs")
+            raise broken(f"{name} of shape {list(values.shape)} for {count} pairs")
         if not _all_finite_and_positive(values):
-            raise _broken(f"{name} that are no finite numbers >= 0")
+            raise broken(f"{name} that are no finite numbers >= 0")
     directions = measurement.directions
     if directions is not None:
         if directions.shape != (count, kinds):
-            raise _broken(f"directions of shape {list(directions.shape)} for {count} pairs")
+            raise broken(f"directions of shape {list(directions.shape)} for {count} pairs")
         if not (np.abs(directions) <= 1).all():
-            raise _broken("a direction that is not within -1 to 1")
+            raise broken("a direction that is not within -1 to 1")
     if amounts is None:
         return
     if amounts.shape != (count, len(importances)):
-        raise _broken(f"amounts of shape {list(amounts.shape)} for {count} pairs")
+        raise broken(f"amounts of shape {list(amounts.shape)} for {count} pairs")
     if not _all_finite_and_positive(amounts):
-        raise _broken("an amount that is no finite number >= 0")
+        raise broken("an amount that is no finite number >= 0")
     sums = amounts.astype(np.float64) @ np.asarray(importances)
     if not np.allclose(sums, distances, rtol=ADDS_UP_WITHIN, atol=1e-5):
-        raise _broken("amounts that do not add up to the distance")
+        raise broken("amounts that do not add up to the distance")
 
 
 def check_distances(distances: Floats) -> None:
@@ -119,7 +126,18 @@ def check_distances(distances: Floats) -> None:
         ContextError: it does not name the file.
     """
     if not _all_finite_and_positive(distances):
-        raise _broken("a distance that is no finite number >= 0")
+        raise broken("a distance that is no finite number >= 0")
+
+
+def check_identical(distance: float, importances: Sequence[float]) -> None:
+    """Refuse a distance of identical images.
+
+    Raises:
+        ContextError: it does not name the file.
+    """
+    # Written so that a NaN fails.
+    if not distance <= IDENTICAL_WITHIN * sum(importances):
+        raise broken(f"the distance {distance:.4g} for identical images")
 
 
 def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
@@ -127,13 +145,13 @@ def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
     ranks = KIND_RANKS if names_kinds else OUTPUT_RANKS
     needed = set(ranks) if names_kinds else {"distance"}
     if not needed <= set(outputs) <= set(ranks):
-        expected = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
-        raise _wrong(f"outputs {_listed(outputs)}", expected)
+        wanted = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
+        raise _wrong(f"outputs {_listed(outputs)}", wanted)
     columns = len(manifest.metric.amounts)
+    expected = {"amounts": columns, **dict.fromkeys(BY_KIND, columns - 1)}
     for name, port in outputs.items():
         if port.type != "float" or len(port.shape) != ranks[name]:
             raise _wrong(f"output {port}", f"float with {ranks[name]} dimensions")
-        expected = {"amounts": columns, "strengths": columns - 1, "directions": columns - 1}
         if name in expected and port.shape[-1] not in (expected[name], None):
             raise _wrong(
                 f"{port.shape[-1]} columns in its output {name}",
@@ -165,5 +183,6 @@ def _wrong(got: str, expected: str) -> ContextError:
     return ContextError(f"has the {got}, expected {expected}: export the context again")
 
 
-def _broken(got: str) -> ContextError:
+def broken(got: str) -> ContextError:
+    """Return the error of results that no context file may give."""
     return ContextError(f"gave {got}, which no context file may: export the context again")

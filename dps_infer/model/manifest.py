@@ -11,12 +11,14 @@ is computed.
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Annotated, Any
 
 import msgspec
 
 from dps_infer.contexts.context import Context
-from dps_infer.contexts.ranking import OTHER, SIZE, check_ranking
+from dps_infer.contexts.ranking import OTHER, SIZE, check_ranking, without_rest
 from dps_infer.errors import ContextError, RankingError
 
 FORMAT_VERSION = 4
@@ -27,6 +29,9 @@ METADATA_KEY = "dps.manifest"
 
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 """JSON has no infinity and no NaN, so decoded values are finite as well."""
+
+MAX_NAME, MAX_TEXT = 200, 10_000
+"""Letters of a name, and of any text."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -201,7 +206,7 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return "universal: given at run time" if context is None else context.describe()
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Everything a context file says about itself."""
 
     format: int
@@ -219,6 +224,9 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     left corner of the image; None where the map divides the image evenly."""
     map: str
     """How the mean of the ``map`` output relates to ``distance``."""
+    graph_sha256: str | None = None
+    """Hash of the model without its metadata (`dps_infer.model.integrity`); None in files of older
+    versions."""
 
     @property
     def universal(self) -> bool:
@@ -262,8 +270,26 @@ def decode_manifest(text: str | bytes) -> Manifest:
         raise ContextError(
             f"its manifest is not valid ({error}): export the context again"
         ) from None
+    _check_texts(raw)
     _check_consistent(manifest)
     return manifest
+
+
+def _check_texts(value: Any) -> None:
+    """Refuse texts that could drive a terminal, or flood it."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            _check_texts(key)
+            _check_texts(inside)
+    elif isinstance(value, list):
+        # Numbers, of which there may be very many, are no texts.
+        for inside in value:
+            if isinstance(inside, (str, list, dict)):
+                _check_texts(inside)
+    elif isinstance(value, str) and (len(value) > MAX_TEXT or not value.isprintable()):
+        raise _contradiction(
+            f"it has a text that is longer than {MAX_TEXT} letters, or holds control characters"
+        )
 
 
 def _check_consistent(manifest: Manifest) -> None:
@@ -272,8 +298,10 @@ def _check_consistent(manifest: Manifest) -> None:
     columns = [*names, OTHER, SIZE]
     if metric.amounts not in (columns, [OTHER]) or len(set(columns)) < len(columns):
         raise _contradiction("its amounts are not its distortions, other and size, each once")
+    _check_names([metric.name, *metric.amounts])
     if metric.ranking is not None:
         _check_ranking(metric.ranking, names)
+        _check_order(metric.ranking, names, metric.importances or {})
     if metric.importances is None:
         if metric.ranking is not None:
             raise _contradiction("it has a ranking and no importances")
@@ -300,6 +328,24 @@ def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:
         check_ranking(tuple(tuple(group) for group in ranking), names)
     except RankingError as error:
         raise _contradiction(str(error)) from None
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if not 0 < len(name.strip()) <= MAX_NAME:
+            raise _contradiction(f"it has a name that is empty or longer than {MAX_NAME} letters")
+
+
+def _check_order(ranking: list[list[str]], names: list[str], importances: dict[str, float]) -> None:
+    """Refuse importances that order the distortions in another way than the ranking does."""
+    complete = without_rest(tuple(tuple(group) for group in ranking), names)
+    # A metric that tells no kinds of change apart has none of their importances.
+    groups = [[importances[name] for name in group if name in importances] for group in complete]
+    groups = [group for group in groups if group]
+    tied = all(math.isclose(min(group), max(group), rel_tol=1e-6) for group in groups)
+    rising = all(max(less) < min(more) for less, more in pairwise(groups))
+    if not (tied and rising):
+        raise _contradiction("its importances are in another order than its ranking")
 
 
 def _check_calibration(calibration: Calibration, names: list[str]) -> None:

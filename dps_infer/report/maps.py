@@ -1,9 +1,14 @@
-"""Heat maps for a page, on the scale and with the colors of `dps_infer.show.heatmap`."""
+"""Heat maps for a page, on the scale and with the colors of `dps_infer.show.heatmap`.
+
+A file of results holds distances and their parts only, so the size, directions, strengths and
+anchors of a pair come with its heat map.
+"""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,8 @@ from dps_infer.show.heatmap import (
     local_values,
     paint,
 )
+from dps_infer.show.phrases import kind_words
+from dps_infer.show.words import anchor_words
 
 LONGEST = 64
 """Maximum number of cells along a side. Maps are smooth, so finer ones are averaged."""
@@ -36,6 +43,9 @@ class HeatMap:
         height: cells down.
         cells: base64 of one byte per cell, row by row: its position on the scale, times 255.
         distance: of the pair, computed together with the map.
+        size: the general distance of the pair; None if the context file names no kinds.
+        words: each part of the distance in words, with direction and strength.
+        anchors: changes that are about as different, in words; empty if none are known.
         why: the reason why there is no map; empty if there is one.
     """
 
@@ -43,6 +53,9 @@ class HeatMap:
     height: int = 0
     cells: str = ""
     distance: float | None = None
+    size: float | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+    anchors: str = ""
     why: str = ""
 
 
@@ -74,10 +87,17 @@ def heat_map(
         for path in (reference, candidate):
             why = why.replace(str(path), path.name)
         return HeatMap(why=why)
-    return quantize(local_values(comparison, metric, size), comparison.distance)
+    known = comparison.distance > 0 and comparison.anchors
+    return replace(
+        quantize(local_values(comparison, metric, size)),
+        distance=comparison.distance,
+        size=comparison.size,
+        words={name: kind_words(name, comparison) for name, v in comparison.parts.items() if v},
+        anchors=anchor_words(comparison.anchors) if known else "",
+    )
 
 
-def quantize(local: Floats, distance: float | None = None) -> HeatMap:
+def quantize(local: Floats) -> HeatMap:
     """Return local distances [H, W] as cells of 8 bits."""
     height, width = local.shape
     scale = min(1.0, LONGEST / max(height, width))
@@ -85,7 +105,7 @@ def quantize(local: Floats, distance: float | None = None) -> HeatMap:
     small = np.asarray(cv2.resize(local, size, interpolation=cv2.INTER_AREA), np.float32)
     levels = np.rint(along_scale(small) * 255).astype(np.uint8)
     cells = base64.b64encode(levels.tobytes()).decode("ascii")
-    return HeatMap(*size, cells, distance)
+    return HeatMap(*size, cells)
 
 
 def scale_data() -> dict[str, Any]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.graph.model import Model
@@ -94,15 +96,36 @@ class Engine:
             self.feeding = ON_CUDA
         self._model = model
         self._opener = opener
+        self._is_of_parent = False
+        self._start(session)
+        _ENGINES.add(self)
+        self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
+        for options in (self._options, self._freeing):
+            options.log_severity_level = _FATAL
+        self._freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def _start(self, session: Any = None) -> None:
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
         self._halves: dict[tuple[str, ...], _Halves | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
         self._last: dict[int, object] = {}
-        self._options, self._freeing = (_import_onnxruntime().RunOptions() for _ in range(2))
-        for options in (self._options, self._freeing):
-            options.log_severity_level = _FATAL
-        self._freeing.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def forget_parent(self) -> None:
+        """Leave the sessions of the process that this one was forked from; new ones are opened.
+
+        A fork has none of the threads of a session: running or closing it would wait for ever.
+        """
+        _OF_PARENT.append((self._whole, self._partial, self._halves))
+        self._start()
+        self._is_of_parent = True
+
+    def _check_process(self) -> None:
+        if self._is_of_parent and self.provider == CUDA:
+            raise DeviceError(
+                "a metric on CUDA was loaded before this process was forked: load it in this "
+                'process, or start processes with the method "spawn"'
+            )
 
     @property
     def inputs(self) -> dict[str, Port]:
@@ -136,6 +159,7 @@ class Engine:
         Raises:
             ContextError: onnxruntime failed.
         """
+        self._check_process()
         key = tuple(fetches)
         if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
@@ -204,9 +228,25 @@ class Engine:
 
     def _session(self) -> Any:
         """Return the session of the whole model, opened on first use."""
+        self._check_process()
         if self._whole is None:
             self._whole = self._opener(self._model.data)
         return self._whole
+
+
+_ENGINES: WeakSet[Engine] = WeakSet()
+
+_OF_PARENT: list[object] = []
+"""Sessions of the parent process, kept open."""
+
+
+def _forget_parent() -> None:
+    for engine in _ENGINES:
+        engine.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 @dataclass(frozen=True)
@@ -220,7 +260,11 @@ class _Halves:
 
 
 def open_engine(
-    model: Model, *, device: Device = Device.auto, threads: int | None = None
+    model: Model,
+    *,
+    device: Device = Device.auto,
+    threads: int | None = None,
+    limit_memory: bool = False,
 ) -> Engine:
     """Load an ONNX model.
 
@@ -228,6 +272,8 @@ def open_engine(
         model: from `dps_infer.graph.model.read_model`, which checks it.
         device: where to compute.
         threads: CPU threads; None takes what this process may use (`available_threads`).
+        limit_memory: all models that are opened with this together may take no more memory on the
+            CPU than `dps_infer.runtime.memory` states. A run that needs more fails.
 
     Raises:
         DeviceError: onnxruntime is not installed, or CUDA was asked for and is not there.
@@ -244,7 +290,7 @@ def open_engine(
         raise _no_cuda(f", but this onnxruntime offers only {', '.join(offered)}")
 
     def opened(part: bytes, *, on_cuda: bool) -> Any:
-        return _open(onnxruntime, part, count, on_cuda=on_cuda)
+        return _open(onnxruntime, part, count, on_cuda=on_cuda, limit_memory=limit_memory)
 
     def engine(provider: str, remark: str | None, session: Any = None) -> Engine:
         opener = partial(opened, on_cuda=provider == CUDA)
@@ -306,7 +352,9 @@ def probe_providers(model: Model) -> dict[str, str | None]:
     return reasons
 
 
-def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any:
+def _open(
+    onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool, limit_memory: bool = False
+) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL
     options.intra_op_num_threads = threads
@@ -316,6 +364,8 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any
     options.enable_mem_pattern = False
     # So that onnxruntime reads exactly the bytes that were checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    if limit_memory and _has_limited_memory():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     providers: list[Any] = [CPU]
     # onnxruntime prints some of its errors on stdout, which is for results only.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -329,6 +379,28 @@ def _open(onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool) -> Any
             )
         except Exception as error:
             raise ContextError(f"cannot be loaded by onnxruntime: {_first_line(error)}") from error
+
+
+@cache
+def _has_limited_memory() -> bool:
+    """Make an allocator with a limit, once in a process; return whether that was possible."""
+    from dps_infer.runtime.memory import memory_for_runs
+
+    limit = memory_for_runs()
+    if limit is None:
+        return False
+    onnxruntime = _import_onnxruntime()
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    try:
+        onnxruntime.create_and_register_allocator(
+            where, onnxruntime.OrtArenaCfg({"max_mem": limit})
+        )
+    # onnxruntime's exceptions have no common base. A program may have made an allocator of its own.
+    except Exception:
+        return False
+    return True
 
 
 def _import_onnxruntime() -> Any:

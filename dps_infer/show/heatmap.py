@@ -14,6 +14,7 @@ image where it does not differ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -90,6 +91,8 @@ def local_values(
 ) -> Floats:
     """Return the local distances, or those of a part, at the size of the image.
 
+    The mean of the local distances is the distance of the pair.
+
     Args:
         comparison: made with ``with_map=True``.
         metric: the metric that made it, which knows the size of cells.
@@ -116,7 +119,12 @@ def local_values(
         cell //= PLACES
     rows = _cell_weights(values.shape[0], size[0], cell)
     columns = _cell_weights(values.shape[1], size[1], cell)
-    return np.asarray(rows @ values @ columns.T, np.float32)
+    local = np.asarray(rows @ values @ columns.T, np.float32)
+    mean = float(local.mean())
+    # Cells may reach beyond the image: without this, the mean over the image would be too large.
+    if part is None and mean > 0:
+        local *= np.float32(comparison.distance / mean)
+    return local
 
 
 def paint(local: Floats, *, over: Pixels | None = None) -> Pixels:
@@ -144,8 +152,13 @@ def along_scale(local: Floats | np.float32) -> Floats:
     return np.asarray(local / (local + MIDDLE), np.float32)
 
 
-def check_picture(path: Path, *, force: bool = False) -> None:
+def check_picture(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> None:
     """Refuse a path that no picture can be written to, before any long work.
+
+    Args:
+        path: the picture to write.
+        force: accept an existing file.
+        inputs: files that are never replaced.
 
     Raises:
         OutputError: the suffix is not one of `PICTURE_SUFFIXES`, or `path` cannot be written.
@@ -154,7 +167,7 @@ def check_picture(path: Path, *, force: bool = False) -> None:
         raise OutputError(
             f"cannot write {path}: expected a name that ends in {', '.join(PICTURE_SUFFIXES)}"
         )
-    check_output(path, force=force)
+    check_output(path, force=force, inputs=inputs)
 
 
 def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:

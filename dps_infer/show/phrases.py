@@ -6,7 +6,7 @@ from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
 
 CLEAR = 0.3
-"""Direction from which on it is told."""
+"""Smallest direction that is put into words."""
 
 _WORDS = {
     "rotate": "turned",
@@ -47,12 +47,12 @@ _STRENGTHS = {
 
 
 def kind_words(name: str, comparison: Comparison, *, strength: bool = True) -> str:
-    """Return what a kind of change of a comparison is called, for people.
+    """Return a kind of change of a comparison in words.
 
     Args:
-        name: of one of its amounts.
+        name: the kind, one of the comparison's amounts.
         comparison: the comparison.
-        strength: tell the strength as well, where one is known.
+        strength: add the strength, where one is known.
     """
     words = _WORDS.get(name, name)
     direction = comparison.directions.get(name, 0.0)
@@ -62,14 +62,14 @@ def kind_words(name: str, comparison: Comparison, *, strength: bool = True) -> s
     # The sigma of a blur says nothing about a sharpening, nor that of noise about denoising.
     undone = name in ("blur", "noise") and direction < CLEAR
     if strength and value is not None and name in _STRENGTHS and not undone:
-        words += f" {_STRENGTHS[name].format(_two_digits(value))}"
+        words += f" {_STRENGTHS[name].format(two_digits(value))}"
     return words
 
 
-def _two_digits(value: float) -> str:
+def two_digits(value: float) -> str:
     """Format a number with two significant digits, without an exponent.
 
-    >>> _two_digits(0.4321), _two_digits(37.2)
+    >>> two_digits(0.4321), two_digits(37.2)
     ('0.43', '37')
     """
     rounded = float(f"{value:.2g}")

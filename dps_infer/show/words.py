@@ -15,7 +15,7 @@ from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.model.anchors import Anchor
-from dps_infer.show.phrases import kind_words
+from dps_infer.show.phrases import kind_words, two_digits
 
 SMALLEST_DECIMAL = 1e-6
 """Smaller distances are printed in scientific notation and without their parts."""
@@ -127,7 +127,7 @@ def anchor_words(anchors: Sequence[Anchor]) -> str:
     >>> anchor_words([Anchor("JPEG quality", 35.2, 0), Anchor("blur of sigma", 10.0, 1)])
     'about as different as JPEG quality 35 of a typical photograph'
     """
-    near = [f"{one.change} {one.value:.2g}" for one in anchors if one.beyond == 0]
+    near = [f"{one.change} {two_digits(one.value)}" for one in anchors if one.beyond == 0]
     if near:
         *first, last = near
         listed = f"{', '.join(first)} or {last}" if first else last

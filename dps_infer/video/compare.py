@@ -71,6 +71,7 @@ def compare_videos(
     resize: bool = False,
     thresholds: Thresholds | None = None,
     worst: int = 5,
+    escape_formulas: bool = False,
     progress: Progress = ignore,
 ) -> VideoScores:
     """Compare two videos frame by frame.
@@ -84,6 +85,7 @@ def compare_videos(
         resize: resize frames of the candidate to the size of the reference's.
         thresholds: largest accepted distances, by the label of the metric.
         worst: number of frames to keep.
+        escape_formulas: see `dps_infer.files.tables.open_table`.
         progress: called with the number of compared pairs and the expected total.
 
     Raises:
@@ -102,7 +104,9 @@ def compare_videos(
     width, height = clips.reference.size
     times, expected = array("d"), clips.expected()
     tally: Tally[FrameScore] = Tally(metrics, worst=worst)
-    with open_results(Path(results), metrics, input_columns=FRAME_COLUMNS) as write:
+    with open_results(
+        Path(results), metrics, input_columns=FRAME_COLUMNS, escape_formulas=escape_formulas
+    ) as write:
         for scored in score(
             sources(),
             metrics,

@@ -1,4 +1,4 @@
-"""Pair the frames of two videos, by number or by time."""
+"""Pair the frames of two videos by their own times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.video.clip import Clip
+from dps_infer.video.clip import Clip, Frame
+from dps_infer.video.open import open_clip
 
 _EPSILON = 1e-6
 """Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
@@ -102,10 +103,11 @@ class ClipPair:
             ImageError: a video cannot be read, or the sizes or frame rates differ.
             UsageError: the sampling asks for more frames per second than the videos have.
         """
-        self.reference, self.candidate = Clip(Path(reference)), Clip(Path(candidate))
+        self.reference, self.candidate = open_clip(Path(reference)), open_clip(Path(candidate))
         self.remark: str | None = None
         self._sampling = sampling
-        self._clips = clips = (self.reference, self.candidate)
+        self._clips: tuple[Clip, Clip] = (self.reference, self.candidate)
+        clips = self._clips
         if self.reference.size != self.candidate.size and not resize:
             sizes = (f"{clip.path} is {clip.size[0]}x{clip.size[1]}" for clip in clips)
             raise ImageError(
@@ -125,41 +127,54 @@ class ClipPair:
 
     def expected(self) -> int:
         """Return the number of pairs according to the files; 0 if they do not state it."""
+        sampling, rate = self._sampling, self.reference.rate
         stated = min(clip.stated / clip.rate for clip in self._clips)
-        return sum(1 for _ in self._frame_numbers(min(stated, self._sampling.end)))
+        end = min(stated, sampling.end) - _EPSILON / rate
+        if sampling.fps is None:
+            first = math.ceil(sampling.start * rate - _EPSILON)
+            return len(range(first, math.ceil(end * rate), sampling.every or 1))
+        return max(0, math.ceil((end - sampling.start) * sampling.fps))
 
     def __iter__(self) -> Iterator[FramePair]:
         """Yield the pairs; once only."""
-        for frame, other, time in self._frame_numbers(self._sampling.end):
-            first, second = self.reference.read(frame), self.candidate.read(other)
-            if first is None or second is None:
-                self.remark = self._remark_on_end(first is None, second is None)
-                break
-            yield FramePair(frame, time, first, second)
-        for clip in self._clips:
-            clip.close()
+        try:
+            for first, second in self._frames():
+                if first is None or second is None:
+                    self.remark = self._remark_on_end(first is None, second is None)
+                    break
+                yield FramePair(first.number, first.time, first.pixels, second.pixels)
+        finally:
+            for clip in self._clips:
+                clip.close()
 
-    def _frame_numbers(self, end: float) -> Iterator[tuple[int, int, float]]:
-        """Yield the frame numbers of both videos and the first frame's time, up to an end."""
-        sampling, rate = self._sampling, self.reference.rate
-        end -= _EPSILON / rate
-        if sampling.fps is None:
-            first = math.ceil(sampling.start * rate - _EPSILON)
-            for frame in count(first, sampling.every or 1):
-                if frame / rate >= end:
-                    return
-                yield frame, frame, frame / rate
-        else:
+    def _frames(self) -> Iterator[tuple[Frame | None, Frame | None]]:
+        """Yield the frames of both videos on display at the same times; None where one ends."""
+        sampling, reference, candidate = self._sampling, self.reference, self.candidate
+        end = sampling.end - _EPSILON / reference.rate
+        if sampling.fps is not None:
             for step in count():
                 time = sampling.start + step / sampling.fps
                 if time >= end:
                     return
-                # The frames on display at that time.
-                frame = math.floor(time * rate + _EPSILON)
-                yield frame, math.floor(time * self.candidate.rate + _EPSILON), frame / rate
+                yield reference.at(time), candidate.at(time)
+        step = sampling.every or 1
+        time = sampling.start - step / reference.rate
+        for number in count(reference.first_at(sampling.start), step):
+            frame = reference.read(number)
+            # Behind the end of the reference, the candidate is asked whether it goes on.
+            time = time + step / reference.rate if frame is None else frame.time
+            if time >= end:
+                return
+            yield frame, candidate.at(time)
 
     def _remark_on_end(self, first_ended: bool, second_ended: bool) -> str | None:
         """Explain an unexpected end of a video in one line."""
+        for clip in self._clips:
+            if clip.fault is not None:
+                return (
+                    f"{clip.path} is damaged after {clip.frames_read} frames ({clip.fault}): its "
+                    "rest was not compared"
+                )
         if first_ended != second_ended:
             short, long = self._clips if first_ended else self._clips[::-1]
             return (

@@ -44,7 +44,7 @@ def distortions(
         from dps_train.data.contact_sheet import check_sheet, save_sheet
         from dps_train.data.sources import photograph, read_pixels
 
-        check_sheet(sheet, force=force)
+        check_sheet(sheet, force=force, inputs=[image])
         pixels = photograph("chelsea") if image is None else read_pixels(image)
         save_sheet(custom_sheet(pixels, custom), sheet, force=force)
         note(f"contact sheet written to {sheet}")

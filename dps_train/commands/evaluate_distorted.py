@@ -38,7 +38,7 @@ def evaluate_distorted(options: EvaluateOptions) -> None:
         DpsError: see the functions called.
     """
     if options.json_file is not None:
-        check_output(options.json_file, force=options.force)
+        check_output(options.json_file, force=options.force, inputs=options.inputs)
     import torch
 
     from dps_train.custom.custom_distortion import all_distortions, with_scenes

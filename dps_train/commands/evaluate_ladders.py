@@ -23,7 +23,7 @@ def evaluate_ladders(options: EvaluateOptions) -> None:
     """
     for output in (options.json_file, options.plots):
         if output is not None:
-            check_output(output, force=options.force)
+            check_output(output, force=options.force, inputs=options.inputs)
     if options.plots is not None and importlib.util.find_spec("jinja2") is None:
         raise DpsError('--plots needs jinja2: pip install "dps-toolkit[plot]"')
     sizes = _sizes(options.megapixels)

@@ -21,7 +21,7 @@ def evaluate_scores(options: EvaluateOptions) -> None:
         DpsError: see the functions called.
     """
     if options.json_file is not None:
-        check_output(options.json_file, force=options.force)
+        check_output(options.json_file, force=options.force, inputs=options.inputs)
     if options.lpips_trunk is not None and options.peers is None:
         raise UsageError("--lpips-trunk is for --peers lpips: give that option too")
     from dps_train.agreement.heads import Heads

@@ -49,7 +49,7 @@ def judge(
     changes of it; keys 1 and 2 choose the closer one. Each question is the most informative one.
     Every answer is saved at once. Ctrl-C ends the judging; the same command continues it.
 
-    Exit codes: 0 done, 1 something broke, 2 usage.
+    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")
@@ -66,14 +66,15 @@ def judge(
     shown = all_distortions(_functions(find_custom(distortions or ())))
     metric = _metric(run, tuple(distortion.name for distortion in shown))
     answers = AnswerFile(out)
-    pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
     options = [word for spec in distortions or () for word in ("--distortions", spec)]
-    session = Session(answers, metric, pool, seed, options)
-    with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
-        typer.echo(server.url)
-        note("open this address in a browser on this computer; Ctrl-C ends the judging")
-        server.serve_forever()
-    count = session.state()["answered"]
+    with answers.locked():
+        pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
+        session = Session(answers, metric, pool, seed, options)
+        with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
+            typer.echo(server.url)
+            note("open this address in a browser on this computer; Ctrl-C ends the judging")
+            server.serve_forever()
+        count = session.state()["answered"]
     note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
 
 

@@ -141,6 +141,12 @@ class EvaluateOptions:
     device: Device
     force: bool
 
+    @property
+    def inputs(self) -> tuple[str | Path | None, ...]:
+        """The files and folders that may be read; no output replaces one."""
+        named = (self.path, self.data, self.train_data, self.bapps, self.triplets)
+        return (*named, self.lpips_trunk, *self.scores)
+
 
 MOST_RANKINGS = 5040
 """Rankings that a metric is measured in, at most: all of seven distortions."""

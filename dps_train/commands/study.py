@@ -138,7 +138,7 @@ def study(
     Writes table.csv and table.parquet, with one row per metric, and report.html to the folder.
     Ctrl-C stops a study; the same command continues it.
 
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted.
+    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     _check_packages()
     asked = _split("--variants", variants, VARIANTS)

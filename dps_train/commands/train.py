@@ -195,7 +195,7 @@ def train(
     Trains on distorted images or judged triplets, measures on held-out ones, and writes a run
     folder that dps-export turns into one ONNX file.
 
-    Exit codes: 0 done, 1 something broke, 2 usage.
+    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     people = (triplets, bapps, scores)
     given = sum(one is not None for one in (ranking, importance, context_name, *people))
@@ -265,7 +265,14 @@ def _free_folder(out: Path | None, settings: Settings, *, force: bool) -> Path:
         if settings.resume:
             raise UsageError("--resume continues a run: name its folder with --out")
         out = free_name(DEFAULT_FOLDER, settings.label)
-    check_output(out, force=force, folder=True)
+    inputs = [
+        settings.data,
+        settings.test_data,
+        settings.weights,
+        settings.judgements,
+        settings.scores,
+    ]
+    check_output(out, force=force, folder=True, inputs=inputs)
     if settings.bank is not None and settings.bank.resolve() == out.resolve():
         raise UsageError(f"{out} cannot be both --bank and --out: name two folders")
     return out

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -63,13 +64,15 @@ def labeled_row(title: str, images: Sequence[Pixels], captions: Sequence[str]) -
     return _row(title, [_resized(image, cv2.INTER_AREA) for image in images], captions)
 
 
-def check_sheet(path: Path, *, force: bool = False) -> None:
+def check_sheet(
+    path: Path, *, force: bool = False, inputs: Iterable[str | os.PathLike[str] | None] = ()
+) -> None:
     """Raise an OutputError early if the suffix is unknown or `path` cannot be written."""
     if path.suffix.lower() not in SHEET_SUFFIXES:
         raise OutputError(
             f"cannot write {path}: expected a name that ends in {', '.join(SHEET_SUFFIXES)}"
         )
-    check_output(path, force=force)
+    check_output(path, force=force, inputs=inputs)
 
 
 def save_sheet(sheet: Pixels, path: Path, *, force: bool = False) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import filelock
 
 from dps_infer.errors import DataError, OutputError
-from dps_infer.files.write import atomic_file
+from dps_infer.files.write import atomic_file, cannot_write, write_all
 from dps_train.judge.pool import Picture
 from dps_train.judgements.read_triplets import COLUMNS, read_triplets
 from dps_train.judgements.triplets import Triplets
@@ -27,6 +30,29 @@ class AnswerFile:
     def folder(self) -> Path:
         """The folder of the pictures."""
         return self.path.with_name(f"{self.path.stem}-images")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other judging pages away from the file during the block.
+
+        Raises:
+            OutputError: another page has it, or the lock cannot be written.
+        """
+        path = self.path.with_name(f".{self.path.name}.lock")
+        lock = filelock.FileLock(path, blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise OutputError(
+                f"{self.path} is being judged on another page: close it, or choose another name"
+            ) from None
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
 
     def read(self) -> Triplets | None:
         """Return the answers so far; None if there are none.
@@ -85,7 +111,7 @@ class AnswerFile:
             with self.path.open("ab", buffering=0) as stream:
                 stream.truncate(start)
                 try:
-                    stream.write(content)
+                    write_all(stream, content)
                     os.fsync(stream.fileno())
                 except OSError:
                     stream.truncate(start)

@@ -23,6 +23,9 @@ HOST = "127.0.0.1"
 LONGEST_REQUEST = 1000
 """Maximum bytes of a request."""
 
+PATIENCE = 10.0
+"""Seconds that a request may stay silent before its connection is closed."""
+
 PAGE = Path(__file__).with_name("page")
 FILES = {
     "": ("page.html", "text/html; charset=utf-8"),
@@ -79,6 +82,7 @@ class _Answer(msgspec.Struct):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
         path = self._path()
@@ -110,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
-        except ValueError:
+        except (ValueError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST)
         except DpsError as error:
             body = json.dumps({"error": str(error)}).encode()

@@ -13,13 +13,13 @@ from dps_train.model.backbones import Backbone
 from dps_train.model.change.change_features import displacements
 from dps_train.model.change.comparison import Change, ChangeComparison, ImageParts
 from dps_train.model.change.general_distance import trust
-from dps_train.model.change.half_planes import Extent, extent_of
+from dps_train.model.change.half_planes import CELL, Extent, extent_of
 from dps_train.model.change.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.motion import Motion
 from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import PairComparison
 from dps_train.model.extended_head import ExtendedHead
-from dps_train.model.metric import Metric, Preprocess, shares
+from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.presence_head import (
     LARGEST_LOG_STRENGTH,
     SMALLEST_LOG_STRENGTH,
@@ -34,7 +34,15 @@ from dps_train.model.resizing import resize
 STILL = 0.02
 """Degrees, and percent, at which the direction of a motion is half clear."""
 
-ROTATE, TRANSLATE, ZOOM = (KIND_NAMES.index(name) for name in ("rotate", "translate", "zoom"))
+PLACES = 8
+"""Places of a map along each side of a cell."""
+
+SMALLEST_MEAN = 1e-7
+"""Mean of a map below which it shows rounding errors only."""
+
+ROTATE, TRANSLATE, ZOOM, COMPRESSION = (
+    KIND_NAMES.index(name) for name in ("rotate", "translate", "zoom", "compression")
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ class Outputs:
         directions: in [-1, 1], positive where the second image goes the way of the kind's name;
             0 for kinds that are absent or have none [N, K].
         cells: presences in cells times their distance [N, rows, columns, K].
-        places: where the images differ, with 8 x 8 places a cell [N, h, w].
+        places: where the images differ, with 8 x 8 places a cell [N, h, w]; its mean over the
+            image, without what lies beyond its border, is 1, or 0 where they do not differ.
     """
 
     amounts: Tensor
@@ -147,7 +156,7 @@ class ChangeMetric(Metric):
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
         """Return amounts [N, A], and a map of where the images differ, with mean 1."""
         out = self.outputs(reference, distorted)
-        return out.amounts, shares(out.places)
+        return out.amounts, out.places
 
     def outputs(self, reference: Tensor, distorted: Tensor) -> Outputs:
         """Compare uint8 RGB images; see `Metric.forward` for the shapes."""
@@ -163,8 +172,20 @@ class ChangeMetric(Metric):
             strengths=self.head.widened(strengths * shown),
             directions=self.head.widened(directions * shown),
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
-            places=change.statistics.places[:, 0],
+            places=_shares(change.statistics.places[:, 0], extent_in(second)),
         )
+
+
+def _shares(places: Tensor, extent: Extent) -> Tensor:
+    """Scale a map [N, h, w] to a mean of 1 over the image."""
+    pitch = CELL // PLACES
+    down, across = (
+        (length / pitch - torch.arange(count, device=places.device)).clamp(0, 1)
+        for length, count in ((extent.height, places.shape[1]), (extent.width, places.shape[2]))
+    )
+    mean = (places * across).sum(dim=2) @ down / (down.sum() * across.sum())
+    differs = mean > SMALLEST_MEAN
+    return torch.where(differs, 1 / torch.where(differs, mean, 1), 0)[:, None, None] * places
 
 
 def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor, Tensor]:
@@ -185,6 +206,7 @@ def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor,
         ways[kind] = (1 - trusted) * ways[kind] + trusted * measured / (measured.abs() + STILL)
     known = torch.tensor([float(kind.unit is not None) for kind in KINDS] + [0.0])
     both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
+    columns[COMPRESSION] = columns[COMPRESSION].clamp(1, 100)
     return torch.stack(columns, 1) * known, torch.stack(ways, 1) * both
 
 

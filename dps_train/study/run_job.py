@@ -220,7 +220,8 @@ class JobRunner:
             else:
                 train_variant(metric, job.settings, job.context, self._training, self._device)
                 with atomic_file(path, force=True) as temporary:
-                    safetensors.torch.save_file(head.state_dict(), temporary)
+                    # `save_file` writes to another file first, which a kill would leave behind.
+                    temporary.write_bytes(safetensors.torch.save(head.state_dict()))
 
             def read(z: Tensor) -> Tensor:
                 return torch.cat([head.amounts(z), head.total(z)[..., None]], dim=-1)

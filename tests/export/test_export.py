@@ -35,6 +35,7 @@ from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.model.calibration import scores
 from dps_infer.model.contract import IMPORTANCE, KIND_RANKS, Measurement
+from dps_infer.model.integrity import MANIFEST_HASH_KEY, graph_sha256
 from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import resize_images
@@ -348,15 +349,17 @@ def test_it_names_no_place_on_this_machine(file, model, run_folder):
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         assert not value.metadata_props
         assert not value.doc_string
-    assert [entry.key for entry in model.metadata_props] == [METADATA_KEY]
+    assert [entry.key for entry in model.metadata_props] == [METADATA_KEY, MANIFEST_HASH_KEY]
     assert not model.doc_string
     assert not model.graph.doc_string
     assert not model.graph.metadata_props
 
 
 def test_a_manifest_says_what_the_file_is(file, model):
-    (entry,) = model.metadata_props
+    entry, digest = model.metadata_props
+    assert digest.value == hashlib.sha256(entry.value.encode()).hexdigest()
     manifest = decode_manifest(entry.value)
+    assert manifest.graph_sha256 == graph_sha256(file.path.read_bytes())
     assert encode_manifest(manifest) == entry.value
     assert manifest.universal == file.universal
     assert (manifest.draws is None, manifest.calibration is None) == (
@@ -371,7 +374,7 @@ def test_a_manifest_says_what_the_file_is(file, model):
 
 
 def test_the_manifest_of_a_run_is_the_runs_with_the_exports_own_facts(exported, run_folder):
-    (entry,) = onnx.load(exported).metadata_props
+    entry, _ = onnx.load(exported).metadata_props
     manifest = decode_manifest(entry.value)
     assert encode_manifest(manifest) == entry.value
     run = load_run(run_folder)[1]

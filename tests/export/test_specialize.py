@@ -23,7 +23,7 @@ from dps_infer.errors import ContextError, OutputError, RankingError, UsageError
 from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.model.calibration import calibrate, scores
-from dps_infer.model.manifest import Draws, decode_manifest
+from dps_infer.model.manifest import METADATA_KEY, Draws, decode_manifest
 
 RANKING = "3,1=5,0"
 
@@ -64,7 +64,7 @@ def test_it_computes_what_the_universal_file_does(source, tmp_path, images, give
 
 def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
     manifest = specialize(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
-    (text,) = read_model((tmp_path / "ctx.onnx").read_bytes()).metadata.values()
+    text = read_model((tmp_path / "ctx.onnx").read_bytes()).metadata[METADATA_KEY]
     assert decode_manifest(text) == manifest
     origin = make_manifest(universal=True)
     metric = manifest.metric

@@ -10,6 +10,7 @@ import pytest
 
 # pytest imports test files by path (importlib mode), so their folder is not on the import path.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "images"))
 
 from infer_helpers import Outcome, make_model, write
 
@@ -23,8 +24,7 @@ def context_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def universal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A universal file with views."""
-    model = make_model(universal=True, views=True)
+    model = make_model(universal=True)
     return write(tmp_path_factory.mktemp("context") / "universal.onnx", model)
 
 

@@ -49,7 +49,7 @@ def test_a_failure_says_why_and_saves_the_images(tmp_path, context, photo, chang
     with pytest.raises(AssertionError) as failure:
         assert_similar(changed, photo, metric=context, threshold=0.25, save_to=tmp_path / "out")
     lines = str(failure.value).splitlines()
-    assert lines[0] == "0.251 = blur 0.251"
+    assert lines[0] == "0.251 = 0.251 softer (about sigma 2.5 px)"
     assert "above the threshold 0.25" in lines
     assert lines[-1] == f"images and heat map in {tmp_path / 'out'}"
     assert np.array_equal(read(tmp_path / "out" / "actual.png"), changed)

@@ -39,9 +39,9 @@ MapPartOption = Annotated[
     typer.Option(
         "--map-part",
         metavar="NAME",
-        help="Instead of the distance, show the amount of one distortion in each tile, regardless "
-        "of its importance: blur, for example, or other for changes that no distortion explains. "
-        "1 is a strong change, the reference strength of the distortion.",
+        help="Instead of the distance, show how much of the difference in each part of the image "
+        "is of one kind, regardless of its importance: blur, for example, or other for changes "
+        "that have no name.",
     ),
 ]
 
@@ -60,7 +60,12 @@ Plan = dict[tuple[int, str], Path]
 
 
 def plan_maps(
-    target: Path, candidates: Sequence[Path], labels: Sequence[str], *, force: bool
+    target: Path,
+    candidates: Sequence[Path],
+    labels: Sequence[str],
+    *,
+    force: bool,
+    inputs: Sequence[Path] = (),
 ) -> Plan:
     """Choose the file of each map, and refuse early those that could not be written.
 
@@ -69,6 +74,7 @@ def plan_maps(
         candidates: in their order.
         labels: of the contexts.
         force: replace existing files.
+        inputs: files that are never replaced.
 
     Returns:
         For several candidates ``<number>-<name>.png`` in the folder, for several contexts as well
@@ -101,7 +107,7 @@ def plan_maps(
                 path = target / of_context / f"{of_candidate}.png"
             plan[number, label] = path
     for path in plan.values():
-        check_picture(path, force=force)
+        check_picture(path, force=force, inputs=inputs)
     return plan
 
 

@@ -15,7 +15,9 @@ ABOVE = 3
 SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
-EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something broke; 2 wrong usage; 130 interrupted; 143 ended by SIGTERM."
+)
 
 ContextsOption = Annotated[
     list[Path] | None,
@@ -32,10 +34,12 @@ RankingsOption = Annotated[
     typer.Option(
         "--ranking",
         metavar="NAME,...",
-        help="What matters: distortions from the least to the most disruptive, as in "
+        help="What matters: kinds of change from the least to the most disruptive, as in "
         "color,translate,zoom,rotate,darken,blur. An equals sign ties two: color=translate,blur. "
-        "Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom. "
-        "Repeat it for several contexts.",
+        "A star stands for all kinds that are not named: noise,*,content; without it, they count "
+        "as the middle. The kinds: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom, "
+        "6 noise, 7 contrast, 8 saturation, 9 tint, 10 compression, 11 warp, 12 content, "
+        "13 mirror, and other. Repeat it for several contexts.",
     ),
 ]
 ImportancesOption = Annotated[
@@ -43,8 +47,9 @@ ImportancesOption = Annotated[
     typer.Option(
         "--importance",
         metavar="NAME=NUMBER,...",
-        help="Instead of --ranking, the weight of each distortion: color=0.1,blur=5. Distortions "
-        "that are left out do not count. Repeat it for several contexts.",
+        help="Instead of --ranking, the weight of each kind of change: color=0.1,blur=5. Kinds "
+        "that are left out do not count; size counts all kinds alike. Repeat it for several "
+        "contexts.",
     ),
 ]
 ContextNamesOption = Annotated[
@@ -53,8 +58,8 @@ ContextNamesOption = Annotated[
         "--context-name",
         metavar="NAME",
         help="Instead of --ranking, a context by its name: one saved by dps-infer contexts save, "
-        "or one of this package: print-inspection, map-rendering, camera-pipeline, ui-regression, "
-        "video-coding. Repeat it for several contexts.",
+        "or one of this package: general, print-inspection, map-rendering, camera-pipeline, "
+        "ui-regression, video-coding. Repeat it for several contexts.",
     ),
 ]
 
@@ -84,6 +89,15 @@ ResizeOption = Annotated[
         "--resize",
         help="Resize the second image to the size of the first. Without it, images of "
         "different sizes are refused.",
+    ),
+]
+EscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="In a CSV file, put an apostrophe before texts that a spreadsheet would run as a "
+        "formula: those that begin with =, +, -, @, a tab or a line break, and are no numbers. "
+        "Paths and names come from others; without this they are written as they are.",
     ),
 ]
 JsonOption = Annotated[

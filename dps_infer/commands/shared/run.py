@@ -1,15 +1,15 @@
 """Run a command line: print its output and its errors, and exit with its code.
 
-Exit codes: 0 done, 1 something broke, 2 wrong usage, 130 interrupted; a command may define more.
-An error is one line on stderr; invalid data get a line per problem. Only results go to stdout.
+Exit codes: 0 done, 1 something broke, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended by
+SIGTERM, 129 by SIGHUP; a command may define more. A command that is interrupted or ended removes
+what it has not finished. An error is one line on stderr; invalid data get a line per problem. Only
+results go to stdout.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterable
@@ -18,6 +18,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dps_infer.commands.shared.process import (
+    INTERRUPTED,
+    ended_by_signals,
+    flush_stderr,
+    is_of_stdout,
+    prepare_streams,
+    silence_stdout,
+    stdout_fault,
+)
 from dps_infer.errors import DpsError
 from dps_infer.extras import how_to_install
 
@@ -37,16 +46,22 @@ def run(app: typer.Typer, name: str) -> NoReturn:
         app: made with ``pretty_exceptions_enable=False``.
         name: the name of the program, at the start of every line on stderr.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name that the terminal cannot show must not turn a result into a failure.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_streams()
     _program.set(name)
-    code = _run(app, name)
+    with ended_by_signals() as received:
+        code = _run(app, name)
+    if code == INTERRUPTED and received:
+        code = 128 + received[0]
     try:
-        sys.stdout.flush()
+        fault = stdout_fault()
     except BrokenPipeError:
-        _silence_stdout()
+        fault = None
+        silence_stdout()
         code = 1
+    if fault is not None:
+        say(name, _cannot_print(fault))
+        code = 1
+    flush_stderr()
     sys.exit(code)
 
 
@@ -58,7 +73,9 @@ def program_name() -> str:
 def say(name: str, *lines: str) -> None:
     """Print lines for people on stderr, each after the name of the program."""
     for line in lines:
-        typer.echo(f"{name}: {one_line(line)}", err=True)
+        # A standard error that cannot be written must not stop the work.
+        with contextlib.suppress(OSError):
+            typer.echo(f"{name}: {one_line(line)}", err=True)
 
 
 def note(text: str) -> None:
@@ -104,10 +121,10 @@ def _run(app: typer.Typer, name: str) -> int:
         # Typer exits this way after results, help and usage errors.
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of the output is gone; there is nobody to report to.
-        _silence_stdout()
+        silence_stdout()
         return 1
     except DpsError as error:
         if debug:
@@ -122,6 +139,10 @@ def _run(app: typer.Typer, name: str) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and is_of_stdout(error):
+            silence_stdout()
+            say(name, _cannot_print(error.strerror or str(error)))
+            return 1
         if isinstance(error, ModuleNotFoundError) and (command := how_to_install(error.name)):
             say(name, f"error: this needs {error.name}, which is not installed: {command}")
             return 1
@@ -131,7 +152,5 @@ def _run(app: typer.Typer, name: str) -> int:
     return 0
 
 
-def _silence_stdout() -> None:
-    """Prevent an error message about the closed pipe when the interpreter flushes at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _cannot_print(fault: str) -> str:
+    return f"error: cannot write to standard output: {fault}"

@@ -276,7 +276,15 @@ function showReading(facts, pair) {
       : make("div", { class: "tile" }, value, ...words));
   });
   const { parts, words } = report.contexts[state.context];
-  if (parts.length > 0) facts.append(make("h3", {}, "Made of"), bars(parts, partsOf(pair)));
+  // Only pairs with a heat map have more than their parts: the results hold no more.
+  const map = report.maps[state.context]?.[pair];
+  if (map?.anchors) facts.append(make("p", { class: "anchors" }, map.anchors));
+  if (parts.length > 0) {
+    facts.append(make("h3", {}, "Made of"), bars(parts, partsOf(pair), map?.words));
+  }
+  if (map && map.size !== null) {
+    facts.append(fact("Size, all kinds alike", formatNumber(map.size)));
+  }
   if (words !== "") facts.append(fact("Context", words));
 }
 

@@ -20,6 +20,7 @@ from dps_infer.bulk.batch import score_file
 from dps_infer.bulk.journal import journal_path
 from dps_infer.bulk.results import read_results
 from dps_infer.errors import OutputError, TableError, UsageError
+from dps_infer.files import tables
 
 MAIN = "from dps_infer.cli import main; main()"
 SCHEMA = Path(__file__).parents[3] / "docs" / "json" / "batch.schema.json"
@@ -86,16 +87,51 @@ def test_a_run_without_errors(cli, folder, context_path):
 
 def test_several_contexts_are_a_column_each(cli, folder, universal_path):
     pairs, output = write_pairs(folder, 5), folder / "o.csv"
-    options = ("--ranking", "color,blur", "--ranking", "blur,color", "--view", "tiles")
+    options = ("--ranking", "color,blur", "--ranking", "blur,color")
     outcome = cli("batch", pairs, "-o", output, "--context", universal_path, *options)
     assert outcome.code == 0
     assert {"distance.color-blur", "distance.blur-color"} <= set(read_rows(output)[1])
 
 
-def test_no_pairs_are_no_results(cli, folder, context_path):
-    pairs = write_pairs(folder, 0)
-    assert cli("batch", pairs, "-o", folder / "o.csv", "--context", context_path).code == 0
-    assert read_rows(folder / "o.csv") == []
+def test_no_pairs_are_an_error(cli, folder, context_path):
+    outcome = cli(
+        "batch", write_pairs(folder, 0), "-o", folder / "o.csv", "--context", context_path
+    )
+    assert outcome.code == 1
+    assert "pairs.csv: has no pairs" in outcome.err
+    assert not (folder / "o.csv").exists()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_large_integers_among_other_numbers_stay_exact(folder, context, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    pairs = folder / "pairs.jsonl"
+    pair = {"reference": "0.png", "candidate": "1.png"}
+    values = [0.5, 2**60 + 1, 2**70, -3]
+    lines = [json.dumps({**pair, "n": value, "m": 2**60 + 1}) for value in values]
+    pairs.write_text("\n".join(lines))
+    score_file(pairs, folder / f"o{suffix}", {"c": context})
+    rows = read_rows(folder / f"o{suffix}")
+    assert [float(row["n"]) for row in rows] == [float(value) for value in values]
+    assert [int(row["n"]) for row in rows[1:]] == values[1:]
+    assert [int(row["m"]) for row in rows] == [2**60 + 1] * 4
+
+
+def test_formulas_are_escaped_if_asked(cli, folder, context_path):
+    pairs = folder / "pairs.csv"
+    pairs.write_text("=x,reference,candidate\n=1+1,0.png,@none.png\n-1.5e3,0.png,1.png\n")
+    options = ("--context", context_path)
+    assert cli("batch", pairs, "-o", folder / "plain.csv", *options).code == 4
+    assert (folder / "plain.csv").read_text().startswith("=x,")
+    outcome = cli("batch", pairs, "-o", folder / "o.csv", "--escape-formulas", *options)
+    assert outcome.code == 4
+    header, first, second = csv.reader((folder / "o.csv").read_text().splitlines())
+    assert header[:3] == ["'=x", "reference", "candidate"]
+    assert first[:3] == ["'=1+1", "0.png", "'@none.png"]
+    assert second[:3] == ["-1.5e3", "0.png", "1.png"]
+    refused = cli("batch", pairs, "-o", folder / "o.jsonl", "--escape-formulas", *options)
+    assert refused.code == 2
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -108,13 +144,13 @@ def test_the_pairs_are_read_three_times(folder, context, monkeypatch, suffix):
         pairs = pairs.with_suffix(".jsonl")
         pairs.write_text("\n".join(rows))
     opened: list[Path] = []
-    open_path = Path.open
+    open_input = tables.open_input
 
-    def record(self: Path, *arguments, **options):
-        opened.append(self)
-        return open_path(self, *arguments, **options)
+    def record(path: Path, **options):
+        opened.append(path)
+        return open_input(path, **options)
 
-    monkeypatch.setattr(Path, "open", record)
+    monkeypatch.setattr(tables, "open_input", record)
     score_file(pairs, folder / "out.csv", {"fake": context})
     assert opened.count(pairs) == 3
 
@@ -287,7 +323,7 @@ def test_mistakes_are_one_line(cli, folder, context_path):
         ((pairs, "-o", folder / "o.txt"), 2, "expected a name"),
         ((pairs, "-o", folder / "o.csv", "--resume", "--force"), 2, "give one"),
         ((folder / "named.csv", "-o", folder / "o.csv"), 2, "'distance'"),
-        ((pairs, "-o", folder / "o.csv", "--view", "tiles"), 1, "one way only"),
+        ((pairs, "-o", folder / "o.csv", "--ranking", "color,blur"), 2, "frozen in"),
     ]:
         outcome = cli("batch", *arguments, *what)
         assert outcome.code == code
@@ -299,3 +335,33 @@ def test_the_output_is_no_input(folder, context):
     pairs = write_pairs(folder, 3)
     with pytest.raises(UsageError, match="same file"):
         score_file(pairs, pairs, {"fake": context}, force=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")
+@pytest.mark.parametrize("limit", [0, 100, 700, 5000, 9000])
+def test_a_full_disk_is_one_line_and_loses_nothing(folder, context_path, context, limit):
+    pairs = write_pairs(folder, 60)
+    metrics = {context.label: context}
+    score_file(pairs, folder / "whole.csv", metrics, batch_size=4)
+    size = (folder / "whole.csv").stat().st_size
+    assert size > limit
+    output = folder / "out.csv"
+    arguments = ["batch", pairs, "-o", output, "--context", context_path, "--batch-size", "4"]
+    script = (
+        "import resource, sys\n"
+        "from dps_infer.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    stopped = subprocess.run(command, capture_output=True, text=True)
+    assert stopped.returncode == 1
+    lines = [line for line in stopped.stderr.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert "cannot write" in lines[0]
+    assert "Traceback" not in stopped.stderr
+    assert not output.exists()
+    score_file(pairs, output, metrics, batch_size=4, resume=True)
+    assert output.read_bytes() == (folder / "whole.csv").read_bytes()
+    left = {path.name for path in folder.iterdir() if path.suffix != ".png"}
+    assert left - {"pairs.csv", "whole.csv", "out.csv"} <= {context_path.name, "universal.onnx"}

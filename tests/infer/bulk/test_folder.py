@@ -54,6 +54,19 @@ def test_pairs_are_matched_by_relative_path(folders):
     assert not any(pair.missing for pair in pairs)
 
 
+def test_images_are_told_by_their_content_too(cli, tmp_path, photo, context_path):
+    for folder, pixels in (("a", photo), ("b", 255 - photo)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.png").write_bytes(encode(".png", photo))
+        (tmp_path / folder / "IMG_1").write_bytes(encode(".jpg", pixels))
+        (tmp_path / folder / "notes.txt").write_text("no image")
+    found = find_images(tmp_path / "a")
+    assert [str(file) for file in found.files] == ["IMG_1", "same.png"]
+    assert found.left_out == 1
+    options = ("--context", context_path, "--threshold", "0.01")
+    assert cli("folder", tmp_path / "a", tmp_path / "b", *options).code == 3
+
+
 def test_other_files_are_left_out_and_counted(tmp_path):
     files = ["a.png", "notes.txt", ".hidden.png", ".cache/b.png", "c", "d/e.jpeg", "f.heic"]
     found = find_images(fill(tmp_path / "mixed", dict.fromkeys(files, b"")))
@@ -147,8 +160,8 @@ def test_a_table_with_the_worst_first(cli, folders, context_path):
     assert outcome.code == 0
     assert outcome.out.splitlines() == [
         "file       distance",
-        "b.png      0.24 = blur 0.24",
-        "sub/c.PNG  0.039 = blur 0.039",
+        "b.png      0.24 = 0.24 softer (about sigma 2.4 px)",
+        "sub/c.PNG  0.039 = 0.039 softer (about sigma 0.39 px)",
         "a.png      0 (identical images)",
         "context fake: color < rotate < blur (blur matters most)",
         "3 pairs: 3 compared, 1 identical, 0 not compared",
@@ -168,7 +181,7 @@ def test_contexts_are_columns(cli, folders, universal_path):
     given = ("--context", universal_path, "--ranking", "color,blur", "--ranking", "blur,color")
     lines = cli("folder", *folders, *given).out.splitlines()
     assert lines[0].split() == ["file", "[1]", "[2]"]
-    assert lines[1].split() == ["b.png", "0.24", "(blur)", "0.094", "(blur)"]
+    assert lines[1].split() == ["b.png", "0.24", "(softer)", "0.094", "(softer)"]
     assert lines[-1].startswith("[2] distance: ")
 
 

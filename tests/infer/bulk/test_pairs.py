@@ -93,9 +93,34 @@ def test_json_lines(tmp_path):
         assert words in fault(row)
 
 
+def pyarrow_modules():
+    return pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("timestamp[us]", 2**62),
+        ("timestamp[ns]", 1),
+        ("date32", 2**30),
+        ("duration[s]", 2**60),
+        ("time64[ns]", 1),
+    ],
+)
+def test_values_that_cannot_be_copied_are_found_before_scoring(tmp_path, kind, value):
+    pyarrow, parquet = pyarrow_modules()
+    path = tmp_path / "pairs.parquet"
+    integers = pyarrow.array([None, value], pyarrow.int32() if kind == "date32" else None)
+    # Behind the first group of rows, which is read at once.
+    columns = {"reference": ["a"] * 2, "candidate": ["b"] * 2, "when": integers.cast(kind)}
+    table = pyarrow.concat_tables([pyarrow.table(columns).slice(0, 1)] * 5000)
+    parquet.write_table(pyarrow.concat_tables([table, pyarrow.table(columns)]), path)
+    with pytest.raises(TableError, match=r"its column 'when' .* cannot be copied"):
+        scan_pairs(path)
+
+
 def test_parquet(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow, parquet = pyarrow_modules()
     table = {"n": [1, 2], "reference": ["a", None], "candidate": ["b", "c"]}
     path = tmp_path / "pairs.parquet"
     parquet.write_table(pyarrow.table(table), path)
@@ -114,13 +139,24 @@ def test_parquet(tmp_path):
     ("name", "data", "words"),
     [
         ("p.csv", b"", "is empty"),
-        ("p.csv", b"reference;candidate\na;b\n", "no column 'reference'"),
+        ("p.csv", b"reference;candidate\na;b\n", "is separated by semicolons, expected commas"),
+        ("p.csv", b"reference\tcandidate\na\tb\n", "is separated by tabs"),
+        ("p.csv", b"reference,candidate\ra,b\rc,d", "carriage returns alone"),
+        (
+            "p.csv",
+            "reference,candidate,größe\na,b,1\n".encode("latin-1"),
+            "header line is not UTF-8",
+        ),
+        ("p.csv", b'"reference"x,candidate\na,b\n', "header line is not CSV"),
+        ("p.csv", b"reference,candidate\n", "has no pairs"),
+        ("p.csv", b"reference,candidate\r\n\r\n", "has no pairs"),
         ("p.csv", b"reference,distorted\na,b\n", "no column 'candidate'"),
         ("p.csv", b"reference,candidate,reference\n", "twice"),
         ("p.csv", "reference,candidate\n".encode("utf-16"), "UTF-16"),
         ("p.csv", b"reference,candidate\n" + b"x" * 2_000_000, "is not a table"),
-        ("p.jsonl", b"", "no column 'reference'"),
-        ("p.jsonl", b"no json at all\n", "no column 'reference'"),
+        ("p.jsonl", b"", "has no pairs"),
+        ("p.jsonl", b"no json at all\nnor here\n", "no row of it can be used: row 1 is not JSON"),
+        ("p.jsonl", b'{"a": 1}\n', "no column 'reference'"),
         ("p.parquet", b"PAR1 or not", "not a Parquet file"),
     ],
 )

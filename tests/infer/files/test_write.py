@@ -272,9 +272,86 @@ def test_a_killed_writer_leaves_no_final_name(write, tmp_path, old):
     else:
         assert not path.exists()
     leftovers = [found.name for found in tmp_path.iterdir() if found != path]
-    assert all(name.startswith(".") and ".part" in name for name in leftovers)
+    assert len(leftovers) == 1
+    assert leftovers[0].startswith(".")
+    assert ".part" in leftovers[0]
+    # The next writer of the same output clears them away, and touches nothing else.
+    other = tmp_path / ".out-of-place.part"
+    other.write_text("no leftover")
     write(path, force=old)
     assert content(path) == "new"
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no locks")
+def test_a_writer_that_still_runs_keeps_its_part(write, tmp_path):
+    path = tmp_path / "out"
+    kind = "atomic_file" if write is write_file else "atomic_folder"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, kind, str(path), "new"], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        write(path)
+        assert len(list(tmp_path.iterdir())) == 2
+        process.kill()
+
+
+def test_a_folder_that_a_killed_process_moved_aside_comes_back(tmp_path):
+    path = tmp_path / "out"
+    aside = tmp_path / ".out-abcdefgh.old"
+    write_folder(aside / "out", "old")
+    with pytest.raises(OutputError, match="exists already"):
+        check_output(path, folder=True)
+    assert content(path) == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("input")
+    (tmp_path / "link.csv").symlink_to(path)
+    os.link(path, tmp_path / "hard.csv")
+    for name in ("a.csv", "link.csv", "hard.csv", "../" + tmp_path.name + "/a.csv"):
+        with pytest.raises(OutputError, match="is an input of this command"):
+            check_output(tmp_path / name, force=True, inputs=[None, path])
+    check_output(tmp_path / "b.csv", force=True, inputs=[path, tmp_path / "missing"])
+
+
+def test_a_folder_with_an_input_inside_is_never_replaced(tmp_path):
+    (tmp_path / "out" / "videos").mkdir(parents=True)
+    video = tmp_path / "out" / "videos" / "a.mp4"
+    video.write_bytes(b"input")
+    with pytest.raises(OutputError, match=r"it contains .*a\.mp4"):
+        check_output(tmp_path / "out", force=True, folder=True, inputs=[video])
+    check_output(tmp_path / "other", force=True, folder=True, inputs=[video])
+
+
+def test_files_in_a_folder_are_readable_for_others(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with atomic_folder(tmp_path / "out") as temporary:
+            (temporary / "inside").mkdir(mode=0o700)
+            for file in (temporary / "a", temporary / "inside" / "b"):
+                file.write_text("written by a library as 0600")
+                file.chmod(0o600)
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in sorted((tmp_path / "out").rglob("*"))]
+    assert modes == [0o644, 0o755, 0o644]
+
+
+def test_a_file_system_without_links_serves_as_well(tmp_path, monkeypatch):
+    def no_links(source, target):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    write_file(tmp_path / "out")
+    assert content(tmp_path / "out") == "new"
+    with pytest.raises(OutputError), atomic_file(tmp_path / "other"):
+        (tmp_path / "other").write_text("the faster one's")
+    assert content(tmp_path / "other") == "the faster one's"
 
 
 def test_sha256_of_a_file(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import bomb, encode, exif, make_png, make_tiff, with_exif
+from infer_helpers import bomb, encode, exif, make_png, make_tiff, upright, with_exif
 
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
@@ -38,20 +38,6 @@ def refusal(source, **options) -> str:
     message = str(refused.value)
     assert "\n" not in message
     return message
-
-
-def upright_of(orientation: int, stored: np.ndarray) -> np.ndarray:
-    """Turn stored pixels upright as EXIF defines: by the place of the first row and column."""
-    return {
-        1: stored,
-        2: np.fliplr(stored),
-        3: np.rot90(stored, 2),
-        4: np.flipud(stored),
-        5: stored.transpose(1, 0, 2),
-        6: np.rot90(stored, -1),
-        7: np.rot90(stored, 2).transpose(1, 0, 2),
-        8: np.rot90(stored, 1),
-    }[orientation]
 
 
 # --- formats --------------------------------------------------------------------------
@@ -87,7 +73,7 @@ def test_the_name_does_not_matter(tmp_path, photo):
         (b"PF\n1 1\n-1.0\n" + bytes(12), "PFM"),
         (b"P7\nWIDTH 1\n", "PAM"),
         (b"\0\0\0\x1cftypavif" + bytes(20), "AVIF"),
-        (b"\0\0\0\x1cftypheic" + bytes(20), "HEIF"),
+        (b"\0\0\0\x1cftypheic" + bytes(20), "HEIC"),
         (b"\xff\x4f\xff\x51" + bytes(20), "JPEG 2000"),
         (b"\xff\x0a" + bytes(20), "JPEG XL"),
         (b"%PDF-1.7", "PDF"),
@@ -125,7 +111,7 @@ def oriented(kind: str, pixels: np.ndarray, orientation: int) -> bytes:
 def test_every_orientation_is_applied(photo, kind, orientation):
     stored = load(oriented(kind, photo, 1)).color
     picture = load(oriented(kind, photo, orientation))
-    assert np.array_equal(picture.color, upright_of(orientation, stored))
+    assert np.array_equal(picture.color, upright(orientation, stored))
 
 
 @pytest.mark.parametrize("kind", TAGGED[:3])
@@ -325,7 +311,7 @@ def test_invalid_policies_are_refused():
 
 
 def test_the_pixel_limit_holds_before_decoding(monkeypatch, photo):
-    def never(data):
+    def never(data, header):
         raise AssertionError("decoded")
 
     monkeypatch.setattr("dps_infer.images.decode.decode", never)

@@ -36,6 +36,16 @@ def film(
     return path
 
 
+@pytest.fixture(params=["PyAV", "OpenCV"], autouse=True)
+def backend(request, monkeypatch) -> str:
+    """Both readers of videos give the same."""
+    if request.param == "PyAV":
+        pytest.importorskip("av")
+    else:
+        monkeypatch.setattr("dps_infer.video.open.has_pyav", lambda: False)
+    return request.param
+
+
 @pytest.fixture
 def films(tmp_path) -> tuple[Path, Path]:
     """Two videos that differ in frame 7 only."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,7 +225,7 @@ def server(session) -> Iterator[Server]:
 def fetch(server: Server, path: str, *, body: object = None, **headers: str):
     connection = http.client.HTTPConnection(server.address, timeout=10)
     method = "GET" if body is None else "POST"
-    content = None if body is None else json.dumps(body)
+    content = body if body is None or isinstance(body, str) else json.dumps(body)
     connection.request(method, path, content, headers)
     response = connection.getresponse()
     return response, response.read()
@@ -300,6 +302,40 @@ def test_ctrl_c_ends_the_judging(cli, images_folder, tmp_path, monkeypatch):
         assert outcome.out.startswith("http://127.0.0.1:")
         assert f"{count} judgements in {out}" in outcome.err
         assert len(read_triplets(out)) == count
+
+
+def test_two_pages_do_not_share_a_file(cli, images_folder, tmp_path):
+    answers = AnswerFile(tmp_path / "judged.csv")
+    with answers.locked():
+        outcome = cli("judge", images_folder, "--out", answers.path)
+        assert outcome.code == 1
+        assert "is being judged on another page" in outcome.error_line
+    with answers.locked():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_that_never_comes_holds_no_thread(server, monkeypatch):
+    monkeypatch.setattr("dps_train.judge.server._Handler.timeout", 0.2)
+    before = threading.active_count()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as silent:
+        head = f"POST /{server.secret}/answer HTTP/1.1\r\nHost: {server.address}\r\n"
+        silent.sendall(f"{head}Content-Length: 900\r\n\r\n".encode())
+        assert threading.active_count() > before or silent.recv(1) == b""
+        assert silent.recv(1) == b""
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "body", ['{"question": ' + "[" * 900, '{"x":' + "[" * 480 + "]" * 480 + "}", "[" * 1000, "nul"]
+)
+def test_bodies_that_are_no_answers(server, answers, body):
+    response, _ = fetch(server, f"/{server.secret}/answer", body=body)
+    assert response.status == 400
+    assert answers.read() is None
 
 
 def test_a_port_that_is_taken(server, session):

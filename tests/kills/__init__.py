@@ -1,0 +1,1 @@
+"""Kills and full disks: ``python -m tests.kills``."""
