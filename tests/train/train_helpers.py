@@ -169,6 +169,18 @@ def photos(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     return (smooth + grain).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def mean_over_image(metric: Metric, places: Tensor, height: int, width: int) -> Tensor:
+    """The mean of maps [N, h, w]; those of changes have places of 8 pixels, some partly outside."""
+    if not isinstance(metric, ChangeMetric):
+        return places.mean(dim=(1, 2))
+    rows, columns = (
+        (length / 8 - torch.arange(count)).clamp(0, 1)
+        for length, count in zip((height, width), places.shape[1:], strict=True)
+    )
+    share = rows[:, None] * columns
+    return (places * share).sum(dim=(1, 2)) / share.sum()
+
+
 def write_images(folder: Path, count: int = COUNT) -> Path:
     """Write dead leaves of several shapes as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
