@@ -36,9 +36,10 @@ READ_TOLERANCES = {"map": MAP_TOLERANCE, "cells": 5e-3, "strengths": 5e-3, "dire
 """Largest differences, relative to the largest value, of outputs that people read. Cells are small,
 and strengths are exponentials: both enlarge rounding errors."""
 
-SMALLEST_READ = {"strengths": 0.1}
+SMALLEST_READ = {"strengths": 0.1, "directions": 0.1}
 """Largest value from which on these differences are relative, `SMALLEST_OTHER` where it is not
-listed. Strengths are in degrees, pixels and percent, of which nobody reads thousandths."""
+listed. Strengths are in degrees, pixels and percent, of which nobody reads thousandths; the
+direction of a motion is as unclear as the motion is small."""
 
 SMALLEST_OTHER = 1e-3
 

