@@ -60,7 +60,7 @@ def test_gallery_has_a_column_for_each_context(measured):
 
 def test_custom_distortion(measured, images_folder, monkeypatch):
     monkeypatch.setattr(custom_distortion, "RANKINGS", 10)
-    record = measured("custom_distortion", "--data", images_folder, "--pairs", 20)
+    record = measured("custom_distortion", "--data", images_folder, "--pairs", 100)
     assert record.inputs["distortion"].name == "jpeg_distortion.py"
     figures = record.read_figures(custom_distortion.Figures)
     (learned,) = figures.learned

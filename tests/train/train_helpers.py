@@ -33,7 +33,7 @@ from dps_train.model.pair_encoder import CODE, PairEncoder
 from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weights
 
 COUNT = 6
-TINY = ("--pairs", "20", "--epochs", "2")
+TINY = ("--pairs", "100", "--epochs", "1")
 """A training of seconds; its metric is useless."""
 
 StandIns = tuple[Path, Path, Path]

@@ -31,7 +31,7 @@ from dps_train.model.embedded.embedded_metric import load_universal
 
 JPEG = str(Path(__file__).parents[3] / "examples" / "jpeg_distortion.py")
 RANKING = "jpeg,color,translate,zoom,rotate,darken,blur"
-QUICK = ("--pairs", "20", "--epochs", "1", "--device", "cpu")
+QUICK = ("--pairs", "100", "--epochs", "1", "--device", "cpu")
 
 
 pytestmark = pytest.mark.usefixtures("real_weights")

@@ -313,7 +313,8 @@ def test_a_head_learns_a_custom_distortion(images_folder):
     assert extended.names == (*KINDS, "stripes", OTHER, SIZE)
     assert all(torch.equal(value, kept[n]) for n, value in extended.older.state_dict().items())
     batch = random_crops(images, 6, 64, seeded(9))
-    shown = quantize(stripes.apply(batch, torch.full((6,), 60.0)))
+    parameters = stripes.with_strength(torch.full((6,), 60.0), torch.zeros(6))
+    shown = quantize(stripes.apply(batch, parameters))
     dark = 0.5 * batch
     with torch.no_grad():
         probabilities = [
