@@ -427,15 +427,20 @@ _NOT_INSTALLED = (
 
 
 def _ports(nodes: Any) -> dict[str, Port]:
-    return {
-        node.name: Port(
-            node.name,
-            node.type.removeprefix("tensor(").removesuffix(")"),
-            # onnxruntime gives a symbolic dimension by its name.
-            tuple(size if isinstance(size, int) else None for size in node.shape or ()),
-        )
-        for node in nodes
-    }
+    try:
+        return {
+            node.name: Port(
+                node.name,
+                node.type.removeprefix("tensor(").removesuffix(")"),
+                # onnxruntime gives a symbolic dimension by its name.
+                tuple(size if isinstance(size, int) else None for size in node.shape or ()),
+            )
+            for node in nodes
+        }
+    except UnicodeDecodeError:
+        raise ContextError(
+            "has an input or output whose names are not UTF-8 text: export the context again"
+        ) from None
 
 
 def _provider(session: Any) -> str:
