@@ -22,7 +22,7 @@ import onnxruntime
 import pytest
 import torch
 from export_helpers import Exported, already_frozen
-from train_helpers import instead_of_the_real, mean_over_image, measured_quickly, write_images
+from train_helpers import mean_over_image, measured_quickly, write_images
 from triplet_helpers import write_bapps
 
 from dps_export import export, verify
@@ -664,11 +664,11 @@ def test_a_plain_file_has_but_its_own_context(run_main, exported):
 
 
 def test_the_universal_file_states_what_its_metric_said_of_known_draws(
-    stand_ins, models, tmp_path, monkeypatch
+    models, tmp_path, monkeypatch
 ):
     held_out = Images("sample", tuple(photographs(3, 90, 110)))
     monkeypatch.setattr("dps_export.universal.load_held_out", lambda *_arguments: held_out)
-    with already_frozen(models["pair"]), instead_of_the_real(stand_ins), measured_quickly():
+    with already_frozen(models["pair"]), measured_quickly():
         manifest = export_universal(tmp_path / "universal.onnx", seed=4)
         recipe, metric = embedded_metric.recipe(), embedded_metric.load_universal()
     sidecar = tmp_path / "universal.onnx.sha256"
