@@ -63,7 +63,7 @@ def anchor_ladders(metric: ChangeMetric) -> list[Ladder]:
             changed = torch.from_numpy(np.stack([change(part, step) for part in parts]))
             amounts, _ = metric.read(reference, changed)
             rows.append([[float(f"{v:.{DIGITS}g}") for v in row] for row in amounts.cpu().tolist()])
-        found.append(Ladder(name=name, steps=list(steps), amounts=rows))
+        found.append(Ladder(name=name, steps=[float(step) for step in steps], amounts=rows))
     return found
 
 

@@ -91,7 +91,9 @@ def session(file) -> onnxruntime.InferenceSession:
 @pytest.fixture(scope="module")
 def importance(file, context) -> np.ndarray:
     """The context that a file is compared with PyTorch in."""
-    return np.array(list(context.importances.values()), np.float32)
+    # A ranking says nothing about the size.
+    names = file.metric.head.names
+    return np.array([context.importances.get(name, 0.0) for name in names], np.float32)
 
 
 def feeds(file: Exported, reference, distorted, importance) -> dict[str, np.ndarray]:
@@ -227,17 +229,17 @@ def test_one_reference_against_many_is_as_many_pairs(context, count):
     candidates[-1] = reference[0]
     shared = context.measure(reference, candidates, with_map=True)
     paired = context.measure(reference.repeat(count, axis=0), candidates, with_map=True)
-    assert shared.distances[-1] == 0
-    assert np.all(shared.distances[:-1] > 0)
+    # Features of a reference alone may differ from those in a batch in the last bit.
+    assert shared.distances[-1] <= 1e-12
+    assert np.all(shared.distances[:-1] > 1e-3)
     others = per_pair(paired)
     for name, values in per_pair(shared).items():
         assert far_apart(values, others[name]) <= 5 * WITHIN, name
 
 
-def test_amounts_and_map_add_up_to_the_distance(file, context):
-    importances = np.array(list(context.importances.values()))
+def test_amounts_and_map_add_up_to_the_distance(file, context, importance):
     measured = context.measure(photographs(3, 100, 80), photographs(3, 100, 80, 1), with_map=True)
-    sums = measured.amounts.astype(np.float64) @ importances
+    sums = measured.amounts.astype(np.float64) @ importance
     np.testing.assert_allclose(sums, measured.distances, rtol=1e-6)
     mean = mean_over_image(file.metric, torch.from_numpy(measured.maps), 100, 80)
     np.testing.assert_allclose(mean.numpy(), measured.distances, rtol=1e-5)
