@@ -16,7 +16,7 @@ from dps_infer.bulk.results import ERROR, check_free, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import OutputError, TableError, UsageError
-from dps_infer.files.tables import Format, Row, TableScan, Write, check_format
+from dps_infer.files.tables import Row, TableScan, Write, check_format
 from dps_infer.files.write import check_output
 from dps_infer.progress import Progress, ignore
 
@@ -83,9 +83,7 @@ def score_file(
         ContextError: see `dps_infer.compare.stream.score`.
     """
     source, target = Path(pairs), Path(output)
-    check_format(target)
-    if escape_formulas and check_format(target) is not Format.csv:
-        raise UsageError(f"{target}: --escape-formulas is for .csv: leave it out")
+    check_format(target, escape_formulas=escape_formulas)
     if source.resolve() == target.resolve():
         raise UsageError(f"{target}: the results would replace the pairs, the same file")
     if resume and force:

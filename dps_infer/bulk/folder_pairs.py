@@ -33,9 +33,10 @@ READ = (
     ".ppm",
     ".tif",
     ".tiff",
+    ".webp",
 )
 NOT_READ = (".avif", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".pam", ".pfm")
-SUFFIXES = frozenset([*READ, ".tiff", ".webp", *NOT_READ])
+SUFFIXES = frozenset([*READ, *NOT_READ])
 
 
 _STARTS = re.compile(

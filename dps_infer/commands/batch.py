@@ -14,7 +14,7 @@ from dps_infer.runtime.device import Device
 
 EPILOG = (
     "Exit codes: 0 every pair is scored; 1 something broke, --resume continues; 2 wrong usage; "
-    "4 some pairs have an error, all others are scored; 130 interrupted; 143 ended by SIGTERM."
+    f"4 some pairs have an error, all others are scored; {options.ENDED}"
 )
 
 

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (an image, a context file, a device); "
-    "2 wrong usage; 3 a distance is above the threshold given by --threshold; "
-    "130 interrupted; 143 ended by SIGTERM."
+    "2 wrong usage; 3 a distance is above the threshold given by --threshold; " + options.ENDED
 )
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a folder, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 a file has no counterpart or "
-    "could not be compared, regardless of the distances of the others; "
-    "130 interrupted; 143 ended by SIGTERM."
+    "could not be compared, regardless of the distances of the others; " + options.ENDED
 )
 SHOWN = 50
 """Default number of rows for people."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Exit codes: 0 done; 1 something broke (a video, a context file, a device); 2 wrong usage; "
     "3 a distance is above the threshold given by --threshold; 4 one video ends before the other, "
-    "or is damaged at its end, regardless of the distances before; "
-    "130 interrupted; 143 ended by SIGTERM."
+    "or is damaged at its end, regardless of the distances before; " + options.ENDED
 )
 RESULTS, PLOT, WORST = "frames.csv", "plot.png", "worst"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class GraphRunner:
         self.manifest = file.manifest
         # The current folder may be another one when the file is opened again.
         self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
-        try:
+        with self._named_in_errors():
             self._engine = open_engine(
                 file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
             )
@@ -77,8 +78,6 @@ class GraphRunner:
 
                 check_ports(self._engine.inputs, self._engine.outputs, file.manifest)
                 check_by_running(self._engine, file.manifest)
-        except ContextError as error:
-            raise ContextError(f"{file.path}: {error}") from error
         self.provider = self._engine.provider
         self.threads = self._engine.threads
         self.remark = self._engine.remark
@@ -138,7 +137,7 @@ class GraphRunner:
             feeds[IMPORTANCE] = weights
         _, height, width, _ = distorted.shape
         is_large = height * width > LARGE_PIXELS
-        try:
+        with self._named_in_errors():
             values = self._engine.run(fetches, feeds, alone=alone or is_large, cached=cached)
             measurement = Measurement(
                 distances=values["distance"],
@@ -149,8 +148,6 @@ class GraphRunner:
                 cells=values.get("cells"),
             )
             check_measurement(measurement, len(distorted), weights.tolist())
-        except ContextError as error:
-            raise ContextError(f"{self.file.path}: {error}") from error
         return self.weigh(measurement, importances)
 
     def check_identical(self, distance: float, importances: Mapping[str, float]) -> None:
@@ -159,10 +156,8 @@ class GraphRunner:
         Raises:
             ContextError: it names the file.
         """
-        try:
+        with self._named_in_errors():
             check_identical(distance, list(importances.values()))
-        except ContextError as error:
-            raise ContextError(f"{self.file.path}: {error}") from error
 
     def weigh(self, measurement: Measurement, importances: Mapping[str, float]) -> Measurement:
         """Return a universal file's measurement with the distances of another context.
@@ -177,11 +172,17 @@ class GraphRunner:
             return measurement
         weights = importance_vector(self.manifest.metric.amounts, importances)
         found = distances(measurement.amounts, weights)
-        try:
+        with self._named_in_errors():
             check_distances(found)
+        return replace(measurement, distances=found)
+
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        """Put the file's name before the message of a ContextError that the block raises."""
+        try:
+            yield
         except ContextError as error:
             raise ContextError(f"{self.file.path}: {error}") from error
-        return replace(measurement, distances=found)
 
 
 def importance_vector(amounts: Sequence[str], importances: Mapping[str, float]) -> Floats:

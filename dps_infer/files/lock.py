@@ -19,16 +19,7 @@ def try_lock(descriptor: int) -> bool:
 
     Where the system or the file system has no locks, nothing is locked, and the answer is True.
     """
-    if not HAS_LOCKS:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # Some network file systems do not support locks.
-        return True
-    return True
+    return _lock(descriptor) is not False
 
 
 @contextmanager
@@ -43,11 +34,20 @@ def if_unlocked(path: Path) -> Iterator[bool]:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield _lock(descriptor) is True
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Return whether an open file or folder could be locked; None where there are no locks."""
+    if not HAS_LOCKS:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems do not support locks.
+        return None
+    return True

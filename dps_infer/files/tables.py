@@ -96,11 +96,11 @@ class Line:
     fault: str = ""
 
 
-def check_format(path: Path) -> Format:
+def check_format(path: Path, *, escape_formulas: bool = False) -> Format:
     """Return a table's format by its suffix, and check that it can be read and written here.
 
     Raises:
-        UsageError: an unknown suffix.
+        UsageError: an unknown suffix, or `escape_formulas` for another format than CSV.
         DpsError: pyarrow is not installed, for Parquet.
     """
     try:
@@ -110,6 +110,8 @@ def check_format(path: Path) -> Format:
         raise UsageError(
             f"{path}: expected a name that ends in one of {known}, got {path.suffix or 'none'}"
         ) from None
+    if escape_formulas and chosen is not Format.csv:
+        raise UsageError(f"{path}: --escape-formulas is for .csv: leave it out")
     if chosen is Format.parquet:
         _pyarrow()
     return chosen
@@ -177,9 +179,7 @@ def open_table(
         OutputError: the file exists (without `force`) or cannot be written.
         UsageError: an unknown suffix, or `escape_formulas` for another format than CSV.
     """
-    chosen = check_format(path)
-    if escape_formulas and chosen is not Format.csv:
-        raise UsageError(f"{path}: --escape-formulas is for .csv: leave it out")
+    chosen = check_format(path, escape_formulas=escape_formulas)
     cell = _escaped_cell if escape_formulas else _cell
     with atomic_file(path, force=force) as temporary:
         if chosen is Format.csv:

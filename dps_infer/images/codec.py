@@ -114,14 +114,7 @@ def _decode_jpeg_once(data: bytes) -> tuple[Image | None, list[str]]:
             return None, [str(error)]
     if not _damage_is_reported():
         raise ImageError(f"is a JPEG of an unusual kind, {_CANNOT_BE_CHECKED}")
-    with _ONE_AT_A_TIME:
-        _DIVERSION.take_warnings()
-        image = _decode_with_opencv(data)
-        return image, _DIVERSION.take_warnings()
-
-
-_ONE_AT_A_TIME = threading.Lock()
-"""Held while warnings matter, so that they are known to be about this image."""
+    return _decode_with_warnings(data)
 
 
 def _decode_tiff(data: bytes, header: Header) -> Image | None:
@@ -130,10 +123,7 @@ def _decode_tiff(data: bytes, header: Header) -> Image | None:
     if header.patch is not None:
         start, patch = header.patch
         data = b"".join((data[:start], patch, data[start + len(patch) :]))
-    with _ONE_AT_A_TIME:
-        _DIVERSION.take_warnings()
-        image = _decode_with_opencv(data)
-        warnings = _DIVERSION.take_warnings()
+    image, warnings = _decode_with_warnings(data)
     if warnings:
         raise ImageError(f"is a damaged TIFF ({warnings[0][:100]}): get the whole file again")
     return image
@@ -147,10 +137,20 @@ def _damage_is_reported() -> bool:
     strip = b"\1\0\0\0"
     directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     data = b"II*\0" + struct.pack("<I", 12) + strip + struct.pack("<H", len(tags)) + directory
+    _, warnings = _decode_with_warnings(data + bytes(4))
+    return bool(warnings)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while warnings matter, so that they are known to be about this image."""
+
+
+def _decode_with_warnings(data: bytes) -> tuple[Image | None, list[str]]:
+    """Decode an image with OpenCV, and return the warnings about it."""
     with _ONE_AT_A_TIME:
         _DIVERSION.take_warnings()
-        _decode_with_opencv(data + bytes(4))
-        return bool(_DIVERSION.take_warnings())
+        image = _decode_with_opencv(data)
+        return image, _DIVERSION.take_warnings()
 
 
 def _decode_with_opencv(data: bytes) -> Image | None:

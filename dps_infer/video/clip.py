@@ -12,6 +12,9 @@ from dps_infer.images.decode import DEFAULT_POLICY
 
 WITH_PYAV = 'install PyAV, which may read it (pip install "dps-toolkit[video]"), or convert it'
 
+EPSILON = 1e-6
+"""Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
+
 LARGEST_ROUNDING = 0.0015
 """Seconds by which the stated time of a frame may be off: some formats state milliseconds."""
 

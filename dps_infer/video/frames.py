@@ -11,11 +11,8 @@ from pathlib import Path
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
-from dps_infer.video.clip import Clip, Frame
+from dps_infer.video.clip import EPSILON, Clip, Frame
 from dps_infer.video.open import open_clip
-
-_EPSILON = 1e-6
-"""Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,9 @@ class ClipPair:
         """Return the number of pairs according to the files; 0 if they do not state it."""
         sampling, rate = self._sampling, self.reference.rate
         stated = min(clip.stated / clip.rate for clip in self._clips)
-        end = min(stated, sampling.end) - _EPSILON / rate
+        end = min(stated, sampling.end) - EPSILON / rate
         if sampling.fps is None:
-            first = math.ceil(sampling.start * rate - _EPSILON)
+            first = math.ceil(sampling.start * rate - EPSILON)
             return len(range(first, math.ceil(end * rate), sampling.every or 1))
         return max(0, math.ceil((end - sampling.start) * sampling.fps))
 
@@ -150,7 +147,7 @@ class ClipPair:
     def _frames(self) -> Iterator[tuple[Frame | None, Frame | None]]:
         """Yield the frames of both videos on display at the same times; None where one ends."""
         sampling, reference, candidate = self._sampling, self.reference, self.candidate
-        end = sampling.end - _EPSILON / reference.rate
+        end = sampling.end - EPSILON / reference.rate
         if sampling.fps is not None:
             for step in count():
                 time = sampling.start + step / sampling.fps

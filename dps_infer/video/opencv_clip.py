@@ -15,10 +15,7 @@ import numpy as np
 
 from dps_infer.errors import ImageError
 from dps_infer.images.codec import silent_log
-from dps_infer.video.clip import WITH_PYAV, Clip, Frame, check_size
-
-_EPSILON = 1e-6
-"""Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""
+from dps_infer.video.clip import EPSILON, WITH_PYAV, Clip, Frame, check_size
 
 _EIGHT_BITS = (
     *("I420", "J420", "YV12", "NV12", "NV21", "422P", "444P", "411P", "Y42B", "Y444", "GREY"),
@@ -71,11 +68,11 @@ class OpenCVClip(Clip):
 
     def first_at(self, time: float) -> int:
         """Return the number of the first frame that begins at a time or after it."""
-        return math.ceil(time * self.rate - _EPSILON)
+        return math.ceil(time * self.rate - EPSILON)
 
     def at(self, time: float) -> Frame | None:
         """Return the frame on display at a time; see `Clip`."""
-        return self.read(math.floor(time * self.rate + _EPSILON))
+        return self.read(math.floor(time * self.rate + EPSILON))
 
     def read(self, number: int) -> Frame | None:
         """Return a frame by its number; see `Clip`.

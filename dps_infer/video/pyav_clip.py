@@ -13,6 +13,7 @@ from av.video.reformatter import Interpolation
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError
+from dps_infer.images.formats.color import HDR_TRANSFERS
 from dps_infer.video.clip import Clip, Frame, check_size
 
 _FORMATS = (
@@ -29,9 +30,6 @@ _ACCURATE = (
     | Interpolation.BITEXACT
 )
 """Otherwise the conversion to RGB depends on the depth of the samples and on the processor."""
-
-_HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
-"""Transfer characteristics of ITU-T H.273."""
 
 
 class PyAVClip(Clip):
@@ -155,7 +153,7 @@ class PyAVClip(Clip):
         Raises:
             ImageError: it is of high dynamic range, or of another size than the first one.
         """
-        transfer = _HIGH_DYNAMIC_RANGE.get(int(frame.color_trc))
+        transfer = HDR_TRANSFERS.get(int(frame.color_trc))
         if transfer is not None:
             raise ImageError(
                 f"{self.path}: is of high dynamic range ({transfer}), expected standard range: "

@@ -249,6 +249,15 @@ def make_model(
     return model
 
 
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
 def write(path: Path, model: onnx.ModelProto) -> Path:
     path.write_bytes(model.SerializeToString())
     return path

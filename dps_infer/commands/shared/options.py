@@ -15,9 +15,10 @@ ABOVE = 3
 SOME_FAILED = 4
 """Exit code: some of many pairs have an error; all others are scored."""
 
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 something broke; 2 wrong usage; 130 interrupted; 143 ended by SIGTERM."
-)
+ENDED = "130 interrupted; 143 ended by SIGTERM."
+"""The exit codes at the end of every list of them."""
+
+EXIT_CODES = f"Exit codes: 0 done; 1 something broke; 2 wrong usage; {ENDED}"
 
 ContextsOption = Annotated[
     list[Path] | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.color import ColorSpace, icc_color_space
@@ -43,11 +44,19 @@ def read_bmp(data: bytes) -> Header:
             (alpha,) = struct.unpack_from("<I", data, 14 + _INFO + masks_bytes)
         if masks != _MASKS or alpha not in (0, _ALPHA):
             raise ImageError(f"is a BMP image with unusual masks, not supported: {TO_PNG}")
+    # Rows are padded to a multiple of 4 bytes.
     row = (width * bits + 31) // 32 * 4
     if pixels_at + row * height > len(data):
         raise ImageError(TRUNCATED)
     if bits <= 8:
-        _check_palette(data, pixels_at, width, height, bits)
+        colors = struct.unpack_from("<I", data, 46)[0] or 1 << bits
+        largest = (1 << bits) - 1
+        if colors <= largest:
+            rows = np.frombuffer(data, np.uint8, row * height, pixels_at).reshape(height, row)
+            largest = _largest_index(rows, width, bits)
+        # Decoders give different colors to pixels beyond the palette.
+        if 14 + header_size + 4 * colors > pixels_at or not largest < colors <= 1 << bits:
+            raise ImageError(f"is a BMP image with a damaged palette: {TO_PNG}")
     return Header(
         "BMP",
         width,
@@ -61,7 +70,7 @@ def _check_layout(bits: int, compression: int, planes: int) -> None:
     if compression in _RLE:
         # Pixels that the runs leave out have no defined color.
         raise ImageError(f"is a compressed BMP image (RLE), not supported: {TO_PNG}")
-    # Of 16 bits, the decoder makes darker pixels than others do: its white is 248.
+    # 16 bits are refused, because OpenCV decodes their white as 248, and other decoders as 255.
     allowed = {_RGB: (1, 4, 8, 24, 32), _BITFIELDS: (32,)}.get(compression, ())
     if bits not in allowed or planes != 1:
         raise ImageError(
@@ -70,22 +79,20 @@ def _check_layout(bits: int, compression: int, planes: int) -> None:
         )
 
 
-def _check_palette(data: bytes, pixels_at: int, width: int, height: int, bits: int) -> None:
-    """Refuse pixels without a color; decoders give them different ones."""
-    (header_size,) = struct.unpack_from("<I", data, 14)
-    colors = struct.unpack_from("<I", data, 46)[0] or 1 << bits
-    largest = (1 << bits) - 1
-    if colors <= largest:
-        row = (width * bits + 31) // 32 * 4
-        rows = np.frombuffer(data, np.uint8, row * height, pixels_at).reshape(height, row)
-        per_byte = 8 // bits
-        # Bytes whose pixels are all inside the image; the last one may hold padding.
-        whole, rest = divmod(width, per_byte)
-        parts = [rows[:, :whole] >> bits * k & largest for k in range(per_byte)]
-        parts += [rows[:, whole] >> 8 - bits * (k + 1) & largest for k in range(rest)]
-        largest = max((int(part.max()) for part in parts if part.size), default=0)
-    if 14 + header_size + 4 * colors > pixels_at or largest >= colors or colors > 1 << bits:
-        raise ImageError(f"is a BMP image with a damaged palette: {TO_PNG}")
+def _largest_index(rows: NDArray[np.uint8], width: int, bits: int) -> int:
+    """Return the largest index into the palette, padding not counted.
+
+    Args:
+        rows: [H, bytes of a row].
+        width: pixels of a row.
+        bits: of a pixel.
+    """
+    per_byte, mask = 8 // bits, (1 << bits) - 1
+    # Bytes whose pixels are all inside the image; the last one may hold padding.
+    whole, rest = divmod(width, per_byte)
+    parts = [rows[:, :whole] >> bits * k & mask for k in range(per_byte)]
+    parts += [rows[:, whole] >> 8 - bits * (k + 1) & mask for k in range(rest)]
+    return max((int(part.max()) for part in parts if part.size), default=0)
 
 
 def _color_space(data: bytes, header_size: int) -> ColorSpace | None:

@@ -30,14 +30,18 @@ _SRGB_COLUMNS = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.
 _COLUMN_TOLERANCE = 0.003
 """Rounding of sound sRGB profiles. Adobe RGB and Display P3 differ by 0.08 and more."""
 _CURVE_TOLERANCE = 0.003
-"""Of linear light. Curves of small sRGB profiles are that close; a gamma of 2.2 is not."""
+"""Largest difference of linear light, where white is 1. Small sRGB profiles state curves that are
+this close to sRGB's; a gamma of 2.2 is not."""
 _CURVE_POINTS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 _MOST_TAGS = 100
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 45455, 1000
 """Times 100,000. Many writers round 1 / 2.2 to 0.45."""
-_SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+SRGB_CHROMATICITIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+"""x and y of sRGB's white, red, green and blue, times 100,000."""
 _PNG_TOLERANCE = 200
-"""Of chromaticities times 100,000; writers round them differently."""
+"""Largest difference of a chromaticity times 100,000; writers round them differently."""
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range: their codes in ITU-T H.273, and their names."""
 
 
 def icc_color_space(profile: bytes) -> ColorSpace | None:
@@ -71,7 +75,7 @@ def png_color_space(gamma: int | None, chromaticities: Sequence[int] | None) -> 
         names.append(f"a gamma of {gamma / 100_000:g} (gAMA)")
     if chromaticities is not None and any(
         abs(stated - right) > _PNG_TOLERANCE
-        for stated, right in zip(chromaticities, _SRGB_CHROMATICITIES, strict=True)
+        for stated, right in zip(chromaticities, SRGB_CHROMATICITIES, strict=True)
     ):
         names.append("other primaries than sRGB's (cHRM)")
     if not names:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from dps_infer.errors import ImageError
 from dps_infer.extras import FORMATS
-from dps_infer.images.formats.color import ColorSpace, icc_color_space
+from dps_infer.images.formats.color import HDR_TRANSFERS, ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TONE_MAP, Header, animated
 
 AVIF, HEIC = "AVIF", "HEIC"
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _SRGB_NCLX = ((1, 1), (1, 6), (1, 13))
 """BT.709 primaries; its own transfer function, which players treat as sRGB's, BT.601's equal one,
 and sRGB's."""
@@ -110,8 +109,8 @@ def _color_space(head: bytes, name: str) -> ColorSpace | None:
         place = found.end()
         if found[1] == b"nclx":
             primaries, transfer = struct.unpack_from(">HH", head, place)
-            if transfer in _HDR_TRANSFERS:
-                kind = _HDR_TRANSFERS[transfer]
+            if transfer in HDR_TRANSFERS:
+                kind = HDR_TRANSFERS[transfer]
                 raise ImageError(
                     f"is a high dynamic range ({kind}) {name} image, not supported: {TONE_MAP}"
                 )

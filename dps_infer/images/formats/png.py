@@ -6,11 +6,15 @@ import struct
 import zlib
 
 from dps_infer.errors import ImageError
-from dps_infer.images.formats.color import ColorSpace, icc_color_space, png_color_space
+from dps_infer.images.formats.color import (
+    HDR_TRANSFERS,
+    ColorSpace,
+    icc_color_space,
+    png_color_space,
+)
 from dps_infer.images.formats.header import TONE_MAP, TRUNCATED, Header, animated
 from dps_infer.images.formats.tiff_tags import ExifInfo, read_exif
 
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _SRGB_CICP = (b"\1\x0d\0\1", b"\1\1\0\1")
 """BT.709 primaries with sRGB's transfer function, or with BT.709's own, treated alike."""
 _GRAY, _RGB, _PALETTE = 0, 2, 3
@@ -34,8 +38,8 @@ def read_png(data: bytes) -> Header:
     if b"acTL" in chunks and struct.unpack_from(">I", chunks[b"acTL"])[0] > 1:
         raise ImageError(animated("PNG"))
     transfer = chunks.get(b"cICP", b"\0\0")[1]
-    if transfer in _HDR_TRANSFERS:
-        name = _HDR_TRANSFERS[transfer]
+    if transfer in HDR_TRANSFERS:
+        name = HDR_TRANSFERS[transfer]
         raise ImageError(f"is a high dynamic range ({name}) PNG, not supported: {TONE_MAP}")
     _check_transparency(chunks, color_type)
     key = None

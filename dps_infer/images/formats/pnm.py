@@ -134,13 +134,14 @@ def _text_samples(
     done, position = 0, layout.start
     while position < len(data):
         end = _block_end(data, position)
+        # Stripped, since numpy reads a 0 from a text of white space alone.
         block = data[position:end].strip(_WHITESPACE)
         if block.translate(None, allowed):
             raise ImageError(_DAMAGED.format("something between its numbers is no number"))
         if bilevel:
             values = np.frombuffer(block.translate(None, _WHITESPACE), np.uint8) - 48
         else:
-            # Of white space alone, numpy makes a 0. Numbers beyond 64 bits become the largest.
+            # numpy reads numbers beyond 64 bits as the largest one, which is above any maximum.
             values = np.fromstring(block, np.int64, sep=" ")
             if values.size and int(values.max()) > layout.maximum:
                 raise ImageError(_DAMAGED.format(f"a sample above {layout.maximum}"))

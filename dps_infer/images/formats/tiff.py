@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dps_infer.errors import ImageError
-from dps_infer.images.formats.color import ColorSpace, icc_color_space
+from dps_infer.images.formats.color import SRGB_CHROMATICITIES, ColorSpace, icc_color_space
 from dps_infer.images.formats.header import TO_PNG, TONE_MAP, TRUNCATED, Header
 from dps_infer.images.formats.tiff_data import inflates_to, lzw_expands_to, unpacks_to
 from dps_infer.images.formats.tiff_tags import Entry, TagReader
@@ -25,7 +25,7 @@ MOST_PAGES = 64
 MOST_PARTS = 1 << 20
 """Strips or tiles of an image."""
 _MOST_TILE_PIXELS = 1 << 22
-"""Of one tile, if the image is smaller."""
+"""Pixels of a tile; only in a larger image may it have more."""
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _FILL_ORDER, _STRIP_OFFSETS, _ORIENTATION, _SAMPLES = 266, 273, 274, 277
@@ -274,12 +274,12 @@ def _color_space(reader: TagReader, tags: dict[int, Entry]) -> ColorSpace | None
     return None
 
 
-_SRGB = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-
-
 def _primaries(numbers: tuple[int, ...], raw: bytes) -> ColorSpace | None:
     stated = [top / (bottom or 1) for top, bottom in zip(numbers[::2], numbers[1::2], strict=True)]
-    if all(abs(value - right) < 0.002 for value, right in zip(stated, _SRGB, strict=True)):
+    if all(
+        abs(value - right / 100_000) < 0.002
+        for value, right in zip(stated, SRGB_CHROMATICITIES, strict=True)
+    ):
         return None
     return ColorSpace("other primaries than sRGB's (TIFF)", raw.hex())
 

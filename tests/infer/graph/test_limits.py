@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from infer_helpers import make_model
+from infer_helpers import make_model, varint
 from onnx import TensorProto, helper, numpy_helper
 
 from dps_infer.errors import ContextError
@@ -166,14 +166,6 @@ def test_dimensions_without_end_are_refused_at_once(packed):
     tensor = b"\x2a" + varint(len(dims)) + dims
     assert "no ONNX file" in refusal(b"\x08\x0a\x3a" + varint(len(tensor)) + tensor)
     read_model(data)
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
 
 
 def test_the_name_of_an_operator_cannot_end_the_line():

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import make_model
+from infer_helpers import make_model, varint
 from onnx import TensorProto, helper
 
 from dps_infer.errors import ContextError
@@ -124,14 +124,6 @@ def test_the_standard_domain_may_be_named():
     model = make_model()
     model.graph.node[0].domain = "ai.onnx"
     read_model(model.SerializeToString())
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
 
 
 @pytest.mark.parametrize(
