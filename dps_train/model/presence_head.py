@@ -234,7 +234,10 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
     weight = distances[..., None] + 1e-6
     weighted = torch.sigmoid(evidence) * weight
     mean = weighted.sum(dim=1) / weight.sum(dim=1)
-    cubes = (weighted.pow(3).mean(dim=1) + 1e-9).pow(1 / 3) / weight.pow(3).mean(dim=1).pow(1 / 3)
+    # In thousandths: what is added to keep the slope bounded must not be so small that the
+    # exporter drops it.
+    cubes = ((1e3 * weighted).pow(3).mean(dim=1) + 1).pow(1 / 3)
+    cubes = cubes / (1e3 * weight).pow(3).mean(dim=1).pow(1 / 3)
     return torch.cat([mean, cubes], dim=-1)
 
 

@@ -98,11 +98,16 @@ def compression(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float
         return _blocks(pixels, 1 + 12 * draw.share), UNKNOWN
     quality = round(BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * draw.share)
     if variant < 8:
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        if variant % 2:
-            options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        return _through(pixels, ".jpg", options), float(quality)
+        return jpeg(pixels, quality, full_chroma=bool(variant % 2)), float(quality)
     return _through(pixels, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality]), UNKNOWN
+
+
+def jpeg(pixels: Pixels, quality: int, *, full_chroma: bool = False) -> Pixels:
+    """Compress as JPEG, with chroma at half or at full resolution."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if full_chroma:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return _through(pixels, ".jpg", options)
 
 
 def _blocks(pixels: Pixels, side: float) -> Pixels:

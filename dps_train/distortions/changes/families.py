@@ -87,6 +87,8 @@ def family(scene: Scene, rng: np.random.Generator, *, paper: bool) -> list[Membe
         maker.add(kinds, [maker.draw(name) for name in kinds])
     elif kind_of_last < 0.7:
         maker.add_single()
+    elif kind_of_last < 0.85 and not paper:
+        maker.add(["content"], [maker.draw("content")])  # the kind with most forms
     else:
         maker.add_other_picture()
     if not paper:

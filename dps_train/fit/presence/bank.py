@@ -19,6 +19,7 @@ from torch import Tensor
 from dps_infer.arrays import Pixels
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
+from dps_train.distortions.changes.detail import jpeg
 from dps_train.distortions.changes.draw import Scene, rounded
 from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
 from dps_train.model.change.half_planes import CELL, extent_of
@@ -29,8 +30,13 @@ SCENES_AT_ONCE = 3
 CHANGED = 8 / 255
 """Difference from which on a pixel counts as changed."""
 
-RECOLORED, MIRRORED, RESCALED = 0.5, 0.3, 0.3
-"""Shares of scenes."""
+RECOLORED, MIRRORED, RESCALED, COMPRESSED = 0.5, 0.3, 0.3, 0.5
+"""Shares of scenes; at 64 pixels, none is compressed: shrinking removes its traces."""
+
+QUALITIES = (65, 97)
+"""Of compressed scenes, as photographs come: a change of one is no compression."""
+
+BLOCK = 8
 
 GAMMA = 0.25
 MARGIN = 0.3
@@ -176,7 +182,18 @@ def draw_scene(images: Sequence[Pixels], collection: Collection, rng: np.random.
         whole = rounded(255 * (whole[..., rng.permutation(3)] / np.float32(255)) ** exponent)
     if rng.random() < MIRRORED:
         whole = np.ascontiguousarray(whole[:, ::-1])
+    if not collection.paper and rng.random() < COMPRESSED:
+        whole = _compressed(whole, side, rng)
     return Scene(whole, side, Scene(other, side, other).middle())
+
+
+def _compressed(whole: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+    """Compress a scene as JPEG; in half of them, blocks begin at the corner of its middle."""
+    start = (whole.shape[0] - side) // 2
+    first = start % BLOCK if rng.random() < 0.5 else 0
+    compressed = whole.copy()
+    compressed[first:, first:] = jpeg(whole[first:, first:], int(rng.integers(*QUALITIES)))
+    return compressed
 
 
 def _square(image: Pixels, collection: Collection, rng: np.random.Generator) -> Pixels:

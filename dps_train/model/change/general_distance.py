@@ -80,7 +80,8 @@ def _remaining(luma: Tensor, chroma: Tensor) -> Tensor:
 
 def _power(values: Tensor, exponent: float, faint: float) -> Tensor:
     """Return powers of values >= 0 with a bounded slope at 0, and exactly 0 there."""
-    raised = (values + faint).pow(exponent) - faint**exponent
+    # In units of `faint`: the exporter drops a term as small as `faint` itself.
+    raised = faint**exponent * ((values / faint + 1).pow(exponent) - 1)
     # Two implementations of the power differ in the last bit.
     return torch.where(values > 0, raised.clamp(min=0), 0.0)
 

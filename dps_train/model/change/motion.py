@@ -154,10 +154,14 @@ class MotionEstimate(nn.Module):
         return (matrix @ places.flatten(1) + shift[:, :, None]).unflatten(2, places.shape[1:])
 
     def _moved(self, side: int, table: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the images of a table [2 N] half of the way; return them, and where both show."""
+        """Move the images of a table [2 N] half of the way; return them, and where both show.
+
+        What they show fades out over the last half pixel, so that rounding errors do not decide
+        whether a pixel on the border counts.
+        """
         places = getattr(self, f"places{side}")
         at = torch.cat([places - flow / 2, places + flow / 2])
-        inside = (at.abs().amax(dim=1, keepdim=True) < 1).float()
+        inside = ((1 - at.abs()) * side).clamp(0, 1).amin(dim=1, keepdim=True)
         length = torch.tensor(float(side), device=at.device)
         moved = sample(table, (at + 1) * (side / 2) - 0.5, length, length)
         return moved, inside[: flow.shape[0]] * inside[flow.shape[0] :]
