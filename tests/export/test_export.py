@@ -373,7 +373,9 @@ def test_a_manifest_says_what_the_file_is(file, model):
     assert manifest.cell == (CELL if isinstance(file.metric, ChangeMetric) else None)
     assert bool(manifest.ladders) == isinstance(file.metric, ChangeMetric)
     assert manifest.metric.comparison == file.metric.comparison.name
-    assert 0 < manifest.parity.max_abs_error <= verify.TOLERANCE
+    has_presence = isinstance(file.metric, ChangeMetric)
+    within = verify.PRESENCE_TOLERANCE if has_presence else verify.TOLERANCE
+    assert 0 < manifest.parity.max_abs_error <= within
     assert manifest.parity.pairs > 20
 
 

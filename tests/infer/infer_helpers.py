@@ -24,11 +24,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from dps_infer.contexts import ranking as contexts
 from dps_infer.model import manifest as contract
 
 DRAWN = ["rotate", "translate", "darken", "color", "blur", "zoom"]
 """The distortions that have draws for calibration."""
-DISTORTIONS = [*DRAWN, "mirror"]
+DISTORTIONS = list(contexts.KINDS)
 IMPORTANCES = {
     "rotate": 0.25,
     "translate": 0.5,
@@ -36,7 +37,7 @@ IMPORTANCES = {
     "color": 0.125,
     "blur": 1.0,
     "zoom": 0.5,
-    "mirror": 0.5,
+    **dict.fromkeys(DISTORTIONS[6:], 0.5),
     "other": 0.5,
     "size": 0.0,
 }

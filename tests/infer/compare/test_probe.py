@@ -20,13 +20,17 @@ def load(path, **options) -> Metric:
 
 
 def test_identical_images_with_a_distance_are_refused(tmp_path):
-    path = write(tmp_path / "a.onnx", make_model(amounts=False, offset=0.5))
+    path = write(
+        tmp_path / "a.onnx", make_model(kinds=False, amounts=False, offsets={"distance": 0.5})
+    )
     with pytest.raises(ContextError, match=r"a\.onnx: gave the distance 0\.5 for identical images"):
         load(path)
 
 
 def test_a_distance_of_identical_images_is_refused_in_every_run(tmp_path, monkeypatch, photo):
-    path = write(tmp_path / "a.onnx", make_model(amounts=False, offset=0.5))
+    path = write(
+        tmp_path / "a.onnx", make_model(kinds=False, amounts=False, offsets={"distance": 0.5})
+    )
     monkeypatch.setattr(probe, "check_by_running", lambda *_: None)
     context = load(path)
     context.compare(photo, 255 - photo)
@@ -35,7 +39,7 @@ def test_a_distance_of_identical_images_is_refused_in_every_run(tmp_path, monkey
 
 
 def test_a_distance_that_depends_on_the_order_is_refused(tmp_path):
-    model = make_model(amounts=False)
+    model = make_model(kinds=False, amounts=False)
     # Only what is brighter in the first image counts.
     for node in model.graph.node:
         if node.op_type == "Abs":

@@ -229,7 +229,7 @@ def test_wrong_inputs_for_importances(universal, port):
 
 
 def test_amounts_that_do_not_add_up_are_refused(tmp_path, photo, monkeypatch):
-    path = write(tmp_path / "a.onnx", make_model(universal=True, offset=0.5))
+    path = write(tmp_path / "a.onnx", make_model(universal=True, offsets={"distance": 0.5}))
     with pytest.raises(ContextError, match="do not add up"):
         Metric.load(path, importances={"blur": 1})
     # Not only in the first run, on small images: later ones are checked too.
