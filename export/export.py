@@ -21,8 +21,8 @@ from dps_infer.model.manifest import (
     MetricInfo,
 )
 from dps_train.fit.run_folder import load_run
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.half_planes import CELL
-from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
 from dps_train.model.metric import Metric
 from dps_train.versions import installed_versions

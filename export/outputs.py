@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.metric import Metric
 
 PLAIN = ("distance", "amounts", "map")

@@ -44,8 +44,8 @@ from dps_train.fit.lin import LEARNING_RATE, draw_lin_bank, fit_lin
 from dps_train.fit.objectives import BETAS, Judge
 from dps_train.measure.evaluation import evaluate, evaluate_adapted
 from dps_train.measure.evaluation_bank import DRAWS, build_evaluation_bank
-from dps_train.model.backbones import Backbone, load_backbone
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.backbone.backbones import Backbone, load_backbone
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.codes import ChannelCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import scalars_in_contexts

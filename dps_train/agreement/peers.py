@@ -23,8 +23,8 @@ from torch import Tensor
 from dps_infer.errors import DpsError, UsageError
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.scores.scored_pairs import Floats
-from dps_train.model.backbones import load_backbone
-from dps_train.model.layer_presets import LPIPS
+from dps_train.model.backbone.backbones import load_backbone
+from dps_train.model.backbone.layer_presets import LPIPS
 
 PSNR, SSIM, LPIPS_SQUEEZE = "psnr", "ssim", "lpips"
 PIQ = ("haarpsi", "mdsi", "vsi", "fsim")

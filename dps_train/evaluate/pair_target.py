@@ -31,7 +31,7 @@ from dps_train.evaluate.target import EMBEDDED, names_file
 from dps_train.fit.run_folder import load_run
 from dps_train.fit.runs import newest_run
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.metric import Metric
 
 Doubles: TypeAlias = NDArray[np.float64]

@@ -18,9 +18,9 @@ from dps_train.custom.recording import recorded_distortion
 from dps_train.data.crops import random_crops
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.presence.training import initialize
+from dps_train.model.change.presence_head import PresenceHead
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.feature_distances import FeatureDistances
-from dps_train.model.presence_head import PresenceHead
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05

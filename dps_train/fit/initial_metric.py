@@ -6,13 +6,13 @@ import torch
 
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.fit.settings import SCRATCH, Settings
-from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.backbone.backbones import NORMALIZATIONS, Backbone, load_backbone
+from dps_train.model.backbone.layer_presets import resolve_layers
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.codes import ChannelCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.heads import ScalarHead
-from dps_train.model.layer_presets import resolve_layers
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for

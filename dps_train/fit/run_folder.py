@@ -29,10 +29,12 @@ from dps_infer.model.run_folder import (
 from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
-from dps_train.model.backbones import Backbone
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.backbone.weights import load_strictly, read_weights
 from dps_train.model.change.change_features import MOTION
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.general_distance import TERMS
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.presence_head import PresenceHead
 from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.extended_head import ExtendedHead
@@ -40,8 +42,6 @@ from dps_train.model.heads import PairHead, ScalarHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
 from dps_train.model.pair_encoder import CODE, PairEncoder
-from dps_train.model.presence_head import PresenceHead
-from dps_train.model.weights import load_strictly, read_weights
 
 METRIC = "metric.safetensors"
 METRICS = "metrics.json"

@@ -89,7 +89,7 @@ class Settings:
         weights: a safetensors file for the backbone; None takes its published weights.
         comparison: see `dps_train.model.comparisons`; None takes the variant's default.
         channel_norm: unit-normalize features over channels before they are compared.
-        normalize: mean and std of the images; see `dps_train.model.backbones.NORMALIZATIONS`.
+        normalize: mean and std of the images; a name in `NORMALIZATIONS`.
         size: working size in pixels; None keeps the images' own.
         objective: for all variants but ``additive``; see `dps_train.fit.objectives`.
         pairs: minimum size of the bank of ``additive``; None takes the default, see `bank_pairs`.

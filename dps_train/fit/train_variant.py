@@ -22,14 +22,14 @@ from dps_train.fit.presence.bank import measured_pairs
 from dps_train.fit.presence.fit import EPOCHS, collections, fit_presence
 from dps_train.fit.presence.loss import z_of
 from dps_train.fit.settings import LIN, SAMPLE, Settings
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.backbone.weights import state_sha256
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.presence_head import PresenceHead
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
-from dps_train.model.presence_head import PresenceHead
-from dps_train.model.weights import state_sha256
 from dps_train.seeds import generator_for
 
 Note = Callable[[str], None]

@@ -26,7 +26,7 @@ from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.description import data_info, metric_info
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head

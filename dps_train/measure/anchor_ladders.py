@@ -11,7 +11,7 @@ import torch
 from dps_infer.arrays import Pixels
 from dps_infer.model.manifest import Ladder
 from dps_train.data.sources import HELD_OUT_PHOTOGRAPHS, photograph
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 
 SIDE = 256
 """Side in pixels of the parts of photographs."""

@@ -9,8 +9,8 @@ from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.kinds import KINDS
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.model.change.kinds import KINDS
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model.change.presence_head import PresenceHead, Reading, presences
 from dps_train.model.heads import Head
-from dps_train.model.presence_head import PresenceHead, Reading, presences
 
 HIDDEN = 96
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from dps_train.model.backbone.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from dps_train.model.comparisons import PairComparison
 from dps_train.model.heads import Head
 from dps_train.model.resizing import resize

@@ -12,7 +12,7 @@ from dps_infer.model.manifest import DataInfo
 from dps_train.fit.presence.bank import Collection, measured_pairs
 from dps_train.fit.presence.stored import bank_recipe, open_folder
 from dps_train.fit.presence.training import train_presence
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.embedded.embedded_metric import Recipe
 from dps_train.pretrain.images.mixture import kept_images
 from dps_train.seeds import generator_for

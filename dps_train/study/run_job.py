@@ -31,6 +31,7 @@ from dps_train.judgements.head_scores import BappsDistances, bapps_distances
 from dps_train.judgements.scoring import BappsScores
 from dps_train.measure.evaluation import Measures, evaluate_adapted
 from dps_train.measure.evaluation_bank import EvaluationBank
+from dps_train.model.backbone.weights import load_strictly, read_weights
 from dps_train.model.context_heads import (
     AdaptedHead,
     head_in_contexts,
@@ -41,7 +42,6 @@ from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
-from dps_train.model.weights import load_strictly, read_weights
 from dps_train.seeds import generator_for
 from dps_train.study.extra_images import ExtraDistances, ExtraImages
 from dps_train.study.folder import StudyFolder

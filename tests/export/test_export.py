@@ -45,8 +45,8 @@ from dps_train.measure.anchor_ladders import LADDERS
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.half_planes import CELL
-from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.embedded import embedded_metric
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.pair_encoder import IMAGE_SIZE

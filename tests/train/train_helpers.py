@@ -22,8 +22,8 @@ from dps_train.distortions.distortion import quantize
 from dps_train.fit.presence import fit
 from dps_train.fit.presence.training import initialize
 from dps_train.measure import anchor_ladders, evaluation_bank
-from dps_train.model.backbones import Backbone
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone, embedded_metric

@@ -17,7 +17,7 @@ from dps_train.data.crops import random_crops
 from dps_train.data.sources import TRAINING_PHOTOGRAPHS, photograph
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.model.backbones import load_backbone
+from dps_train.model.backbone.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead

@@ -19,8 +19,8 @@ from dps_train.distortions.changes.content import box
 from dps_train.distortions.changes.draw import Draw, Scene, random_draw, rounded
 from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL
 from dps_train.distortions.distortion import quantize
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.distortions.paper import DISTORTIONS, NAMES
-from dps_train.model.change.kinds import KIND_NAMES
 
 LOCAL_AREA = (0.05, 0.35)
 SOFT_EDGE = 3.0

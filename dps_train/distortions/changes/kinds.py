@@ -7,7 +7,7 @@ from dps_train.distortions.changes import detail, geometry, tones
 from dps_train.distortions.changes.content import content
 from dps_train.distortions.changes.draw import Change
 from dps_train.distortions.changes.other import other
-from dps_train.model.change.kinds import KIND_NAMES, KINDS
+from dps_train.distortions.kinds import KIND_NAMES, KINDS
 
 CHANGES: dict[str, Change] = {
     "rotate": geometry.rotate,

@@ -22,8 +22,8 @@ from dps_infer.progress import track
 from dps_train.distortions.changes.detail import jpeg
 from dps_train.distortions.changes.draw import Scene, rounded
 from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.half_planes import CELL, extent_of
-from dps_train.model.change_metric import ChangeMetric
 
 SCENES_PER_PART = 200
 SCENES_AT_ONCE = 3

@@ -10,7 +10,7 @@ from dps_train.distortions.changes.families import MEMBERS, PARTS
 from dps_train.fit.presence.bank import Collection, measured_pairs
 from dps_train.fit.presence.stored import bank_recipe, open_folder
 from dps_train.fit.presence.training import FAMILIES_PER_STEP, train_presence
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 
 PAPER_SHARE = 0.6
 """Share of the pairs that show the paper's distortions at the paper's size."""

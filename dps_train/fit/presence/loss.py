@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dps_infer.contexts.ranking import OTHER
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.bank import MeasuredPairs
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ROTATE, TRANSLATE, ChangeMetric
-from dps_train.model.presence_head import Reading, pooled_presences
+from dps_train.model.change.change_metric import ROTATE, TRANSLATE, ChangeMetric
+from dps_train.model.change.presence_head import Reading, pooled_presences
 
 KINDS = len(KIND_NAMES)
 CONTENT = KIND_NAMES.index("content")

@@ -12,8 +12,8 @@ from dps_infer.arrays import Pixels
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.files.write import atomic_file
 from dps_train.fit.presence.bank import Collection
-from dps_train.model.change_metric import ChangeMetric
-from dps_train.model.weights import state_sha256
+from dps_train.model.backbone.weights import state_sha256
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.recipes import field_differences
 from dps_train.versions import installed_versions
 

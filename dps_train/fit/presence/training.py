@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from dps_infer.progress import track
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
 from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ChangeMetric
-from dps_train.model.presence_head import CellHead, PresenceHead, PresenceLayers
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.presence_head import CellHead, PresenceHead, PresenceLayers
 from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24

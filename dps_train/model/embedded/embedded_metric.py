@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import PAPER_AMOUNTS
-from dps_train.model.backbones import load_backbone
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.backbone.backbones import load_backbone
+from dps_train.model.backbone.weights import load_strictly, read_weights
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.codes import PairCode
 from dps_train.model.embedded import embedded_backbone
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.model.weights import load_strictly, read_weights
 
 NAME = "universal"
 WEIGHTS = Path(__file__).with_name("universal.safetensors")

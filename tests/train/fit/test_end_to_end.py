@@ -23,10 +23,10 @@ from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, tr
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
 from dps_train.fit.settings import Settings
+from dps_train.model.backbone.weights import WeightsError, state_sha256
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.weights import WeightsError, state_sha256
 
 SIZE = 32
 WITH_BATCH_NORM = ("resnet18", ("relu", "layer1"))

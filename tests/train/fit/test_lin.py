@@ -18,13 +18,13 @@ from dps_train.fit import lin
 from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets
 from dps_train.fit.settings import OBJECTIVES
 from dps_train.measure.statistics import two_afc
-from dps_train.model.backbones import Backbone
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.backbone.weights import state_sha256
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import context_distances
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.weights import state_sha256
 
 KINDS = len(NAMES)
 

@@ -12,10 +12,10 @@ from train_helpers import COUNT
 from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import KINDS, OTHER, SIZE
 from dps_train.contexts import AMOUNTS
+from dps_train.distortions.kinds import KINDS as DESCRIBED
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.training import train
 from dps_train.measure.anchor_ladders import LADDERS
-from dps_train.model.change.kinds import KINDS as DESCRIBED
 from dps_train.model.embedded.embedded_metric import load_universal
 
 

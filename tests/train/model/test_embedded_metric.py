@@ -17,12 +17,12 @@ from dps_train.data.sources import load_held_out
 from dps_train.distortions.paper import NAMES
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import build_evaluation_bank
-from dps_train.model.backbones import IMAGENET_MEAN, IMAGENET_STD
+from dps_train.model.backbone.backbones import IMAGENET_MEAN, IMAGENET_STD
+from dps_train.model.backbone.weights import WeightsError
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
 from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.pair_encoder import IMAGE_SIZE
-from dps_train.model.weights import WeightsError
 
 
 def test_what_is_loaded(stand_ins):

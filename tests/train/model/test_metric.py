@@ -16,8 +16,8 @@ from train_helpers import (
 )
 
 from dps_train.contexts import AMOUNTS
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.half_planes import CELL
-from dps_train.model.change_metric import ChangeMetric
 from dps_train.model.metric import MAP_CELLS, Metric, Preprocess, shares
 from dps_train.model.resizing import resize
 

@@ -24,7 +24,7 @@ from dps_train.distortions.distortion import quantize
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.presence import bank
 from dps_train.fit.presence.bank import Collection
-from dps_train.model.backbones import Backbone
+from dps_train.model.backbone.backbones import Backbone
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
 from dps_train.model.metric import Metric, Preprocess

@@ -14,8 +14,8 @@ from dps_train.data.sources import photograph
 from dps_train.distortions.changes.draw import Draw, Scene, between, random_draw
 from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
 from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL
+from dps_train.distortions.kinds import KIND_NAMES, KINDS
 from dps_train.distortions.paper import NAMES
-from dps_train.model.change.kinds import KIND_NAMES, KINDS
 
 SIDE = 96
 FAMILIES = 30

@@ -13,14 +13,14 @@ from train_helpers import channel_metric, photos
 
 from dps_infer.errors import OutputError
 from dps_train.distortions.changes.families import MEMBERS, PARTS
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence import bank
 from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
 from dps_train.fit.presence.fit import collections
 from dps_train.fit.presence.loss import z_of
 from dps_train.fit.presence.stored import RECIPE, BankError, bank_recipe, open_folder
 from dps_train.model.change.change_features import FEATURES
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 
 SCENES = 2
 COLLECTIONS = (

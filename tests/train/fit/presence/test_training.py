@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from train_helpers import channel_metric, photos
 
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence import fit as fitting
 from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
 from dps_train.fit.presence.fit import fit_presence
 from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
 from dps_train.fit.presence.stored import BankError
 from dps_train.fit.presence.training import FEWEST, set_scales, train_presence
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.change_metric import ChangeMetric
+from dps_train.model.change.change_metric import ChangeMetric
 
 COLLECTIONS = (Collection("paper", 4, 64, paper=True), Collection("own", 3, 64, paper=False))
 STEPS = 40

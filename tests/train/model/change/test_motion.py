@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dps_train.data.sources import photograph
 from dps_train.model.change.change_features import displacements
+from dps_train.model.change.change_metric import turn_and_scale
 from dps_train.model.change.half_planes import Extent, Halving, extent_of, shrink
 from dps_train.model.change.motion import SIDE, Motion, MotionEstimate
-from dps_train.model.change_metric import turn_and_scale
 
 MARGIN = 40
 

@@ -31,8 +31,7 @@ def compare(comparison: ChangeComparison, first: Tensor, second: Tensor) -> Chan
 
 
 def size(change: Change) -> Tensor:
-    nothing = torch.zeros(len(change.terms))
-    return general_distance(change.terms, nothing, nothing, nothing)
+    return general_distance(change.terms, torch.zeros(len(change.terms)))
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

@@ -11,12 +11,11 @@ from train_helpers import seeded
 
 from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.contexts import AMOUNTS
+from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.training import initialize
 from dps_train.model.change.change_features import FEATURES
 from dps_train.model.change.general_distance import CORRECTION, TERMS, general_distance
-from dps_train.model.change.kinds import KIND_NAMES
-from dps_train.model.extended_head import ExtendedHead
-from dps_train.model.presence_head import (
+from dps_train.model.change.presence_head import (
     BEHIND,
     FULLY,
     LEAST,
@@ -27,6 +26,7 @@ from dps_train.model.presence_head import (
     pooled_presences,
     presences,
 )
+from dps_train.model.extended_head import ExtendedHead
 
 CODE = 11
 CUSTOM = ("jpeg", "soft")

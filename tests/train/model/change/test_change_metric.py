@@ -12,11 +12,11 @@ from train_helpers import channel_metric, pair_metric, photos
 from dps_infer.contexts.ranking import SIZE
 from dps_train.contexts import AMOUNTS
 from dps_train.data.sources import photograph
+from dps_train.distortions.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.change_features import FEATURES, MOTION
+from dps_train.model.change.change_metric import ROTATE, TRANSLATE, ZOOM, ChangeMetric, Outputs
 from dps_train.model.change.general_distance import TERMS
 from dps_train.model.change.half_planes import CELL
-from dps_train.model.change.kinds import KIND_NAMES, KINDS
-from dps_train.model.change_metric import ROTATE, TRANSLATE, ZOOM, ChangeMetric, Outputs
 
 FIELDS = ("amounts", "strengths", "directions", "cells", "places")
 SIZES = ((64, 64), (17, 31), (65, 130), (96, 80))

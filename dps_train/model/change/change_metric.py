@@ -9,18 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dps_train.model.backbones import Backbone
+from dps_train.distortions.kinds import KIND_NAMES, KINDS
+from dps_train.model.backbone.backbones import Backbone
 from dps_train.model.change.change_features import displacements
 from dps_train.model.change.comparison import Change, ChangeComparison, ImageParts
 from dps_train.model.change.general_distance import trust
 from dps_train.model.change.half_planes import CELL, Extent, extent_of
-from dps_train.model.change.kinds import KIND_NAMES, KINDS
 from dps_train.model.change.motion import Motion
-from dps_train.model.codes import ChannelCode, PairCode
-from dps_train.model.comparisons import PairComparison
-from dps_train.model.extended_head import ExtendedHead
-from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.presence_head import (
+from dps_train.model.change.presence_head import (
     LARGEST_LOG_STRENGTH,
     SMALLEST_LOG_STRENGTH,
     CellHead,
@@ -29,6 +25,10 @@ from dps_train.model.presence_head import (
     pooled_presences,
     presences,
 )
+from dps_train.model.codes import ChannelCode, PairCode
+from dps_train.model.comparisons import PairComparison
+from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.resizing import resize
 
 STILL = 0.02
@@ -93,7 +93,7 @@ class ChangeEncoder(PairComparison):
         return [rows, *self.change.parts(images, extent).tensors(), *self.code.normalized(maps)]
 
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-        """Return z [N, D] of both images' maps; see `dps_train.model.presence_head`."""
+        """Return z [N, D] of both images' maps; see `dps_train.model.change.presence_head`."""
         z, _, _ = self.compared(first, second)
         return z
 

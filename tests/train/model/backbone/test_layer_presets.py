@@ -23,11 +23,11 @@ from train_helpers import photos, seeded
 
 from dps_export.freeze import OPSET, freeze
 from dps_infer.errors import UsageError
-from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
+from dps_train.model.backbone.backbones import NORMALIZATIONS, Backbone, load_backbone
+from dps_train.model.backbone.layer_presets import DEFAULTS, LPIPS, PAPER, PRESETS, resolve_layers
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone
 from dps_train.model.heads import ScalarHead
-from dps_train.model.layer_presets import DEFAULTS, LPIPS, PAPER, PRESETS, resolve_layers
 from dps_train.model.metric import Metric, Preprocess
 
 FAMILIES = ("alexnet", "vgg11", "resnet18", "inception_v3", "efficientnet_b0")
@@ -280,5 +280,5 @@ def test_a_light_network_freezes_as_a_metric():
     expected, _, _ = metric.eval()(reference, distorted)
     assert expected.min() > 0.01
     seen = outputs(freeze(metric), reference, distorted, torch.ones(1))
-    np.testing.assert_allclose(seen["distance_whole"], expected, rtol=1e-5)
+    np.testing.assert_allclose(seen["distance"], expected, rtol=1e-5)
     assert np.all(seen["distance"] > 0)

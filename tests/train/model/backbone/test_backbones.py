@@ -15,10 +15,10 @@ from torch import nn
 from train_helpers import random_backbone, seeded
 
 from dps_infer.errors import UsageError
-from dps_train.model import backbones
-from dps_train.model.backbones import Backbone, load_backbone
-from dps_train.model.layer_presets import DEFAULTS
-from dps_train.model.weights import WeightsError, load_strictly, read_weights, state_sha256
+from dps_train.model.backbone import backbones
+from dps_train.model.backbone.backbones import Backbone, load_backbone
+from dps_train.model.backbone.layer_presets import DEFAULTS
+from dps_train.model.backbone.weights import WeightsError, load_strictly, read_weights, state_sha256
 
 SHARED_WEIGHTS = (
     Path(__file__).parents[4] / "shared/weights/squeezenet1_1_imagenet_features.safetensors"

@@ -1,8 +1,7 @@
 """Loss networks: any torchvision model cut at named nodes, or the embedded one.
 
 A backbone turns normalized images into a list of feature maps. Layers have the names of
-``torchvision.models.feature_extraction``; `dps_train.model.layer_presets` lists those of the
-paper and of LPIPS.
+``torchvision.models.feature_extraction``; `layer_presets` lists those of the paper and of LPIPS.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from torchvision.models.feature_extraction import DualGraphModule, create_featur
 from dps_infer.errors import UsageError
 from dps_infer.files.write import sha256_file
 from dps_infer.model.manifest import WeightsInfo
-from dps_train.model.embedded import embedded_backbone
-from dps_train.model.layer_presets import check_known, resolve_layers
-from dps_train.model.weights import (
+from dps_train.model.backbone.layer_presets import check_known, resolve_layers
+from dps_train.model.backbone.weights import (
     WeightsError,
     load_strictly,
     read_weights,
@@ -31,6 +29,7 @@ from dps_train.model.weights import (
     weights_info,
     with_current_names,
 )
+from dps_train.model.embedded import embedded_backbone
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -136,7 +135,7 @@ def load_backbone(
 
     Args:
         name: ``embedded`` or a torchvision model.
-        layers: node names; by default those of `dps_train.model.layer_presets.DEFAULTS`.
+        layers: node names; by default those of `dps_train.model.backbone.layer_presets.DEFAULTS`.
         weights: a safetensors file with torchvision's parameter names, of the whole network
             or of its features, whose metadata may state `source` and `licence`; by default
             torchvision's weights, downloaded on first use.
