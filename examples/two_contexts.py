@@ -24,7 +24,7 @@ GAP, CAPTION = 12, 64
 WIDTH = 1400
 PAPER, INK = 255, (40, 40, 40)
 BLURRED = (slice(40, 240), slice(160, 310))
-RECOLORED = (slice(310, 490), slice(300, 490))
+RECOLORED = (slice(310, 490), slice(60, 240))
 
 Image = NDArray[np.uint8]
 

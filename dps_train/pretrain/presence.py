@@ -24,6 +24,7 @@ SIDE = 288
 COLLECTIONS = (
     Collection("paper", 12_000, 64, paper=True),
     Collection("own", 12_000, 192, paper=False),
+    Collection("parts", 4000, 192, paper=False, parts=True),
 )
 STEPS = 12_000
 

@@ -33,6 +33,15 @@ MEMBERS = 7
 PARTS = 2
 """Changes of a part only, besides the other members."""
 
+IN_PARTS = 3
+"""Members of a family of changes of parts."""
+
+LARGEST_OVERLAP = 0.2
+"""Of the first part, by the second."""
+
+UNCLEAR = 0.1
+"""Share of a part where it is not told which of several changes is where."""
+
 PAPER_RANGE = 0.7
 """Share of the paper's distortions that are drawn in its ranges."""
 
@@ -94,6 +103,23 @@ def family(scene: Scene, rng: np.random.Generator, *, paper: bool) -> list[Membe
     if not paper:
         for _ in range(PARTS):
             maker.add_part()
+    return maker.members
+
+
+def part_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
+    """Draw two changes of different parts, each alone, and both: `IN_PARTS` changed versions."""
+    maker = _Maker(scene, rng, paper=False)
+    first, second = (str(name) for name in rng.choice(LOCAL, 2, replace=False))
+    maker.add_part(first)
+    for _ in range(20):
+        changed = maker.part(second)
+        one, two = (member.part for member in (maker.members[0], changed))
+        assert one is not None
+        assert two is not None
+        if (one * two).sum() <= LARGEST_OVERLAP * one.sum():
+            break
+    maker.members.append(changed)
+    maker.add_both_parts()
     return maker.members
 
 
@@ -171,9 +197,12 @@ class _Maker:
             Member(pixels, np.ones(count, np.float32), np.full(count, np.nan, np.float32), nothing)
         )
 
-    def add_part(self) -> None:
+    def add_part(self, kind: str | None = None) -> None:
         """Add a picture of which a part is changed."""
-        kind = str(self.rng.choice(LOCAL))
+        self.members.append(self.part(kind or str(self.rng.choice(LOCAL))))
+
+    def part(self, kind: str) -> Member:
+        """Change a part of the picture."""
         draw = self.draw(kind)
         changed, _ = CHANGES[kind](self.scene.pixels, draw, self.scene)
         before, after = self.scene.middle(), self.scene.middle(changed)
@@ -185,8 +214,23 @@ class _Maker:
             part = np.asarray(cv2.GaussianBlur(part, (0, 0), SOFT_EDGE), np.float32)
         mixed = rounded(before + (after.astype(np.float32) - before) * part[..., None])
         unknown = np.full(len(KIND_NAMES), np.nan, np.float32)
+        return Member(mixed, _marked([kind]), unknown, _directions([kind], [draw]), part=part)
+
+    def add_both_parts(self) -> None:
+        """Add a picture with the changes of both parts that were added last."""
+        one, two = len(self.members) - 2, len(self.members) - 1
+        first, second = self.members[one], self.members[two]
+        assert second.part is not None
+        share = second.part[..., None]
         self.members.append(
-            Member(mixed, _marked([kind]), unknown, _directions([kind], [draw]), part=part)
+            Member(
+                rounded(first.pixels * (1 - share) + second.pixels * share),
+                first.present + second.present,
+                first.strengths,
+                first.directions + second.directions,
+                alone=(one, two),
+                part=np.full_like(second.part, UNCLEAR),
+            )
         )
 
 

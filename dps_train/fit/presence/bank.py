@@ -21,7 +21,14 @@ from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.distortions.changes.detail import jpeg
 from dps_train.distortions.changes.draw import Scene, rounded
-from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
+from dps_train.distortions.changes.families import (
+    IN_PARTS,
+    MEMBERS,
+    PARTS,
+    Member,
+    family,
+    part_family,
+)
 from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.half_planes import CELL, extent_of
 
@@ -52,16 +59,20 @@ class Collection:
         scenes: number of scenes.
         side: of what is looked at, in pixels.
         paper: mostly the paper's distortions.
+        parts: changes of parts only.
     """
 
     name: str
     scenes: int
     side: int
     paper: bool
+    parts: bool = False
 
     @property
     def members(self) -> int:
         """The number of pairs of each scene."""
+        if self.parts:
+            return IN_PARTS
         return MEMBERS + (0 if self.paper else PARTS)
 
 
@@ -135,7 +146,8 @@ def measured_pairs(
         if path is not None and path.exists():
             parts.append(safetensors.torch.load_file(path))
             continue
-        rng = np.random.default_rng([seed, collection.side, int(collection.paper), start])
+        drawn = int(collection.paper) + 2 * int(collection.parts)
+        rng = np.random.default_rng([seed, collection.side, drawn, start])
         count = min(SCENES_PER_PART, collection.scenes - start)
         parts.append(_measure(collection, count, metric, images, rng))
         if path is not None:
@@ -158,7 +170,10 @@ def _measure(
         members: list[Member] = []
         for _ in range(min(SCENES_AT_ONCE, count - start)):
             scene = draw_scene(images, collection, rng)
-            drawn = family(scene, rng, paper=collection.paper)
+            if collection.parts:
+                drawn = part_family(scene, rng)
+            else:
+                drawn = family(scene, rng, paper=collection.paper)
             index += [len(references)] * len(drawn)
             references.append(scene.middle())
             members += drawn

@@ -12,7 +12,7 @@ import pytest
 from dps_infer.contexts.ranking import OTHER
 from dps_train.data.sources import photograph
 from dps_train.distortions.changes.draw import Draw, Scene, between, random_draw
-from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family
+from dps_train.distortions.changes.families import MEMBERS, PARTS, Member, family, part_family
 from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL
 from dps_train.distortions.kinds import KIND_NAMES, KINDS
 from dps_train.distortions.paper import NAMES
@@ -286,3 +286,24 @@ def test_between_is_even_in_logarithms():
     assert between(1, 100, 0.5) == pytest.approx(10)
     assert between(128, 2, 1) == pytest.approx(2)
     assert OTHER in CHANGES
+
+
+# --- families of changed parts ----------------------------------------------------------
+
+
+def test_two_changed_parts_are_both_there():
+    rng = np.random.default_rng(5)
+    for number in range(FAMILIES):
+        one, two, both = part_family(scene(number % 4), rng)
+        assert both.alone == (0, 1)
+        assert both.present.tolist() == (one.present + two.present).tolist()
+        assert both.present.sum() == 2
+        assert both.directions.tolist() == (one.directions + two.directions).tolist()
+        whole = scene(number % 4).middle()
+        only_first = (one.part > 0.5) & (two.part == 0)
+        only_second = two.part == 1
+        assert only_first.any()
+        assert np.array_equal(both.pixels[only_first], one.pixels[only_first])
+        assert np.array_equal(both.pixels[only_second], two.pixels[only_second])
+        neither = (one.part == 0) & (two.part == 0)
+        assert np.array_equal(both.pixels[neither], whole[neither])
