@@ -35,6 +35,9 @@ LARGE_PIXELS = 1 << 17
 BANDED_PIXELS = 1 << 22
 """Pixels from which on images are compared in bands (`dps_infer.runtime.bands`)."""
 
+BAND_PIXELS = 1 << 20
+"""Pixels of a band."""
+
 
 class GraphRunner:
     """A context file, opened in onnxruntime.
@@ -146,7 +149,7 @@ class GraphRunner:
                 feeds,
                 alone=alone or pixels > LARGE_PIXELS,
                 cached=cached,
-                in_bands=pixels > BANDED_PIXELS,
+                band_pixels=BAND_PIXELS if pixels > BANDED_PIXELS else None,
             )
             measurement = Measurement(
                 distances=values["distance"],

@@ -67,9 +67,6 @@ MARGIN = 8
 """Positions below a band that are computed with it: gradients at a place read the next one, and
 the coarsest ones take 8 positions a place. At the border of the images, they repeat the last."""
 
-BAND_PIXELS = 1 << 20
-"""Pixels of a band; at least one row of cells."""
-
 Arrays = Mapping[str, "NDArray[Any]"]
 Compute = Callable[[Any, tuple[str, ...], Arrays], "dict[str, NDArray[Any]]"]
 
@@ -96,11 +93,12 @@ class BandedRun:
         self._details, self._motion, self._samples, self._statistics, self._rest = parts
         self._compute = compute
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays, band_pixels: int) -> dict[str, NDArray[Any]]:
         """Compare pairs of images, one after another.
 
         Args:
             feeds: the model's inputs by name.
+            band_pixels: most pixels of a band; it has one row of cells in any case.
 
         Returns:
             The outputs by name.
@@ -112,13 +110,13 @@ class BandedRun:
         for row in range(len(distorted)):
             own = min(row, len(reference) - 1)
             pair = {REFERENCE: reference[own : own + 1], DISTORTED: distorted[row : row + 1]}
-            found.append(self._run_pair({**feeds, **pair}))
+            found.append(self._run_pair({**feeds, **pair}, band_pixels))
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
-    def _run_pair(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def _run_pair(self, feeds: Arrays, band_pixels: int) -> dict[str, NDArray[Any]]:
         _, height, width, _ = feeds[DISTORTED].shape
         rows = -(-height // CELL)
-        bands = list(_bands(rows, max(1, BAND_PIXELS // (CELL * width))))
+        bands = list(_bands(rows, max(1, band_pixels // (CELL * width))))
         known = _joined(
             self._run(self._details, _rows(feeds, start * CELL, stop * CELL))
             for start, stop in bands

@@ -146,7 +146,7 @@ class Engine:
         *,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
-        in_bands: bool = False,
+        band_pixels: int | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
@@ -158,17 +158,18 @@ class Engine:
                 happens once the same outputs have been asked for `PATIENCE` times.
             cached: features that earlier runs computed from the same `SHARED` input; missing
                 ones are added. Ignored on CUDA, where they would be copied for every run.
-            in_bands: compute images in bands (`dps_infer.runtime.bands`), if the model can be cut
-                for it. Ignored on CUDA.
+            band_pixels: compute images in bands of so many pixels (`dps_infer.runtime.bands`), if
+                the model can be cut for it; None computes them whole. Ignored on CUDA.
 
         Raises:
             ContextError: onnxruntime failed.
         """
         self._check_process()
         key = tuple(fetches)
-        banded = self._banded_of(key) if in_bands and self.feeding is None else None
-        if banded is not None:
-            return banded.run(feeds)
+        if band_pixels is not None and self.feeding is None:
+            banded = self._banded_of(key)
+            if banded is not None:
+                return banded.run(feeds, band_pixels)
         if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
             if halves is not None:
