@@ -16,8 +16,9 @@ import onnx
 import torch
 from torch import nn
 
-from dps_export.outputs import ExportedMetric
+from dps_export.outputs import CuttableMetric, ExportedMetric
 from dps_infer.model.contract import IMPORTANCE
+from dps_infer.runtime.bands import CUT
 from dps_train.model.metric import Metric
 
 OPSET = 18
@@ -47,16 +48,17 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     shape = (EXAMPLE_BATCH, EXAMPLE_HEIGHT, EXAMPLE_WIDTH, 3)
     example = torch.zeros(shape, dtype=torch.uint8)
     references, count, height, width = (torch.export.Dim(name) for name in ("R", "N", "H", "W"))
-    exported = ExportedMetric(metric)
+    examples = example, example.clone(), torch.ones(len(metric.head.names))
+    cuttable = CuttableMetric(ExportedMetric(metric))
     with _quiet():
         program = torch.onnx.export(
-            exported,
-            (example, example.clone(), torch.ones(len(metric.head.names))),
+            cuttable,
+            examples,
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=list(exported.names),
+            output_names=cuttable.names(*examples),
             dynamic_shapes=(
                 {0: references, 1: height, 2: width},
                 {0: count, 1: height, 2: width},
@@ -69,6 +71,7 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     model = program.model_proto
     _square_by_multiplying(model)
     _strip(model)
+    _keep_cuts(model)
     _name_shapes(model)
     _store_in_half(model)
     onnx.checker.check_model(model, full_check=True)
@@ -126,6 +129,22 @@ def _strip(model: onnx.ModelProto) -> None:
     for part in (graph, *graph.node, *values, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
+
+
+def _keep_cuts(model: onnx.ModelProto) -> None:
+    """Turn the outputs at which the model can be cut into tensors between nodes, in place.
+
+    Their types stay in the model. Names of their dimensions do not: a part of the model may run on
+    tensors of other sizes than those that follow from its images.
+    """
+    graph = model.graph
+    cuts = [value for value in graph.output if value.name.startswith(CUT)]
+    for value in cuts:
+        graph.output.remove(value)
+        for dimension in value.type.tensor_type.shape.dim:
+            if not dimension.HasField("dim_value"):
+                dimension.Clear()
+    graph.value_info.extend(cuts)
 
 
 def _name_shapes(model: onnx.ModelProto) -> None:

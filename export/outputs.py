@@ -1,10 +1,13 @@
-"""The outputs of a context file's graph: a metric with the context as an input."""
+"""The outputs of a context file's graph, and the tensors at which it can be cut."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from dps_infer.runtime.bands import CUT
 from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.cut_points import recorded
 from dps_train.model.metric import Metric
 
 PLAIN = ("distance", "amounts", "map")
@@ -49,3 +52,33 @@ class ExportedMetric(nn.Module):
         shown = distance[:, None, None] * out.places
         size = out.amounts[:, -1]
         return distance, size, out.amounts, out.strengths, out.directions, shown, out.cells
+
+
+class CuttableMetric(nn.Module):
+    """An exported metric that gives its cut points as further outputs, to name them in a graph.
+
+    Args:
+        exported: the metric.
+    """
+
+    def __init__(self, exported: ExportedMetric) -> None:
+        super().__init__()
+        self.exported = exported
+
+    def forward(
+        self, reference: Tensor, distorted: Tensor, importance: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compare images; see `ExportedMetric`."""
+        with recorded(self.exported) as cuts:
+            outputs = self.exported(reference, distorted, importance)
+        return (*outputs, *(tensor for tensors in cuts.values() for tensor in tensors))
+
+    def names(self, reference: Tensor, distorted: Tensor, importance: Tensor) -> list[str]:
+        """Return the names of all outputs, in their order, by comparing images."""
+        with torch.no_grad(), recorded(self.exported) as cuts:
+            self.exported(reference, distorted, importance)
+        names = list(self.exported.names)
+        for name, tensors in cuts.items():
+            whose = ("",) if len(tensors) == 1 else (".reference", ".distorted")
+            names += [f"{CUT}{name}{image}" for _, image in zip(tensors, whose, strict=True)]
+        return names

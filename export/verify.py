@@ -84,8 +84,8 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
         The largest difference over all views.
 
     Raises:
-        ParityError: they differ by more than the tolerances above, or the distance of identical
-            images is not 0.
+        ParityError: they differ by more than the tolerances above, the distance of identical
+            images is not 0, or images that are compared in bands give other values than whole ones.
     """
     engine = open_engine(read_model(model), device=Device.cpu)
     exported = ExportedMetric(metric)
@@ -104,6 +104,7 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
                     )
                     pairs += count
         _check_identity(engine, _photographs(2, height, width), context)
+    _check_bands(engine, exported.names, context)
     # NumPy's maximum keeps a NaN, and the comparison is written so that a NaN fails.
     worst = float(np.max(differences))
     allowed = PRESENCE_TOLERANCE if "strengths" in exported.names else TOLERANCE
@@ -155,6 +156,21 @@ def _check_identity(engine: Engine, images: Pixels, context: Floats) -> None:
         raise ParityError(
             f"identical images have distance {float(distance.max()):.2g} in onnxruntime, not 0"
         )
+
+
+def _check_bands(engine: Engine, names: Sequence[str], context: Floats) -> None:
+    """Compare images in bands of one row of cells; a model that cannot be cut runs whole."""
+    distorted = _photographs(1, *SIZES[-1])
+    for reference in _references(distorted):
+        feeds: Feeds = {"reference": reference, "distorted": distorted, IMPORTANCE: context}
+        whole, banded = engine.run(names, feeds), engine.run(names, feeds, band_pixels=1)
+        for name in names:
+            difference = float(np.abs(banded[name] - whole[name]).max())
+            largest = max(1.0, float(whole[name].max()))
+            if not difference <= READ_TOLERANCES.get(name, TOLERANCE) * largest:
+                raise ParityError(
+                    f"{name} of images in bands and of whole ones differ by {difference:.2g}"
+                )
 
 
 def _photographs(count: int, height: int, width: int) -> Pixels:

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 LARGE_PIXELS = 1 << 17
 """Pixels from which on a run computes only what is asked for."""
 
+BANDED_PIXELS = 1 << 22
+"""Pixels from which on images are compared in bands (`dps_infer.runtime.bands`)."""
+
+BAND_PIXELS = 1 << 20
+"""Pixels of a band."""
+
 
 class GraphRunner:
     """A context file, opened in onnxruntime.
@@ -136,9 +142,15 @@ class GraphRunner:
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
         _, height, width, _ = distorted.shape
-        is_large = height * width > LARGE_PIXELS
+        pixels = height * width
         with self._named_in_errors():
-            values = self._engine.run(fetches, feeds, alone=alone or is_large, cached=cached)
+            values = self._engine.run(
+                fetches,
+                feeds,
+                alone=alone or pixels > LARGE_PIXELS,
+                cached=cached,
+                band_pixels=BAND_PIXELS if pixels > BANDED_PIXELS else None,
+            )
             measurement = Measurement(
                 distances=values["distance"],
                 amounts=values.get("amounts"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dps_infer.runtime.bands import BandedRun
     from dps_infer.runtime.cuda import Feeding
     from dps_infer.runtime.reference_cache import ReferenceFeatures
 
@@ -108,6 +109,7 @@ class Engine:
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
         self._halves: dict[tuple[str, ...], _Halves | None] = {}
+        self._banded: dict[tuple[str, ...], BandedRun | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
         self._last: dict[int, object] = {}
 
@@ -116,7 +118,7 @@ class Engine:
 
         A fork has none of the threads of a session: running or closing it would wait for ever.
         """
-        _OF_PARENT.append((self._whole, self._partial, self._halves))
+        _OF_PARENT.append((self._whole, self._partial, self._halves, self._banded))
         self._start()
         self._is_of_parent = True
 
@@ -144,6 +146,7 @@ class Engine:
         *,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
+        band_pixels: int | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
@@ -155,12 +158,18 @@ class Engine:
                 happens once the same outputs have been asked for `PATIENCE` times.
             cached: features that earlier runs computed from the same `SHARED` input; missing
                 ones are added. Ignored on CUDA, where they would be copied for every run.
+            band_pixels: compute images in bands of so many pixels (`dps_infer.runtime.bands`), if
+                the model can be cut for it; None computes them whole. Ignored on CUDA.
 
         Raises:
             ContextError: onnxruntime failed.
         """
         self._check_process()
         key = tuple(fetches)
+        if band_pixels is not None and self.feeding is None:
+            banded = self._banded_of(key)
+            if banded is not None:
+                return banded.run(feeds, band_pixels)
         if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
             if halves is not None:
@@ -188,6 +197,14 @@ class Engine:
             self._halves[key] = halves
         return self._halves[key]
 
+    def _banded_of(self, key: tuple[str, ...]) -> BandedRun | None:
+        """Return the parts of the model that compute large images; None if it cannot be cut."""
+        if key not in self._banded:
+            from dps_infer.runtime.bands import open_banded
+
+            self._banded[key] = open_banded(self._model, key, self._opener, self._compute_once)
+        return self._banded[key]
+
     def _compute_rest(
         self,
         halves: _Halves,
@@ -211,6 +228,21 @@ class Engine:
         shapes = (fetches, *(feed.shape for feed in feeds.values()))
         options = self._options if shapes == self._last.get(id(session)) else self._freeing
         self._last[id(session)] = shapes
+        return self._compute_with(options, session, fetches, feeds)
+
+    def _compute_once(
+        self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Compute outputs, and keep no memory for another run."""
+        return self._compute_with(self._freeing, session, fetches, feeds)
+
+    def _compute_with(
+        self,
+        options: Any,
+        session: Any,
+        fetches: tuple[str, ...],
+        feeds: Mapping[str, NDArray[Any]],
+    ) -> dict[str, NDArray[Any]]:
         try:
             if self.feeding is None:
                 values = session.run(list(fetches), dict(feeds), options)

@@ -12,10 +12,17 @@ def resize(images: Tensor, size: int | None) -> Tensor:
     Equals ``F.interpolate(..., mode="bilinear", antialias=True)``, as two matrix products: for
     a large image, onnxruntime's Resize takes ten times as long, and half a gigabyte.
     """
-    if size is None:
-        return images
-    down, across = (_resize_weights(line, size) for line in (images[0, 0, :, 0], images[0, 0, 0]))
-    return down @ (images @ across.T)
+    return images if size is None else resize_down(resize_across(images, size), size)
+
+
+def resize_across(images: Tensor, size: int) -> Tensor:
+    """Resize the rows of [N, C, H, W] to `size`: the first half of `resize`."""
+    return images @ _resize_weights(images[0, 0, 0], size).T
+
+
+def resize_down(images: Tensor, size: int) -> Tensor:
+    """Resize the columns of [N, C, H, W] to `size`: the second half of `resize`."""
+    return _resize_weights(images[0, 0, :, 0], size) @ images
 
 
 def _resize_weights(line: Tensor, size: int) -> Tensor:

@@ -34,9 +34,13 @@ from dps_infer import Metric
 from dps_infer.contexts.context import ranking_context
 from dps_infer.errors import DpsError, OutputError
 from dps_infer.model.calibration import scores
+from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import IMPORTANCE, KIND_RANKS, Measurement
 from dps_infer.model.integrity import MANIFEST_HASH_KEY, graph_sha256
 from dps_infer.model.manifest import METADATA_KEY, decode_manifest, encode_manifest
+from dps_infer.runtime import bands
+from dps_infer.runtime.device import Device
+from dps_infer.runtime.engine import open_engine
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, photograph
@@ -327,6 +331,19 @@ def test_what_is_stored_in_half_precision_loses_nothing(file, model):
         assert file.path.stat().st_size < 2_000_000
 
 
+def test_it_can_be_cut_for_large_images(file, model):
+    types = {value.name: value.type.tensor_type for value in model.graph.value_info}
+    cuts = {name for name in types if name.startswith(bands.CUT)}
+    needed = {*bands.DETAILS, *bands.MOTION, *bands.POSITIONS, *bands.SAMPLES, *bands.STATISTICS}
+    assert cuts == (needed if isinstance(file.metric, ChangeMetric) else set())
+    assert cuts <= {name for node in model.graph.node for name in node.input}
+    assert len(types) == len(model.graph.value_info)
+    assert types.keys().isdisjoint(value.name for value in model.graph.output)
+    for name in cuts:
+        assert types[name].elem_type == onnx.TensorProto.FLOAT
+        assert not any(dimension.dim_param for dimension in types[name].shape.dim)
+
+
 def test_it_squares_by_multiplying(file, model):
     constants = {
         tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
@@ -604,6 +621,16 @@ def test_a_map_that_is_another_is_noticed(copied, metrics):
     node = onnx.helper.make_node("Mul", ["before", "more"], ["map"])
     with pytest.raises(verify.ParityError, match="map of onnxruntime"):
         verify.verify(append(copied, node, more=1.001), metrics["scalar"], ONE)
+
+
+def test_bands_that_give_other_values_are_noticed(files, monkeypatch):
+    file = read_context_file(files["pair-universal"].path)
+    engine = open_engine(file.model, device=Device.cpu, threads=1)
+    context = np.ones(len(file.manifest.metric.amounts), np.float32)
+    verify._check_bands(engine, OF_KINDS, context)
+    monkeypatch.setattr(bands, "MARGIN", 0)
+    with pytest.raises(verify.ParityError, match="in bands"):
+        verify._check_bands(engine, OF_KINDS, context)
 
 
 def test_a_metric_with_dropout_is_not_frozen(run_folder):

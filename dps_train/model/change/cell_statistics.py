@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model.change.cut_points import CutPoints
 from dps_train.model.change.half_planes import Extent, HalfPlanes
 from dps_train.model.change.motion import Motion, between_cells
 from dps_train.model.change.sampling import neighborhoods, sample
@@ -59,6 +60,8 @@ class CellStatistics:
             and of chroma; the share of squares without any detail; the step across the borders
             of 8 x 8 blocks, and inside of them.
         fine_products: products of both images' detail, as the first three of `fine`.
+        plain: mean absolute difference of means, plus that of details [N, 1, rows, columns]. They
+            are compared where they are, and the repeated border counts.
         gradients: of each image, squared gradients of luma and chroma, level by level.
         gradient_products: products of both images' gradients, in the same order.
         differences: squared relative difference of luma gradients, weighted by the larger
@@ -75,6 +78,7 @@ class CellStatistics:
 
     fine: tuple[Tensor, Tensor]
     fine_products: Tensor
+    plain: Tensor
     gradients: tuple[Tensor, Tensor]
     gradient_products: Tensor
     differences: tuple[Tensor, Tensor]
@@ -123,6 +127,7 @@ class CellStatisticsOf(nn.Module):
         steps[0, :, 0, 0], steps[0, :, 0, 1] = torch.tensor([1.0, -0.5]), torch.tensor([-1.0, -0.5])
         steps[1, :, 0, 0], steps[1, :, 1, 0] = torch.tensor([1.0, -0.5]), torch.tensor([-1.0, -0.5])
         self.register_buffer("steps", steps, persistent=False)
+        self.cut = CutPoints()
 
     def fine(self, planes: HalfPlanes, masks: Masks) -> Tensor:
         """Return `CellStatistics.fine` of one image: [N, 6, rows, columns]."""
@@ -157,7 +162,10 @@ class CellStatisticsOf(nn.Module):
             motion: from the first to the second.
             extent: of the images.
         """
-        one, two, valid = _aligned(first.means, second.means, motion, extent)
+        fine_products = F.conv2d(first.details * second.details, self.fine_sums) * masks.inside
+        fine_products = F.avg_pool2d(fine_products, CELL) / masks.inside_share
+        plain = _plain(first.means, second.means) + _plain(first.details, second.details)
+        one, two, valid = self._aligned(first.means, second.means, motion, extent)
         # An extra row and column are only there for the gradients of the first level.
         mask = valid[..., :-1, :-1]
         first_inner, second_inner = one[..., :-1, :-1], two[..., :-1, :-1]
@@ -204,20 +212,18 @@ class CellStatisticsOf(nn.Module):
             side = CELL >> level
             share = F.avg_pool2d(mask, side)
             shares.append(share)
-            pooled.append(
-                F.avg_pool2d(torch.cat(values, dim=1) * mask, side) / share.clamp(min=SMALLEST)
-            )
+            means = F.avg_pool2d(torch.cat(values, dim=1) * mask, side)
+            pooled.append(self.cut(f"level{level}", means / share.clamp(min=SMALLEST)))
         energies, products, parts, weights = (
             torch.cat([level[:, start:stop] for level in pooled], dim=1)
             for start, stop in ((0, 4), (4, 6), (6, 7), (7, 8))
         )
         colors = pooled[2][:, 9:]
+        places = _root(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit)
         return CellStatistics(
             fine=fine,
-            fine_products=F.avg_pool2d(
-                F.conv2d(first.details * second.details, self.fine_sums) * masks.inside, CELL
-            )
-            / masks.inside_share,
+            fine_products=self.cut("fine_products", fine_products),
+            plain=self.cut("plain", plain),
             gradients=(energies[:, OWN], energies[:, OTHERS]),
             gradient_products=products,
             differences=(parts, weights),
@@ -228,9 +234,47 @@ class CellStatisticsOf(nn.Module):
             ),
             color_products=colors[:, 24:],
             light=torch.cat([pooled[2][:, 8:9], pooled[1][:, 8:9]], dim=1),
-            covered=shares[0],
-            places=_root(F.avg_pool2d(gradients, 4) + F.avg_pool2d(chroma, 2) + lit),
+            covered=self.cut("covered", shares[0]),
+            places=self.cut("places", places),
         )
+
+    def _aligned(
+        self, first: Tensor, second: Tensor, motion: Motion, extent: Extent
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Move both images half of the way towards each other.
+
+        Places follow from the positions `down` and `across` alone, and nothing below depends on
+        how many there are: a part of the rows can be computed from a part of `down`.
+
+        Returns:
+            Both images [N, 3, 32 * rows + 1, 32 * columns + 1], and 1 where both show something,
+            0 where one of them does not.
+        """
+        # Lengths come from positions and stay tensors, so that the graph works for every size.
+        lines = second[0, 0, :, 0], second[0, 0, 0]
+        down = self.cut("down", (_cell_positions(lines[0]) + 0.5) * 4 / extent.height - 1)
+        across = self.cut("across", (_cell_positions(lines[1]) + 0.5) * 4 / extent.width - 1)
+        half = self.cut("half", extent.half)
+        matrix, shift = motion.matrix[:, :, :, None, None], motion.shift[:, :, None, None]
+        affine = matrix[:, :, 0] * across + (matrix[:, :, 1] * down[:, None] + shift)
+        local = between_cells(down) @ motion.local @ between_cells(across).T
+        way = (affine + local) / 2
+        at = torch.cat(
+            [
+                torch.stack([across - way[:, 0], down[:, None] - way[:, 1]], dim=1),
+                torch.stack([across + way[:, 0], down[:, None] + way[:, 1]], dim=1),
+            ]
+        )
+        # Fades out over the last half pixel: rounding errors must not decide what counts.
+        inside = ((1 - at.abs()) * half[:, None, None]).clamp(0, 1).amin(dim=1, keepdim=True)
+        count = second.shape[0]
+        shown = self.cut("shown", inside[:count] * inside[count:])
+        pixels = self.cut("pixels", (at + 1) * (half / 2)[:, None, None] - 0.5)
+        lengths = [
+            torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float() for line in lines
+        ]
+        moved = sample(neighborhoods(torch.cat([first, second])), pixels, *lengths)
+        return moved[:count], moved[count:], shown
 
 
 @dataclass(frozen=True)
@@ -275,37 +319,9 @@ def masks_of(planes: HalfPlanes, extent: Extent) -> Masks:
     )
 
 
-def _aligned(
-    first: Tensor, second: Tensor, motion: Motion, extent: Extent
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Move both images half of the way towards each other.
-
-    Returns:
-        Both images [N, 3, 32 * rows + 1, 32 * columns + 1], and 1 where both show something, 0
-        where one of them does not.
-    """
-    # Lengths come from positions and stay tensors, so that the graph works for every size.
-    down, across = (
-        (_cell_positions(line) + 0.5) * 4 / length - 1
-        for line, length in ((second[0, 0, :, 0], extent.height), (second[0, 0, 0], extent.width))
-    )
-    places = torch.stack(
-        [across[None, :].expand(down.shape[0], -1), down[:, None].expand(-1, across.shape[0])]
-    )
-    affine = motion.matrix @ places.flatten(1) + motion.shift[:, :, None]
-    local = between_cells(down) @ motion.local @ between_cells(across).T
-    flow = affine.unflatten(2, places.shape[1:]) + local
-    at = torch.cat([places - flow / 2, places + flow / 2])
-    # Fades out over the last half pixel: rounding errors must not decide what counts.
-    inside = ((1 - at.abs()) * extent.half[:, None, None]).clamp(0, 1).amin(dim=1, keepdim=True)
-    lengths = [
-        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
-        for line in (second[0, 0, :, 0], second[0, 0, 0])
-    ]
-    pixels = (at + 1) * (extent.half / 2)[:, None, None] - 0.5
-    moved = sample(neighborhoods(torch.cat([first, second])), pixels, *lengths)
-    count = second.shape[0]
-    return moved[:count], moved[count:], inside[:count] * inside[count:]
+def _plain(one: Tensor, two: Tensor) -> Tensor:
+    """Return the mean absolute difference of planes in cells: [N, 1, rows, columns]."""
+    return F.avg_pool2d((one - two).abs().mean(dim=1, keepdim=True), CELL)
 
 
 def _cell_positions(line: Tensor) -> Tensor:
@@ -348,4 +364,4 @@ def _root(values: Tensor) -> Tensor:
 
 def _products(one: Tensor, two: Tensor) -> Tensor:
     """Return the products of all pairs of planes: [N, 9, h, w]."""
-    return (one[:, :, None] * two[:, None]).flatten(1, 2)
+    return torch.cat([one[:, i : i + 1] * two for i in range(one.shape[1])], dim=1)

@@ -13,6 +13,7 @@ from dps_train.distortions.kinds import KIND_NAMES, KINDS
 from dps_train.model.backbone.backbones import Backbone
 from dps_train.model.change.change_features import displacements
 from dps_train.model.change.comparison import Change, ChangeComparison, ImageParts
+from dps_train.model.change.cut_points import CutPoints
 from dps_train.model.change.general_distance import trust
 from dps_train.model.change.half_planes import CELL, Extent, extent_of
 from dps_train.model.change.motion import Motion
@@ -29,7 +30,7 @@ from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import PairComparison
 from dps_train.model.extended_head import ExtendedHead
 from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.resizing import resize
+from dps_train.model.resizing import resize_across, resize_down
 
 STILL = 0.02
 """Degrees, and percent, at which the direction of a motion is half clear."""
@@ -136,6 +137,7 @@ class ChangeMetric(Metric):
     ) -> None:
         head = PresenceHead(KIND_NAMES, code.length)
         super().__init__(preprocess, backbone, ChangeEncoder(code), head)
+        self.cut = CutPoints()
 
     def features(self, reference: Tensor, distorted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return both images' maps; see `Metric`."""
@@ -150,8 +152,10 @@ class ChangeMetric(Metric):
     def described(self, images: Tensor) -> list[Tensor]:
         """Return the maps of RGB [N, H, W, 3] from 0 to 255, uint8 or float."""
         planes = images.permute(0, 3, 1, 2).float() / 255
-        shrunk = self.preprocess.normalize(resize(planes, self.preprocess.size))
-        return self.comparison.described(images, self.backbone(shrunk))
+        size = self.preprocess.size
+        if size is not None:
+            planes = resize_down(self.cut("columns", resize_across(planes, size)), size)
+        return self.comparison.described(images, self.backbone(self.preprocess.normalize(planes)))
 
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
         """Return amounts [N, A], and a map of where the images differ, with mean 1."""

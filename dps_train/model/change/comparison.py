@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from dps_train.model.change import general_distance
 from dps_train.model.change.cell_statistics import CellStatistics, CellStatisticsOf, masks_of
 from dps_train.model.change.change_features import ChangeFeatures, motion_features
-from dps_train.model.change.half_planes import Extent, HalfPlanes, Halving, shrink
+from dps_train.model.change.cut_points import CutPoints
+from dps_train.model.change.half_planes import (
+    Extent,
+    HalfPlanes,
+    Halving,
+    shrink_across,
+    shrink_down,
+)
 from dps_train.model.change.motion import SIDE, STEPS, Motion, MotionEstimate
 
 
@@ -68,15 +75,16 @@ class ChangeComparison(nn.Module):
         self.motion = MotionEstimate()
         self.features = ChangeFeatures()
         self.statistics = CellStatisticsOf()
+        self.cut = CutPoints()
 
     def parts(self, images: Tensor, extent: Extent) -> ImageParts:
         """Describe uint8 or float RGB images [N, H, W, 3], from 0 to 255."""
         planes = self.halving(images)
-        gray = shrink(planes.means[:, :1], SIDE, extent)
+        gray = self.cut("gray", shrink_across(planes.means[:, :1], SIDE, extent))
         return ImageParts(
             planes,
-            self.statistics.fine(planes, masks_of(planes, extent)),
-            self.motion.pyramid(gray),
+            self.cut("fine", self.statistics.fine(planes, masks_of(planes, extent))),
+            self.motion.pyramid(shrink_down(gray, SIDE, extent)),
         )
 
     def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
@@ -87,7 +95,7 @@ class ChangeComparison(nn.Module):
             first.planes, second.planes, (first.fine, second.fine), masks, estimate, extent
         )
         return Change(
-            terms=general_distance.terms(first.planes, second.planes, statistics, estimate, extent),
+            terms=general_distance.terms(statistics, estimate, extent),
             features=self.features.overall(statistics),
             motion=motion_features(estimate, extent),
             cells=self.features.in_cells(statistics),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
 from dps_train.model.change.change_features import displacements
-from dps_train.model.change.half_planes import Extent, HalfPlanes
+from dps_train.model.change.half_planes import Extent
 from dps_train.model.change.motion import Motion
 
 TERMS = 7
@@ -40,9 +40,7 @@ EXPLAINED = 0.5
 """Share of the difference that a motion must explain to be trusted fully."""
 
 
-def terms(
-    first: HalfPlanes, second: HalfPlanes, s: CellStatistics, motion: Motion, extent: Extent
-) -> Tensor:
+def terms(s: CellStatistics, motion: Motion, extent: Extent) -> Tensor:
     """Return what the general distance is made of: [N, TERMS].
 
     Relative differences of gradients at two levels, of luma and of chroma; the displacement as a
@@ -55,11 +53,7 @@ def terms(
     light = (s.light * share).sum(dim=(2, 3))
     moved = displacements(motion, extent).square().sum(dim=1, keepdim=True).sqrt() / extent.side
     left = ((motion.after + 1e-6) / (motion.before + 1e-6))[:, None]
-    plain, details = (
-        (one - two).abs().mean(dim=(1, 2, 3))
-        for one, two in ((first.means, second.means), (first.details, second.details))
-    )
-    return torch.cat([gradients, light, moved, left, (plain + details)[:, None]], dim=1)
+    return torch.cat([gradients, light, moved, left, s.plain.mean(dim=(2, 3))], dim=1)
 
 
 def remaining(values: Tensor) -> Tensor:

@@ -97,13 +97,14 @@ def _whole_cells(line: Tensor) -> Tensor:
     return torch.minimum(start[:, None] + torch.arange(CELL, device=line.device), last).flatten()
 
 
-def shrink(means: Tensor, size: int, extent: Extent) -> Tensor:
-    """Resize planes [N, C, h, w] to [N, C, size, size], bilinear and antialiased."""
-    down, across = (
-        _shrinking(line, size, length / 2)
-        for line, length in ((means[0, 0, :, 0], extent.height), (means[0, 0, 0], extent.width))
-    )
-    return down @ (means @ across.T)
+def shrink_across(means: Tensor, size: int, extent: Extent) -> Tensor:
+    """Resize the rows of planes [N, C, h, w] to `size`, bilinear and antialiased."""
+    return means @ _shrinking(means[0, 0, 0], size, extent.width / 2).T
+
+
+def shrink_down(means: Tensor, size: int, extent: Extent) -> Tensor:
+    """Resize the columns of planes [N, C, h, w] to `size`, bilinear and antialiased."""
+    return _shrinking(means[0, 0, :, 0], size, extent.height / 2) @ means
 
 
 def _shrinking(line: Tensor, size: int, length: Tensor) -> Tensor:

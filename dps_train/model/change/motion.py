@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dps_train.model.change.cut_points import CutPoints
 from dps_train.model.change.sampling import neighborhoods, sample
 
 SIDE = 128
@@ -93,6 +94,7 @@ class MotionEstimate(nn.Module):
         slope = torch.zeros(2, 1, 3, 3)
         slope[0, 0, 1], slope[1, 0, :, 1] = (torch.tensor([-1.0, 0.0, 1.0]) for _ in range(2))
         self.register_buffer("slopes", slope, persistent=False)
+        self.cut = CutPoints()
 
     def pyramid(self, gray: Tensor) -> list[Tensor]:
         """Return the levels of a gray image, normalized, the coarsest first."""
@@ -132,7 +134,14 @@ class MotionEstimate(nn.Module):
         energy = (one - two).square(), difference.square()
         share = inside.mean(dim=(1, 2, 3))
         before, after = ((part * inside).mean(dim=(1, 2, 3)) / (share + 1e-4) for part in energy)
-        return Motion(matrix, shift, local, before, after, share)
+        return Motion(
+            matrix=self.cut("matrix", matrix),
+            shift=self.cut("shift", shift),
+            local=self.cut("local", local),
+            before=self.cut("before", before),
+            after=self.cut("after", after),
+            inside=self.cut("inside", share),
+        )
 
     def _normalized(self, gray: Tensor) -> Tensor:
         """Remove local mean and contrast, then soften, so that interpolation is accurate."""

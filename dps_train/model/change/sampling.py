@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def neighborhoods(images: Tensor) -> Tensor:
-    """Return each pixel beside its right, lower and lower right neighbor: [N * H * W, 4, C].
+    """Return each pixel beside its right, lower and lower right neighbor: [N * H * W, 4 * C].
 
     Beyond the border, pixels are repeated.
     """
     wide = F.pad(images, (0, 1, 0, 1), mode="replicate")
     corners = wide[..., :-1, :-1], wide[..., :-1, 1:], wide[..., 1:, :-1], wide[..., 1:, 1:]
-    return torch.stack(corners, dim=1).permute(0, 3, 4, 1, 2).flatten(0, 2)
+    return torch.stack(corners, dim=1).permute(0, 3, 4, 1, 2).flatten(0, 2).flatten(1)
 
 
 def sample(table: Tensor, places: Tensor, height: Tensor, width: Tensor) -> Tensor:
@@ -35,10 +35,12 @@ def sample(table: Tensor, places: Tensor, height: Tensor, width: Tensor) -> Tens
     across = places[:, 0].clamp(min=0).minimum(width - 1)
     down = places[:, 1].clamp(min=0).minimum(height - 1)
     left, top = across.floor(), down.floor()
-    right, lower = (across - left)[..., None, None], (down - top)[..., None, None]
+    right, lower = (across - left)[..., None], (down - top)[..., None]
     images = torch.arange(places.shape[0], device=places.device)[:, None, None]
     index = (top * width + left).long() + images * (height * width).long()
-    four = table.index_select(0, index.flatten()).unflatten(0, index.shape)
-    rows = four[..., :2, :] * (1 - lower) + four[..., 2:, :] * lower
-    mixed = rows[..., :1, :] * (1 - right) + rows[..., 1:, :] * right
-    return mixed[..., 0, :].permute(0, 3, 1, 2)
+    # No reshaping: the number of places need not follow from the size of the images.
+    four = F.embedding(index, table)
+    channels = table.shape[1] // 4
+    rows = four[..., : 2 * channels] * (1 - lower) + four[..., 2 * channels :] * lower
+    mixed = rows[..., :channels] * (1 - right) + rows[..., channels:] * right
+    return mixed.permute(0, 3, 1, 2)

@@ -13,7 +13,13 @@ from torch import Tensor
 from dps_train.data.sources import photograph
 from dps_train.model.change.change_features import displacements
 from dps_train.model.change.change_metric import turn_and_scale
-from dps_train.model.change.half_planes import Extent, Halving, extent_of, shrink
+from dps_train.model.change.half_planes import (
+    Extent,
+    Halving,
+    extent_of,
+    shrink_across,
+    shrink_down,
+)
 from dps_train.model.change.motion import SIDE, Motion, MotionEstimate
 
 MARGIN = 40
@@ -29,7 +35,8 @@ def estimate(first: np.ndarray, second: np.ndarray) -> tuple[Motion, Extent]:
     extent, motion = extent_of(images[0]), MotionEstimate()
 
     def pyramid(image: Tensor) -> list[Tensor]:
-        return motion.pyramid(shrink(Halving()(image).means[:, :1], SIDE, extent))
+        rows = shrink_across(Halving()(image).means[:, :1], SIDE, extent)
+        return motion.pyramid(shrink_down(rows, SIDE, extent))
 
     return motion(*(pyramid(image) for image in images)), extent
 
