@@ -396,8 +396,16 @@ def test_no_other_page_has_python_that_does_not_run():
     assert {page_name(page) for page in PAGES if blocks(page, "python")} <= tested
 
 
-TESTED_PYTHON = ("batches", "custom-distortions", "python", "serve", "visual-regression")
-"""Pages with Python that a test above, or tests/infer/test_python_docs.py, runs."""
+TESTED_PYTHON = (
+    "batches",
+    "custom-distortions",
+    "python",
+    "runtimes",
+    "serve",
+    "visual-regression",
+)
+"""Pages with Python that a test runs: one above, tests/infer/test_python_docs.py, or
+tests/export/test_openvino.py."""
 
 
 def test_toml_of_contexts_is_a_saved_context(tmp_path):
