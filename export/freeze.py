@@ -17,8 +17,11 @@ import torch
 from torch import nn
 
 from dps_export.outputs import CuttableMetric, ExportedMetric
+from dps_infer.graph.model import read_model
+from dps_infer.graph.split import split
 from dps_infer.model.contract import IMPORTANCE
 from dps_infer.runtime.bands import CUT
+from dps_infer.runtime.engine import SHARED
 from dps_train.model.metric import Metric
 
 OPSET = 18
@@ -74,6 +77,7 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     _keep_cuts(model)
     _name_shapes(model)
     _store_in_half(model)
+    _forget_types(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -145,6 +149,18 @@ def _keep_cuts(model: onnx.ModelProto) -> None:
             if not dimension.HasField("dim_value"):
                 dimension.Clear()
     graph.value_info.extend(cuts)
+
+
+def _forget_types(model: onnx.ModelProto) -> None:
+    """Keep the types of only those tensors at which the model is cut or split, in place.
+
+    Runtimes find the types of others themselves; they would be a sixteenth of the file.
+    """
+    parts = split(read_model(model.SerializeToString()), SHARED)
+    between = () if parts is None else parts.between
+    kept = [v for v in model.graph.value_info if v.name.startswith(CUT) or v.name in between]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
 
 
 def _name_shapes(model: onnx.ModelProto) -> None:
