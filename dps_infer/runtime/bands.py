@@ -63,12 +63,17 @@ HALF_CELL = CELL // 2
 
 PLACES_PER_CELL = 8
 
+FEWEST_ROWS = 4
+"""Cell rows of a band of `DETAILS`. With fewer, onnxruntime shares the matrix products that narrow
+images among its threads in another way than for whole images, which rounds differently."""
+
 MARGIN = 8
 """Positions below a band that are computed with it: gradients at a place read the next one, and
 the coarsest ones take 8 positions a place. At the border of the images, they repeat the last."""
 
 Arrays = Mapping[str, "NDArray[Any]"]
-Compute = Callable[[Any, tuple[str, ...], Arrays], "dict[str, NDArray[Any]]"]
+Compute = Callable[[Any, tuple[str, ...], Arrays, bool], "dict[str, NDArray[Any]]"]
+"""Runs a session: it, its outputs, its inputs, and whether it keeps its memory for another run."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class BandedRun:
 
         Args:
             parts: in the order in which they run.
-            compute: runs a session.
+            compute: see `Compute`.
         """
         self._details, self._motion, self._samples, self._statistics, self._rest = parts
         self._compute = compute
@@ -98,7 +103,7 @@ class BandedRun:
 
         Args:
             feeds: the model's inputs by name.
-            band_pixels: most pixels of a band; it has one row of cells in any case.
+            band_pixels: pixels of a band, about.
 
         Returns:
             The outputs by name.
@@ -116,14 +121,17 @@ class BandedRun:
     def _run_pair(self, feeds: Arrays, band_pixels: int) -> dict[str, NDArray[Any]]:
         _, height, width, _ = feeds[DISTORTED].shape
         rows = -(-height // CELL)
-        bands = list(_bands(rows, max(1, band_pixels // (CELL * width))))
+        step = max(1, band_pixels // (CELL * width))
         known = _joined(
-            self._run(self._details, _rows(feeds, start * CELL, stop * CELL))
-            for start, stop in bands
+            self._run(self._details, _rows(feeds, start * CELL, stop * CELL), keep=stop < rows)
+            for start, stop in _bands(rows, max(step, FEWEST_ROWS))
         )
         known.update(self._run(self._motion, {**feeds, **known}))
         known.update(
-            _joined(self._statistics_of(feeds, known, start, stop, rows) for start, stop in bands)
+            _joined(
+                self._statistics_of(feeds, known, start, stop, rows)
+                for start, stop in _bands(rows, step)
+            )
         )
         return self._run(self._rest, {**feeds, **known})
 
@@ -146,15 +154,15 @@ class BandedRun:
         # The row below is read as well.
         shown = _rows(feeds, first * CELL, ((bottom + 1) // HALF_CELL + 1) * CELL)
         down -= first * HALF_CELL
-        found = self._run(self._statistics, {**shown, **samples})
+        found = self._run(self._statistics, {**shown, **samples}, keep=stop < rows)
         return {
             name: values[:, :, : (stop - start) * (PLACES_PER_CELL if name == PLACES else 1)]
             for name, values in found.items()
         }
 
-    def _run(self, part: _Part, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def _run(self, part: _Part, feeds: Arrays, *, keep: bool = False) -> dict[str, NDArray[Any]]:
         given = {name: feed for name, feed in feeds.items() if name in part.takes}
-        return self._compute(part.session, part.gives, given)
+        return self._compute(part.session, part.gives, given, keep)
 
 
 def open_banded(
@@ -166,7 +174,7 @@ def open_banded(
         model: the whole model.
         fetches: the outputs to compute.
         opener: opens a session of a serialized model.
-        compute: runs a session.
+        compute: see `Compute`.
 
     Returns:
         None if the model cannot be cut.
@@ -190,9 +198,13 @@ def open_banded(
 
 
 def _bands(rows: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the first cell row of each band, and the one behind its last."""
-    for start in range(0, rows, step):
-        yield start, min(start + step, rows)
+    """Yield the first cell row of each band, and the one behind its last.
+
+    All bands have at least `step` rows, unless there are fewer.
+    """
+    count = max(1, rows // step)
+    for band in range(count):
+        yield band * rows // count, (band + 1) * rows // count
 
 
 def _rows(feeds: Arrays, start: int, stop: int) -> dict[str, NDArray[Any]]:
