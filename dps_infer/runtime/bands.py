@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dps_infer.errors import ContextError
 from dps_infer.graph.cut import cut, inputs_of
 from dps_infer.graph.model import Model
 
@@ -33,6 +34,8 @@ def _named(*names: str) -> tuple[str, ...]:
     return tuple(f"{CUT}{name}" for name in names)
 
 
+DOWN, PIXELS, PLACES = _named("down", "pixels", "places")
+
 DETAILS = _named(
     *(
         f"{name}.{image}"
@@ -45,14 +48,15 @@ DETAILS = _named(
 """Tensors [1, C, rows, ...] of a band."""
 
 MOTION = _named("matrix", "shift", "local", "before", "after", "inside")
-POSITIONS = DOWN, *_ = _named("down", "across", "half")
+
+POSITIONS = (DOWN, *_named("across", "half"))
 """Positions [32 * rows + 1] down and [32 * columns + 1] across, and half of the extent."""
 
-SAMPLES = PIXELS, _ = _named("pixels", "shown")
+SAMPLES = (PIXELS, *_named("shown"))
 """Places [2, 2, h, w] in both images, across and down, in pixels of half the resolution; and
 whether both images show them."""
 
-STATISTICS = PLACES, *_ = _named("places", "covered", "level0", "level1", "level2", "level3")
+STATISTICS = (PLACES, *_named("covered", "level0", "level1", "level2", "level3"))
 """Tensors [1, C, rows, columns] of a band; the first has `PLACES_PER_CELL` rows a cell."""
 
 CELL = 64
@@ -107,6 +111,9 @@ class BandedRun:
 
         Returns:
             The outputs by name.
+
+        Raises:
+            ContextError: onnxruntime failed, or the parts do not fit together.
         """
         import numpy as np
 
@@ -115,7 +122,13 @@ class BandedRun:
         for row in range(len(distorted)):
             own = min(row, len(reference) - 1)
             pair = {REFERENCE: reference[own : own + 1], DISTORTED: distorted[row : row + 1]}
-            found.append(self._run_pair({**feeds, **pair}, band_pixels))
+            try:
+                found.append(self._run_pair({**feeds, **pair}, band_pixels))
+            # A tensor of a file from anyone may have any shape.
+            except (IndexError, ValueError) as error:
+                raise ContextError(
+                    f"cannot compare images in bands ({error}): export the context again"
+                ) from error
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
     def _run_pair(self, feeds: Arrays, band_pixels: int) -> dict[str, NDArray[Any]]:
