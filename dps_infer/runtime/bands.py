@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dps_infer.errors import ContextError
 from dps_infer.graph.cut import cut, inputs_of
 from dps_infer.graph.model import Model
 
@@ -33,6 +34,8 @@ def _named(*names: str) -> tuple[str, ...]:
     return tuple(f"{CUT}{name}" for name in names)
 
 
+DOWN, PIXELS, PLACES = _named("down", "pixels", "places")
+
 DETAILS = _named(
     *(
         f"{name}.{image}"
@@ -45,14 +48,15 @@ DETAILS = _named(
 """Tensors [1, C, rows, ...] of a band."""
 
 MOTION = _named("matrix", "shift", "local", "before", "after", "inside")
-POSITIONS = DOWN, *_ = _named("down", "across", "half")
+
+POSITIONS = (DOWN, *_named("across", "half"))
 """Positions [32 * rows + 1] down and [32 * columns + 1] across, and half of the extent."""
 
-SAMPLES = PIXELS, _ = _named("pixels", "shown")
+SAMPLES = (PIXELS, *_named("shown"))
 """Places [2, 2, h, w] in both images, across and down, in pixels of half the resolution; and
 whether both images show them."""
 
-STATISTICS = PLACES, *_ = _named("places", "covered", "level0", "level1", "level2", "level3")
+STATISTICS = (PLACES, *_named("covered", "level0", "level1", "level2", "level3"))
 """Tensors [1, C, rows, columns] of a band; the first has `PLACES_PER_CELL` rows a cell."""
 
 CELL = 64
@@ -63,12 +67,17 @@ HALF_CELL = CELL // 2
 
 PLACES_PER_CELL = 8
 
+FEWEST_ROWS = 4
+"""Cell rows of a band of `DETAILS`. With fewer, onnxruntime shares the matrix products that narrow
+images among its threads in another way than for whole images, which rounds differently."""
+
 MARGIN = 8
 """Positions below a band that are computed with it: gradients at a place read the next one, and
 the coarsest ones take 8 positions a place. At the border of the images, they repeat the last."""
 
 Arrays = Mapping[str, "NDArray[Any]"]
-Compute = Callable[[Any, tuple[str, ...], Arrays], "dict[str, NDArray[Any]]"]
+Compute = Callable[[Any, tuple[str, ...], Arrays, bool], "dict[str, NDArray[Any]]"]
+"""Runs a session: it, its outputs, its inputs, and whether it keeps its memory for another run."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class BandedRun:
 
         Args:
             parts: in the order in which they run.
-            compute: runs a session.
+            compute: see `Compute`.
         """
         self._details, self._motion, self._samples, self._statistics, self._rest = parts
         self._compute = compute
@@ -98,10 +107,13 @@ class BandedRun:
 
         Args:
             feeds: the model's inputs by name.
-            band_pixels: most pixels of a band; it has one row of cells in any case.
+            band_pixels: pixels of a band, about.
 
         Returns:
             The outputs by name.
+
+        Raises:
+            ContextError: onnxruntime failed, or the parts do not fit together.
         """
         import numpy as np
 
@@ -110,20 +122,29 @@ class BandedRun:
         for row in range(len(distorted)):
             own = min(row, len(reference) - 1)
             pair = {REFERENCE: reference[own : own + 1], DISTORTED: distorted[row : row + 1]}
-            found.append(self._run_pair({**feeds, **pair}, band_pixels))
+            try:
+                found.append(self._run_pair({**feeds, **pair}, band_pixels))
+            # A tensor of a file from anyone may have any shape.
+            except (IndexError, ValueError) as error:
+                raise ContextError(
+                    f"cannot compare images in bands ({error}): export the context again"
+                ) from error
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
     def _run_pair(self, feeds: Arrays, band_pixels: int) -> dict[str, NDArray[Any]]:
         _, height, width, _ = feeds[DISTORTED].shape
         rows = -(-height // CELL)
-        bands = list(_bands(rows, max(1, band_pixels // (CELL * width))))
+        step = max(1, band_pixels // (CELL * width))
         known = _joined(
-            self._run(self._details, _rows(feeds, start * CELL, stop * CELL))
-            for start, stop in bands
+            self._run(self._details, _rows(feeds, start * CELL, stop * CELL), keep=stop < rows)
+            for start, stop in _bands(rows, max(step, FEWEST_ROWS))
         )
         known.update(self._run(self._motion, {**feeds, **known}))
         known.update(
-            _joined(self._statistics_of(feeds, known, start, stop, rows) for start, stop in bands)
+            _joined(
+                self._statistics_of(feeds, known, start, stop, rows)
+                for start, stop in _bands(rows, step)
+            )
         )
         return self._run(self._rest, {**feeds, **known})
 
@@ -146,15 +167,15 @@ class BandedRun:
         # The row below is read as well.
         shown = _rows(feeds, first * CELL, ((bottom + 1) // HALF_CELL + 1) * CELL)
         down -= first * HALF_CELL
-        found = self._run(self._statistics, {**shown, **samples})
+        found = self._run(self._statistics, {**shown, **samples}, keep=stop < rows)
         return {
             name: values[:, :, : (stop - start) * (PLACES_PER_CELL if name == PLACES else 1)]
             for name, values in found.items()
         }
 
-    def _run(self, part: _Part, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def _run(self, part: _Part, feeds: Arrays, *, keep: bool = False) -> dict[str, NDArray[Any]]:
         given = {name: feed for name, feed in feeds.items() if name in part.takes}
-        return self._compute(part.session, part.gives, given)
+        return self._compute(part.session, part.gives, given, keep)
 
 
 def open_banded(
@@ -166,7 +187,7 @@ def open_banded(
         model: the whole model.
         fetches: the outputs to compute.
         opener: opens a session of a serialized model.
-        compute: runs a session.
+        compute: see `Compute`.
 
     Returns:
         None if the model cannot be cut.
@@ -190,9 +211,13 @@ def open_banded(
 
 
 def _bands(rows: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the first cell row of each band, and the one behind its last."""
-    for start in range(0, rows, step):
-        yield start, min(start + step, rows)
+    """Yield the first cell row of each band, and the one behind its last.
+
+    All bands have at least `step` rows, unless there are fewer.
+    """
+    count = max(1, rows // step)
+    for band in range(count):
+        yield band * rows // count, (band + 1) * rows // count
 
 
 def _rows(feeds: Arrays, start: int, stop: int) -> dict[str, NDArray[Any]]:

@@ -206,7 +206,7 @@ class Engine:
         if key not in self._banded:
             from dps_infer.runtime.bands import open_banded
 
-            self._banded[key] = open_banded(self._model, key, self._opener, self._compute_once)
+            self._banded[key] = open_banded(self._model, key, self._opener, self._compute_band)
         return self._banded[key]
 
     def _compute_rest(
@@ -234,11 +234,15 @@ class Engine:
         self._last[id(session)] = shapes
         return self._compute_with(options, session, fetches, feeds)
 
-    def _compute_once(
-        self, session: Any, fetches: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
+    def _compute_band(
+        self,
+        session: Any,
+        fetches: tuple[str, ...],
+        feeds: Mapping[str, NDArray[Any]],
+        keep: bool,
     ) -> dict[str, NDArray[Any]]:
-        """Compute outputs, and keep no memory for another run."""
-        return self._compute_with(self._freeing, session, fetches, feeds)
+        """Compute outputs of a band; the sizes of bands differ little, so memory can be kept."""
+        return self._compute_with(self._options if keep else self._freeing, session, fetches, feeds)
 
     def _compute_with(
         self,

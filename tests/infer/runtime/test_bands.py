@@ -5,12 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from dps_infer import Metric
 from dps_infer.compare import runner
+from dps_infer.errors import ContextError
+from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
-from dps_infer.model.contract import IMPORTANCE
+from dps_infer.model.contract import IMAGES, IMPORTANCE
 from dps_infer.runtime import bands
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import Engine, open_engine
@@ -112,6 +115,23 @@ def test_a_model_that_cannot_be_cut_compares_whole_images(context_path):
         engine.run(["distance"], feeds, band_pixels=1)["distance"],
         engine.run(["distance"], feeds)["distance"],
     )
+
+
+def test_parts_that_do_not_fit_together_are_refused():
+    names = [*bands.DETAILS, *bands.MOTION, *bands.POSITIONS, *bands.SAMPLES, *bands.STATISTICS]
+    nodes = [helper.make_node("Cast", ["distorted"], ["image"], to=TensorProto.FLOAT)]
+    nodes += [helper.make_node("ReduceMean", ["image"], [name], keepdims=0) for name in names]
+    nodes.append(helper.make_node("Sum", names, ["distance"]))
+    image = [helper.make_tensor_value_info(name, TensorProto.UINT8, [None] * 4) for name in IMAGES]
+    *cuts, distance = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in (*names, "distance")
+    )
+    graph = helper.make_graph(nodes, "graph", image, [distance], value_info=cuts)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    engine = open_engine(read_model(model.SerializeToString()), device=Device.cpu, threads=1)
+    feeds = dict.fromkeys(IMAGES, picture(70, 70)[None])
+    with pytest.raises(ContextError, match="in bands"):
+        engine.run(["distance"], feeds, band_pixels=1)
 
 
 def test_large_images_alone_open_the_parts(monkeypatch):
