@@ -22,9 +22,9 @@ SIDE = 288
 """Side in pixels of the images: that of the larger pictures, and their surroundings."""
 
 COLLECTIONS = (
-    Collection("paper", 12_000, 64, paper=True),
+    Collection("paper", 12_000, 64, paper=True, weight=1.5),
     Collection("own", 12_000, 192, paper=False),
-    Collection("parts", 4000, 192, paper=False, parts=True),
+    Collection("parts", 4000, 192, paper=False, parts=True, weight=0.5),
 )
 STEPS = 12_000
 

@@ -39,6 +39,10 @@ IN_PARTS = 3
 LARGEST_OVERLAP = 0.2
 """Of the first part, by the second."""
 
+CONTENT = "content"
+WITH_CONTENT = 0.5
+"""Share of these families in which one part shows something else."""
+
 UNCLEAR = 0.1
 """Share of a part where it is not told which of several changes is where."""
 
@@ -109,7 +113,10 @@ def family(scene: Scene, rng: np.random.Generator, *, paper: bool) -> list[Membe
 def part_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     """Draw two changes of different parts, each alone, and both: `IN_PARTS` changed versions."""
     maker = _Maker(scene, rng, paper=False)
-    first, second = (str(name) for name in rng.choice(LOCAL, 2, replace=False))
+    kinds = [str(name) for name in rng.choice(LOCAL, 2, replace=False)]
+    if rng.random() < WITH_CONTENT:
+        kinds[int(rng.integers(2))] = CONTENT
+    first, second = kinds
     maker.add_part(first)
     for _ in range(20):
         changed = maker.part(second)
@@ -203,9 +210,14 @@ class _Maker:
 
     def part(self, kind: str) -> Member:
         """Change a part of the picture."""
-        draw = self.draw(kind)
+        draw, before = self.draw(kind), self.scene.middle()
+        unknown = np.full(len(KIND_NAMES), np.nan, np.float32)
+        if kind == CONTENT:
+            changed, _ = CHANGES[kind](before, draw, self.scene)
+            part = (changed != before).any(axis=-1).astype(np.float32)
+            return Member(changed, _marked([kind]), unknown, _directions([kind], [draw]), part=part)
         changed, _ = CHANGES[kind](self.scene.pixels, draw, self.scene)
-        before, after = self.scene.middle(), self.scene.middle(changed)
+        after = self.scene.middle(changed)
         area = np.exp(self.rng.uniform(*np.log(LOCAL_AREA)))
         top, left, height, width = box(before, float(area), self.rng)
         part = np.zeros(before.shape[:2], np.float32)
@@ -213,7 +225,6 @@ class _Maker:
         if self.rng.random() < 0.3:
             part = np.asarray(cv2.GaussianBlur(part, (0, 0), SOFT_EDGE), np.float32)
         mixed = rounded(before + (after.astype(np.float32) - before) * part[..., None])
-        unknown = np.full(len(KIND_NAMES), np.nan, np.float32)
         return Member(mixed, _marked([kind]), unknown, _directions([kind], [draw]), part=part)
 
     def add_both_parts(self) -> None:

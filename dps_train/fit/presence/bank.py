@@ -60,6 +60,7 @@ class Collection:
         side: of what is looked at, in pixels.
         paper: mostly the paper's distortions.
         parts: changes of parts only.
+        weight: of its loss.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Collection:
     side: int
     paper: bool
     parts: bool = False
+    weight: float = 1.0
 
     @property
     def members(self) -> int:

@@ -69,7 +69,7 @@ def train_presence(
             families = len(pairs.present) // collection.members
             drawn = torch.randint(families, (FAMILIES_PER_STEP,), generator=generator)
             rows = drawn[:, None] * collection.members + torch.arange(collection.members)
-            loss = loss + presence_loss(
+            loss = loss + collection.weight * presence_loss(
                 metric, pairs.rows(rows.flatten()), collection.members, Weights()
             )
         optimizer.zero_grad()
