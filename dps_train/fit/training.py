@@ -137,6 +137,7 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     if train_variant(metric, settings, context, training, device, note):
         bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     if metric.head.names_kinds:
+        context = context.for_distortions(metric.head.kind_names)
         metric.head.set_importances(context.importances)
     measures = evaluate(metric.head, bank, [context])
     info = metric_info(

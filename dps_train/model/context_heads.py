@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
-from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.contexts import importance_table
 from dps_train.model.heads import Head, uniform_distance
 
@@ -48,10 +47,15 @@ class AdaptedHead:
 def head_in_contexts(head: Head, contexts: Sequence[Context]) -> AdaptedHead:
     """Return a head in each context; a head that names no kinds keeps its own."""
     if head.names_kinds:
-        kinds = [name for name in head.names if name not in (OTHER, SIZE)]
-        weights = importance_table([one.for_distortions(kinds) for one in contexts], head.names)
+        known = [one.for_distortions(_all_names(head.kind_names, one)) for one in contexts]
+        weights = importance_table(known, head.names)
         return AdaptedHead(head.amounts, weights, head.total, head.names)
     return AdaptedHead(head.amounts, head.importances.expand(len(contexts), -1), head.total)
+
+
+def _all_names(kinds: Sequence[str], context: Context) -> list[str]:
+    """Return a head's kinds, and distortions of a context that the head has yet to learn."""
+    return [*kinds, *(name for name in context.distortions if name not in kinds)]
 
 
 def unadapted_in_contexts(head: Head, contexts: Sequence[Context]) -> AdaptedHead:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
@@ -61,7 +60,7 @@ def distortion_infos(
 ) -> list[DistortionInfo]:
     """Describe the kinds that a head names, or else `distortions`, for a manifest."""
     applied = {distortion.name: distortion for distortion in distortions}
-    names = [name for name in head.names if name not in (OTHER, SIZE)] or list(applied)
+    names = head.kind_names or list(applied)
     known = {kind.name: kind for kind in KINDS} if head.names_kinds else {}
     infos = []
     for name in names:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_infer.contexts.ranking import OTHER
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.distortions.amount_law import amount_of_strength
 
 OTHER_KNEE = 0.01
@@ -51,6 +51,11 @@ class Head(nn.Module):
     def names_kinds(self) -> bool:
         """Whether it tells kinds of change apart, and so can be in any context."""
         return len(self.names) > 1
+
+    @property
+    def kind_names(self) -> list[str]:
+        """The names of its amounts but `OTHER` and `SIZE`."""
+        return [name for name in self.names if name not in (OTHER, SIZE)]
 
     def set_importances(self, importances: Mapping[str, float]) -> None:
         """Set the context: one importance >= 0 for each of `names`, 0 where one is missing."""

@@ -304,7 +304,7 @@ def test_a_head_learns_a_custom_distortion(images_folder):
     distances = FeatureDistances(metric, torch.device("cpu"))
     images = load_folder(images_folder).images
     kept = {name: value.clone() for name, value in metric.head.state_dict().items()}
-    collection = Collection("own", 3, 64, paper=False)
+    collection = Collection("own", 6, 64, paper=False)
     ordinary = z_of(metric, measured_pairs(collection, metric, images, 0))
     extended = extend(
         metric.head, [CustomDistortion(stripes)], ordinary, distances, images,

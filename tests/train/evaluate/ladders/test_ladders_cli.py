@@ -67,7 +67,7 @@ def test_the_json_holds_every_ladder_in_every_context(embedded_report):
     assert report["left_out"] == left_out
     assert list(size["kinds"]) == [kind.name for kind in here]
     assert size["kinds"]["shift"]["named_as"] == "translate"
-    assert size["kinds"]["jpeg"]["named_as"] is None
+    assert size["kinds"]["jpeg"]["named_as"] == "compression"
     groups = [context["group"] for context in size["contexts"]]
     assert groups == ["general", "rankings", "rankings", "named"]
     assert size["contexts"][-1]["label"] == "color,blur"
