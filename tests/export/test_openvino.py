@@ -1,4 +1,4 @@
-"""OpenVINO runs the packaged context file, and computes what onnxruntime does."""
+"""OpenVINO runs the packaged file, as docs/runtimes.md shows, and agrees with onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.quality import runtimes
 from dps_infer.model import embedded
 
-PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
-
 pytest.importorskip("openvino", reason="needs the package openvino")
+
+PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 
 READ_TOLERANCE = 1e-3
 """Of strengths, directions and cells, which people read. Strengths are exponentials, and faint
@@ -26,7 +26,16 @@ cells are small numbers whose logarithms enlarge rounding errors."""
 
 @pytest.fixture(scope="module")
 def openvino() -> runtimes.Run:
-    return runtimes.openvino_cpu(embedded.UNIVERSAL)
+    """The model that the page's code compiles: to compile takes seconds."""
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+    reference, distorted = next(runtimes.cases([(64, 64)], seed=0))
+    names = {"reference": reference, "distorted": distorted}
+    exec(compile(block, str(PAGE), "exec"), names)
+    expected = runtimes.feeds_of(reference, distorted)
+    assert list(names["feeds"]) == list(expected)
+    np.testing.assert_array_equal(names["importance"], expected["importance"])
+    assert len(names["found"]["distance"]) == len(distorted)
+    return names["model"]
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +57,6 @@ def test_openvino_agrees_with_onnxruntime(openvino, onnxruntime, size):
 @pytest.mark.parametrize("size", runtimes.SIZES)
 def test_identical_images_are_0_apart_in_openvino(openvino, size):
     _, images = next(runtimes.cases([size], seed=0))
-    found = openvino(runtimes.feeds_of(images, images.copy()))
+    found = openvino(runtimes.feeds_of(images[:1], images[:1].copy()))
     for name in runtimes.MEASURED:
         assert np.all(found[name] == 0), name
-
-
-def test_python_of_the_page_about_runtimes_runs(onnxruntime, capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    reference, distorted = next(runtimes.cases([(64, 64)], seed=0))
-    names = {"reference": reference, "distorted": distorted}
-    exec(compile(block, str(PAGE), "exec"), names)
-    expected = onnxruntime(runtimes.feeds_of(reference, distorted))["distance"]
-    assert runtimes.difference(names["found"]["distance"], expected) <= runtimes.TOLERANCE
-    assert capsys.readouterr().out
