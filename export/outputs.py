@@ -49,7 +49,7 @@ class ExportedMetric(nn.Module):
             return distance, amounts, distance[:, None, None] * where
         out = self.metric.outputs(reference, distorted)
         distance = out.amounts @ importance
-        shown = distance[:, None, None] * out.places
+        shown = distance[:, None, None] * self.metric.places_in(out, importance)
         size = out.amounts[:, -1]
         return distance, size, out.amounts, out.strengths, out.directions, shown, out.cells
 

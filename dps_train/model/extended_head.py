@@ -50,6 +50,11 @@ class ExtendedHead(Head):
         """The lengths of the parts of z."""
         return self.older.lengths
 
+    @property
+    def scales(self) -> Tensor:
+        """See `PresenceHead`."""
+        return torch.cat([self.older.scale[:-1], self.scale, self.older.scale[-1:]])
+
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""
         return self.older.total(z)
@@ -70,8 +75,7 @@ class ExtendedHead(Head):
         """See `PresenceHead`."""
         size = self.size(z, reading)[..., None]
         *_, probability = self.probabilities(z, reading)
-        scale = torch.cat([self.older.scale[:-1], self.scale, self.older.scale[-1:]])
-        return torch.cat([size * presences(probability) * scale, size], dim=-1)
+        return torch.cat([size * presences(probability) * self.scales, size], dim=-1)
 
     def probabilities(self, z: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
         """Return probabilities of custom distortions [..., J], of older kinds, and of all.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dps_train.distortions.kinds import KIND_NAMES, KINDS
@@ -38,6 +39,9 @@ STILL = 0.02
 PLACES = 8
 """Places of a map along each side of a cell."""
 
+LEAST_SHOWN = 0.01
+"""Share of the largest importance with which every place is shown."""
+
 SMALLEST_MEAN = 1e-7
 """Mean of a map below which it shows rounding errors only."""
 
@@ -58,6 +62,7 @@ class Outputs:
         cells: presences in cells times their distance [N, rows, columns, K].
         places: where the images differ, with 8 x 8 places a cell [N, h, w]; its mean over the
             image, without what lies beyond its border, is 1, or 0 where they do not differ.
+        extent: of the images.
     """
 
     amounts: Tensor
@@ -65,6 +70,7 @@ class Outputs:
     directions: Tensor
     cells: Tensor
     places: Tensor
+    extent: Extent
 
 
 class ChangeEncoder(PairComparison):
@@ -160,7 +166,26 @@ class ChangeMetric(Metric):
     def read(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
         """Return amounts [N, A], and a map of where the images differ, with mean 1."""
         out = self.outputs(reference, distorted)
-        return out.amounts, out.places
+        return out.amounts, self.places_in(out, self.head.importances)
+
+    def places_in(self, out: Outputs, importances: Tensor) -> Tensor:
+        """Return where the distance in a context comes from [N, h, w], scaled as `Outputs.places`.
+
+        Args:
+            out: what the metric says.
+            importances: of the amounts [A].
+        """
+        distances = out.cells.amax(dim=-1)
+        counted = out.cells @ (importances[:-1] * self.head.scales) + importances[-1] * distances
+        counted = counted / distances.clamp(min=SMALLEST_MEAN)
+        # Cells may show other kinds than the whole image does: then they show where it differs.
+        counted = counted + LEAST_SHOWN * importances.amax()
+        wide = counted[:, :, None, :, None].expand(-1, -1, PLACES, -1, PLACES)
+        smooth = F.avg_pool2d(
+            wide.flatten(3).flatten(1, 2)[:, None], PLACES + 1, 1, PLACES // 2,
+            count_include_pad=False,
+        )  # fmt: skip
+        return _shares(out.places * smooth[:, 0], out.extent)
 
     def outputs(self, reference: Tensor, distorted: Tensor) -> Outputs:
         """Compare uint8 RGB images; see `Metric.forward` for the shapes."""
@@ -177,6 +202,7 @@ class ChangeMetric(Metric):
             directions=self.head.widened(directions * shown),
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
             places=_shares(change.statistics.places[:, 0], extent_in(second)),
+            extent=extent_in(second),
         )
 
 

@@ -175,6 +175,11 @@ class PresenceHead(Head):
         """The lengths of the parts of z."""
         return 1, TERMS, 2 * FEATURES, MOTION, 2 * self.kinds, self.code_length
 
+    @property
+    def scales(self) -> Tensor:
+        """What sizes times presences are multiplied with: [A - 1]."""
+        return self.scale
+
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""
         return z[..., 0]

@@ -17,6 +17,7 @@ from dps_train.model.change.change_features import FEATURES, MOTION
 from dps_train.model.change.change_metric import ROTATE, TRANSLATE, ZOOM, ChangeMetric, Outputs
 from dps_train.model.change.general_distance import TERMS
 from dps_train.model.change.half_planes import CELL
+from dps_train.model.embedded.embedded_metric import load_universal
 
 FIELDS = ("amounts", "strengths", "directions", "cells", "places")
 SIZES = ((64, 64), (17, 31), (65, 130), (96, 80))
@@ -178,3 +179,27 @@ def test_an_enlargement_has_percent_and_a_direction(percent):
     out = moved(percent=percent)
     assert number(out.strengths, ZOOM) == pytest.approx(4, rel=0.2)
     assert number(out.directions, ZOOM) * percent > 2
+
+
+def test_maps_show_where_the_distance_of_a_context_comes_from():
+    """One part is blurred, another recolored."""
+    reference = photograph("astronaut")
+    candidate = reference.copy()
+    blurred, recolored = np.s_[40:240, 160:310], np.s_[310:490, 60:240]
+    candidate[blurred] = cv2.GaussianBlur(reference, (0, 0), 3)[blurred]
+    hue = cv2.cvtColor(reference, cv2.COLOR_RGB2HSV)
+    hue[..., 0] = (hue[..., 0].astype(int) + 30) % 180
+    candidate[recolored] = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[recolored]
+    metric = load_universal()
+    with torch.no_grad():
+        out = metric.outputs(*(torch.from_numpy(pixels)[None] for pixels in (reference, candidate)))
+        maps = []
+        for kind in ("blur", "color"):
+            importances = torch.tensor([float(name == kind) for name in metric.head.names])
+            maps.append(metric.places_in(out, importances)[0])
+    for shown in maps:
+        assert float(shown.mean()) == pytest.approx(1, rel=1e-5)
+    of_blur, of_color = maps
+    soft, colored = np.s_[5:30, 20:39], np.s_[39:61, 8:30]
+    assert of_blur[soft].mean() > 2 * of_blur[colored].mean()
+    assert of_color[colored].mean() > 2 * of_color[soft].mean()
