@@ -182,6 +182,7 @@ def test_an_enlargement_has_percent_and_a_direction(percent):
     assert number(out.directions, ZOOM) * percent > 2
 
 
+@pytest.mark.usefixtures("real_weights")
 def test_a_part_whose_change_hardly_counts_fades_from_the_map():
     """One part is blurred, another recolored."""
     reference = photograph("astronaut")
