@@ -179,7 +179,7 @@ class ChangeMetric(Metric):
         counted = out.cells @ (importances[:-1] * self.head.scales) + importances[-1] * distances
         counted = counted / distances.clamp(min=SMALLEST_MEAN)
         # Cells may show other kinds than the whole image does: then they show where it differs.
-        counted = counted + LEAST_SHOWN * importances.amax()
+        counted = counted + LEAST_SHOWN * importances.amax(dim=0)
         wide = counted[:, :, None, :, None].expand(-1, -1, PLACES, -1, PLACES)
         smooth = F.avg_pool2d(
             wide.flatten(3).flatten(1, 2)[:, None], PLACES + 1, 1, PLACES // 2,

@@ -33,6 +33,9 @@ MOTION_FAINT = 1e-9
 REMAINDER = 1e-3
 """Weight of the plain difference of pixels, so that no change is 0."""
 
+INVISIBLE = 1e-3
+"""Distance below which a change cannot be seen; it counts ever less from there on."""
+
 CORRECTION = 0.35
 """Largest logarithm of the factor that a head may correct the distance by."""
 
@@ -95,4 +98,5 @@ def general_distance(values: Tensor, correction: Tensor) -> Tensor:
     moved = _power(values[..., 4].clamp(max=LARGEST_MOTION), EXPONENT, MOTION_FAINT)
     motion = MOTION_WEIGHT * moved * trust(values)
     size = (remaining(values) + motion) * torch.exp(CORRECTION * correction)
-    return size + REMAINDER * values[..., 6]
+    size = size + REMAINDER * values[..., 6]
+    return size * (size / (size + INVISIBLE))
