@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
@@ -31,6 +30,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.shared.lpips_squeeze import lpips_squeeze
 from benchmarks.shared.options import SeedOption, WeightsOption
 from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import Measured
@@ -103,7 +103,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         write_pairs(base, min(max(pairs, candidates), MOST_FILES), seed)
-        trunk = weights or _random_weights(base / "random.safetensors", seed)
+        trunk = weights or random_weights(base / "random.safetensors", seed)
         context = _make_context(base, trunk)
         figures = Figures(
             pairs=pairs,
@@ -171,52 +171,20 @@ def sharing(paths: Paths, context: Path) -> list[Sharing]:
     return rows
 
 
-def our_side(context: Path | None) -> Side:
+def our_side(context: Path | None, threads: int = 1) -> Side:
     """Return a function that scores pairs with a context file; None takes the embedded metric."""
     from dps_infer import Metric
     from dps_infer.compare.stream import score
 
     if context is None:
-        loaded = Metric.universal(ranking=RANKING, device="cpu", threads=1)
+        loaded = Metric.universal(ranking=RANKING, device="cpu", threads=threads)
     else:
-        loaded = Metric.load(context, device="cpu", threads=1)
+        loaded = Metric.load(context, device="cpu", threads=threads)
 
     def run(paths: Paths) -> None:
         for scored in score(paths, {"": loaded}, decoders=1):
             if scored.error:
                 raise RuntimeError(scored.error)
-
-    return run
-
-
-def lpips_squeeze(trunk: Path) -> Side:
-    """Return a function that scores pairs with `lpips`, a pair at a time as its own script does.
-
-    Its linear layers are random.
-    """
-    import lpips
-    import torch
-    from safetensors.torch import load_file
-
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        # It calls torchvision in a deprecated way.
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        metric = lpips.LPIPS(net="squeeze", pretrained=False, pnet_rand=True, verbose=False)
-    loaded = {
-        ".".join(key.split(".")[1:]): value
-        for key, value in load_file(trunk).items()
-        if key.startswith("features.")
-    }
-    state = metric.net.state_dict()
-    # Its slices keep torchvision's numbers: slice1.0.weight is features.0.weight.
-    metric.net.load_state_dict({key: loaded[key.partition(".")[2]] for key in state})
-
-    def run(paths: Paths) -> None:
-        with torch.no_grad():
-            for pair in paths:
-                first, second = (lpips.im2tensor(lpips.load_image(str(path))) for path in pair)
-                metric(first, second).item()
 
     return run
 
@@ -285,7 +253,8 @@ def _call(module: str, *arguments: object) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
-def _random_weights(path: Path, seed: int) -> Path:
+def random_weights(path: Path, seed: int) -> Path:
+    """Write random weights of SqueezeNet 1.1."""
     import torch
     from safetensors.torch import save_file
     from torchvision.models import squeezenet1_1
