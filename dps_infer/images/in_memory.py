@@ -185,7 +185,7 @@ def read_open_file(file: Any, *, limit: int) -> bytes:
     if not isinstance(data, bytes):
         raise ImageError(f"gives {type(data).__name__} and not bytes when it is read")
     if not data:
-        raise ImageError("nothing is left to read in this file: open it again, or seek(0) first")
+        raise ImageError("is empty, or was read before: nothing is left in it")
     if len(data) > limit:
         raise ImageError(f"is too big, expected at most {limit >> 20} MiB")
     return data

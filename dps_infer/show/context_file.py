@@ -8,6 +8,38 @@ from dps_infer.show.columns import align_columns
 SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+def summarize_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+    """Return what a user of a context file asks first, in at most ten aligned lines.
+
+    Args:
+        manifest: of the file.
+        name: the file.
+        sha256: of its bytes, in hexadecimal.
+    """
+    metric = manifest.metric
+    kinds = [distortion.name for distortion in metric.distortions]
+    if manifest.universal:
+        use = "with --ranking, --importance or --context-name"
+    else:
+        use = "as it is: its context is inside"
+    facts = [
+        ("context", f"{metric.name}: {metric.describe_context()}"),
+        ("file", name),
+        ("use", f"dps-infer compare a.png b.png --context {name}, {use}"),
+        ("tells apart", ", ".join(kinds) if len(metric.amounts) > 1 else "no kinds of change"),
+        ("follows its context", f"{_scores(manifest)} (2AFC, on images held out)"),
+        (
+            "trained on",
+            f"{metric.training_data.images} images, measured on {metric.held_out_data.images} others",
+        ),
+        ("license of the weights", metric.weights.licence),
+        ("checked", f"within {manifest.parity.max_abs_error:.1e} of the training at export"),
+        ("SHA-256", sha256),
+        ("more", "--all for everything, --json for programs"),
+    ]
+    return align_columns([[f"{label}:", value] for label, value in facts])
+
+
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
     """Return everything that the manifest of a context file states, as aligned lines."""
     metric = manifest.metric

@@ -11,6 +11,8 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from dps_infer.commands.shared.run import be_quiet
 
 UNGROUPED = "Commands"
+PROGRAM = "PROGRAM"
+"""Stands for the name of the running program in examples that several programs share."""
 
 
 def make_app(**settings: Any) -> typer.Typer:
@@ -75,6 +77,10 @@ class Command(TyperCommand):
         super().__init__(*args, **settings)
         self.params.append(_quiet_option())
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples and exit codes."""
+        _write_epilog(self.epilog, ctx, formatter)
+
 
 class Group(TyperGroup):
     """A group of commands that takes ``--quiet``, and lists its commands by their groups."""
@@ -82,6 +88,10 @@ class Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.params.append(_quiet_option())
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples and exit codes."""
+        _write_epilog(self.epilog, ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands, a section for each group in the order of their registration."""
@@ -100,6 +110,14 @@ class Group(TyperGroup):
                 formatter.write_dl(
                     [(name.ljust(width), c.get_short_help_str(limit)) for name, c in commands]
                 )
+
+
+def _write_epilog(text: str | None, ctx: Any, formatter: Any) -> None:
+    """Write the end of a help: with a margin, and the program's name in shared examples."""
+    if text:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(text.replace(PROGRAM, str(ctx.find_root().info_name)))
 
 
 def _quiet_option() -> TyperOption:

@@ -47,15 +47,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 """By the name of the command of ``dps-infer``; the empty name is that of all of them."""
 
 CONTEXTS: dict[str, tuple[str, ...]] = {
-    "": ("contexts list", "contexts show print-inspection"),
-    "list": ("contexts list", "contexts list --json"),
-    "show": ("contexts show print-inspection",),
-    "compare": ("contexts compare print-inspection map-rendering",),
-    "merge": ("contexts merge print-inspection camera-pipeline -o both --weight 0.3",),
+    "": ("PROGRAM contexts list", "PROGRAM contexts show print-inspection"),
+    "list": ("PROGRAM contexts list", "PROGRAM contexts list --json"),
+    "show": ("PROGRAM contexts show print-inspection",),
+    "compare": ("PROGRAM contexts compare print-inspection map-rendering",),
+    "merge": ("PROGRAM contexts merge print-inspection camera-pipeline -o both --weight 0.3",),
     "save": (
-        'contexts save labels --ranking translate,color,blur --why "labels slip, ink must be right"',
-        'contexts save labels --importance color=0.1,blur=5 --why "as agreed in May" --here',
+        'PROGRAM contexts save labels --ranking translate,color,blur --why "labels slip"',
+        'PROGRAM contexts save labels --importance color=0.1,blur=5 --why "as agreed in May" --here',
     ),
-    "delete": ("contexts delete labels",),
+    "delete": ("PROGRAM contexts delete labels",),
 }
-"""The same for ``contexts``, which several programs have: without the name of the program."""
+"""The same for ``contexts``, which several programs have; the help names the one that runs."""

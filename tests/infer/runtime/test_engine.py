@@ -157,7 +157,7 @@ def test_cuda_that_is_not_offered_is_refused(model, monkeypatch):
 
 def test_without_onnxruntime_the_first_use_says_what_to_install(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(DeviceError, match=r'pip install "dps-toolkit\[cpu\]"'):
+    with pytest.raises(DeviceError, match=r'pip install "\.\[cpu\]" in a checkout'):
         runtime.open_engine(model)
 
 
