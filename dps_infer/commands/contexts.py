@@ -30,7 +30,12 @@ contexts = make_app(
     no_args_is_help=True,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Name of the context.", autocompletion=options.complete_names
+    ),
+]
 HereOption = Annotated[
     bool,
     typer.Option(

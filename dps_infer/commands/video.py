@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dps_infer.extras import install
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.extras import install
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:

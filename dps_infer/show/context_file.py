@@ -19,21 +19,20 @@ def summarize_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[st
     metric = manifest.metric
     kinds = [distortion.name for distortion in metric.distortions]
     if manifest.universal:
-        use = "with --ranking, --importance or --context-name"
+        context = "universal: --ranking, --importance or --context-name states what matters"
+        score = "depends on the context: dps-infer contexts show NAME"
     else:
-        use = "as it is: its context is inside"
+        context = f"{metric.name}: {metric.describe_context()}"
+        score = f"{_scores(manifest)} (2AFC, held-out images)"
     facts = [
-        ("context", f"{metric.name}: {metric.describe_context()}"),
+        ("context", context),
         ("file", name),
-        ("use", f"dps-infer compare a.png b.png --context {name}, {use}"),
         ("tells apart", ", ".join(kinds) if len(metric.amounts) > 1 else "no kinds of change"),
-        ("follows its context", f"{_scores(manifest)} (2AFC, on images held out)"),
-        (
-            "trained on",
-            f"{metric.training_data.images} images, measured on {metric.held_out_data.images} others",
-        ),
-        ("license of the weights", metric.weights.licence),
-        ("checked", f"within {manifest.parity.max_abs_error:.1e} of the training at export"),
+        ("agreement", score),
+        ("trained on", f"{metric.training_data.images} images"),
+        ("measured on", f"{metric.held_out_data.images} other images"),
+        ("license", metric.weights.licence),
+        ("checked", f"within {manifest.parity.max_abs_error:.1e} of PyTorch, at export"),
         ("SHA-256", sha256),
         ("more", "--all for everything, --json for programs"),
     ]

@@ -54,7 +54,7 @@ CONTEXTS: dict[str, tuple[str, ...]] = {
     "merge": ("PROGRAM contexts merge print-inspection camera-pipeline -o both --weight 0.3",),
     "save": (
         'PROGRAM contexts save labels --ranking translate,color,blur --why "labels slip"',
-        'PROGRAM contexts save labels --importance color=0.1,blur=5 --why "as agreed in May" --here',
+        "PROGRAM contexts save labels --importance color=0.1,blur=5 --why agreed --here",
     ),
     "delete": ("PROGRAM contexts delete labels",),
 }
