@@ -1,4 +1,4 @@
-"""Images in memory: every form gives the pixels of its file, and every mistake is one clear line."""
+"""Images in memory: every form gives the same pixels, and every mistake is one clear line."""
 
 from __future__ import annotations
 
