@@ -35,10 +35,12 @@ class _State:
 
     Attributes:
         silent: it shows none.
-        sign: when it last printed a line or counted an item, in seconds of the monotonic clock.
+        step: when it last said what it does, in seconds of the monotonic clock.
+        sign: when it last did that or counted an item.
     """
 
     silent: bool = False
+    step: float = 0.0
     sign: float = 0.0
 
 
@@ -58,14 +60,16 @@ def is_silent() -> bool:
     return _state.silent or bool(_displays)
 
 
-def sign_of_life() -> None:
-    """State that a line has been printed or an item counted."""
+def sign_of_life(*, step: bool = False) -> None:
+    """State that an item has been counted or, for a new step, that a line has been printed."""
     _state.sign = time.monotonic()
+    if step:
+        _state.step = _state.sign
 
 
-def last_sign() -> float:
-    """Return when a line was last printed or an item counted, by the monotonic clock."""
-    return _state.sign
+def last_signs() -> tuple[float, float]:
+    """Return when the last step began, and when there last was a sign, by the monotonic clock."""
+    return _state.step, _state.sign
 
 
 def ignore(_done: int, _total: int) -> None:

@@ -176,6 +176,16 @@ def test_work_that_shows_itself_is_not_disturbed(clock):
     assert watched(0.4, progress.sign_of_life) == []
 
 
+def test_counted_work_makes_the_pauses_longer_and_a_new_step_shorter(clock):
+    """Progress now and then must not start the short pauses again."""
+    progress.sign_of_life(step=True)
+    moments = iter(range(1000))
+    lines = watched(1.2, lambda: next(moments) % 40 == 39 and progress.sign_of_life())
+    assert 1 <= len(lines) <= 4
+    steps = watched(1.2, lambda: next(moments) % 40 == 39 and progress.sign_of_life(step=True))
+    assert all(line == "still working: 0 s" for line in steps)
+
+
 def test_silent_work_stays_silent(clock):
     progress.set_silent(True)
     try:

@@ -37,10 +37,11 @@ def _watch(say: Callable[[str], None], ended: threading.Event) -> None:
     begun = activity = time.monotonic()
     pause = progress.FIRST_LINE_AFTER
     while not ended.wait(TICK):
+        step, sign = progress.last_signs()
+        if step > begun:
+            begun, pause = step, progress.FIRST_LINE_AFTER
+        activity = max(activity, sign)
         now = time.monotonic()
-        if progress.last_sign() > activity:
-            begun = activity = progress.last_sign()
-            pause = progress.FIRST_LINE_AFTER
         if now >= activity + pause and not progress.is_silent():
             say(f"still working: {now - begun:.0f} s")
             activity = time.monotonic()

@@ -90,6 +90,7 @@ def say(name: str, *lines: str) -> None:
     """Print lines for people on stderr, each after the name of the program; none if quiet."""
     if not _quiet:
         _say(name, *lines)
+        progress.sign_of_life(step=True)
 
 
 def _say(name: str, *lines: str) -> None:
@@ -97,7 +98,6 @@ def _say(name: str, *lines: str) -> None:
         # A standard error that cannot be written must not stop the work.
         with contextlib.suppress(OSError):
             typer.echo(f"{name}: {one_line(line)}", err=True)
-        progress.sign_of_life()
 
 
 def note(text: str) -> None:
@@ -138,7 +138,7 @@ def printable(text: str) -> str:
 def _run(app: typer.Typer, name: str) -> int:
     debug = "--debug" in sys.argv[1:]
     try:
-        with signs_of_life(lambda line: say(name, line)):
+        with signs_of_life(lambda line: _say(name, line)):
             code = app(prog_name=name, standalone_mode=False)
         # Typer returns the exit code of a command that ended with one.
         return code if isinstance(code, int) else 0
