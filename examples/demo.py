@@ -72,10 +72,11 @@ def draw_pictures() -> dict[str, Image]:
     """Return the reference and its two changed copies, uint8 RGB [H, W, 3]."""
     cat = photograph("chelsea")
     reference = np.ascontiguousarray(cat[20 : 20 + SIDE, 100 : 100 + SIDE])
-    shift = np.array([[1, 0, SHIFT[0]], [0, 1, SHIFT[1]]], dtype=np.float32)
+    matrix = np.array([[1, 0, SHIFT[0]], [0, 1, SHIFT[1]]], dtype=np.float32)
+    shifted = cv2.warpAffine(reference, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
     return {
         "reference": reference,
-        "shifted": np.asarray(cv2.warpAffine(reference, shift, (SIDE, SIDE)), np.uint8),
+        "shifted": np.asarray(shifted, np.uint8),
         "blurred": np.asarray(cv2.GaussianBlur(reference, (0, 0), sigmaX=SIGMA), np.uint8),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -270,12 +270,14 @@ def _record(found: Found) -> dict[str, Any]:
     }
 
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_,
     "show": show,
     "compare": compare,
     "merge": merge,
     "save": save,
     "delete": delete,
-}.items():
+}
+
+for name, command in COMMANDS.items():
     add(contexts, command, name=name, examples=CONTEXTS[name], exit_codes=EXIT_CODES)
