@@ -15,7 +15,7 @@ STAMP   := $(VENV)/.installed
 PARTIAL := $(VENV)/.incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format install clean
+.PHONY: help demo test lint format wheel install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,14 @@ lint: $(STAMP) ## check style and types
 format: $(STAMP) ## put the code in shape, as `make lint` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# With the Python of the machine: it needs nothing of .venv. The folder build/ of an earlier build
+# would bring files into the wheel that no longer exist.
+wheel: ## build a wheel into dist/, to install anywhere
+	@rm -rf build dist/dps_toolkit-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@rm -rf build dps_toolkit.egg-info
+	@echo "Try it: uvx --from '$$(ls dist/dps_toolkit-*.whl)[cpu]' dps-infer demo"
 
 install: $(STAMP) ## make .venv, with everything in it
 

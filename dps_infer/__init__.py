@@ -8,8 +8,8 @@
 `Metric.load` takes a context file of your own instead.
 
 A distance is >= 0, 0 for identical images, symmetric, and larger for images that the context
-calls more different. Images are paths, encoded bytes, or uint8 RGB arrays [height, width, 3];
-`dps_infer.images.decode` states how files are decoded.
+calls more different. Images are paths, encoded bytes, open files, images of Pillow, or arrays
+(`dps_infer.arrays.ArrayLayout`); `dps_infer.images.decode` states how files are decoded.
 
 Everything is loaded on first use, so importing the package is cheap.
 """

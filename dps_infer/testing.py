@@ -28,7 +28,9 @@ from dps_infer.contexts.context import Context
 from dps_infer.contexts.folders import find
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
+    DEFAULT_POLICY,
     WHITE,
+    DecodePolicy,
     ImageSource,
     Pair,
     Picture,
@@ -59,11 +61,13 @@ def assert_similar(
     context_name: str | None = None,
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
+    policy: DecodePolicy = DEFAULT_POLICY,
 ) -> Comparison | None:
     """Assert that an image looks like a baseline, in a context.
 
     Args:
-        actual: the image of the test: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        actual: the image of the test: a path, an encoded image, an open file, an array, or an image
+            of Pillow (`dps_infer.images.decode.ImageSource`).
         expected: the baseline, in the same forms; it can only be updated if it is a path.
         threshold: the largest distance that passes; or ``"auto"`` or the path of a threshold file
             (``dps-infer calibrate``).
@@ -77,6 +81,7 @@ def assert_similar(
             takes ``dps-failures/<test>-<baseline>``, with pytest's name of the test.
         update: write `actual` to `expected` as the new baseline instead of comparing; None
             follows ``DPS_UPDATE_BASELINES``.
+        policy: options of the decode policy, and the layout of arrays.
 
     Returns:
         The comparison; None after an update.
@@ -87,7 +92,7 @@ def assert_similar(
         DpsError: the images, the context or the threshold cannot be used.
     """
     __tracebackhide__ = True
-    new = load_picture(actual, label="actual")
+    new = load_picture(actual, label="actual", policy=policy)
     if _update() if update is None else update:
         _write_baseline(new, expected)
         return None
@@ -99,7 +104,7 @@ def assert_similar(
         )
     loaded = _metric(metric, ranking, importances, context_name)
     limit = resolve_threshold(threshold, loaded)
-    old = load_picture(expected, label="expected")
+    old = load_picture(expected, label="expected", policy=policy)
     pictures = {"expected": old, "actual": new}
     if old.size != new.size:
         folder = _save(pictures, save_to, expected)
@@ -107,7 +112,7 @@ def assert_similar(
             f"the size is {_by(new.size)}, expected {_by(old.size)} (width x height); "
             f"images in {folder}"
         )
-    pair = make_pair(old, new)
+    pair = make_pair(old, new, policy=policy)
     (comparison,) = loaded.compare_pairs([pair], with_map=False)
     if limit is None or not comparison.distance > limit:
         return comparison

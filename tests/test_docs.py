@@ -158,6 +158,19 @@ def test_extras_exist_and_the_package_is_installed_from_a_checkout():
             assert set(listed.split(",")) <= extras, f"{page_name(page)}: {listed}"
 
 
+def test_nobody_is_told_to_install_a_name_that_no_index_has():
+    wrong = re.compile(r"""pip install (?:--?[\w-]+ )*["']?dps[-_]toolkit\b""")
+    assert wrong.search('pip install --upgrade "dps-toolkit[cpu]"')
+    assert not wrong.search('pip install ".[cpu]" in a checkout of dps-toolkit')
+    found = []
+    for folder in ("dps_infer", "dps_train", "export", "examples", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".md", ".html", ".js"):
+                lines = path.read_text(encoding="utf-8").splitlines()
+                found += [f"{page_name(path)}: {line}" for line in lines if wrong.search(line)]
+    assert found == []
+
+
 # --- Commands that run ------------------------------------------------------------------
 
 

@@ -106,6 +106,7 @@ def test_base_installation_is_light():
         "msgspec",
         "numpy",
         "opencv-python-headless",
+        "platformdirs",
         "rich",
         "simplejpeg",
         "tomli",

@@ -1,6 +1,6 @@
 """CUDA beside the CPU: whether both measure the same, and pairs a second of each.
 
-Needs an NVIDIA GPU and `pip install "dps-toolkit[gpu]"`; exits with code 1 and one line without.
+Needs an NVIDIA GPU and `pip install ".[gpu]"`; exits with code 1 and one line without.
 
 First every output (distances, amounts, strengths, directions, maps, cells) is compared, for
 images of several shapes, batches of several sizes, and one reference with many candidates. Then

@@ -20,6 +20,7 @@ from dps_infer.commands.shared.maps import (
     plan_maps,
     write_maps,
 )
+from dps_infer.commands.shared.standard_input import image_sources
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -36,11 +37,14 @@ EPILOG = (
 
 def compare(
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
+        Path,
+        typer.Argument(metavar="REFERENCE", help="The image to compare with; - is standard input."),
     ],
     candidates: Annotated[
         list[Path],
-        typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
+        typer.Argument(
+            metavar="CANDIDATE...", help="The images that may be different; - is standard input."
+        ),
     ],
     context: options.ContextsOption = None,
     ranking: options.RankingsOption = None,
@@ -93,9 +97,10 @@ def compare(
         from dps_infer.bulk.thresholds import resolve_thresholds
 
         thresholds = resolve_thresholds(threshold, metrics)
-    results = compare_candidates(reference, candidates, metrics, resize=resize, with_map=bool(plan))
+    first, *others = image_sources([reference, *candidates])
+    results = compare_candidates(first, others, metrics, resize=resize, with_map=bool(plan))
     if plan:
-        write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
+        write_maps(plan, style, first, others, results, metrics, resize=resize, force=force)
     run.say(NAME, *describe_run(metrics, results))
     if as_json:
         from dps_infer.show.records import comparison_record

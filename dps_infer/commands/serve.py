@@ -46,6 +46,7 @@ def serve(
         raise UsageError("no transport is given: pass --stdio")
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.read import MEBIBYTE
+    from dps_infer.progress import set_silent
     from dps_infer.serve import Server
     from dps_infer.serve import serve as serve_lines
 
@@ -60,6 +61,8 @@ def serve(
             threads=threads,
             note=run.note,
         )
+    # Between two requests, silence is normal.
+    set_silent(True)
     # Native libraries may print to standard output, which is reserved for answers: their output is
     # redirected to standard error.
     sys.stdout.flush()

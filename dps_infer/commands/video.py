@@ -9,6 +9,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.extras import install
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def video(
     shown = (scored.comparisons for scored in scores.worst)
     run.say(NAME, *describe_run(metrics, shown))
     if plot is None and not plotted:
-        run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
+        run.note(f"no plot without matplotlib: {install('plot')}")
     if scores.remark is not None:
         run.note(scores.remark)
     if as_json:

@@ -41,7 +41,7 @@ def compare_candidates(
     """Compare one reference, decoded once, with many candidates.
 
     Args:
-        reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        reference: a path, an encoded image, an array, or another form of `ImageSource`.
         candidates: likewise, of the same size.
         metrics: by label.
         resize: as in `Metric.compare`.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dps_infer.arrays import Pixels
+from dps_infer.arrays import ArrayLike, ChannelOrder, Pixels
 from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
@@ -246,21 +244,31 @@ class Metric:
         *,
         resize: bool = False,
         with_map: bool = False,
+        value_range: tuple[float, float] | None = None,
+        channel_order: ChannelOrder | None = None,
+        channel_last: bool | None = None,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> Comparison:
         """Compare two images.
 
         Args:
-            reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
-            candidate: an image of the same size, in the same forms.
+            reference: a path, an encoded image, an open file, an array or anything with
+                ``__array__``, or an image of Pillow (`dps_infer.images.decode.ImageSource`).
+            candidate: an image of the same size, in any of these forms.
             resize: resize `candidate` to the size of `reference` if they differ.
             with_map: compute `Comparison.map` and `Comparison.cells` as well.
+            value_range: of arrays other than uint8, such as ``(0, 1)``
+                (`dps_infer.arrays.ArrayLayout`); in place of that of `policy`.
+            channel_order: of arrays, ``"rgb"`` or ``"bgr"``; likewise.
+            channel_last: of arrays, False for [channels, H, W]; likewise.
             policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
             ImageError: an image cannot be used, or the sizes differ.
+            UsageError: an invalid range or order.
             ContextError: the context file breaks its contract.
         """
+        policy = _with_layout(policy, value_range, channel_order, channel_last)
         pair = make_pair(
             load_picture(reference, label="reference", policy=policy),
             load_picture(candidate, label="candidate", policy=policy),
@@ -271,23 +279,29 @@ class Metric:
 
     def compare_batch(
         self,
-        references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
-        candidates: Iterable[ImageSource] | NDArray[np.uint8],
+        references: ImageSource | Sequence[ImageSource],
+        candidates: Iterable[ImageSource] | ArrayLike,
         *,
         resize: bool = False,
         with_map: bool = False,
         batch_size: int = 16,
+        value_range: tuple[float, float] | None = None,
+        channel_order: ChannelOrder | None = None,
+        channel_last: bool | None = None,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> list[Comparison]:
         """Compare many pairs, or one reference with many candidates.
 
         Args:
-            references: one image, a sequence of them, or uint8 RGB pixels [R, H, W, 3]. A
+            references: one image, a sequence of them, or an array or tensor [R, H, W, 3]. A
                 single one (R = 1) is decoded once, and compared with every candidate.
-            candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
+            candidates: images, or an array or tensor [N, H, W, 3]; sizes may vary among pairs.
             resize: see `compare`.
             with_map: see `compare`.
             batch_size: pairs that are held and run at a time; it bounds the memory.
+            value_range: see `compare`.
+            channel_order: see `compare`.
+            channel_last: see `compare`; False for [N, channels, H, W].
             policy: see `compare`.
 
         Returns:
@@ -303,6 +317,7 @@ class Metric:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
         from dps_infer.compare.sources import load_pairs
 
+        policy = _with_layout(policy, value_range, channel_order, channel_last)
         pairs = (
             make_pair(reference, candidate, resize=resize, policy=policy)
             for reference, candidate in load_pairs(references, candidates, policy)
@@ -363,6 +378,22 @@ class Metric:
             alone=alone,
             cached=cached,
         )
+
+
+def _with_layout(
+    policy: DecodePolicy,
+    value_range: tuple[float, float] | None,
+    channel_order: ChannelOrder | None,
+    channel_last: bool | None,
+) -> DecodePolicy:
+    """Return the policy with the parts of the layout of arrays that are given."""
+    given = {
+        "value_range": value_range,
+        "channel_order": channel_order,
+        "channel_last": channel_last,
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(policy, **changed) if changed else policy
 
 
 def _context(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
+from dps_infer.extras import install
 from dps_infer.graph.model import NODE, Model
 from dps_infer.runtime.device import CPU, CUDA, Device
 from dps_infer.runtime.threads import available_threads
@@ -477,10 +478,7 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-_NOT_INSTALLED = (
-    'onnxruntime is not installed: run pip install "dps-toolkit[cpu]", or '
-    'pip install "dps-toolkit[gpu]" for an NVIDIA GPU'
-)
+_NOT_INSTALLED = f"onnxruntime is not installed: {install('cpu')}, with [gpu] for an NVIDIA GPU"
 
 
 def _ports(nodes: Any) -> dict[str, Port]:

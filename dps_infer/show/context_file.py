@@ -8,6 +8,37 @@ from dps_infer.show.columns import align_columns
 SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+def summarize_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+    """Return what a user of a context file asks first, in at most ten aligned lines.
+
+    Args:
+        manifest: of the file.
+        name: the file.
+        sha256: of its bytes, in hexadecimal.
+    """
+    metric = manifest.metric
+    kinds = [distortion.name for distortion in metric.distortions]
+    if manifest.universal:
+        context = "universal: --ranking, --importance or --context-name states what matters"
+        score = "depends on the context: dps-infer contexts show NAME"
+    else:
+        context = f"{metric.name}: {metric.describe_context()}"
+        score = f"{_scores(manifest)} (2AFC, held-out images)"
+    facts = [
+        ("context", context),
+        ("file", name),
+        ("tells apart", ", ".join(kinds) if len(metric.amounts) > 1 else "no kinds of change"),
+        ("agreement", score),
+        ("trained on", f"{metric.training_data.images} images"),
+        ("measured on", f"{metric.held_out_data.images} other images"),
+        ("license", metric.weights.licence),
+        ("checked", f"within {manifest.parity.max_abs_error:.1e} of PyTorch, at export"),
+        ("SHA-256", sha256),
+        ("more", "--all for everything, --json for programs"),
+    ]
+    return align_columns([[f"{label}:", value] for label, value in facts])
+
+
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
     """Return everything that the manifest of a context file states, as aligned lines."""
     metric = manifest.metric

@@ -13,6 +13,7 @@ from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.summary import Thresholds
 from dps_infer.errors import OutputError
+from dps_infer.extras import install
 from dps_infer.images.decode import Pair, load_picture, make_pair
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.video.compare import FrameScore, VideoScores
@@ -33,9 +34,7 @@ def check_plot() -> None:
         OutputError: matplotlib is not installed.
     """
     if not can_plot():
-        raise OutputError(
-            'the plot needs matplotlib: run pip install "dps-toolkit[plot]", or pass --no-plot'
-        )
+        raise OutputError(f"the plot needs matplotlib: {install('plot')}; or pass --no-plot")
 
 
 def save_plot(

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.errors import DpsError, UsageError
+from dps_infer.extras import install
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.model.backbone.backbones import load_backbone
@@ -35,7 +36,7 @@ SIMILARITIES = ("haarpsi", "vsi", "fsim")
 
 PEERS = (PSNR, SSIM, LPIPS_SQUEEZE, *PIQ)
 PACKAGES = {SSIM: "skimage", LPIPS_SQUEEZE: "lpips", **dict.fromkeys(PIQ, "piq")}
-INSTALL = 'pip install "dps-toolkit[train,peers]"'
+INSTALL = install("train", "peers")
 
 IDENTICAL = 100.0
 """PSNR of identical images in dB, which is infinite: a customary bound."""

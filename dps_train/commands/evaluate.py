@@ -162,8 +162,6 @@ def evaluate(
 
     docs/measures.md explains the measures, docs/ladders.md those of --ladders, and
     docs/agreement.md those of --scores.
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     options = EvaluateOptions(
         path=path,

@@ -542,7 +542,7 @@ def test_the_newest_run_is_taken_by_default(cli, run_folder, tmp_path, monkeypat
 def test_help_lists_the_exit_codes(cli):
     outcome = cli("--help")
     assert outcome.code == 0
-    for text in ("0 done", "1 something broke", "2 usage", "--output"):
+    for text in ("0 done", "1 something broke", "2 wrong usage", "--output"):
         assert text in outcome.out
 
 

@@ -370,6 +370,11 @@ class Outcome:
         return json.loads(self.out)
 
 
+def without_progress(err: str) -> list[str]:
+    """The lines of standard error but for those that a slow machine adds."""
+    return [line for line in err.splitlines() if "still working" not in line]
+
+
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a fresh interpreter."""
     return subprocess.run(

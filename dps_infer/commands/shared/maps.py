@@ -15,6 +15,7 @@ from dps_infer.errors import UsageError
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
+    from dps_infer.images.decode import ImageSource
 
 MapOption = Annotated[
     Path | None,
@@ -114,8 +115,8 @@ def plan_maps(
 def write_maps(
     plan: Plan,
     style: MapStyle,
-    reference: Path,
-    candidates: Sequence[Path],
+    reference: ImageSource,
+    candidates: Sequence[ImageSource],
     results: Sequence[Mapping[str, Comparison]],
     metrics: Mapping[str, Metric],
     *,

@@ -53,6 +53,16 @@ ImportancesOption = Annotated[
         "contexts.",
     ),
 ]
+
+
+def complete_names(incomplete: str) -> list[str]:
+    """Return the names of saved contexts that begin with this text, for the shell."""
+    from dps_infer.contexts.folders import find_all
+
+    found, _ = find_all()
+    return [name for one in found if (name := str(one.context.name)).startswith(incomplete)]
+
+
 ContextNamesOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -61,6 +71,7 @@ ContextNamesOption = Annotated[
         help="Instead of --ranking, a context by its name: one saved by dps-infer contexts save, "
         "or one of this package: general, print-inspection, map-rendering, camera-pipeline, "
         "ui-regression, video-coding. Repeat it for several contexts.",
+        autocompletion=complete_names,
     ),
 ]
 

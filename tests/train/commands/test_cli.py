@@ -324,7 +324,7 @@ def test_help_lists_the_exit_codes(cli):
         "--weights",
         "0 done",
         "1 something broke",
-        "2 usage",
+        "2 wrong usage",
     ):
         assert text in outcome.out
 
