@@ -31,7 +31,7 @@ def scene(seed: int, height: int, width: int, discs: int = 60) -> Pixels:
         inside = (rows - top) ** 2 + (columns - left) ** 2 <= radius**2
         color = random.integers(20, 236, 3)
         pattern = random.integers(-15, 16, inside.shape) if random.integers(0, 3) == 0 else 0
-        image[inside] = (color + np.broadcast_to(pattern, inside.shape)[inside][:, None])
+        image[inside] = color + np.broadcast_to(pattern, inside.shape)[inside][:, None]
     return np.clip(image, 0, 255).astype(np.uint8)
 
 

@@ -105,9 +105,7 @@ def main() -> None:
             for given, metric in zip(CONTEXTS, metrics, strict=True)
         ],
         "refused": list(REFUSED),
-        "cases": [
-            _case(name, *images, metrics) for name, images in cases().items()
-        ],
+        "cases": [_case(name, *images, metrics) for name, images in cases().items()],
         "readings": [_reading(number, metrics[number]) for number in READ_CONTEXTS],
         "decoding": _decoding(),
     }
@@ -160,8 +158,7 @@ def _in_context(
             "x": columns.tolist(),
             "y": rows.tolist(),
             "values": [
-                _rounded(local_values(one, metric, (height, width))[rows, columns])
-                for one in found
+                _rounded(local_values(one, metric, (height, width))[rows, columns]) for one in found
             ],
         },
     }

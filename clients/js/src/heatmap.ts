@@ -32,7 +32,9 @@ const MIDDLE = 0.5;
 /** Opacity of an overlay at the end of the scale. */
 const MAX_OPACITY = 0.75;
 /** Share of the largest local distance from which on a place belongs to a box. */
-const BOXED = 0.25;
+const BOXED = 0.2;
+/** Places that are at most so far apart share a box. */
+const NEAR = 2;
 const SMALLEST_SHARE = 0.02;
 
 /** Every 5th of the 256 colors of inferno, RGB in hexadecimal. */
@@ -116,7 +118,12 @@ export function paint(local: Float32Array, over?: Uint8ClampedArray): Uint8Clamp
   return picture;
 }
 
-/** Return boxes around connected places that differ most, the largest share first. */
+/**
+ * Return boxes around connected places that differ most, the largest share first.
+ *
+ * A place counts from a fifth of the largest local distance on; places up to two apart share a box,
+ * and boxes with under 2 % of the difference are left out.
+ */
 export function boxesOf(map: Grid, image: Size, cell: number | null): Box[] {
   const [down, across] = pitchOf(map, image, cell);
   const rows = Math.min(map.rows, Math.ceil(image.height / down));
@@ -141,9 +148,9 @@ export function boxesOf(map: Grid, image: Size, cell: number | null): Box[] {
       if (seen[place] || at(row, column) < BOXED * largest) continue;
       seen[place] = 1;
       places.push([row, column]);
-      for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++) {
-        for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++) {
-          waiting.push(r * columns + c);
+      for (let r = Math.max(0, row - NEAR); r <= Math.min(rows - 1, row + NEAR); r++) {
+        for (let c = Math.max(0, column - NEAR); c <= Math.min(columns - 1, column + NEAR); c++) {
+          if (!seen[r * columns + c]) waiting.push(r * columns + c);
         }
       }
     }
