@@ -1,6 +1,6 @@
 """Make the conformance vectors: images, contexts, and the numbers that a client must find.
 
-    python clients/conformance/make.py
+    python -m clients.conformance.make
 
 Images are drawn again (`drawing.py`), and stay as they are where their pixels are the same. The
 numbers are those of `dps_infer` with its embedded file: run this once after the file was exported
@@ -10,7 +10,6 @@ anew. docs/format.md describes `vectors.json`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import drawing
-
+from clients.conformance import drawing
 from dps_infer import Metric
 from dps_infer.arrays import Pixels
 from dps_infer.files.write import atomic_file

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
 import * as client from "../dist/index.js";
-import { FILE, readImage } from "./images.mjs";
+import { FILE, readImage, VECTORS } from "./images.mjs";
 
 const { Metric, DpsError } = client;
 const one = readImage("images/one-place-reference-0.png");
@@ -62,4 +66,26 @@ test("contexts are written as dps-infer reads them", () => {
   const weighed = client.chooseContext({ importances: { blur: 2, color: 0.1 } }, kinds);
   assert.equal(client.commandOption(weighed), "--importance color=0.1,blur=2");
   assert.match(client.contextToml(weighed, "mine", "why"), /\[importances\]\n"color" = 0.1\n"blur" = 2.0\n$/);
+});
+
+test("the example of the README runs", () => {
+  const folder = mkdtempSync(join(tmpdir(), "dps-client-"));
+  const images = join(VECTORS, "..", "images");
+  cpSync(join(images, "one-place-reference-0.png"), join(folder, "reference.png"));
+  cpSync(join(images, "one-place-candidate-0.png"), join(folder, "candidate.png"));
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf-8");
+  const [, block] = readme.match(/```js\n(.*?)```/s);
+  // In the package's own folder, which makes its name known; the file is copied there by `prepack`.
+  const script = fileURLToPath(new URL(`../dist/readme-${process.pid}.mjs`, import.meta.url));
+  const resolved = 'fileURLToPath(import.meta.resolve("dps-client/universal.onnx"))';
+  assert.ok(block.includes(resolved));
+  writeFileSync(script, block.replace(resolved, JSON.stringify(FILE)));
+  try {
+    const printed = execFileSync(process.execPath, [script], { cwd: folder, encoding: "utf-8" });
+    assert.match(printed, /content: /);
+    assert.match(printed, /share: /);
+  } finally {
+    rmSync(script);
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -11,7 +11,7 @@ const vectors = readVectors();
 
 test("the vectors are of this file", () => {
   const found = createHash("sha256").update(readFileSync(FILE)).digest("hex");
-  assert.equal(vectors.file.sha256, found, "make them again: python clients/conformance/make.py");
+  assert.equal(vectors.file.sha256, found, "make them again: python -m clients.conformance.make");
 });
 
 test("every vector is met", async () => {
