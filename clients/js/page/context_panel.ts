@@ -10,6 +10,7 @@ export interface Preset {
 }
 
 interface Row {
+  importance: number;
   slider: HTMLInputElement;
   value: HTMLOutputElement;
   bar: HTMLElement;
@@ -17,7 +18,7 @@ interface Row {
 }
 
 /** Steps of a slider: the first is 0, the others go from the least to the most importance. */
-const STEPS = 120;
+const STEPS = 121;
 const LEAST = 0.01;
 const MOST = 10;
 
@@ -63,7 +64,7 @@ export class ContextPanel {
   get given(): ContextGiven {
     if (this.#ordered) return { ranking: this.#places };
     const importances = Object.fromEntries(
-      [...this.#rows].map(([name, { slider }]) => [name, importanceAt(slider.valueAsNumber)]),
+      [...this.#rows].map(([name, { importance }]) => [name, importance]),
     );
     return { importances };
   }
@@ -91,21 +92,29 @@ export class ContextPanel {
     slider.dataset.kind = name;
     const value = element("output");
     const part = element("span", { className: "part" });
-    const row = { slider, value, bar: element("span", { className: "bar" }), words: element("span") };
+    const row: Row = {
+      importance: 0,
+      slider,
+      value,
+      bar: element("span", { className: "bar" }),
+      words: element("span"),
+    };
     part.append(row.bar, row.words);
-    const title = name === "size" ? "size (all alike)" : name;
-    label.append(element("span", { textContent: title }), slider, value, part);
+    const title = element("span", { textContent: name });
+    if (name === "size") title.title = "the general distance: all kinds of change alike";
+    label.append(title, slider, value, part);
     slider.addEventListener("input", () => {
-      this.#showValue(row);
+      this.#setValue(row, importanceAt(slider.valueAsNumber));
       this.changed();
     });
     byId("sliders").append(label);
     this.#rows.set(name, row);
   }
 
-  #showValue({ slider, value }: Row): void {
-    value.textContent = `${importanceAt(slider.valueAsNumber)}`;
-    slider.setAttribute("aria-valuetext", value.textContent);
+  #setValue(row: Row, importance: number): void {
+    row.importance = importance;
+    row.value.textContent = `${importance}`;
+    row.slider.setAttribute("aria-valuetext", `${importance}`);
   }
 
   /** Set the sliders, and the order of the kinds, to a context of the list. */
@@ -113,7 +122,8 @@ export class ContextPanel {
     const { importances = {} } = this.presets.find((one) => one.name === name) ?? {};
     for (const [kind, row] of this.#rows) {
       row.slider.value = `${stepOf(importances[kind] ?? 0)}`;
-      this.#showValue(row);
+      // The number itself, which may lie between two steps of the slider.
+      this.#setValue(row, importances[kind] ?? 0);
     }
     const levels = new Map<number, string[]>();
     for (const kind of [...this.kinds.map((one) => one.name), "other"]) {

@@ -71,6 +71,8 @@ export async function openEngine(
 class GraphEngine implements Engine {
   readonly #sessions = new Map<string, Promise<Session>>();
   readonly #runs = new Map<number, Record<string, Tensor>>();
+  /** The tensors from which a map follows: in a plain file it is an output. */
+  readonly #behindMaps: string[];
   #last = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -80,15 +82,12 @@ class GraphEngine implements Engine {
     readonly device: Device,
     readonly runtime: Runtime,
     readonly threads: number | undefined,
-  ) {}
+  ) {
+    this.#behindMaps = this.#universal ? graph.between("importance", ["map"]) : ["map"];
+  }
 
   get #universal(): boolean {
     return this.manifest.metric.importances === null;
-  }
-
-  /** The tensors from which a map follows: in a plain file it is an output. */
-  get #behindMaps(): string[] {
-    return this.#universal ? this.graph.between("importance", ["map"]) : ["map"];
   }
 
   async measure(batch: Batch, maps: boolean): Promise<Run> {

@@ -75,7 +75,7 @@ test("the example of the README runs", () => {
   cpSync(join(images, "one-place-candidate-0.png"), join(folder, "candidate.png"));
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf-8");
   const [, block] = readme.match(/```js\n(.*?)```/s);
-  // In the package's own folder, which makes its name known; the file is copied there by `prepack`.
+  // In the package's own folder, which makes its name known; the file is copied there by `bundle`.
   const script = fileURLToPath(new URL(`../dist/readme-${process.pid}.mjs`, import.meta.url));
   const resolved = 'fileURLToPath(import.meta.resolve("dps-client/universal.onnx"))';
   assert.ok(block.includes(resolved));
