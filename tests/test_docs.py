@@ -65,11 +65,14 @@ TOO_EXPENSIVE = {
 
 NOT_OURS = {
     "git": "another program",
+    "npm": "another program",
     "playwright": "another program",
     "pytest": "another program",
 }
 MODULES_TOO_EXPENSIVE = {
     "benchmarks": "needs data sets, minutes to hours",
+    "clients.conformance.make": "replaces files of the repository",
+    "http.server": "serves until it is stopped",
     "dps_export.universal": "replaces the file in the package",
     "dps_train.pretrain": "trains for an hour",
     "pytest": "runs the tests inside of a test",
