@@ -9,6 +9,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.runtime.device import Device
 
 
@@ -27,6 +28,8 @@ def rank(
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     debug: run.DebugOption = False,
 ) -> None:
     """Put candidates in order: the closest to the reference first.
@@ -44,7 +47,9 @@ def rank(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    ranked = rank_candidates(reference, candidates, metrics, resize=resize)
+    ranked = rank_candidates(
+        reference, candidates, metrics, resize=resize, ignored=read_ignored(ignore, mask)
+    )
     run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked)))
     if as_json:
         run.print_json(

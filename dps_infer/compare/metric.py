@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer.arrays import Pixels
-from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
+from dps_infer.compare.pairs import Comparison, Weighting, new_cache
+from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.regions.measure import compare_regions
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.contexts.ranking import SIZE, Ranking
@@ -34,6 +36,7 @@ from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
+    from dps_infer.images.ignored import BoxSource, Ignored
     from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
 
 
@@ -246,6 +249,8 @@ class Metric:
         *,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> Comparison:
         """Compare two images.
@@ -255,10 +260,15 @@ class Metric:
             candidate: an image of the same size, in the same forms.
             resize: resize `candidate` to the size of `reference` if they differ.
             with_map: compute `Comparison.map` and `Comparison.cells` as well.
+            with_regions: find the places that differ (`Comparison.regions`) as well.
+            ignore: parts to leave out: boxes like ``"10,20,300,40"`` or ``"0,90%,100%,10%"``
+                (left edge, upper edge, width, height), or `dps_infer.Ignored`, which also takes
+                a mask.
             policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
-            ImageError: an image cannot be used, or the sizes differ.
+            ImageError: an image cannot be used, the sizes differ, or `ignore` does not fit them.
+            UsageError: a box is not valid.
             ContextError: the context file breaks its contract.
         """
         pair = make_pair(
@@ -266,8 +276,11 @@ class Metric:
             load_picture(candidate, label="candidate", policy=policy),
             resize=resize,
             policy=policy,
+            ignored=_ignored(ignore),
         )
-        return self.compare_pairs([pair], with_map=with_map, alone=False)[0]
+        return self.compare_pairs(
+            [pair], with_map=with_map, regions=_whole(with_regions), alone=False
+        )[0]
 
     def compare_batch(
         self,
@@ -276,6 +289,8 @@ class Metric:
         *,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
         batch_size: int = 16,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> list[Comparison]:
@@ -287,6 +302,8 @@ class Metric:
             candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
             resize: see `compare`.
             with_map: see `compare`.
+            with_regions: see `compare`.
+            ignore: see `compare`; the same in every pair.
             batch_size: pairs that are held and run at a time; it bounds the memory.
             policy: see `compare`.
 
@@ -303,14 +320,17 @@ class Metric:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
         from dps_infer.compare.sources import load_pairs
 
+        ignored = _ignored(ignore)
         pairs = (
-            make_pair(reference, candidate, resize=resize, policy=policy)
+            make_pair(reference, candidate, resize=resize, policy=policy, ignored=ignored)
             for reference, candidate in load_pairs(references, candidates, policy)
         )
         results: list[Comparison] = []
         cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
-            results += self.compare_pairs(batch, with_map=with_map, cache=cache)
+            results += self.compare_pairs(
+                batch, with_map=with_map, regions=_whole(with_regions), cache=cache
+            )
         return results
 
     def compare_pairs(
@@ -318,15 +338,17 @@ class Metric:
         pairs: Sequence[Pair],
         *,
         with_map: bool = False,
+        regions: Gate | None = None,
         alone: bool = True,
         cache: ReferenceCache | None = None,
     ) -> list[Comparison]:
-        """Compare decoded pairs; see `dps_infer.compare.pairs.compare_pairs`."""
-        (comparisons,) = compare_pairs(
+        """Compare decoded pairs; see `dps_infer.compare.regions.measure.compare_regions`."""
+        (comparisons,) = compare_regions(
             pairs,
             self._runner,
             [self.weighting],
             with_map=with_map,
+            regions=regions,
             alone=alone,
             cache=cache,
         )
@@ -363,6 +385,19 @@ class Metric:
             alone=alone,
             cached=cached,
         )
+
+
+def _ignored(value: Ignored | Sequence[BoxSource] | None) -> Ignored | None:
+    if value is None:
+        return None
+    # Most calls leave nothing out.
+    from dps_infer.images.ignored import as_ignored
+
+    return as_ignored(value)
+
+
+def _whole(with_regions: bool) -> Gate | None:
+    return Gate.whole if with_regions else None
 
 
 def _context(
