@@ -8,9 +8,9 @@
         )
 
 If the assertion fails, both images and a heat map of their difference are saved, and the message
-names their folder, the parts of the difference, and the regions that differ. With the environment variable
-``DPS_UPDATE_BASELINES`` set to 1, the baselines are replaced instead of compared; review the
-changes before you commit them.
+names their folder, the parts of the difference, and the regions that differ. With the environment
+variable ``DPS_UPDATE_BASELINES`` set to 1, the baselines are replaced instead of compared; review
+the changes before you commit them.
 """
 
 from __future__ import annotations

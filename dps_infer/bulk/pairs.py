@@ -85,6 +85,15 @@ def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSou
     if boxes is None or boxes == "":
         return paths[0], paths[1]
     try:
-        return paths[0], paths[1], Ignored([box for box in str(boxes).split(";") if box.strip()])
+        return paths[0], paths[1], parse_column(str(boxes))
     except UsageError as error:
         return ImageError(f"{row}, column {IGNORE!r}: {error}")
+
+
+def parse_column(text: str) -> Ignored:
+    """Read the boxes of a row: ``"0,0,100%,5%; 10,20,30,40"``.
+
+    Raises:
+        UsageError: a box is not valid.
+    """
+    return Ignored([box for box in text.split(";") if box.strip()])
