@@ -201,3 +201,13 @@ def test_a_small_defect_cannot_hide_in_a_large_image():
     region = found.regions[0]
     assert overlap(place, (region.x, region.y, region.width, region.height)) > 0.7
     assert region.kind == "blur"
+
+
+def test_leaving_parts_out_does_not_dilute_the_rest():
+    metric = Metric.named("general", device="cpu", threads=1)
+    first = drawn(np.random.default_rng(2), 256, 320)
+    second = cv2.GaussianBlur(first, (0, 0), 2)
+    whole = metric.compare(first, second).distance
+    half = metric.compare(first, second, ignore=["0,0,100%,50%"]).distance
+    # The other half is about as blurred as the whole; dilution would leave half of the distance.
+    assert half == pytest.approx(whole, rel=0.2)
