@@ -84,8 +84,14 @@ function showStage() {
 
 function toggleBoxes() {
   showsBoxes = !showsBoxes;
+  redrawStage();
+}
+
+/** Draw the same view again; the control that has the focus keeps it. */
+function redrawStage() {
+  const place = [...controls.querySelectorAll("input, button")].indexOf(document.activeElement);
   showStage();
-  controls.querySelector("[aria-keyshortcuts=b]")?.focus();
+  controls.querySelectorAll("input, button")[place]?.focus();
 }
 
 /** Describe an image, with its larger preview if there is one. */
@@ -248,7 +254,7 @@ function boxLayers() {
   const regions = report.maps[state.context]?.[state.selected]?.regions ?? [];
   if (!showsBoxes) return [];
   return regions.map((region, place) => {
-    const box = make("i", { class: "layer box", title: region.words },
+    const box = make("i", { class: `layer box${region.top < 0.05 ? " top" : ""}`, title: region.words },
       make("b", {}, String(place + 1)));
     box.style.inset = `${100 * region.top}% auto auto ${100 * region.left}%`;
     box.style.width = `${100 * region.width}%`;
@@ -359,7 +365,7 @@ viewer.addEventListener("close", () => {
   grid.focus({ preventScroll: true });
 });
 new ResizeObserver(() => {
-  if (viewer.open) showStage();
+  if (viewer.open) redrawStage();
 }).observe(stage);
 
 viewer.addEventListener("keydown", (event) => {
