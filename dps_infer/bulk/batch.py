@@ -18,6 +18,7 @@ from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import OutputError, TableError, UsageError
 from dps_infer.files.tables import Row, TableScan, Write, check_format
 from dps_infer.files.write import check_output
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 
 
@@ -48,6 +49,7 @@ def score_file(
     metrics: Mapping[str, Metric],
     *,
     resize: bool = False,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
     resume: bool = False,
@@ -68,6 +70,7 @@ def score_file(
         output: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.results`.
         metrics: by label.
         resize: resize candidates to the size of their references.
+        ignored: parts to leave out of every pair, besides those in the column ``ignore``.
         batch_size: see `dps_infer.compare.stream.score`.
         decoders: see `dps_infer.compare.stream.score`.
         resume: continue an interrupted run; start one if there is none.
@@ -108,6 +111,7 @@ def score_file(
             for label, metric in metrics.items()
         },
         resize=resize,
+        ignored="" if ignored is None else ignored.describe(),
         batch_size=batch_size,
     )
     with open_journal(target, identity, resume=resume, force=force) as journal:
@@ -119,6 +123,7 @@ def score_file(
             (pair.source for pair in rows),
             metrics,
             resize=resize,
+            ignored=ignored,
             batch_size=batch_size,
             decoders=decoders,
         ):

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow
 
-from dps_infer.bulk.pairs import check_pairs, pair_source
+from dps_infer.bulk.pairs import IGNORE, check_pairs, pair_source
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, check_free, columns, row
 from dps_infer.compare.open import open_metrics
 from dps_infer.compare.stream import score
@@ -92,7 +92,8 @@ class PairScorer:
         table = batch if isinstance(batch, pyarrow.Table) else pyarrow.table(dict(batch))
         check_pairs(table.column_names, where=WHERE)
         check_free(table.column_names, self._metrics, where=WHERE)
-        pairs = table.select([REFERENCE, CANDIDATE]).to_pylist()
+        taken = [n for n in (REFERENCE, CANDIDATE, IGNORE) if n in table.column_names]
+        pairs = table.select(taken).to_pylist()
         scores = score(
             (pair_source(pair, self._folder, row="the row") for pair in pairs),
             self._metrics,

@@ -10,6 +10,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.runtime.device import Device
 
 EPILOG = (
@@ -24,7 +25,8 @@ def batch(
         typer.Argument(
             metavar="PAIRS",
             help="The pairs, one per row: .csv (UTF-8, commas), .jsonl or .parquet, with the "
-            "columns reference and candidate. Paths are relative to the folder of this file. "
+            "columns reference and candidate. Paths are relative to the folder of this file. A "
+            "column ignore leaves boxes out of a pair, as --ignore does: 0,0,100%,5%; 10,20,30,40. "
             "Other columns are copied to the results.",
         ),
     ],
@@ -43,6 +45,8 @@ def batch(
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
     resize: options.ResizeOption = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     batch_size: Annotated[
@@ -80,6 +84,7 @@ def batch(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
+    ignored = read_ignored(ignore, mask)
     try:
         with show_progress("scoring", "pairs") as progress:
             summary = score_file(
@@ -87,6 +92,7 @@ def batch(
                 output,
                 metrics,
                 resize=resize,
+                ignored=ignored,
                 batch_size=batch_size,
                 decoders=decoders,
                 resume=resume,

@@ -11,6 +11,8 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import GateOption, IgnoreOption, MaskOption, read_ignored
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -85,6 +87,9 @@ def folder(
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
+    gate: GateOption = Gate.whole,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
@@ -110,12 +115,15 @@ def folder(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     thresholds = resolve_thresholds(threshold, metrics)
+    ignored = read_ignored(ignore, mask)
     with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,
             metrics,
             resize=resize,
+            regions=gate if gate is Gate.worst else None,
+            ignored=ignored,
             thresholds=thresholds,
             worst=SHOWN if worst is None and not as_json else worst,
             output=output,

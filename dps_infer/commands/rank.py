@@ -9,6 +9,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.commands.shared.standard_input import image_sources
 from dps_infer.runtime.device import Device
 
@@ -32,6 +33,8 @@ def rank(
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     debug: run.DebugOption = False,
 ) -> None:
     """Put candidates in order: the closest to the reference first.
@@ -50,7 +53,9 @@ def rank(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
     first, *others = image_sources([reference, *candidates])
-    ranked = rank_candidates(first, others, metrics, resize=resize)
+    ranked = rank_candidates(
+        first, others, metrics, resize=resize, ignored=read_ignored(ignore, mask)
+    )
     run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked)))
     if as_json:
         run.print_json(

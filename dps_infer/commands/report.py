@@ -9,6 +9,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.runtime.device import Device
 
 
@@ -71,6 +72,8 @@ def report(
             "Needed if the results were made with it.",
         ),
     ] = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     debug: run.DebugOption = False,
@@ -99,6 +102,7 @@ def report(
             threads=threads,
             note=run.note,
         )
+    ignored = read_ignored(ignore, mask)
     with show_progress("report", "pictures") as progress:
         made = build_report(
             results,
@@ -110,6 +114,7 @@ def report(
             thumbnail=thumbnail,
             preview=preview,
             resize=resize,
+            ignored=ignored,
             progress=progress,
         )
     with atomic_file(output, force=force) as temporary:

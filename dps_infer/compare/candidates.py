@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import ImageError
 from dps_infer.images.decode import DEFAULT_POLICY, DecodePolicy, ImageSource
+from dps_infer.images.ignored import Ignored
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def compare_candidates(
     *,
     resize: bool = False,
     with_map: bool = False,
+    regions: Gate | None = None,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> list[dict[str, Comparison]]:
@@ -46,6 +50,8 @@ def compare_candidates(
         metrics: by label.
         resize: as in `Metric.compare`.
         with_map: as in `Metric.compare`.
+        regions: as in `dps_infer.compare.stream.score`.
+        ignored: as in `dps_infer.compare.stream.score`.
         batch_size: candidates that are held and run at a time, with the reference's features
             computed once.
         policy: as in `Metric.compare`.
@@ -64,6 +70,8 @@ def compare_candidates(
         metrics,
         resize=resize,
         with_map=with_map,
+        regions=regions,
+        ignored=ignored,
         batch_size=batch_size,
         policy=policy,
     ):
@@ -79,6 +87,7 @@ def rank_candidates(
     metrics: Mapping[str, Metric],
     *,
     resize: bool = False,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> list[Ranked]:
@@ -94,6 +103,7 @@ def rank_candidates(
         candidates,
         metrics,
         resize=resize,
+        ignored=ignored,
         batch_size=batch_size,
         policy=policy,
     )

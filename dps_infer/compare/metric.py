@@ -10,7 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from dps_infer.arrays import ArrayLike, ChannelOrder, Pixels
-from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
+from dps_infer.compare.pairs import Comparison, Weighting, new_cache
+from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.regions.measure import compare_regions
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.contexts.ranking import SIZE, Ranking
@@ -32,6 +34,7 @@ from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
+    from dps_infer.images.ignored import BoxSource, Ignored
     from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
 
 
@@ -244,6 +247,8 @@ class Metric:
         *,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
         value_range: tuple[float, float] | None = None,
         channel_order: ChannelOrder | None = None,
         channel_last: bool | None = None,
@@ -257,6 +262,10 @@ class Metric:
             candidate: an image of the same size, in any of these forms.
             resize: resize `candidate` to the size of `reference` if they differ.
             with_map: compute `Comparison.map` and `Comparison.cells` as well.
+            with_regions: find the places that differ (`Comparison.regions`) as well.
+            ignore: parts to leave out: boxes like ``"10,20,300,40"`` or ``"0,90%,100%,10%"``
+                (left edge, upper edge, width, height), or `dps_infer.Ignored`, which also takes
+                a mask.
             value_range: of arrays other than uint8, such as ``(0, 1)``
                 (`dps_infer.arrays.ArrayLayout`); in place of that of `policy`.
             channel_order: of arrays, ``"rgb"`` or ``"bgr"``; likewise.
@@ -264,8 +273,8 @@ class Metric:
             policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
-            ImageError: an image cannot be used, or the sizes differ.
-            UsageError: an invalid range or order.
+            ImageError: an image cannot be used, the sizes differ, or `ignore` does not fit them.
+            UsageError: an invalid box, range or order.
             ContextError: the context file breaks its contract.
         """
         policy = _with_layout(policy, value_range, channel_order, channel_last)
@@ -274,8 +283,11 @@ class Metric:
             load_picture(candidate, label="candidate", policy=policy),
             resize=resize,
             policy=policy,
+            ignored=_ignored(ignore),
         )
-        return self.compare_pairs([pair], with_map=with_map, alone=False)[0]
+        return self.compare_pairs(
+            [pair], with_map=with_map, regions=_whole(with_regions), alone=False
+        )[0]
 
     def compare_batch(
         self,
@@ -284,6 +296,8 @@ class Metric:
         *,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
         batch_size: int = 16,
         value_range: tuple[float, float] | None = None,
         channel_order: ChannelOrder | None = None,
@@ -298,6 +312,8 @@ class Metric:
             candidates: images, or an array or tensor [N, H, W, 3]; sizes may vary among pairs.
             resize: see `compare`.
             with_map: see `compare`.
+            with_regions: see `compare`.
+            ignore: see `compare`; the same in every pair.
             batch_size: pairs that are held and run at a time; it bounds the memory.
             value_range: see `compare`.
             channel_order: see `compare`.
@@ -318,14 +334,17 @@ class Metric:
         from dps_infer.compare.sources import load_pairs
 
         policy = _with_layout(policy, value_range, channel_order, channel_last)
+        ignored = _ignored(ignore)
         pairs = (
-            make_pair(reference, candidate, resize=resize, policy=policy)
+            make_pair(reference, candidate, resize=resize, policy=policy, ignored=ignored)
             for reference, candidate in load_pairs(references, candidates, policy)
         )
         results: list[Comparison] = []
         cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
-            results += self.compare_pairs(batch, with_map=with_map, cache=cache)
+            results += self.compare_pairs(
+                batch, with_map=with_map, regions=_whole(with_regions), cache=cache
+            )
         return results
 
     def compare_pairs(
@@ -333,15 +352,17 @@ class Metric:
         pairs: Sequence[Pair],
         *,
         with_map: bool = False,
+        regions: Gate | None = None,
         alone: bool = True,
         cache: ReferenceCache | None = None,
     ) -> list[Comparison]:
-        """Compare decoded pairs; see `dps_infer.compare.pairs.compare_pairs`."""
-        (comparisons,) = compare_pairs(
+        """Compare decoded pairs; see `dps_infer.compare.regions.measure.compare_regions`."""
+        (comparisons,) = compare_regions(
             pairs,
             self._runner,
             [self.weighting],
             with_map=with_map,
+            regions=regions,
             alone=alone,
             cache=cache,
         )
@@ -394,6 +415,19 @@ def _with_layout(
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(policy, **changed) if changed else policy
+
+
+def _ignored(value: Ignored | Sequence[BoxSource] | None) -> Ignored | None:
+    if value is None:
+        return None
+    # Most calls leave nothing out.
+    from dps_infer.images.ignored import as_ignored
+
+    return as_ignored(value)
+
+
+def _whole(with_regions: bool) -> Gate | None:
+    return Gate.whole if with_regions else None
 
 
 def _context(

@@ -40,6 +40,44 @@ _Rendering = tuple[int, Pixels, Pixels]
 
 
 @dataclass(frozen=True)
+class Region:
+    """A place in which two images differ.
+
+    Attributes:
+        x: left edge in pixels of the reference.
+        y: upper edge.
+        width: in pixels.
+        height: in pixels.
+        share: of the image that the box takes, in (0, 1].
+        comparison: of the place alone, as if it were the whole image: cut out of both images with
+            a margin (`dps_infer.compare.regions`).
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    share: float
+    comparison: Comparison
+
+    @property
+    def distance(self) -> float:
+        """The distance of the place."""
+        return self.comparison.distance
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of change that contributes most; None if the file names none.
+
+        If the context sees no difference, it is the kind that there is most of.
+        """
+        for numbers in (self.comparison.parts, self.comparison.amounts):
+            if any(numbers.values()):
+                return max(numbers, key=numbers.__getitem__)
+        return None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """How different two images are, and why.
 
@@ -65,6 +103,9 @@ class Comparison:
             manifest's `map` states its relation to `distance`.
         cells: float32 [rows, columns, K], how much of the difference in each cell is of each kind,
             in the order of `amounts`, if the map was asked for and the file names kinds.
+        ignored: the share of the image that was left out, in [0, 1).
+        regions: the places that differ, the largest distance first, if they were asked for.
+        by_worst: thresholds apply to the worst place (`gated`).
     """
 
     distance: float
@@ -80,6 +121,18 @@ class Comparison:
     anchors: tuple[Anchor, ...] = ()
     map: Floats | None = field(default=None, compare=False, repr=False)
     cells: Floats | None = field(default=None, compare=False, repr=False)
+    ignored: float = 0.0
+    regions: tuple[Region, ...] | None = None
+    by_worst: bool = False
+
+    @property
+    def gated(self) -> float:
+        """What thresholds apply to: the distance, or with `by_worst` that of the worst place.
+
+        The whole image counts as a place too.
+        """
+        places = self.regions if self.by_worst and self.regions else ()
+        return max([self.distance, *(region.distance for region in places)])
 
 
 @dataclass(frozen=True)
@@ -241,6 +294,7 @@ def _comparison(
         anchors=tuple(anchor(distance, scale) for scale in weighting.scales),
         map=None if measurement.maps is None else measurement.maps[row],
         cells=None if measurement.cells is None else measurement.cells[row],
+        ignored=0.0 if pair.ignored is None else float(pair.ignored.mean()),
     )
 
 

@@ -35,6 +35,8 @@
 - *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
   is composited and resized to the size of the first, by area averaging where it shrinks and by
   cubic interpolation where it grows, with a note.
+- *Parts left out* (`dps_infer.images.ignored`) are replaced in both images by the same content,
+  before anything is compared or resized, with a note. Their colors and alpha do not count.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -52,6 +54,7 @@ from dps_infer.arrays import ArrayLayout, ArrayLike, PillowImage, Pixels, Readab
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
+from dps_infer.images.fill import Mask, Parts, blank, fill, scaled
 from dps_infer.images.formats.color import ColorSpace
 from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import ACCEPTED, read_header
@@ -144,10 +147,12 @@ class Pair:
         renderings: one or two pairs of uint8 RGB images [H, W, 3], the reference first. The
             rendering with the largest distance counts.
         notes: changes made to the images, for people.
+        ignored: [H, W], True where pixels are left out; None if all count.
     """
 
     renderings: tuple[tuple[Pixels, Pixels], ...]
     notes: tuple[str, ...]
+    ignored: Mask | None = None
 
     @property
     def identical(self) -> bool:
@@ -222,17 +227,28 @@ def make_pair(
     *,
     resize: bool = False,
     policy: DecodePolicy = DEFAULT_POLICY,
+    ignored: Parts | None = None,
 ) -> Pair:
     """Composite the alpha of two images, and resize the second one if `resize` is set.
 
+    Args:
+        reference: the first image; it stays as it is.
+        distorted: the second image; it stays as it is.
+        resize: resize `distorted` to the size of `reference` if they differ.
+        policy: options of the decode policy.
+        ignored: parts that are left out.
+
     Raises:
-        ImageError: their sizes differ and `resize` is off.
+        ImageError: their sizes differ and `resize` is off, or `ignored` does not fit them.
     """
     if reference.size != distorted.size and not resize:
         raise ImageError(
             f"the sizes differ: {reference.label} is {_by(reference.size)}, {distorted.label} is "
             f"{_by(distorted.size)} (width x height): crop one, or request a resize (--resize)"
         )
+    mask = None if ignored is None else ignored.mask(reference.size)
+    if mask is not None:
+        reference, distorted = _without(reference, mask), _without(distorted, mask)
     if reference.order_assumed or distorted.order_assumed:
         _check_order(reference, distorted)
     notes = [*reference.notes, *distorted.notes]
@@ -259,7 +275,14 @@ def make_pair(
         (composite(reference, background), _fit(composite(distorted, background), reference.size))
         for background in backgrounds
     )
-    return Pair(renderings, tuple(notes))
+    if mask is not None:
+        notes.append(f"{_share(float(mask.mean()))} of the image is left out")
+        if len(renderings) > 1:
+            # An opaque picture is one array, whatever the background.
+            renderings = tuple((first.copy(), second.copy()) for first, second in renderings)
+        for rendering in renderings:
+            fill(rendering, mask)
+    return Pair(renderings, tuple(notes), mask)
 
 
 def composite(picture: Picture, background: Color) -> Pixels:
@@ -382,6 +405,20 @@ def _check_order(reference: Picture, distorted: Picture) -> None:
             "of one, array[..., ::-1]"
         )
     raise ImageError(f'{problem}, or channel_order="rgb" if it is not')
+
+
+def _without(picture: Picture, mask: Mask) -> Picture:
+    """Return a picture without what a mask of the reference leaves out."""
+    own = mask if picture.size == mask.shape[::-1] else scaled(mask, picture.size)
+    color, alpha = blank(picture.color, picture.alpha, own)
+    if own is not mask:
+        # Resizing mixes neighbors: what is left out must not reach those that count.
+        fill([color], own)
+    return replace(picture, color=color, alpha=alpha)
+
+
+def _share(share: float) -> str:
+    return "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def _alphas_differ(first: Picture, second: Picture) -> bool:

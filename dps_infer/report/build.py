@@ -13,9 +13,11 @@ from dps_infer.bulk.thresholds import number_of, resolve_threshold
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 from dps_infer.report.assembly import assemble
 from dps_infer.report.examples import Example, examples
+from dps_infer.report.hatches import hatches, ignored_of
 from dps_infer.report.maps import HeatMap, heat_map, scale_data
 from dps_infer.report.pictures import Embedded, data_url, embed_all, find_image, shrink
 from dps_infer.report.rows import MeasuredContext, Results, load_results
@@ -57,6 +59,7 @@ def build_report(
     preview: int = PREVIEW,
     worst_pairs: int = WORST,
     resize: bool = False,
+    ignored: Ignored | None = None,
     progress: Progress = ignore,
 ) -> Report:
     """Make the report of a file of results.
@@ -74,6 +77,8 @@ def build_report(
         preview: longest side of the larger pictures of the worst pairs.
         worst_pairs: number of pairs with larger pictures and, with `metrics`, heat maps.
         resize: for the heat maps, resize candidates to the size of their references.
+        ignored: parts that were left out of every pair, besides those in the column ``ignore``.
+            They are hatched, and left out of the heat maps.
         progress: called with the number of pictures done and their total.
 
     Raises:
@@ -101,12 +106,23 @@ def build_report(
         on_done=on_done,
     )
 
+    left_out = ignored_of(pairs, ignored)
+    sizes = [(embedded[name].width, embedded[name].height) for name in pairs.reference]
+    masks, hatched = hatches(left_out, sizes)
+
     def heat_maps(metric: Metric) -> dict[int, HeatMap]:
         maps = {}
         for number in chosen:
             reference, candidate = names[number]
             size = (embedded[reference].height, embedded[reference].width)
-            maps[number] = heat_map(metric, paths[reference], paths[candidate], size, resize=resize)
+            maps[number] = heat_map(
+                metric,
+                paths[reference],
+                paths[candidate],
+                size,
+                resize=resize,
+                ignored=left_out[number],
+            )
             on_done()
         return maps
 
@@ -127,7 +143,9 @@ def build_report(
             **vars(pairs),
             "referenceImage": [places[name] for name in pairs.reference],
             "candidateImage": [places[name] for name in pairs.candidate],
+            "hatch": hatched,
         },
+        "hatches": masks,
         "images": [vars(image) for image in embedded.values()],
         "maps": [
             None if of_context is None else {n: vars(heat) for n, heat in of_context.items()}

@@ -7,7 +7,7 @@ anchors of a pair come with its heat map.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 
 from dps_infer.arrays import Floats
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Region
 from dps_infer.errors import ImageError
+from dps_infer.images.ignored import Ignored
 from dps_infer.show.heatmap import (
     LEGEND_END,
     MAX_OPACITY,
@@ -28,6 +30,7 @@ from dps_infer.show.heatmap import (
     paint,
 )
 from dps_infer.show.phrases import kind_words
+from dps_infer.show.regions import region_words
 from dps_infer.show.words import anchor_words
 
 LONGEST = 64
@@ -46,6 +49,8 @@ class HeatMap:
         size: the general distance of the pair; None if the context file names no kinds.
         words: each part of the distance in words, with direction and strength.
         anchors: changes that are about as different, in words; empty if none are known.
+        regions: the places that differ, the most different first: left edge, upper edge, width and
+            height as shares of the image's sides, their distance, and a description.
         why: the reason why there is no map; empty if there is one.
     """
 
@@ -56,6 +61,7 @@ class HeatMap:
     size: float | None = None
     words: Mapping[str, str] = field(default_factory=dict)
     anchors: str = ""
+    regions: Sequence[Mapping[str, Any]] = ()
     why: str = ""
 
 
@@ -66,6 +72,7 @@ def heat_map(
     size: tuple[int, int],
     *,
     resize: bool = False,
+    ignored: Ignored | None = None,
 ) -> HeatMap:
     """Compare two images and return their heat map; an invalid image becomes its `why`.
 
@@ -75,12 +82,20 @@ def heat_map(
         candidate: the second image.
         size: height and width of the first image in pixels.
         resize: see `Metric.compare`.
+        ignored: parts to leave out.
 
     Raises:
         ContextError: the context file gives no maps, or fails.
     """
     try:
-        comparison = metric.compare(reference, candidate, resize=resize, with_map=True)
+        comparison = metric.compare(
+            reference,
+            candidate,
+            resize=resize,
+            with_map=True,
+            with_regions=True,
+            ignore=ignored,
+        )
     except ImageError as error:
         # The page names the images already; their folders may be private.
         why = str(error)
@@ -94,7 +109,20 @@ def heat_map(
         size=comparison.size,
         words={name: kind_words(name, comparison) for name, v in comparison.parts.items() if v},
         anchors=anchor_words(comparison.anchors) if known else "",
+        regions=[_region_data(region, size) for region in comparison.regions or ()],
     )
+
+
+def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
+    return {
+        "left": region.x / width,
+        "top": region.y / height,
+        "width": region.width / width,
+        "height": region.height / height,
+        "distance": region.distance,
+        "words": region_words(region),
+    }
 
 
 def quantize(local: Floats) -> HeatMap:

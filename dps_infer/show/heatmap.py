@@ -25,6 +25,8 @@ from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.files.write import atomic_file, check_output
+from dps_infer.images.fill import Mask
+from dps_infer.show.regions import draw_boxes, hatch
 
 MIDDLE = 0.5
 """The local distance, or amount, whose color is in the middle of the scale."""
@@ -54,6 +56,8 @@ def draw_map(
     part: str | None = None,
     overlay: bool = False,
     legend: bool = False,
+    ignored: Mask | None = None,
+    boxes: bool = True,
 ) -> Pixels:
     """Draw where two images differ, at their own size.
 
@@ -65,6 +69,8 @@ def draw_map(
             regardless of its importance, instead of the local distance.
         overlay: lay the colors over the image in gray.
         legend: put a color bar with numbers below.
+        ignored: [H, W], True where pixels are left out (`Pair.ignored`); they are hatched.
+        boxes: draw the boxes of `Comparison.regions`, if it has any.
 
     Returns:
         uint8 RGB [H, W, 3]; with a legend, higher, and wider if W is below `LEGEND_WIDTH`.
@@ -76,6 +82,10 @@ def draw_map(
     height, width = image.shape[:2]
     local = local_values(comparison, metric, (height, width), part=part)
     picture = paint(local, over=image if overlay else None)
+    if ignored is not None:
+        hatch(picture, ignored)
+    if boxes:
+        draw_boxes(picture, comparison.regions or (), (height, width))
     if legend:
         title = "local distance" if part is None else f"difference by {part}"
         picture = _with_legend(picture, title)

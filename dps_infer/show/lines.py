@@ -64,7 +64,7 @@ def threshold_lines(
     """Return a line per threshold with the number of distances above it."""
     return [
         _mark_if_several(number, thresholds)
-        + _above(sum(c[label].distance > threshold for c in results), len(results), threshold)
+        + _above(sum(c[label].gated > threshold for c in results), len(results), threshold)
         for number, (label, threshold) in enumerate(thresholds.items())
         if threshold is not None
     ]

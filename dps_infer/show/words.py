@@ -41,11 +41,19 @@ def describe(
         lines.append(standing(comparison.percentiles))
     lines.append(f"context {metric.name}: {metric.describe()}")
     if threshold is not None:
-        above = comparison.distance > threshold
-        lines.append(
-            f"{'above' if above else 'not above'} the threshold {format_number(threshold)}"
-        )
+        lines.append(verdict(comparison, threshold))
     return lines
+
+
+def verdict(comparison: Comparison, threshold: float) -> str:
+    """Return on which side of its threshold a comparison is."""
+    above = comparison.gated > threshold
+    text = f"{'above' if above else 'not above'} the threshold {format_number(threshold)}"
+    if not comparison.by_worst:
+        return text
+    if above and not comparison.distance > threshold:
+        return f"{text} in its worst region, though not as a whole"
+    return text if above else f"{text}, nor is any region"
 
 
 def describe_run(

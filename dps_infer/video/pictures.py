@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,14 @@ import numpy as np
 
 from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.summary import Thresholds
 from dps_infer.errors import OutputError
 from dps_infer.extras import install
 from dps_infer.images.decode import Pair, load_picture, make_pair
+from dps_infer.images.ignored import Ignored
 from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.regions import hatch
 from dps_infer.video.compare import FrameScore, VideoScores
 
 GAP = 8
@@ -90,6 +94,7 @@ def save_worst(
     folder: Path,
     *,
     resize: bool = False,
+    ignored: Ignored | None = None,
 ) -> list[Path]:
     """Write the worst frames: reference, candidate and a heat map per metric, side by side.
 
@@ -98,6 +103,7 @@ def save_worst(
         metrics: by label.
         folder: created if needed.
         resize: as in the comparison of the frames.
+        ignored: as in the comparison of the frames.
 
     Returns:
         The paths of the pictures, ``<place>-frame-<number>.png``.
@@ -108,19 +114,26 @@ def save_worst(
             load_picture(scored.pair.reference, label="reference"),
             load_picture(scored.pair.candidate, label="candidate"),
             resize=resize,
+            ignored=ignored,
         )
         path = folder / f"{place:0{len(str(len(worst)))}}-frame-{scored.pair.frame:06}.png"
-        save_picture(_side_by_side(pair, metrics), path)
+        save_picture(_side_by_side(pair, metrics, scored.comparisons), path)
         paths.append(path)
     return paths
 
 
-def _side_by_side(pair: Pair, metrics: Mapping[str, Metric]) -> Pixels:
+def _side_by_side(
+    pair: Pair, metrics: Mapping[str, Metric], compared: Mapping[str, Comparison]
+) -> Pixels:
     ((reference, candidate), *_) = pair.renderings
     pictures = [reference, candidate]
-    for metric in metrics.values():
+    for label, metric in metrics.items():
         (comparison,) = metric.compare_pairs([pair], with_map=True)
-        pictures.append(draw_map(comparison, metric, candidate, overlay=True))
+        known = replace(comparison, regions=compared[label].regions)
+        pictures.append(draw_map(known, metric, candidate, overlay=True))
+    if pair.ignored is not None:
+        for picture in pictures:
+            hatch(picture, pair.ignored)
     gaps = [
         cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         for picture in pictures

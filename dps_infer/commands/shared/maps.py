@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
     from dps_infer.images.decode import ImageSource
+    from dps_infer.images.ignored import Ignored
 
 MapOption = Annotated[
     Path | None,
@@ -24,7 +25,8 @@ MapOption = Annotated[
         metavar="FILE",
         help="Write a heat map of where the images differ, at their size. Dark is no difference, "
         "bright a large one, on the same scale for all images: a local distance d has the color "
-        "at d / (d + 0.5) of the way from dark to bright. For several candidates or contexts, "
+        "at d / (d + 0.5) of the way from dark to bright. Boxes mark the regions that differ, and "
+        "what is left out is hatched. For several candidates or contexts, "
         "name a folder for PNG files.",
     ),
 ]
@@ -122,6 +124,7 @@ def write_maps(
     *,
     resize: bool,
     force: bool,
+    ignored: Ignored | None = None,
 ) -> None:
     """Draw and write the maps of a plan; see `dps_infer.show.heatmap`."""
     from dps_infer.images.decode import load_picture, make_pair
@@ -130,7 +133,8 @@ def write_maps(
     first = load_picture(reference, label="reference")
     for number, candidate in enumerate(candidates):
         second = load_picture(candidate, label="candidate")
-        ((_, image), *_) = make_pair(first, second, resize=resize).renderings
+        pair = make_pair(first, second, resize=resize, ignored=ignored)
+        image = pair.renderings[0][1]
         for label, metric in metrics.items():
             picture = draw_map(
                 results[number][label],
@@ -139,6 +143,7 @@ def write_maps(
                 part=style.part,
                 overlay=style.overlay,
                 legend=style.legend,
+                ignored=pair.ignored,
             )
             save_picture(picture, plan[number, label], force=force)
 

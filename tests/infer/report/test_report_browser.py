@@ -207,6 +207,19 @@ def test_views_by_keyboard(page):
     assert page.locator("#grid [aria-selected=true]").get_attribute("aria-rowindex") == "3"
 
 
+def test_boxes_can_be_turned_off(page):
+    page.locator("#grid .row").first.click()
+    page.keyboard.press("4")
+    page.wait_for_timeout(100)  # The stage is drawn again when its size changes.
+    boxes = page.locator("#stage .box")
+    shown = boxes.count()
+    assert shown == page.locator("#facts .regions li").count() > 0
+    page.keyboard.press("b")
+    assert boxes.count() == 0
+    page.get_by_role("button", name="Boxes").click()
+    assert boxes.count() == shown
+
+
 def test_a_pair_with_a_heat_map_is_put_into_words(page):
     page.locator("#filter").fill("candidate-99")
     page.locator("#grid .row").first.click()
