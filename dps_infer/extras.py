@@ -24,6 +24,7 @@ TRAIN = install("train", "cpu")
 _TRAINING = (
     "filelock",
     "lightning",
+    "onnx_ir",
     "onnxscript",
     "safetensors",
     "scipy",

@@ -92,7 +92,7 @@ def test_extras_never_bring_both_runtimes():
 
 
 def test_what_training_needs_is_known_where_it_is_missing():
-    modules = {"scikit-image": "skimage"}
+    modules = {"onnx-ir": "onnx_ir", "scikit-image": "skimage"}
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = {normalised(line) for line in extras["train"]}
     for name in wanted:

@@ -70,7 +70,7 @@ def draw_map(
         overlay: lay the colors over the image in gray.
         legend: put a color bar with numbers below.
         ignored: [H, W], True where pixels are left out (`Pair.ignored`); they are hatched.
-        boxes: draw the boxes of `Comparison.regions`, if it has any.
+        boxes: draw the boxes of `Comparison.regions`, if it has any; never with `part`.
 
     Returns:
         uint8 RGB [H, W, 3]; with a legend, higher, and wider if W is below `LEGEND_WIDTH`.
@@ -84,7 +84,8 @@ def draw_map(
     picture = paint(local, over=image if overlay else None)
     if ignored is not None:
         hatch(picture, ignored)
-    if boxes:
+    # Regions differ in the distance: on the map of a part they would mislead.
+    if boxes and part is None:
         draw_boxes(picture, comparison.regions or (), (height, width))
     if legend:
         title = "local distance" if part is None else f"difference by {part}"
