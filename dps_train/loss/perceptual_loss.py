@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,10 @@ from dps_infer.contexts.ranking import Ranking
 from dps_infer.errors import DataError, UsageError
 from dps_train.fit.run_folder import load_run
 from dps_train.loss.detail_difference import detail_difference
+from dps_train.model.change import general_distance
 from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.comparison import ChangeComparison, ImageParts
+from dps_train.model.change.half_planes import extent_of
 from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.metric import Metric
 from dps_train.model.resizing import resize
@@ -36,35 +40,41 @@ BEYOND = 0.5
 class PerceptualLoss(nn.Module):
     """How different two images are in a context, to train image models with.
 
-    The loss is the distance of the metric at the images' own size, with a term for what the
-    metric hardly sees: the size of a change, which all amounts are based on, follows luma from
-    half of the resolution on and color from a quarter. An optimizer would leave noise finer than
-    that. So `detail` times the mean absolute difference of fine detail, after the motion between
-    the images is undone, is added to the size. A context weighs both alike.
+    The value is the distance of the metric at the images' own size, changed in three ways so that
+    its gradient leads somewhere:
 
-    Gradients are those of the value that `forward` returns, through all of it: `gradcheck` passes.
-    That includes the estimated motion, which is no discrete search but a few Gauss-Newton steps.
-    Its gradient moves content towards the place it has in the target; where content is compared,
-    it changes little, since the estimate already minimizes that difference. Presences of kinds of
-    change are differentiated too; where a kind is surely there, or surely not, their slope is 0.
-    Gradients are finite everywhere, and 0 where both images are identical.
+    - The presences of kinds of change, by which a context weighs the size of the difference, are
+      constants of a pair: the gradient makes the difference smaller, instead of making one kind
+      look like another. What a context does not care about has no gradient.
+    - The factor from 0.7 to 1.4 by which the head corrects the size is left out.
+    - `detail` times the mean absolute difference of fine detail, after the motion between the
+      images is undone, is added to the size. The size follows luma from half of the resolution
+      on, and color from a quarter; an optimizer would leave noise finer than that.
+
+    With `exact`, the value is the distance itself, and the gradient is that of all of it.
+
+    The motion between the images is no discrete search, but a few Gauss-Newton steps, and the
+    gradient goes through them: it moves content towards the place that it has in the target.
+
+    Gradients are finite everywhere, and 0 where both images are identical. They agree with finite
+    differences (`gradcheck`) where presences do not count, as in ``general``, and with `exact`.
 
     Args:
         context: name of a saved context such as ``general``, in which all kinds of change count
             alike; a `Context`; or the folder of a run of ``dps-train``: a `Path`, or text with a
-            ``/``. None takes ``general``, or what `ranking` or `importances` say.
+            ``/``. None takes ``general``, or what `ranking` or `importances` say. Runs of the
+            paper's variants, which know no kinds of change, are always exact.
         ranking: kinds of change from the least to the most disruptive: ``"translate,*,blur"``.
         importances: how much each kind of change counts: ``{"blur": 1, "noise": 0.5}`` or
             ``"blur=1,noise=0.5"``; 0 for kinds that are left out, ``size`` for all alike.
         value_range: values of black and white in both images.
         reduction: ``mean`` or ``sum`` over the batch, or ``none``: [N].
-        detail: see above; 0 leaves the distance of the metric alone. None takes 5, which adds
-            a tenth to a third to a visible blur, and 0 for runs of the paper's variants, which do
-            not estimate motion.
+        detail: see above. 5 adds a tenth to a third to a visible blur.
+        exact: see above.
 
     Raises:
-        UsageError: more than one context, an unknown reduction or kind of change, a range that
-            is empty, or a run that keeps its own context is asked for another one.
+        UsageError: more than one context, an unknown reduction or kind of change, an empty range,
+            a negative `detail`, or another context for a run that keeps its own.
         ContextError: there is no such saved context.
         RunError: the run is missing or damaged.
 
@@ -83,7 +93,8 @@ class PerceptualLoss(nn.Module):
         importances: str | Mapping[str, float] | None = None,
         value_range: tuple[float, float] = (0.0, 1.0),
         reduction: Reduction = "mean",
-        detail: float | None = None,
+        detail: float = DETAIL,
+        exact: bool = False,
     ) -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
@@ -94,7 +105,12 @@ class PerceptualLoss(nn.Module):
         self.reduction: Reduction = reduction
         self.value_range = (float(low), float(high))
         self.metric = _metric(context, ranking, importances)
-        self.detail = _detail(self.metric, detail)
+        if not 0 <= detail < math.inf:
+            raise UsageError(f"detail {detail}: expected a number >= 0")
+        self.detail = float(detail)
+        self.exact = exact or not isinstance(self.metric, ChangeMetric)
+        # Presences take most of the time: they are only read where they count.
+        self._presences_count = bool(self.metric.head.importances[:-1].any())
         self._checked = False
 
     def train(self, mode: bool = True) -> PerceptualLoss:
@@ -103,7 +119,8 @@ class PerceptualLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the settings."""
-        return f"value_range={self.value_range}, reduction={self.reduction}, detail={self.detail:g}"
+        detail = "exact" if self.exact else f"detail={self.detail:g}"
+        return f"value_range={self.value_range}, reduction={self.reduction}, {detail}"
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss >= 0, 0 for identical images.
@@ -135,15 +152,34 @@ class PerceptualLoss(nn.Module):
         if not isinstance(metric, ChangeMetric):
             size = metric.preprocess.size
             one, two = metric.maps_of_both(resize(first, size), resize(second, size))
-            distances: Tensor = metric.head(metric.comparison(one, two))
-            return distances
+            return metric.head(metric.comparison(one, two))
+        if self.exact:
+            one, two = metric.maps_of_both(first, second)
+            return metric.head(metric.comparison(one, two))
+        size = self._size(metric.comparison.change, first, second)
+        if self._presences_count:
+            return size * self._weights(metric, first, second)
+        return size * metric.head.importances[-1]
+
+    def _size(self, change: ChangeComparison, first: Tensor, second: Tensor) -> Tensor:
+        """Return the sizes [N] of the differences, with that of fine detail."""
+        both = 255 * torch.cat([first, second]).permute(0, 2, 3, 1)
+        extent = extent_of(both)
+        halves = zip(*(part.chunk(2) for part in change.parts(both, extent).tensors()), strict=True)
+        one, two = map(ImageParts.from_tensors, halves)
+        statistics, motion = change.aligned(one, two, extent)
+        terms = general_distance.terms(statistics, motion, extent)
+        size = general_distance.general_distance(terms, torch.zeros_like(terms[:, 0]))
+        return size + self.detail * detail_difference(first, second, motion)
+
+    @staticmethod
+    @torch.no_grad()
+    def _weights(metric: ChangeMetric, first: Tensor, second: Tensor) -> Tensor:
+        """Return how much the context makes of each size [N], by the presences."""
         one, two = metric.maps_of_both(first, second)
-        z, _, change = metric.comparison.compared(one, two)
-        reading = metric.head.read(z)
-        size = metric.head.size(z, reading)
-        if self.detail:
-            size = size + self.detail * detail_difference(first, second, change.estimate)
-        return metric.head.amounts_at(size, z, reading) @ metric.head.importances
+        z = metric.comparison(one, two)
+        amounts = metric.head.amounts_at(torch.ones_like(z[:, 0]), z, metric.head.read(z))
+        return amounts @ metric.head.importances
 
     def _scaled(self, images: Tensor) -> Tensor:
         low, high = self.value_range
@@ -208,13 +244,3 @@ def _run_folder(context: str | Context | Path | None) -> Path | None:
     if isinstance(context, str) and (os.sep in context or "/" in context):
         return Path(context)
     return None
-
-
-def _detail(metric: Metric, detail: float | None) -> float:
-    if detail is None:
-        return DETAIL if isinstance(metric, ChangeMetric) else 0.0
-    if not 0 <= detail < float("inf"):
-        raise UsageError(f"detail {detail}: expected a number >= 0")
-    if detail and not isinstance(metric, ChangeMetric):
-        raise UsageError("this run's variant estimates no motion, which detail needs: leave it out")
-    return float(detail)
