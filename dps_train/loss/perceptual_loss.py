@@ -73,9 +73,10 @@ class PerceptualLoss(nn.Module):
         exact: see above.
 
     Raises:
-        UsageError: more than one context, an unknown reduction or kind of change, an empty range,
-            a negative `detail`, or another context for a run that keeps its own.
-        ContextError: there is no such saved context.
+        UsageError: more than one context, no saved context of this name, an unknown reduction or
+            kind of change, an empty range, a negative `detail`, or another context for a run that
+            keeps its own.
+        ContextError: the saved context is damaged.
         RunError: the run is missing or damaged.
 
     Example:
