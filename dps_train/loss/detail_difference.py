@@ -31,17 +31,18 @@ def detail_difference(first: Tensor, second: Tensor, motion: Motion) -> Tensor:
     flow = matrix[:, :, 0] * across + (matrix[:, :, 1] * down[:, None] + shift)
     flow = flow + between_cells(down) @ motion.local @ between_cells(across).T
     places = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1])
-    moved, shown = [], 1.0
     half = torch.tensor(first.shape[:1:-1]).to(first)[:, None, None] / 2
+    moved, shown = [], []
     for images, at in ((first, places - flow / 2), (second, places + flow / 2)):
         grid = at.permute(0, 2, 3, 1)
         moved.append(F.grid_sample(images, grid, padding_mode="border", align_corners=False))
         # Fades out over the last half pixel, so that rounding errors do not decide what counts.
-        shown = shown * ((1 - at.abs()) * half).clamp(0, 1).amin(dim=1)
+        shown.append(((1 - at.abs()) * half).clamp(0, 1).amin(dim=1))
+    both = shown[0] * shown[1]
     difference = moved[0] - moved[1]
     coarse = F.avg_pool2d(difference, WINDOW, 1, WINDOW // 2, count_include_pad=False)
-    difference = (difference - coarse).abs().mean(dim=1) * shown
-    return difference.mean(dim=(1, 2)) / shown.mean(dim=(1, 2)).clamp(min=SMALLEST_SHARE)
+    difference = (difference - coarse).abs().mean(dim=1) * both
+    return difference.mean(dim=(1, 2)) / both.mean(dim=(1, 2)).clamp(min=SMALLEST_SHARE)
 
 
 def _positions(side: int, like: Tensor) -> Tensor:

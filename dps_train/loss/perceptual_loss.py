@@ -110,7 +110,7 @@ class PerceptualLoss(nn.Module):
             raise UsageError(f"detail {detail}: expected a number >= 0")
         self.detail = float(detail)
         self.exact = exact or not isinstance(self.metric, ChangeMetric)
-        # Presences take most of the time: they are only read where they count.
+        # Reading presences takes time: they are only read where they count.
         self._presences_count = bool(self.metric.head.importances[:-1].any())
         self._checked = False
 
@@ -151,8 +151,8 @@ class PerceptualLoss(nn.Module):
         """Return the distances [N] of images in [0, 1]."""
         metric = self.metric
         if not isinstance(metric, ChangeMetric):
-            size = metric.preprocess.size
-            one, two = metric.maps_of_both(resize(first, size), resize(second, size))
+            side = metric.preprocess.size
+            one, two = metric.maps_of_both(resize(first, side), resize(second, side))
             return metric.head(metric.comparison(one, two))
         if self.exact:
             one, two = metric.maps_of_both(first, second)
