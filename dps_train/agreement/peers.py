@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dps_infer.errors import DpsError, UsageError
 from dps_infer.extras import install
@@ -114,6 +114,21 @@ DISTANCES: dict[str, Pair] = {
 
 def lpips_squeeze(trunk: Path | None) -> Pair:
     """Return LPIPS's distance, version 0.1 with SqueezeNet and its own linear weights."""
+    metric = lpips_module(trunk)
+
+    @torch.no_grad()
+    def distance(reference: Pixels, candidate: Pixels) -> float:
+        return float(metric(2 * _planes(reference) - 1, 2 * _planes(candidate) - 1))
+
+    return distance
+
+
+def lpips_module(trunk: Path | None) -> nn.Module:
+    """Return LPIPS, version 0.1 with SqueezeNet, of RGB [N, 3, H, W] in [-1, 1]: [N, 1, 1, 1].
+
+    Args:
+        trunk: see `peer_measures`.
+    """
     import lpips
 
     backbone = load_backbone("squeezenet1_1", layers=LPIPS["squeezenet1_1"], weights=trunk)
@@ -128,12 +143,7 @@ def lpips_squeeze(trunk: Path | None) -> Pair:
     metric.net.load_state_dict(
         {key: loaded[key.partition(".")[2]] for key in metric.net.state_dict()}
     )
-
-    @torch.no_grad()
-    def distance(reference: Pixels, candidate: Pixels) -> float:
-        return float(metric(2 * _planes(reference) - 1, 2 * _planes(candidate) - 1))
-
-    return distance
+    return metric
 
 
 def from_piq(name: str) -> Pair:

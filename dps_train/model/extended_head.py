@@ -73,7 +73,11 @@ class ExtendedHead(Head):
 
     def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""
-        size = self.size(z, reading)[..., None]
+        return self.amounts_at(self.size(z, reading), z, reading)
+
+    def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`."""
+        size = size[..., None]
         *_, probability = self.probabilities(z, reading)
         return torch.cat([size * presences(probability) * self.scales, size], dim=-1)
 

@@ -136,8 +136,10 @@ class AdditiveHead(Head):
 
     def amounts_of(self, shares: Tensor, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Turn the share of `other`, last in [..., K + 1], into its amount in pairs of z."""
-        # Detached: what there is to explain must not be learned to fit the share.
-        total = self.total(z)[..., None].detach()
+        total = self.total(z)[..., None]
+        if self.training:
+            # What there is to explain must not be learned to fit the share.
+            total = total.detach()
         unit = amount_of_strength(total, knee * self.reference, self.reference)
         return torch.cat([shares[..., :-1], shares[..., -1:] * unit], dim=-1)
 

@@ -32,4 +32,4 @@ def _resize_weights(line: Tensor, size: int) -> Tensor:
     scale = (position[-1:] + 0.5) / size
     center = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
     weights = (1 - (position - center).abs() / scale.clamp(min=1)).clamp(min=0)
-    return weights / weights.sum(dim=1, keepdim=True)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(line.dtype)

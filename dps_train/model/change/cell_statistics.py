@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dps_train.model.change.cut_points import CutPoints
 from dps_train.model.change.half_planes import Extent, HalfPlanes
 from dps_train.model.change.motion import Motion, between_cells
+from dps_train.model.change.powers import root
 from dps_train.model.change.sampling import neighborhoods, sample
 
 CELL = 32
@@ -186,7 +187,7 @@ class CellStatisticsOf(nn.Module):
             apart = (rise - other)[:, :2].square()
             squares = torch.cat([rise.square(), other.square(), rise * other, apart], dim=1)
             luma = F.conv2d(squares, self.luma)
-            weight = luma[:, :2].amax(dim=1, keepdim=True).sqrt()
+            weight = root(luma[:, :2].amax(dim=1, keepdim=True))
             energy = luma[:, :2].sum(dim=1, keepdim=True)
             apart = F.relu(luma[:, 2:] - INVISIBLE_GRADIENT)
             relative = apart * weight / (energy + GRADIENT)
@@ -326,7 +327,7 @@ def _plain(one: Tensor, two: Tensor) -> Tensor:
 
 def _cell_positions(line: Tensor) -> Tensor:
     """Return 0, 1, 2 ... for the pixels along a line [L], and one more."""
-    return torch.arange(line.shape[0] + 1, device=line.device).float()
+    return torch.arange(line.shape[0] + 1, device=line.device).to(line.dtype)
 
 
 def _relative(one: Tensor, two: Tensor, faint: float, invisible: float) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
 from dps_train.model.change.half_planes import Extent
 from dps_train.model.change.motion import Motion
+from dps_train.model.change.powers import root
 
 MOTION = 14
 """Length of `motion_features`."""
@@ -186,7 +187,7 @@ class ChangeFeatures(nn.Module):
         positive = torch.cat(
             [
                 one, two, self._pick(stack, "positive"), variance, chroma[:, :2],
-                self._pick(stack, "residual"), self._pick(stack, "fourth").clamp(min=0).sqrt(),
+                self._pick(stack, "residual"), root(self._pick(stack, "fourth").clamp(min=0)),
                 relative, self._pick(stack, "weights"), explained,
             ],
             dim=1,

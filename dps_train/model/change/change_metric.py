@@ -157,7 +157,7 @@ class ChangeMetric(Metric):
 
     def described(self, images: Tensor) -> list[Tensor]:
         """Return the maps of RGB [N, H, W, 3] from 0 to 255, uint8 or float."""
-        planes = images.permute(0, 3, 1, 2).float() / 255
+        planes = images.permute(0, 3, 1, 2).to(self.preprocess.mean.dtype) / 255
         size = self.preprocess.size
         if size is not None:
             planes = resize_down(self.cut("columns", resize_across(planes, size)), size)

@@ -89,11 +89,7 @@ class ChangeComparison(nn.Module):
 
     def forward(self, first: ImageParts, second: ImageParts, extent: Extent) -> Change:
         """Compare images of the same extent."""
-        estimate = self.motion(first.pyramid, second.pyramid)
-        masks = masks_of(second.planes, extent)
-        statistics = self.statistics(
-            first.planes, second.planes, (first.fine, second.fine), masks, estimate, extent
-        )
+        statistics, estimate = self.aligned(first, second, extent)
         return Change(
             terms=general_distance.terms(statistics, estimate, extent),
             features=self.features.overall(statistics),
@@ -103,3 +99,12 @@ class ChangeComparison(nn.Module):
             statistics=statistics,
             estimate=estimate,
         )
+
+    def aligned(
+        self, first: ImageParts, second: ImageParts, extent: Extent
+    ) -> tuple[CellStatistics, Motion]:
+        """Return the statistics of images whose motion is undone, and the motion."""
+        estimate = self.motion(first.pyramid, second.pyramid)
+        masks = masks_of(second.planes, extent)
+        fine = first.fine, second.fine
+        return self.statistics(first.planes, second.planes, fine, masks, estimate, extent), estimate

@@ -16,6 +16,7 @@ from dps_train.model.change.cell_statistics import SMALLEST, CellStatistics
 from dps_train.model.change.change_features import displacements
 from dps_train.model.change.half_planes import Extent
 from dps_train.model.change.motion import Motion
+from dps_train.model.change.powers import power
 
 TERMS = 7
 """Length of `terms`."""
@@ -72,7 +73,7 @@ def cell_distance(s: CellStatistics) -> Tensor:
 
 def _remaining(luma: Tensor, chroma: Tensor) -> Tensor:
     colored = _power(chroma.clamp(min=0), CHROMA_EXPONENT, CHROMA_FAINT)
-    return luma.clamp(min=0).pow(EXPONENT) + CHROMA_WEIGHT * colored
+    return power(luma.clamp(min=0), EXPONENT) + CHROMA_WEIGHT * colored
 
 
 def _power(values: Tensor, exponent: float, faint: float) -> Tensor:

@@ -61,9 +61,10 @@ class Extent:
 
 
 def extent_of(images: Tensor) -> Extent:
-    """Return the extent of images [N, H, W, 3]."""
+    """Return the extent of images [N, H, W, 3], in their type or else in float32."""
+    kind = images.dtype if images.is_floating_point() else torch.float32
     height, width = (
-        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].float()
+        torch.arange(1, line.shape[0] + 1, device=line.device)[-1].to(kind)
         for line in (images[0, :, 0, 0], images[0, 0, :, 0])
     )
     return Extent(height, width)
@@ -86,7 +87,7 @@ class Halving(nn.Module):
         """Convert images of any size."""
         rows, columns = (_whole_cells(line) for line in (images[0, :, 0, 0], images[0, 0, :, 0]))
         whole = images.index_select(1, rows).index_select(2, columns)
-        bands = F.conv2d(whole.permute(0, 3, 1, 2).float(), self.kernels, stride=2)
+        bands = F.conv2d(whole.permute(0, 3, 1, 2).to(self.kernels.dtype), self.kernels, stride=2)
         return HalfPlanes(bands[:, :3], bands[:, 3:])
 
 
@@ -114,4 +115,4 @@ def _shrinking(line: Tensor, size: int, length: Tensor) -> Tensor:
     center = (torch.arange(size, device=line.device)[:, None] + 0.5) * scale
     weights = (1 - (position - center).abs() / scale.clamp(min=1)).clamp(min=0)
     weights = weights * (position < length + 0.5)
-    return weights / weights.sum(dim=1, keepdim=True)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(line.dtype)

@@ -224,6 +224,8 @@ def _solved(equations: Tensor) -> tuple[Tensor, Tensor]:
     a, d = xx + damping, yy + damping
     step = torch.cat([d * right - xy * lower, a * lower - xy * right], dim=1) / (a * d - xy * xy)
     smallest = (xx + yy) / 2 - ((xx - yy).square() / 4 + xy * xy + 1e-12).sqrt()
+    # Flat cells round below 0, as far as -damping: there the slope would be infinite.
+    smallest = smallest.clamp(min=0)
     return step, (smallest / (smallest + damping)).clamp(min=1e-4)
 
 

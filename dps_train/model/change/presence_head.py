@@ -205,7 +205,11 @@ class PresenceHead(Head):
 
     def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
         """Return the amounts of a reading."""
-        size = self.size(z, reading)[..., None]
+        return self.amounts_at(self.size(z, reading), z, reading)
+
+    def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
+        """Return the amounts of a reading at another size [...] than its own."""
+        size = size[..., None]
         present = presences(torch.sigmoid(reading.evidence))
         return torch.cat([size * present * self.scale, size], dim=-1)
 
