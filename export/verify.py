@@ -35,7 +35,7 @@ the inverse of that range."""
 
 MAP_TOLERANCE = 1e-4
 """Largest difference in the map, relative to its largest value. A map is looked at, and a cell
-averages the errors of fewer positions."""
+averages the errors of fewer positions. A map that follows what is in the cells has their errors."""
 
 READ_TOLERANCES = {"map": MAP_TOLERANCE, "cells": 5e-3, "strengths": 5e-3, "directions": 5e-3}
 """Largest differences, relative to the largest value, of outputs that people read. Cells are small,
@@ -124,14 +124,17 @@ def _difference(
         expected = exported(*(torch.from_numpy(feeds[name]) for name in INPUTS))
     # Importances multiply the amounts and their errors alike, so large ones must not fail.
     gain = max(1.0, float(context.sum()))
+    tolerances = dict(READ_TOLERANCES)
+    if "cells" in exported.names:
+        tolerances["map"] = tolerances["cells"]
     differences = []
     for name, value in zip(exported.names, expected, strict=True):
         difference = float(np.abs(outputs[name] - value.numpy()).max())
         largest = float(value.max())
-        if name not in READ_TOLERANCES:
+        if name not in tolerances:
             scale = gain if name == "distance" else 1.0
             differences.append(difference / max(scale, largest))
-        elif not difference <= READ_TOLERANCES[name] * max(
+        elif not difference <= tolerances[name] * max(
             largest, SMALLEST_READ.get(name, SMALLEST_OTHER)
         ):
             raise ParityError(
