@@ -230,6 +230,7 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
         path = folder / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), pixels)
+    cv2.imwrite(str(folder / "mask.png"), np.full(reference.shape, 255, np.uint8))
     for name in ("photos", "other-photos", "photographs"):
         write_photographs(folder / name)
     cv2.imwrite(str(folder / "photo.jpg"), reference)
