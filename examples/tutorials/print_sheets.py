@@ -1,8 +1,9 @@
 """Draw a printed label and scans of it: good prints, and prints with faults.
 
-``good`` has forty scans of good prints, each lying a little differently under the camera, with the
-camera's noise; ``good.csv`` lists them. ``faults`` has one scan for each fault.
-docs/tutorials/print-inspection.md inspects them: ``python examples/tutorials/print_sheets.py``.
+``approved.png`` is a scan of the print that was approved. ``good`` has forty scans of good prints,
+each lying a little differently under the camera, with the camera's noise; ``good.csv`` lists them.
+``faults`` has one scan for each fault. docs/tutorials/print-inspection.md inspects them:
+``python examples/tutorials/print_sheets.py``.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ def main() -> None:
     for name in ("good", "faults"):
         (output / name).mkdir(parents=True)
     sheet = draw()
-    save(output / "sheet.png", sheet)
     rng = np.random.default_rng(0)
+    save(output / "approved.png", scan(sheet, rng))
     rows = []
     for number in range(GOOD):
         save(output / f"good/{number:02}.png", scan(sheet, rng))
-        rows.append(f"sheet.png,good/{number:02}.png\n")
+        rows.append(f"approved.png,good/{number:02}.png\n")
     for name, fault in FAULTS.items():
         save(output / f"faults/{name}.png", scan(fault(sheet), rng))
     (output / "good.csv").write_text("reference,candidate\n" + "".join(rows), encoding="utf-8")
-    print(f"a sheet, {GOOD} good scans and {len(FAULTS)} faults written to {output}")
+    print(f"an approved scan, {GOOD} good ones and {len(FAULTS)} faults written to {output}")
 
 
 def draw() -> Pixels:

@@ -19,8 +19,8 @@ PHOTOGRAPH = Path(__file__).parents[1] / "images" / "reference.jpg"
 FRAMES, RATE = 40, 20
 HEIGHT, WIDTH = 160, 176
 GLITCH = range(20, 25)
-GOOD, BAD = 95, 25
-"""Qualities, from 0 to 100."""
+QUALITY = 20
+"""Of JPEG, in the worse video."""
 
 Pixels = NDArray[np.uint8]
 
@@ -32,11 +32,10 @@ def main() -> None:
     output.mkdir(parents=True)
     photograph = np.asarray(cv2.imread(str(PHOTOGRAPH)), np.uint8)
     frames = [photograph[40:, 2 * n :][:HEIGHT, :WIDTH] for n in range(FRAMES)]
-    write(output / "source.avi", frames, GOOD)
-    write(output / "worse.avi", frames, BAD)
-    write(
-        output / "glitch.avi", [lost(f) if n in GLITCH else f for n, f in enumerate(frames)], GOOD
-    )
+    write(output / "source.avi", frames)
+    write(output / "worse.avi", map(coarse, frames))
+    faulty = [lost(frame) if n in GLITCH else frame for n, frame in enumerate(frames)]
+    write(output / "glitch.avi", faulty)
     print(f"three videos of {FRAMES} frames written to {output}")
 
 
@@ -47,10 +46,15 @@ def lost(frame: Pixels) -> Pixels:
     return changed
 
 
-def write(path: Path, frames: Iterable[Pixels], quality: int) -> None:
+def coarse(frame: Pixels) -> Pixels:
+    """Return a frame coded in a lower quality."""
+    encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def write(path: Path, frames: Iterable[Pixels]) -> None:
     fourcc = cv2.VideoWriter.fourcc(*"MJPG")
     writer = cv2.VideoWriter(str(path), fourcc, RATE, (WIDTH, HEIGHT))
-    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, quality)
     for frame in frames:
         writer.write(frame)
     writer.release()

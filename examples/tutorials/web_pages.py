@@ -1,7 +1,7 @@
 """Render web pages in chromium as different machines would, and with changes of their content.
 
-Writes screenshots in the folders ``baselines``, ``rendered`` (the same pages with other hinting
-and smoothing of fonts, or a fraction of a pixel beside their place) and ``changed`` (one change of
+Writes screenshots in the folders ``baselines``, ``rendered`` (the same pages with other
+smoothing of fonts, or a fraction of a pixel beside their place) and ``changed`` (one change of
 each page), and three tables of pairs: ``acceptable.csv`` and ``more-acceptable.csv``, of different
 pages, and ``changed.csv`` with the column change. Needs chromium and playwright:
 ``python examples/tutorials/web_pages.py -o web-pages``.
@@ -13,25 +13,41 @@ import argparse
 import csv
 import random
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 SIZE = {"width": 960, "height": 640}
-CALIBRATED, CHECKED, CHANGED = 168, 60, 12
+CALIBRATED, CHECKED, CHANGED = 60, 60, 12
 """Pages to calibrate a threshold with, pages to check it on, and pages to change."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-HINTING = "--font-render-hinting={}"
-RENDERINGS: dict[str, tuple[list[str], str]] = {
-    "no hinting": ([HINTING.format("none")], ""),
-    "slight hinting": ([HINTING.format("slight")], ""),
-    "no subpixels": (["--disable-lcd-text", "--disable-font-subpixel-positioning"], ""),
-    "0.4 pixels to the right": ([], "main { transform: translateX(0.4px) }"),
-    "text 2 % wider": ([], "p { letter-spacing: 0.01em }"),
-    "one pixel lower": ([], "body { margin-top: 1px }"),
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a machine renders pages.
+
+    Attributes:
+        options: of chromium.
+        style: a style sheet that is added to a page.
+        density: device pixels per pixel; the screenshot is shrunk to the size of the others.
+    """
+
+    options: tuple[str, ...] = ()
+    style: str = ""
+    density: int = 1
+
+
+RENDERINGS = {
+    "glyphs at whole pixels": Rendering(options=("--disable-font-subpixel-positioning",)),
+    "glyphs at fractions of pixels": Rendering(style="body { text-rendering: geometricPrecision }"),
+    "double density, shrunk": Rendering(density=2),
+    "main part 0.4 pixels to the right": Rendering(style="main { translate: 0.4px }"),
+    "page one pixel lower": Rendering(style="body { margin-top: 1px }"),
 }
-"""By name: options of chromium, and a style sheet that is added."""
 
 CHANGES = {
     "title": "one('h1').textContent = 'Quarterly report'",
@@ -105,11 +121,13 @@ def main() -> None:
     with sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, BROWSERS)), None)
 
-        def open_page(options: list[str]) -> Page:
-            browser = playwright.chromium.launch(executable_path=path, args=options)
-            return browser.new_page(viewport=SIZE)
+        def open_page(rendering: Rendering) -> Page:
+            browser = playwright.chromium.launch(
+                executable_path=path, args=["--no-sandbox", *rendering.options]
+            )
+            return browser.new_page(viewport=SIZE, device_scale_factor=rendering.density)
 
-        page = open_page([])
+        page = open_page(Rendering())
         for seed in (*seeds, *changed):
             shoot(page, html(seed), output / f"baselines/{seed:03}.png")
         for seed in changed:
@@ -117,12 +135,12 @@ def main() -> None:
                 name = f"changed/{seed:03}-{change.replace(' ', '-')}.png"
                 shoot(page, html(seed), output / name, script)
                 pairs.append([f"baselines/{seed:03}.png", name, change])
-        for turn, (rendering, (options, style)) in enumerate(RENDERINGS.items()):
-            page = open_page(options)
+        for turn, (title, rendering) in enumerate(RENDERINGS.items()):
+            page = open_page(rendering)
             for seed in seeds[turn :: len(RENDERINGS)]:
-                shoot(page, html(seed, style), output / f"rendered/{seed:03}.png")
                 name = f"{seed:03}.png"
-                pairs.append([f"baselines/{name}", f"rendered/{name}", rendering])
+                shoot(page, html(seed, rendering.style), output / "rendered" / name)
+                pairs.append([f"baselines/{name}", f"rendered/{name}", title])
     acceptable = sorted(pair for pair in pairs if pair[2] in RENDERINGS)
     write(output / "acceptable.csv", acceptable[:CALIBRATED])
     write(output / "more-acceptable.csv", acceptable[CALIBRATED:])
@@ -172,6 +190,9 @@ def shoot(page: Page, content: str, path: Path, script: str = "") -> None:
         one = "const one = (css) => document.querySelector(css); const other = 'rgb(140, 60, 160)';"
         page.evaluate(f"() => {{ {one} {script} }}")
     page.screenshot(path=path)
+    with Image.open(path) as shot:
+        if shot.size != tuple(SIZE.values()):
+            shot.resize(tuple(SIZE.values()), Image.Resampling.BOX).save(path)
 
 
 def write(path: Path, rows: list[list[str]]) -> None:
