@@ -47,13 +47,15 @@ class Block:
     Attributes:
         language: as stated behind its first fence.
         content: what lies between the fences.
-        whole: the block with its fences.
+        start: where it starts on the page, with its fences.
+        end: where it ends.
         adjacent: whether it follows another block with nothing between them.
     """
 
     language: str
     content: str
-    whole: str
+    start: int
+    end: int
     adjacent: bool
 
 
@@ -67,7 +69,7 @@ def all_blocks(path: Path) -> Iterator[Block]:
     end = -1
     for match in _BLOCK.finditer(text):
         adjacent = end >= 0 and not text[end : match.start()].strip()
-        yield Block(match[2], match[3], match[0], adjacent)
+        yield Block(match[2], match[3], match.start(), match.end(), adjacent)
         end = match.end()
 
 

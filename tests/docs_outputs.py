@@ -1,6 +1,7 @@
 """Outputs of commands in the pages: run the commands, and compare or replace what is shown.
 
-An ``sh`` block that is followed by a ``text`` block, with nothing between them, shows its output.
+A block of commands that is followed by a ``text`` block, with nothing between them, shows its
+output. So does one of Python in a tutorial.
 
     python tests/docs_outputs.py                           # replace the outputs of all such pages
     python tests/docs_outputs.py docs/tutorials/video.md   # of one
@@ -22,7 +23,16 @@ import pytest
 # Run as a script, or imported by path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from docs_helpers import PAGES, ROOT, Block, Command, all_blocks, block_commands, page_name
+from docs_helpers import (
+    PAGES,
+    ROOT,
+    TUTORIALS,
+    Block,
+    Command,
+    all_blocks,
+    block_commands,
+    page_name,
+)
 
 PROGRAMS = {
     "dps-infer": "dps_infer.cli",
@@ -52,6 +62,10 @@ def too_expensive(command: Command) -> str | None:
     return next((why for start, why in TOO_EXPENSIVE.items() if re.match(start, line)), None)
 
 
+def runs(command: Command) -> bool:
+    return command.words[0] not in ("pip", "make") and too_expensive(command) is None
+
+
 def allowed_codes(words: tuple[str, ...]) -> tuple[int, ...]:
     return (0, ABOVE_THRESHOLD) if "--threshold" in words else (0,)
 
@@ -64,7 +78,7 @@ def with_output(page: Path) -> Iterator[tuple[Block, Block | None]]:
     found = list(all_blocks(page))
     pairs: list[tuple[Block, Block | None]] = []
     for block, following in zip(found, [*found[1:], None], strict=True):
-        if block.language == "sh":
+        if block.language == "sh" or (block.language == "python" and page in TUTORIALS):
             shown = following is not None and following.language == "text" and following.adjacent
             pairs.append((block, following if shown else None))
     while pairs and pairs[-1][1] is None:
@@ -83,11 +97,11 @@ def run_page(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
     """
     shutil.copytree(ROOT / "examples", folder / "examples")
     for block, shown in with_output(page):
-        outputs = []
-        for command in block_commands(page, block):
-            if command.words[0] in ("pip", "make") or too_expensive(command):
-                continue
-            outputs.append(run_as_user(command.words, folder).stdout)
+        if block.language == "python":
+            lines = [("python", "-c", block.content)]
+        else:
+            lines = [c.words for c in block_commands(page, block) if runs(c)]
+        outputs = [run_as_user(words, folder).stdout for words in lines]
         if shown is not None:
             yield shown, "".join(outputs)
 
@@ -125,10 +139,12 @@ def assert_same(output: str, shown: str) -> None:
 
 def renew(page: Path) -> bool:
     """Replace the outputs of a page by the true ones; say whether that changed it."""
-    text = before = page.read_text(encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
-        for shown, output in run_page(page, Path(folder)):
-            text = text.replace(shown.whole, f"```text\n{output.rstrip()}\n```", 1)
+        found = list(run_page(page, Path(folder)))
+    text = before
+    for shown, output in reversed(found):
+        text = f"{text[: shown.start]}```text\n{output.rstrip()}\n```{text[shown.end :]}"
     page.write_text(text, encoding="utf-8")
     return text != before
 
