@@ -7,6 +7,7 @@ links to, such as examples, are copied to it.
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -28,6 +29,7 @@ PAGES = {
 """The documents beside mkdocs.yml, and where they are on the site."""
 
 SCHEMAS = "json/index.md"
+NOTEBOOK, NOTEBOOK_PAGE = "examples/tutorials/first-comparison.ipynb", "tutorials/notebook.md"
 _SOURCES = {target: source for source, target in PAGES.items()}
 # A fenced block, which stays as it is; or the target of a link or picture.
 _LINK = re.compile(r"^ *```.*?^ *```$|(?<=\]\()[^)\s]+(?=\))", flags=re.MULTILINE | re.DOTALL)
@@ -42,6 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     listed = "\n".join(f"- [{name}]({name})" for name in names)
     text = f"# JSON Schemas\n\nOf everything that `--json` prints.\n\n{listed}\n"
     files.append(File.generated(config, SCHEMAS, content=text))
+    files.append(File.generated(config, NOTEBOOK_PAGE, content=_notebook_page()))
     return files
 
 
@@ -63,10 +66,27 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _LINK.sub(rewrite, markdown)
 
 
+def _notebook_page() -> str:
+    """Return the notebook as a page: its texts, its code, and the stored outputs."""
+    parts = []
+    for cell in json.loads((ROOT / NOTEBOOK).read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text']).rstrip()}\n```")
+            picture = "".join(output.get("data", {}).get("image/jpeg", [])).replace("\n", "")
+            if picture:
+                parts.append(f"![output](data:image/jpeg;base64,{picture})")
+    return "\n\n".join(parts) + "\n"
+
+
 def _target(linked: str, config: MkDocsConfig, files: Files) -> str:
     """Return where a file of the project is on the site, and put it there if it is not yet."""
     if linked in PAGES:
         return PAGES[linked]
+    if linked == NOTEBOOK:
+        return NOTEBOOK_PAGE
     if linked.startswith(DOCS):
         target = linked.removeprefix(DOCS)
         return f"{target}/index.md" if (ROOT / linked).is_dir() else target

@@ -93,7 +93,7 @@ def smeared(sheet: Pixels) -> Pixels:
 
 
 def spot(sheet: Pixels) -> Pixels:
-    return np.asarray(cv2.circle(sheet.copy(), (250, 300), 7, (60, 50, 45), -1, cv2.LINE_AA))
+    return np.asarray(cv2.circle(sheet.copy(), (290, 235), 7, (60, 50, 45), -1, cv2.LINE_AA))
 
 
 FAULTS: dict[str, Callable[[Pixels], Pixels]] = {
