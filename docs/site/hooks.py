@@ -1,6 +1,6 @@
 """Pages and links of the site that MkDocs does not find in docs/ by itself.
 
-The documents beside mkdocs.yml become pages, and their links, which are right on GitHub and in a
+The documents outside of docs/ become pages, and their links, which are right on GitHub and in a
 checkout, are rewritten to where their targets are on the site. Files of the project that a page
 links to, such as examples, are copied to it.
 """
@@ -25,8 +25,9 @@ PAGES = {
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/security.md",
     "CHANGELOG.md": "project/changelog.md",
+    "clients/js/README.md": "clients/javascript.md",
 }
-"""The documents beside mkdocs.yml, and where they are on the site."""
+"""The documents outside of docs/, and where they are on the site."""
 
 SCHEMAS = "json/index.md"
 NOTEBOOK, NOTEBOOK_PAGE = "examples/tutorials/first-comparison.ipynb", "tutorials/notebook.md"
@@ -36,7 +37,7 @@ _LINK = re.compile(r"^ *```.*?^ *```$|(?<=\]\()[^)\s]+(?=\))", flags=re.MULTILIN
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the documents beside mkdocs.yml, and a page that lists the JSON Schemas."""
+    """Add the documents outside of docs/, and a page that lists the JSON Schemas."""
     for source, target in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, target, content=text))
