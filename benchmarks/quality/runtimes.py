@@ -49,8 +49,8 @@ SIZES = ((33, 47), (64, 64), (96, 160), (241, 180), (480, 640))
 WEB_SIZES = SIZES[:3]
 SHIFT = 3
 
-MEASURED = ("distance", "size", "amounts", "map")
-READ = ("strengths", "directions", "cells")
+MEASURED = ("distance", "size", "amounts")
+READ = ("map", "strengths", "directions", "cells")
 NAMES = (*MEASURED, *READ)
 
 TOLERANCE = 1e-4
@@ -58,7 +58,8 @@ TOLERANCE = 1e-4
 
 All compute in float32, and sum in different orders. In the motion estimate and in logarithms of
 faint differences these rounding errors grow to some 1e-5; onnxruntime with and without its
-optimizations differs from itself as much. `READ` are exponentials, and cells of few pixels."""
+optimizations differs from itself as much. `READ` are exponentials, cells of few pixels, and the map
+that follows these cells."""
 
 
 class Agreement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

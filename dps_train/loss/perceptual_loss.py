@@ -191,13 +191,17 @@ class PerceptualLoss(nn.Module):
         for name, images in (("prediction", prediction), ("target", target)):
             if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():
                 raise DataError(
-                    f"{name}: expected float RGB [N, 3, H, W], got "
-                    f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+                    [
+                        f"{name}: expected float RGB [N, 3, H, W], got "
+                        f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+                    ]
                 )
         if prediction.shape != target.shape:
             raise DataError(
-                "expected images of one shape, got a prediction "
-                f"{list(prediction.shape)} and a target {list(target.shape)}"
+                [
+                    "expected images of one shape, got a prediction "
+                    f"{list(prediction.shape)} and a target {list(target.shape)}"
+                ]
             )
         # Once, as it waits for the device, and a compiled graph would break here.
         if not self._checked and not torch.compiler.is_compiling():
@@ -210,8 +214,10 @@ class PerceptualLoss(nn.Module):
         room = BEYOND * (high - low)
         if not (low - room <= least and most <= high + room):
             raise DataError(
-                f"expected images in [{low:g}, {high:g}], got a target in [{least:g}, {most:g}]: "
-                "state its range, for example value_range=(0, 255)"
+                [
+                    f"expected images in [{low:g}, {high:g}], got a target in "
+                    f"[{least:g}, {most:g}]: state its range, for example value_range=(0, 255)"
+                ]
             )
 
 

@@ -438,9 +438,10 @@ def test_equal_runs_give_equal_bytes(exported, run_folder, tmp_path):
     lines = process.stderr.splitlines()
     assert all(line.startswith("dps-export: ") for line in lines), process.stderr
     # Tracing takes many seconds: each step is announced.
-    for line, step in zip(lines, ("freezing", "reading", "tracing", "comparing"), strict=False):
+    steps = [line for line in lines if "still working" not in line]
+    for line, step in zip(steps, ("freezing", "reading", "tracing", "comparing"), strict=False):
         assert step in line
-    assert len(lines) == 5
+    assert len(steps) == 5
     assert "new/again.onnx written" in lines[-1]
     assert re.search(r"[\d.]+ MB, within [\d.e-]+ of PyTorch on \d+ pairs", lines[-1])
     assert (tmp_path / "new" / "again.onnx").read_bytes() == exported.read_bytes()

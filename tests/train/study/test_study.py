@@ -206,7 +206,7 @@ def test_the_table_has_a_typed_row_for_each_metric(finished):
     kinds = {field.name: str(field.type) for field in table.schema}
     assert kinds["ranking"] == "string"
     assert kinds["seed"] == "int64"
-    assert kinds["score"] == kinds["monotonicity.rotate"] == kinds["retention.jpeg"] == "double"
+    assert kinds["score"] == kinds["monotonicity.rotate"] == kinds["retention.jpeg2000"] == "double"
     assert kinds["improved"] == "bool"
     assert not any("second" in name for name in table.column_names)
     for line, values in zip(lines, table.to_pylist(), strict=True):
