@@ -22,6 +22,7 @@ from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer import Metric
 from dps_infer.bulk.threshold_estimate import CONFIDENCE, upper_bound
+from dps_infer.errors import DpsError
 from dps_infer.model import embedded
 from dps_infer.progress import track
 
@@ -65,6 +66,9 @@ def measure(
     pages: PagesOption, others: OthersOption = None, threads: ThreadsOption = 1
 ) -> Measured:
     """Measure all pairs, and estimate the threshold."""
+    for table in (pages / ACCEPTABLE, pages / MORE, pages / CHANGED, *(others or [])):
+        if not table.is_file():
+            raise DpsError(f"no table {table}: expected a file of pairs")
     metric = Metric.named(CONTEXT, device="cpu", threads=threads)
     acceptable = groups([pages / ACCEPTABLE], metric)
     bound = upper_bound(
