@@ -54,6 +54,9 @@ from docs_outputs import (
     with_output,
 )
 
+import dps_infer
+from dps_infer import write_threshold
+from dps_infer.bulk.threshold_estimate import make_threshold
 from dps_infer.contexts.saved import read_saved
 
 if sys.version_info >= (3, 11):
@@ -363,17 +366,23 @@ def test_node_client_of_serve_runs(tmp_path, frozen, trained_run):
 
 
 def test_python_of_visual_regression_runs(tmp_path, monkeypatch):
-    (block,) = blocks(ROOT / "docs" / "visual-regression.md", "python")
+    page = ROOT / "docs" / "visual-regression.md"
+    (block,), (message,) = blocks(page, "python"), blocks(page, "text")
     names: dict = {"__file__": str(tmp_path / "test_pages.py")}
-    exec(compile(block, "visual-regression.md", "exec"), names)
-    encoded = cv2.imencode(".png", picture(0))[1].tobytes()
+    exec(compile(block, page.name, "exec"), names)
+    run_as_user(("python", ROOT / "examples/tutorials/ui_pages.py", "-o", "pages"), tmp_path)
+    shots = [tmp_path / "pages" / name for name in ("baselines/00.png", "changed/button-gone.png")]
+    metric = dps_infer.Metric.named("ui-regression", device="cpu")
+    threshold = make_threshold([0.05] * 200, metric, references=200)
+    (tmp_path / "baselines").mkdir()
+    write_threshold(threshold, tmp_path / "baselines" / "pages.threshold.json", force=True)
 
     class Page:
         def goto(self, url: str) -> None:
             pass
 
         def screenshot(self) -> bytes:
-            return encoded
+            return shots[0].read_bytes()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DPS_UPDATE_BASELINES", "1")
@@ -381,9 +390,15 @@ def test_python_of_visual_regression_runs(tmp_path, monkeypatch):
     assert (tmp_path / "baselines" / "start-page.png").is_file()
     monkeypatch.setenv("DPS_UPDATE_BASELINES", "0")
     names["test_start_page"](Page())
-    encoded = cv2.imencode(".png", np.roll(picture(0), 20, axis=1))[1].tobytes()
-    with pytest.raises(AssertionError, match="above the threshold"):
+    shots.reverse()
+    with pytest.raises(AssertionError) as failure:
         names["test_start_page"](Page())
+    *said, folder = str(failure.value).splitlines()
+    *shown, shown_folder = message.removeprefix("AssertionError: ").splitlines()
+    assert_same("\n".join(said), "\n".join(shown))
+    start = "images and heat map in dps-failures/"
+    assert folder.startswith(start)
+    assert shown_folder.startswith(start)
 
 
 def test_python_of_custom_distortions_is_the_example():
