@@ -391,6 +391,16 @@ def test_python_of_batches_takes_parameters_that_exist():
     assert names <= set(parameters)
 
 
+def test_python_of_the_loss_runs(capsys):
+    loss, torchmetrics = blocks(ROOT / "docs" / "loss.md", "python")
+    names: dict = {}
+    exec(compile(loss, "loss.md", "exec"), names)
+    assert names["output"].grad.any()
+    pytest.importorskip("torchmetrics")
+    exec(compile(torchmetrics, "loss.md", "exec"), {})
+    assert "tensor(" in capsys.readouterr().out
+
+
 def test_no_other_page_has_python_that_does_not_run():
     tested = {"README.md", *(f"docs/{name}.md" for name in TESTED_PYTHON)}
     assert {page_name(page) for page in PAGES if blocks(page, "python")} <= tested
@@ -399,6 +409,7 @@ def test_no_other_page_has_python_that_does_not_run():
 TESTED_PYTHON = (
     "batches",
     "custom-distortions",
+    "loss",
     "python",
     "runtimes",
     "serve",
