@@ -57,7 +57,7 @@ def assert_similar(
     actual: ImageSource,
     expected: ImageSource,
     *,
-    threshold: float | str,
+    threshold: float | str | os.PathLike[str],
     metric: Metric | str | os.PathLike[str] | None = None,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
@@ -113,6 +113,8 @@ def assert_similar(
             f"if it is correct, run the test with {UPDATE}=1"
         )
     loaded = _metric(metric, ranking, importances, context_name)
+    if isinstance(threshold, os.PathLike):
+        threshold = os.fspath(threshold)
     limit = resolve_threshold(threshold, loaded)
     by = _gate(gate)
     old = load_picture(expected, label="expected", policy=policy)

@@ -77,7 +77,7 @@ def with_output(page: Path) -> Iterator[tuple[Block, Block | None]]:
     """
     found = list(all_blocks(page))
     pairs: list[tuple[Block, Block | None]] = []
-    for block, following in zip(found, [*found[1:], None], strict=True):
+    for block, following in zip(found, [*found, None][1:], strict=True):
         if block.language == "sh" or (block.language == "python" and page in TUTORIALS):
             shown = following is not None and following.language == "text" and following.adjacent
             pairs.append((block, following if shown else None))

@@ -424,7 +424,8 @@ TESTED = {
     ("docs/contexts.md", "toml"): 1,
     ("docs/custom-distortions.md", "python"): 1,
     ("docs/custom-distortions.md", "toml"): 2,
-    ("docs/python.md", "python"): 11,  # by tests/infer/test_python_docs.py
+    ("docs/loss.md", "python"): 2,
+    ("docs/python.md", "python"): 12,  # by tests/infer/test_python_docs.py
     ("docs/runtimes.md", "python"): 1,  # by tests/export/test_openvino.py
     ("docs/serve.md", "js"): 1,
     ("docs/serve.md", "json"): 2,
@@ -438,6 +439,7 @@ TESTED = {
 NOT_RUN = {
     ("ARCHITECTURE.md", "text"): (1, "a drawing"),
     ("docs/custom-distortions.md", "text"): (1, "needs a metric that was trained for minutes"),
+    ("docs/regions.md", "text"): (1, "a reading of a pair that is not shown"),
     ("docs/runtimes.md", "js"): (1, "needs npm's onnxruntime-web; tests/benchmarks/test_runtimes"),
 }
 """Blocks of code that no test runs, with the reasons."""
@@ -480,6 +482,16 @@ def test_workflow_of_visual_regression_is_one():
     assert ours
     for words in ours:
         parse(tuple(words))
+
+
+def test_python_of_the_loss_runs(capsys):
+    loss, torchmetrics = blocks(ROOT / "docs" / "loss.md", "python")
+    names: dict = {}
+    exec(compile(loss, "loss.md", "exec"), names)
+    assert names["output"].grad.any()
+    pytest.importorskip("torchmetrics")
+    exec(compile(torchmetrics, "loss.md", "exec"), {})
+    assert "tensor(" in capsys.readouterr().out
 
 
 def test_toml_of_contexts_is_a_saved_context(tmp_path):

@@ -1,6 +1,6 @@
 """The metric for torchmetrics: mean distance over all batches of an evaluation.
 
-Needs ``pip install "dps-toolkit[train,torchmetrics]"``.
+Needs the extra ``torchmetrics``.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pytest
 
+from benchmarks.shared.loss_steps import MODES
 from benchmarks.speed import gpu
 from dps_infer.errors import DeviceError
 from dps_infer.runtime.device import Device
@@ -21,6 +23,8 @@ def small(monkeypatch):
     monkeypatch.setattr(gpu, "SIDES", (64, 48))
     monkeypatch.setattr(gpu, "BATCH", 2)
     monkeypatch.setattr(gpu, "ROUNDS", 1)
+    monkeypatch.setattr(gpu, "LOSS_BATCH", 2)
+    monkeypatch.setattr(gpu, "LOSS_SIDE", 64)
 
 
 def test_the_cpu_in_place_of_cuda_agrees_with_itself(small, monkeypatch, measured):
@@ -41,6 +45,10 @@ def test_the_cpu_in_place_of_cuda_agrees_with_itself(small, monkeypatch, measure
         ("CUDA", True, False),
         ("CUDA", True, True),
     ]
+    assert [row.mode for row in figures.loss] == list(MODES)
+    for row in figures.loss:
+        assert (row.value, row.gradient, row.mebibytes) == (0, 0, None)
+        assert min(row.cpu, row.cuda) > 0
     assert set(figures.speed[0].rates) == {gpu.EVEN, gpu.UNEVEN, gpu.SHARED, gpu.FILES}
 
 
@@ -78,6 +86,15 @@ def test_differences_are_refused():
         for value in (0.011, np.nan):
             with pytest.raises(DeviceError, match="maps differ by"):
                 gpu.check(figures(**{name: value}))
+
+
+def test_a_loss_that_differs_is_refused():
+    for value in (0.011, np.nan):
+        one = gpu.LossFigures(
+            mode="general", value=value, gradient=0, cpu=1, cuda=1, mebibytes=None
+        )
+        with pytest.raises(DeviceError, match=r"the loss \(general\) differs by"):
+            gpu.check(msgspec.structs.replace(figures(), loss=[one]))
 
 
 def test_difference_is_relative_above_a_hundredth():
