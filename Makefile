@@ -3,8 +3,8 @@
 
 PYTHON  ?= python3
 VENV    ?= .venv
-# One runtime only: `make EXTRAS=train,gpu,dev` on a machine with an NVIDIA GPU.
-EXTRAS  ?= train,cpu,dev
+# One runtime only: `make EXTRAS=train,gpu,dev,docs` on a machine with an NVIDIA GPU.
+EXTRAS  ?= train,cpu,dev,docs
 DEMO    ?= examples/demo.py
 # Processes for the tests (auto: one per core), and what else to hand to pytest.
 WORKERS ?= auto
@@ -15,7 +15,7 @@ STAMP   := $(VENV)/.installed
 PARTIAL := $(VENV)/.incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format install clean
+.PHONY: help demo test docs lint format wheel install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,10 @@ test: $(STAMP) ## run the tests; make test ARGS='-k ranking'
 	    $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
+docs: $(STAMP) ## build the documentation as a site, in build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Built: build/site/index.html"
+
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,6 +42,14 @@ lint: $(STAMP) ## check style and types
 format: $(STAMP) ## put the code in shape, as `make lint` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# With the Python of the machine: it needs nothing of .venv. The folder build/ of an earlier build
+# would bring files into the wheel that no longer exist.
+wheel: ## build a wheel into dist/, to install anywhere
+	@rm -rf build dist/dps_toolkit-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@rm -rf build dps_toolkit.egg-info
+	@echo "Try it: uvx --from '$$(ls dist/dps_toolkit-*.whl)[cpu]' dps-infer demo"
 
 install: $(STAMP) ## make .venv, with everything in it
 

@@ -8,8 +8,8 @@
 `Metric.load` takes a context file of your own instead.
 
 A distance is >= 0, 0 for identical images, symmetric, and larger for images that the context
-calls more different. Images are paths, encoded bytes, or uint8 RGB arrays [height, width, 3];
-`dps_infer.images.decode` states how files are decoded.
+calls more different. Images are paths, encoded bytes, open files, images of Pillow, or arrays
+(`dps_infer.arrays.ArrayLayout`); `dps_infer.images.decode` states how files are decoded.
 
 Everything is loaded on first use, so importing the package is cheap.
 """
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from dps_infer.compare.candidates import rank_candidates as rank_candidates
     from dps_infer.compare.metric import Metric as Metric
     from dps_infer.compare.pairs import Comparison as Comparison
+    from dps_infer.compare.pairs import Region as Region
+    from dps_infer.compare.regions.gate import Gate as Gate
     from dps_infer.compare.stream import Scored as Scored
     from dps_infer.compare.stream import score as score
     from dps_infer.contexts.context import Context as Context
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from dps_infer.errors import DpsError as DpsError
     from dps_infer.errors import ImageError as ImageError
     from dps_infer.images.decode import DecodePolicy as DecodePolicy
+    from dps_infer.images.ignored import Ignored as Ignored
     from dps_infer.model.manifest import Manifest as Manifest
-    from dps_infer.model.view import View as View
     from dps_infer.report.build import build_report as build_report
     from dps_infer.show.heatmap import draw_map as draw_map
     from dps_infer.version import __version__ as __version__
@@ -60,14 +62,15 @@ _NAMES = {
     "bulk.thresholds": ("resolve_threshold", "write_threshold"),
     "compare.candidates": ("compare_candidates", "rank_candidates"),
     "compare.metric": ("Metric",),
-    "compare.pairs": ("Comparison",),
+    "compare.pairs": ("Comparison", "Region"),
+    "compare.regions.gate": ("Gate",),
     "compare.stream": ("Scored", "score"),
     "contexts.context": ("Context",),
     "doctor": ("examine",),
     "errors": ("ContextError", "DataError", "DeviceError", "DpsError", "ImageError"),
     "images.decode": ("DecodePolicy",),
+    "images.ignored": ("Ignored",),
     "model.manifest": ("Manifest",),
-    "model.view": ("View",),
     "report.build": ("build_report",),
     "show.heatmap": ("draw_map",),
     "version": ("__version__",),

@@ -16,23 +16,19 @@ from dps_infer.commands import (
     calibrate,
     compare,
     contexts,
-    doctor,
     folder,
-    info,
     rank,
     report,
     serve,
     video,
 )
 from dps_infer.commands.shared import run
+from dps_infer.commands.shared.app import add, epilog, make_app
+from dps_infer.commands.shared.examples import EXAMPLES
 from dps_infer.commands.shared.options import EXIT_CODES
+from dps_infer.commands.start import demo, doctor, info
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    epilog=compare.EPILOG,
-)
+app = make_app(epilog=epilog(EXAMPLES[""], compare.EPILOG), add_completion=True)
 
 
 def main() -> NoReturn:
@@ -63,17 +59,42 @@ def dps_infer_(
         typer.echo(context.get_help())
 
 
-app.command(epilog=compare.EPILOG)(compare.compare)
-app.command(epilog=EXIT_CODES)(rank.rank)
-app.command(epilog=folder.EPILOG)(folder.folder)
-app.command(epilog=batch.EPILOG)(batch.batch)
-app.command(epilog=info.EPILOG)(info.info)
-app.command(epilog=doctor.EPILOG)(doctor.doctor)
-app.command(epilog=EXIT_CODES)(report.report)
-app.command(epilog=EXIT_CODES)(serve.serve)
-app.command(epilog=EXIT_CODES)(calibrate.calibrate)
-app.command(epilog=video.EPILOG)(video.video)
-app.add_typer(contexts.contexts)
+GROUPS = {
+    "Start": (
+        (demo.demo, EXIT_CODES, "See in seconds what a context is; needs no files."),
+        (info.info, info.EPILOG, "Describe a context file."),
+        (doctor.doctor, doctor.EPILOG, "Check the installation and the devices."),
+    ),
+    "Compare images": (
+        (compare.compare, compare.EPILOG, "Compare images with a reference, and explain."),
+        (rank.rank, EXIT_CODES, "Sort candidates, closest first."),
+        (folder.folder, folder.EPILOG, "Compare two folders, file by file."),
+        (batch.batch, batch.EPILOG, "Score any number of pairs from a file."),
+        (video.video, video.EPILOG, "Compare two videos, frame by frame."),
+    ),
+    "Use results": (
+        (report.report, EXIT_CODES, "Show results in one HTML file, worst first."),
+        (calibrate.calibrate, EXIT_CODES, "Find a threshold for a given false-alarm rate."),
+        (serve.serve, EXIT_CODES, "Answer another program, one line per request."),
+    ),
+}
+"""The commands with their exit codes and what they are for, by their headings in the help."""
+
+for group, commands in GROUPS.items():
+    for command, exit_codes, purpose in commands:
+        add(
+            app,
+            command,
+            examples=EXAMPLES[command.__name__],
+            exit_codes=exit_codes,
+            group=group,
+            purpose=purpose,
+        )
+app.add_typer(
+    contexts.contexts,
+    rich_help_panel="Contexts",
+    short_help="List, show, compare, merge, and save contexts.",
+)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 from dps_infer.errors import DpsError
+from dps_infer.extras import install
 from dps_infer.graph.model import read_model
 from dps_infer.model import embedded
 from dps_infer.runtime.device import CPU, CUDA, Device
@@ -31,9 +32,13 @@ MODULES = {
     "msgspec": "msgspec",
     "typer": "typer",
     "rich": "rich",
+    "platformdirs": "platformdirs",
     "onnxruntime": "onnxruntime",
 }
 """The modules that the package needs, by name in the diagnosis."""
+
+_WHEELS = {"cv2": "opencv-python-headless"}
+"""Packages by the modules in them, where the names differ."""
 
 AGREEMENT = 0.01
 """Relative difference allowed between CUDA and the CPU, which sum in a different order."""
@@ -191,10 +196,10 @@ def _module_version(name: str, problems: Findings) -> str | None:
             raise ImportError("only an empty folder is left of it")
     # A broken binary wheel can raise anything.
     except Exception as error:
-        extra = "[cpu]" if name == "onnxruntime" else ""
+        again = f"pip install --force-reinstall {_WHEELS.get(name, name)}"
         problems.add(
             f"{name} does not load ({_first_line(error)})",
-            f'pip install --force-reinstall "{PACKAGE}{extra}"',
+            install("cpu") if name == "onnxruntime" else again,
         )
         return None
     try:
@@ -210,7 +215,7 @@ def _versions_of(distributions: list[str]) -> dict[str, str]:
 
 def _check_universal(found: Diagnosis) -> None:
     """Hash the embedded file and compare it with the installer's record, if there is one."""
-    repair = f"pip install --force-reinstall --no-deps {PACKAGE}"
+    repair = f"install it again: {install('cpu')}, with --force-reinstall --no-deps"
     try:
         data = embedded.UNIVERSAL.read_bytes()
     except OSError as error:
@@ -251,7 +256,7 @@ def _check_providers(found: Diagnosis) -> None:
         found.problems.add(
             f"{CUDA} is offered and does not load ({providers[CUDA]})",
             "check the driver with nvidia-smi, and install the CUDA libraries with "
-            f'pip install "{PACKAGE}[gpu]"; --device cpu works meanwhile',
+            f"{install('gpu')}; --device cpu works meanwhile",
         )
     for name, reason in providers.items():
         if reason is not None and name not in (CPU, CUDA):
@@ -264,8 +269,8 @@ def _check_wheels(found: Diagnosis) -> None:
         found.problems.add(
             f"{_listed(wheels)} are both installed and overwrite each other's files, so that "
             "CUDA is lost",
-            f'pip uninstall {" ".join(wheels)}, then pip install "{PACKAGE}[gpu]" for an '
-            f'NVIDIA GPU, or "{PACKAGE}[cpu]"',
+            f"pip uninstall {' '.join(wheels)}, then {install('cpu')}, with [gpu] for an NVIDIA "
+            "GPU",
         )
     elif "onnxruntime-gpu" in wheels and found.providers and not cuda:
         found.problems.add(
@@ -275,14 +280,17 @@ def _check_wheels(found: Diagnosis) -> None:
     if shutil.which("nvidia-smi") is not None and not cuda:
         found.notes.add(
             "there is an NVIDIA driver, but this onnxruntime cannot use it",
-            f'for the GPU, pip uninstall onnxruntime, then pip install "{PACKAGE}[gpu]"',
+            f"for the GPU, pip uninstall onnxruntime, then {install('gpu')}",
         )
 
 
 def _run_self_tests(found: Diagnosis) -> None:
     """Compare images by the embedded metric on each device that loads."""
     problem, results = found.problems.add, found.self_test
-    repair = f"pip install --force-reinstall {PACKAGE}, and report it if that does not help"
+    repair = (
+        f"install it again: {install('cpu')}, with --force-reinstall; report it if that does not "
+        "help"
+    )
     cuda = found.providers.get(CUDA, "") is None
     for device in (Device.cpu, Device.cuda) if cuda else (Device.cpu,):
         name = device.value
@@ -310,9 +318,7 @@ def _measure(device: Device) -> SelfTest:
 
     rows, columns = np.mgrid[0:96, 0:96]
     image = np.stack([rows * 2, columns * 2, (rows * columns) % 256], axis=2).astype(np.uint8)
-    metric = Metric.universal(
-        importances=dict.fromkeys(("color", "blur", "other"), 1.0), device=device
-    )
+    metric = Metric.universal(importances={"size": 1.0}, device=device)
     same, changed = metric.compare_batch(image, [image, 255 - image])
     return SelfTest(same.distance, changed.distance)
 

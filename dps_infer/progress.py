@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
@@ -26,6 +27,49 @@ LONGEST_PAUSE = 60.0
 
 _displays: list[rich.progress.Progress] = []
 """The display on the terminal, if there is one: nested work adds a line to it."""
+
+
+@dataclass
+class _State:
+    """How the running command shows its progress.
+
+    Attributes:
+        silent: it shows none.
+        step: when it last said what it does, in seconds of the monotonic clock.
+        sign: when it last did that or counted an item.
+    """
+
+    silent: bool = False
+    step: float = 0.0
+    sign: float = 0.0
+
+
+_state = _State()
+
+
+def set_silent(silent: bool) -> None:
+    """Show no progress from now on, or show it again.
+
+    The command lines are silent with ``--quiet``, and while they wait for a person or a program.
+    """
+    _state.silent = silent
+
+
+def is_silent() -> bool:
+    """Return whether nothing is to be printed: by `set_silent`, or a terminal shows progress."""
+    return _state.silent or bool(_displays)
+
+
+def sign_of_life(*, step: bool = False) -> None:
+    """State that an item has been counted or, for a new step, that a line has been printed."""
+    _state.sign = time.monotonic()
+    if step:
+        _state.step = _state.sign
+
+
+def last_signs() -> tuple[float, float]:
+    """Return when the last step began, and when there last was a sign, by the monotonic clock."""
+    return _state.step, _state.sign
 
 
 def ignore(_done: int, _total: int) -> None:
@@ -54,7 +98,7 @@ def show_progress(description: str, unit: str = "") -> Iterator[Progress]:
         description: the work, for people.
         unit: name of the items in the plural, for the rate.
     """
-    if sys.stderr is None or sys.stderr.closed:
+    if _state.silent or sys.stderr is None or sys.stderr.closed:
         yield ignore
     elif sys.stderr.isatty():
         with _line_of_display(sys.stderr, description, unit) as report:
@@ -118,6 +162,7 @@ def _log_lines(stream: TextIO, description: str, unit: str) -> Progress:
         nonlocal pause, due, before
         # Items done by an earlier run must not count in the rate.
         before = done if before < 0 else before
+        sign_of_life()
         now = time.monotonic()
         if now < due:
             return

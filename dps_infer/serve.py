@@ -16,6 +16,7 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.errors import (
     ContextError,
     DeviceError,
@@ -26,13 +27,13 @@ from dps_infer.errors import (
 )
 from dps_infer.files.read import MEBIBYTE
 from dps_infer.images.decode import ImageSource, load_picture, make_pair
+from dps_infer.images.ignored import Ignored
 from dps_infer.model import embedded
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_infer.show.records import comparison_record
 from dps_infer.version import __version__
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the protocol; incremented by changes that break clients."""
 
 MAX_LINE_BYTES = 64 * MEBIBYTE
@@ -78,8 +79,14 @@ class Compare(_Request, tag="compare", kw_only=True):
     """The label of a context that was opened at the start."""
     ranking: str | None = None
     importances: str | dict[str, float] | None = None
-    view: View | None = None
     resize: bool = False
+    ignore: list[str] = []
+    """Boxes to leave out, ``X,Y,W,H`` in pixels or percent."""
+    mask: str | Encoded | None = None
+    """Leave out what is black in this image."""
+    regions: bool = False
+    """Find the regions that differ."""
+    gate: Gate = Gate.whole
     threshold: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
@@ -107,6 +114,7 @@ class Server:
         *,
         device: Device = Device.auto,
         threads: int | None = None,
+        ignored: Ignored | None = None,
     ) -> None:
         """Take the metrics that were opened at the start.
 
@@ -116,10 +124,12 @@ class Server:
                 opened now if there are no metrics at all, otherwise when it is first needed.
             device: the device of the universal metric of the package.
             threads: CPU threads of the universal metric of the package.
+            ignored: parts to leave out of every pair, besides those of its request.
         """
         self._metrics = dict(metrics)
         self._universal = next((m for m in metrics.values() if m.manifest.universal), None)
         self._device, self._threads = device, threads
+        self._ignored = ignored
         # Calibrating a universal file takes longer than comparing small images.
         self._in_context = lru_cache(CONTEXTS_KEPT)(self._open_context)
         if not metrics:
@@ -171,8 +181,9 @@ class Server:
         metric = self._metric(request)
         sources = {"reference": request.reference, "candidate": request.candidate}
         pictures = [load_picture(_source(s, name), label=name) for name, s in sources.items()]
-        pair = make_pair(*pictures, resize=request.resize)
-        (comparison,) = metric.compare_pairs([pair], view=request.view, with_map=False)
+        pair = make_pair(*pictures, resize=request.resize, ignored=self._ignored_by(request))
+        regions = request.gate if request.regions or request.gate is Gate.worst else None
+        (comparison,) = metric.compare_pairs([pair], with_map=False, regions=regions)
         reference, candidate = (s if isinstance(s, str) else "base64" for s in sources.values())
         return comparison_record(
             comparison,
@@ -182,6 +193,13 @@ class Server:
             label=request.context,
             threshold=request.threshold,
         )
+
+    def _ignored_by(self, request: Compare) -> Ignored | None:
+        """Return what a request and the options of the server leave out."""
+        if not request.ignore and request.mask is None:
+            return self._ignored
+        mask = None if request.mask is None else _source(request.mask, "mask")
+        return Ignored(request.ignore, mask) | self._ignored
 
     def _metric(self, request: Compare) -> Metric:
         """Return the metric in the context of a request."""

@@ -8,27 +8,30 @@
         )
 
 If the assertion fails, both images and a heat map of their difference are saved, and the message
-names their folder and the parts of the difference. With the environment variable
-``DPS_UPDATE_BASELINES`` set to 1, the baselines are replaced instead of compared; review the
-changes before you commit them.
+names their folder, the parts of the difference, and the regions that differ. With the environment
+variable ``DPS_UPDATE_BASELINES`` set to 1, the baselines are replaced instead of compared; review
+the changes before you commit them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from dps_infer.bulk.thresholds import resolve_threshold
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.contexts.context import Context
 from dps_infer.contexts.folders import find
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import (
+    DEFAULT_POLICY,
     WHITE,
+    DecodePolicy,
     ImageSource,
     Pair,
     Picture,
@@ -36,10 +39,11 @@ from dps_infer.images.decode import (
     load_picture,
     make_pair,
 )
+from dps_infer.images.ignored import BoxSource, Ignored, as_ignored
 from dps_infer.model import embedded
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.regions import region_lines
 from dps_infer.show.words import describe
 
 UPDATE = "DPS_UPDATE_BASELINES"
@@ -53,19 +57,22 @@ def assert_similar(
     actual: ImageSource,
     expected: ImageSource,
     *,
-    threshold: float | str,
+    threshold: float | str | os.PathLike[str],
     metric: Metric | str | os.PathLike[str] | None = None,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
     context_name: str | None = None,
-    view: View | str | None = None,
+    ignore: Ignored | Sequence[BoxSource] | None = None,
+    gate: Gate | str = Gate.whole,
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
+    policy: DecodePolicy = DEFAULT_POLICY,
 ) -> Comparison | None:
     """Assert that an image looks like a baseline, in a context.
 
     Args:
-        actual: the image of the test: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        actual: the image of the test: a path, an encoded image, an open file, an array, or an image
+            of Pillow (`dps_infer.images.decode.ImageSource`).
         expected: the baseline, in the same forms; it can only be updated if it is a path.
         threshold: the largest distance that passes; or ``"auto"`` or the path of a threshold file
             (``dps-infer calibrate``).
@@ -75,22 +82,27 @@ def assert_similar(
         importances: for a universal file, in place of a ranking: ``{"color": 0.1, "blur": 5}``.
         context_name: for a universal file, in place of both: a saved context, such as
             ``"ui-regression"`` (`dps_infer.contexts.folders`).
-        view: see `Metric.compare`.
+        ignore: parts to leave out, such as a clock: boxes in pixels or percent of the baseline,
+            like ``["10,20,300,40", "0,90%,100%,10%"]`` (left edge, upper edge, width, height), or
+            `dps_infer.Ignored`, which also takes a mask.
+        gate: what the threshold applies to: the ``"whole"`` image, or its ``"worst"`` region too,
+            so that a small defect cannot hide in a large image.
         save_to: a folder for the images of a failure, which replace those of an earlier one; None
             takes ``dps-failures/<test>-<baseline>``, with pytest's name of the test.
         update: write `actual` to `expected` as the new baseline instead of comparing; None
             follows ``DPS_UPDATE_BASELINES``.
+        policy: options of the decode policy, and the layout of arrays.
 
     Returns:
         The comparison; None after an update.
 
     Raises:
-        AssertionError: the distance is above the threshold, the sizes differ, or there is no
-            baseline.
+        AssertionError: the distance, or that of a region, is above the threshold; the sizes
+            differ; or there is no baseline.
         DpsError: the images, the context or the threshold cannot be used.
     """
     __tracebackhide__ = True
-    new = load_picture(actual, label="actual")
+    new = load_picture(actual, label="actual", policy=policy)
     if _update() if update is None else update:
         _write_baseline(new, expected)
         return None
@@ -101,8 +113,11 @@ def assert_similar(
             f"if it is correct, run the test with {UPDATE}=1"
         )
     loaded = _metric(metric, ranking, importances, context_name)
-    limit = resolve_threshold(threshold, loaded, view=view)
-    old = load_picture(expected, label="expected")
+    if isinstance(threshold, os.PathLike):
+        threshold = os.fspath(threshold)
+    limit = resolve_threshold(threshold, loaded)
+    by = _gate(gate)
+    old = load_picture(expected, label="expected", policy=policy)
     pictures = {"expected": old, "actual": new}
     if old.size != new.size:
         folder = _save(pictures, save_to, expected)
@@ -110,14 +125,24 @@ def assert_similar(
             f"the size is {_by(new.size)}, expected {_by(old.size)} (width x height); "
             f"images in {folder}"
         )
-    pair = make_pair(old, new)
-    (comparison,) = loaded.compare_pairs([pair], view=view, with_map=False)
-    if limit is None or not comparison.distance > limit:
+    pair = make_pair(old, new, policy=policy, ignored=as_ignored(ignore))
+    regions = by if by is Gate.worst else None
+    (comparison,) = loaded.compare_pairs([pair], with_map=False, regions=regions)
+    if limit is None or not comparison.gated > limit:
         return comparison
     folder = _save(pictures, save_to, expected)
-    _save_map(pair, loaded, view, folder / "map.png")
-    lines = describe(comparison, loaded, threshold=limit)
+    (comparison,) = loaded.compare_pairs([pair], with_map=True, regions=by)
+    _save_map(pair, loaded, comparison, folder / "map.png")
+    lines = [*describe(comparison, loaded, threshold=limit), *region_lines(comparison)]
     raise AssertionError("\n".join([*lines, f"images and heat map in {folder}"]))
+
+
+def _gate(value: Gate | str) -> Gate:
+    try:
+        return Gate(value)
+    except ValueError:
+        known = " or ".join(gate.value for gate in Gate)
+        raise UsageError(f"unknown gate {value!r}: expected {known}") from None
 
 
 def _update() -> bool:
@@ -202,10 +227,11 @@ def _save(
     return folder
 
 
-def _save_map(pair: Pair, metric: Metric, view: View | str | None, path: Path) -> None:
-    (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
+def _save_map(pair: Pair, metric: Metric, comparison: Comparison, path: Path) -> None:
     candidate = pair.renderings[0][1]
-    picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
+    picture = draw_map(
+        comparison, metric, candidate, overlay=True, legend=True, ignored=pair.ignored
+    )
     save_picture(picture, path, force=True)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context, ranking_context
-from dps_infer.contexts.ranking import OTHER
+from dps_infer.contexts.ranking import KINDS, OTHER, REST, SIZE
 from dps_infer.errors import UsageError
 from dps_infer.model.manifest import MetricInfo
 from dps_train.distortions.paper import NAMES
 
-AMOUNTS = (*NAMES, OTHER)
+PAPER_AMOUNTS = (*NAMES, OTHER)
 """The amounts of a metric that knows only the six distortions, in their order."""
+
+AMOUNTS = (*KINDS, OTHER, SIZE)
+"""The amounts of the head of size and presence, in their order."""
 
 MOST_LISTED = 7
 """Largest number of distortions whose rankings are listed (5,040 for seven) and shuffled. With
@@ -60,6 +64,34 @@ def random_rankings(
     return [ranking_context(tuple((names[i],) for i in order), names) for order in orders]
 
 
+def applied_context(context: Context, names: Sequence[str]) -> Context:
+    """Return a context for a training that knows only distortions that it applies.
+
+    Args:
+        context: of any kinds of change.
+        names: the distortions that the training applies.
+
+    Raises:
+        UsageError: the context names another kind.
+    """
+    named = {name for group in context.ranking or () for name in group}
+    if context.ranking is None:
+        named = {name for name, importance in context.importances.items() if importance}
+    unknown = named - {*names, OTHER, REST}
+    if unknown:
+        raise UsageError(
+            f"{', '.join(sorted(unknown))}: this variant learns from distortions that it applies "
+            f"({', '.join(names)}): rank only these, or take --variant additive"
+        )
+    return (
+        replace(context, importances={}).for_distortions(names)
+        if context.ranking
+        else replace(
+            context, importances={name: context.importances[name] for name in (*names, OTHER)}
+        )
+    )
+
+
 def check_ordered(context: Context) -> None:
     """Refuse a context that orders no two distortions, for training that follows their order.
 
@@ -78,19 +110,23 @@ def importance_table(contexts: Sequence[Context], names: Sequence[str] | None = 
 
     Args:
         contexts: R contexts, at least one.
-        names: the amounts to include; None includes all, in order.
+        names: the amounts to include, 0 where a context has none; None includes all, in order.
     """
     wanted = tuple(contexts[0].importances) if names is None else names
-    return torch.tensor([[c.importances[name] for name in wanted] for c in contexts])
+    return torch.tensor([[c.importances.get(name, 0.0) for name in wanted] for c in contexts])
 
 
-def pair_table(contexts: Sequence[Context]) -> Tensor:
-    """Return the ordered pairs: bool [R, K, K], true if the row's distortion is less disruptive."""
-    names = contexts[0].distortions
+def pair_table(contexts: Sequence[Context], names: Sequence[str] | None = None) -> Tensor:
+    """Return the ordered pairs: bool [R, K, K], true if the row's distortion is less disruptive.
+
+    `names` are the distortions to include; None includes all.
+    """
+    names = list(contexts[0].distortions if names is None else names)
     # NaN compares false with every place, so unranked distortions form no pair.
     places = torch.full((len(contexts), len(names)), torch.nan)
     for row, context in enumerate(contexts):
         for place, group in enumerate(context.order):
             for name in group:
-                places[row, names.index(name)] = place
+                if name in names:
+                    places[row, names.index(name)] = place
     return places[:, :, None] < places[:, None, :]

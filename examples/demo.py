@@ -1,15 +1,13 @@
-"""The main workflow on photographs: compare in a context; then adapt, export and compare again.
+"""The main workflow on a photograph: adapt a metric to a context, export it, compare with it.
 
-One copy of a photograph is shifted, another one blurred. To a fixed metric the shift is the larger
-change. In a context where a shift barely matters and blur matters most, the blur is: with the
-packaged metric, which needs no training, and with a metric adapted to images. Run it with
-``make demo``.
+One copy of a photograph is shifted, another one blurred. Where all kinds of change count alike, the
+shift is the larger change. In a context where a shift barely matters and blur matters most, the
+blur is. Ends with a page that shows both side by side. Run it with ``make demo``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import subprocess
 import sys
@@ -17,15 +15,28 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dps_train.data.contact_sheet import labeled_row, save_sheet
+from dps_infer import Metric
+from dps_infer.demo.page import View, build_page, make_view, turns_round
+from dps_infer.show.heatmap import save_picture
 from dps_train.data.sources import photograph
-from dps_train.fit.run_folder import load_run
 
 RANKING = "3,1,5,0,2,4"
 SIDE = 256
+SHIFT = (24, 12)
+SIGMA = 4
+CAPTIONS = {
+    "reference": "the original",
+    "shifted": f"moved by {SHIFT[0]} and {SHIFT[1]} px",
+    "blurred": f"sigma {SIGMA} px",
+}
+BEFORE = "All kinds of change count alike: the distance of the metric as it comes."
+AFTER = (
+    "Adapted to the ranking color < translate < zoom < rotate < darken < blur: blur matters most."
+)
+
+Image = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -33,77 +44,59 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo-output"))
     folder: Path = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    run, context = folder / "run", folder / "ctx.onnx"
-    files = {name: folder / f"{name}.png" for name in ("reference", "shifted", "blurred")}
-    images = draw_images()
-    for name, path in files.items():
-        save_sheet(images[name], path, force=True)
+    run, context, page = folder / "run", folder / "ctx.onnx", folder / "demo.html"
+    pictures = draw_pictures()
+    for name, pixels in pictures.items():
+        save_picture(pixels, folder / f"{name}.png", force=True)
 
-    for name in ("shifted", "blurred"):
-        compare(files["reference"], files[name], "--ranking", RANKING)
     call("dps-train", "--ranking", RANKING, "--out", str(run), "--force")
     call("dps-export", str(run), "-o", str(context), "--force")
-    adapted = {
-        name: compare(files["reference"], files[name], "--context", str(context))
-        for name in ("shifted", "blurred")
-    }
-    unadapted = unadapted_distances(run, images)
+    files = [str(folder / f"{name}.png") for name in pictures]
+    call("dps-infer", "compare", *files, "--context", str(context))
 
-    captions = ["unadapted -> adapted"] + [
-        f"{name} {unadapted[name]:.1f} -> {adapted[name]:.2f}" for name in ("shifted", "blurred")
-    ]
-    sheet = labeled_row("distance", list(images.values()), captions)
-    save_sheet(sheet, folder / "sheet.png", force=True)
-    print(f"\nThe context: color < translate < zoom < rotate < darken < blur ({RANKING})")
-    print("             shifted   blurred   the larger change is")
-    for title, distances in (("unadapted", unadapted), ("adapted", adapted)):
-        larger = max(distances, key=distances.__getitem__)
-        print(f"{title:11}{distances['shifted']:9.3f}{distances['blurred']:10.3f}   {larger}")
-    print(f"Contact sheet: {folder / 'sheet.png'}; context file: {context}")
-    if max(unadapted, key=unadapted.__getitem__) == max(adapted, key=adapted.__getitem__):
+    views = (
+        view("before", BEFORE, Metric.universal(importances={"size": 1.0}), pictures),
+        view("after", AFTER, Metric.load(context), pictures),
+    )
+    title = "Which copy differs more from the photograph?"
+    page.write_bytes(build_page(title, pictures, views, captions=CAPTIONS))
+    print(f"\n{title}")
+    for one in views:
+        print(f"{one.title + ':':8}{one.verdict()}")
+    print(f"Side by side, with heat maps: {page}; context file: {context}")
+    if not turns_round(views):
         sys.exit("The order did not change. This is a defect: please report it.")
 
 
-def draw_images() -> dict[str, NDArray[np.uint8]]:
+def draw_pictures() -> dict[str, Image]:
     """Return the reference and its two changed copies, uint8 RGB [H, W, 3]."""
     cat = photograph("chelsea")
     reference = np.ascontiguousarray(cat[20 : 20 + SIDE, 100 : 100 + SIDE])
-    shift = np.array([[1, 0, 24], [0, 1, 12]], dtype=np.float32)
+    matrix = np.array([[1, 0, SHIFT[0]], [0, 1, SHIFT[1]]], dtype=np.float32)
+    shifted = cv2.warpAffine(reference, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
     return {
         "reference": reference,
-        "shifted": cv2.warpAffine(reference, shift, (SIDE, SIDE)),
-        "blurred": cv2.GaussianBlur(reference, (0, 0), sigmaX=6),
+        "shifted": np.asarray(shifted, np.uint8),
+        "blurred": np.asarray(cv2.GaussianBlur(reference, (0, 0), sigmaX=SIGMA), np.uint8),
     }
 
 
-def unadapted_distances(run: Path, images: dict[str, NDArray[np.uint8]]) -> dict[str, float]:
-    """Return the plain sum of feature differences of the same network, which knows no context."""
-    metric, _ = load_run(run)
-    reference, *others = (torch.from_numpy(image)[None] for image in images.values())
-    with torch.no_grad():
-        first, second = metric.features(reference, torch.cat(others))
-        distances = metric.head.total(metric.comparison(first, second))
-    return dict(zip(list(images)[1:], distances.tolist(), strict=True))
+def view(title: str, explanation: str, metric: Metric, pictures: dict[str, Image]) -> View:
+    """Compare the changed copies with the reference by a metric."""
+    reference = pictures["reference"]
+    changed = {name: pixels for name, pixels in pictures.items() if name != "reference"}
+    comparisons = {
+        name: metric.compare(reference, pixels, with_map=True) for name, pixels in changed.items()
+    }
+    return make_view(title, explanation, metric, comparisons, pictures)
 
 
-def compare(reference: Path, distorted: Path, *context: str) -> float:
-    """Compare two files with ``dps-infer``, and return the distance."""
-    arguments = ("compare", str(reference), str(distorted), *context)
-    call("dps-infer", *arguments)
-    answer = call("dps-infer", *arguments, "--json", show=False)
-    return float(json.loads(answer)["distance"])
-
-
-def call(*command: str, show: bool = True) -> str:
-    """Run a command, and return its standard output."""
-    if show:
-        print(f"\n$ {shlex.join(command)}", flush=True)
-    result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-    if result.returncode:
-        sys.exit(f"{command[0]} failed with exit code {result.returncode}")
-    if show:
-        print(result.stdout, end="", flush=True)
-    return result.stdout
+def call(*command: str) -> None:
+    """Show a command and run it."""
+    print(f"\n$ {shlex.join(command)}", flush=True)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(f"{command[0]} failed with exit code {code}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from skimage import data
 from dps_infer import Metric
 from dps_infer.contexts.folders import GALLERY
 from dps_infer.contexts.saved import read_saved
-from dps_infer.model.view import View
 from dps_infer.report.examples import examples
 from dps_infer.show.heatmap import draw_map
 from dps_infer.show.words import formula
@@ -66,8 +65,7 @@ def changed(reference: Image) -> Image:
 
 def sheet(metric: Metric, reference: Image, candidate: Image) -> Image:
     """Return the reference, its six distortions sorted by distance, and the pair's heat map."""
-    # Strengths of amount 1 are defined on whole images.
-    found = examples(metric, reference, view=View.whole)
+    found = examples(metric, reference)
     cells = [cell(e.pixels, caption(e.name, e.strength, e.distance)) for e in found]
     comparison = metric.compare(reference, candidate, with_map=True)
     picture = draw_map(comparison, metric, candidate)

@@ -8,6 +8,7 @@ the blurred part stands out; where color does, the recolored one. Makes the pict
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -20,11 +21,14 @@ from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.words import formula
 
 RANKINGS = ("color,translate,zoom,rotate,darken,blur", "blur,translate,zoom,rotate,darken,color")
-GAP, CAPTION = 12, 64
+GAP, LINE, MOST_LINES = 12, 26, 4
+LETTERS = 38
+"""Letters of a caption beside each other, at the width of a photograph."""
+
 WIDTH = 1400
 PAPER, INK = 255, (40, 40, 40)
 BLURRED = (slice(40, 240), slice(160, 310))
-RECOLORED = (slice(310, 490), slice(300, 490))
+RECOLORED = (slice(310, 490), slice(60, 240))
 
 Image = NDArray[np.uint8]
 
@@ -36,8 +40,8 @@ def main() -> None:
     reference = np.ascontiguousarray(data.astronaut())
     candidate = changed(reference)
     columns = [
-        column(reference, ["reference", ""]),
-        column(candidate, ["candidate", "blurred above, recolored below"]),
+        column(reference, ["reference"]),
+        column(candidate, ["candidate:", "blurred above, recolored below"]),
     ]
     universal = Metric.universal(ranking=RANKINGS[0])
     for ranking in RANKINGS:
@@ -46,7 +50,8 @@ def main() -> None:
         picture = draw_map(comparison, metric, candidate, overlay=True, legend=True)
         reading = formula(comparison)
         print(f"{metric.describe()}: {reading}")
-        columns.append(column(picture, [f"{ranking.split(',')[-1]} matters most:", reading]))
+        lines = textwrap.wrap(reading, LETTERS, max_lines=MOST_LINES - 1)
+        columns.append(column(picture, [f"{ranking.split(',')[-1]} matters most:", *lines]))
     sheet = beside(columns)
     size = (WIDTH, round(sheet.shape[0] * WIDTH / sheet.shape[1]))
     save_picture(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), output, force=True)
@@ -65,9 +70,9 @@ def changed(reference: Image) -> Image:
 
 def column(picture: Image, words: list[str]) -> Image:
     """Put lines of text above a picture."""
-    head = np.full((CAPTION, picture.shape[1], 3), PAPER, np.uint8)
+    head = np.full((LINE * MOST_LINES + GAP, picture.shape[1], 3), PAPER, np.uint8)
     for number, line in enumerate(words):
-        origin = (2, 24 + 26 * number)
+        origin = (2, LINE * (1 + number))
         cv2.putText(head, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.7, INK, 1, cv2.LINE_AA)
     return np.concatenate([head, picture])
 

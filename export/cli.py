@@ -7,6 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dps_infer.commands.shared.app import add, make_app
+from dps_infer.commands.shared.options import EXIT_CODES
 from dps_infer.commands.shared.run import DebugOption, run, say
 from dps_infer.errors import UsageError
 
@@ -14,12 +16,16 @@ NAME = "dps-export"
 
 CONTEXT_OPTIONS = "--ranking, --importance and --context-name"
 
-app = typer.Typer(
-    name=NAME, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+EXAMPLES = (
+    "dps-export runs/mine -o mine.onnx",
+    "dps-export --ranking color,blur -o ctx.onnx",
+    "dps-export --context-name print-inspection -o print.onnx",
+    "dps-export runs/mine --universal -o universal.onnx",
 )
 
+app = make_app(name=NAME, add_completion=True)
 
-@app.command()
+
 def export(
     folder: Annotated[
         Path | None,
@@ -78,8 +84,6 @@ def export(
 
     The file is written only after onnxruntime has run it and agreed with PyTorch, or with the
     universal file. Compare with it: dps-infer compare a.png b.png --context ctx.onnx
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     given = [value for value in (ranking, importance, context_name) if value is not None]
     if not given:
@@ -117,6 +121,9 @@ def export(
     )
     described = manifest.metric.describe_context()
     _say(f"{output} written: {_megabytes(output)}, context {described}")
+
+
+add(app, export, examples=EXAMPLES, exit_codes=EXIT_CODES)
 
 
 def main() -> NoReturn:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+import onnx
 
 from dps_export.freeze import freeze
 from dps_export.metadata import embed_importances, embed_manifest
-from dps_export.verify import PAIRS, verify
-from dps_export.views import views_info
+from dps_export.packaged import packaged_graph
+from dps_export.verify import ParityError, verify
 from dps_infer.errors import UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.manifest import FORMAT_VERSION, Calibration, Draws, Manifest, MetricInfo
+from dps_infer.model.manifest import (
+    FORMAT_VERSION,
+    Calibration,
+    Draws,
+    Ladder,
+    Manifest,
+    MetricInfo,
+    Parity,
+)
 from dps_train.fit.run_folder import load_run
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.half_planes import CELL
 from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
 from dps_train.model.metric import Metric
 from dps_train.versions import installed_versions
 
 TOOLS = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
-MAP_RELATION = "the mean over the map equals the distance"
+MAP_RELATION = "the mean of the map over the image equals the distance"
 
 Note = Callable[[str], None]
 
@@ -74,6 +85,8 @@ def export_run(
         output,
         calibration=None if universal else calibration,
         draws=draws,
+        ladders=trained.ladders,
+        reuse=True,
         force=force,
         note=note,
     )
@@ -86,6 +99,8 @@ def export(
     *,
     calibration: Calibration | None = None,
     draws: Draws | None = None,
+    ladders: Sequence[Ladder] = (),
+    reuse: bool = False,
     force: bool = False,
     note: Note = _ignore,
 ) -> Manifest:
@@ -97,14 +112,13 @@ def export(
         output: the file to write.
         calibration: for a plain file.
         draws: for a universal file.
+        ladders: for a metric that names kinds.
+        reuse: take the graph of the package's own file where it computes this metric.
         force: replace an existing file.
         note: called with one line before each step.
     """
-    note("tracing the graph with torch.onnx")
-    model = freeze(metric)
     importances = list((info.importances or dict.fromkeys(info.amounts, 1.0)).values())
-    note(f"comparing onnxruntime with PyTorch on {PAIRS} pairs of images")
-    parity = verify(model.SerializeToString(), metric, importances)
+    model, parity = _verified(metric, importances, reuse=reuse, note=note)
     if info.importances is not None:
         embed_importances(model, importances)
     tools = {**info.tools, **installed_versions(TOOLS)}
@@ -113,15 +127,34 @@ def export(
         metric=msgspec.structs.replace(info, tools=tools),
         calibration=calibration,
         draws=draws,
-        views=views_info(metric),
+        ladders=list(ladders),
         parity=parity,
         precision="float32",
+        cell=CELL if isinstance(metric, ChangeMetric) else None,
         map=MAP_RELATION,
     )
     data, manifest = embed_manifest(model, manifest)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)
     return manifest
+
+
+def _verified(
+    metric: Metric, importances: Sequence[float], *, reuse: bool, note: Note
+) -> tuple[onnx.ModelProto, Parity]:
+    """Return the metric's graph, and how closely onnxruntime computes what PyTorch does."""
+    model = packaged_graph(metric) if reuse else None
+    if model is not None:
+        note("comparing the package's graph with PyTorch on pairs of images")
+        try:
+            return model, verify(model.SerializeToString(), metric, importances)
+        except ParityError:
+            # The package's weights were trained anew, and its file not yet exported.
+            pass
+    note("tracing the graph with torch.onnx")
+    model = freeze(metric)
+    note("comparing onnxruntime with PyTorch on pairs of images")
+    return model, verify(model.SerializeToString(), metric, importances)
 
 
 def _without_context(info: MetricInfo) -> MetricInfo:

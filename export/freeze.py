@@ -13,20 +13,24 @@ from contextlib import contextmanager
 
 import numpy as np
 import onnx
+import onnx_ir
+import onnxscript.optimizer
 import torch
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 from torch import nn
 
-from dps_export.views import DEFAULT, OUTPUTS, ViewedMetric
+from dps_export.outputs import CuttableMetric, ExportedMetric
+from dps_infer.graph.model import read_model
+from dps_infer.graph.split import split
 from dps_infer.model.contract import IMPORTANCE
+from dps_infer.runtime.bands import CUT
+from dps_infer.runtime.engine import SHARED
 from dps_train.model.metric import Metric
 
 OPSET = 18
 """Opset 19's Resize ran on the CPU only in CUDA builds until 2026 (microsoft/onnxruntime#27415)."""
 
 INPUTS = ("reference", "distorted", IMPORTANCE)
-
-DEFAULTS = ("distance", "amounts", "map")
-"""Outputs that repeat those of the default view, under their plain names."""
 
 EXAMPLE_BATCH = 3
 """The exporter would bake a batch of 1 into the graph."""
@@ -50,48 +54,48 @@ def freeze(metric: Metric) -> onnx.ModelProto:
     shape = (EXAMPLE_BATCH, EXAMPLE_HEIGHT, EXAMPLE_WIDTH, 3)
     example = torch.zeros(shape, dtype=torch.uint8)
     references, count, height, width = (torch.export.Dim(name) for name in ("R", "N", "H", "W"))
+    examples = example, example.clone(), torch.ones(len(metric.head.names))
+    cuttable = CuttableMetric(ExportedMetric(metric))
     with _quiet():
         program = torch.onnx.export(
-            ViewedMetric(metric),
-            (example, example.clone(), torch.ones(len(metric.head.names))),
+            cuttable,
+            examples,
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=cuttable.names(*examples),
             dynamic_shapes=(
                 {0: references, 1: height, 2: width},
                 {0: count, 1: height, 2: width},
                 None,
             ),
+            optimize=False,
             verbose=False,
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no model")
+    _optimize(program.model)
     model = program.model_proto
-    _add_default_outputs(model)
     _square_by_multiplying(model)
     _strip(model)
+    _keep_cuts(model)
     _name_shapes(model)
     _store_in_half(model)
+    _forget_types(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _add_default_outputs(model: onnx.ModelProto) -> None:
-    """Add the outputs of the default view under their plain names, before all others."""
-    views = {value.name: value for value in model.graph.output}
-    outputs = []
-    for name in DEFAULTS:
-        source = views[f"{name}_{DEFAULT}"]
-        output = onnx.ValueInfoProto()
-        output.CopyFrom(source)
-        output.name = name
-        outputs.append(output)
-        model.graph.node.append(onnx.helper.make_node("Identity", [source.name], [name]))
-    outputs += model.graph.output
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
+def _optimize(model: onnx_ir.Model) -> None:
+    """Optimize a model in place, as the exporter itself does by default."""
+    # The exporter would start by matching all its rewrite rules at every node: constants and
+    # repetitions are two thirds of them, and the search takes three times as long.
+    onnxscript.optimizer.inline(model)
+    onnxscript.optimizer.fold_constants(model)
+    onnxscript.optimizer.remove_unused_nodes(model)
+    CommonSubexpressionEliminationPass()(model)
+    onnxscript.optimizer.optimize_ir(model)
 
 
 def _square_by_multiplying(model: onnx.ModelProto) -> None:
@@ -147,17 +151,45 @@ def _strip(model: onnx.ModelProto) -> None:
         part.doc_string = ""
 
 
+def _keep_cuts(model: onnx.ModelProto) -> None:
+    """Turn the outputs at which the model can be cut into tensors between nodes, in place.
+
+    Their types stay in the model. Names of their dimensions do not: a part of the model may run on
+    tensors of other sizes than those that follow from its images.
+    """
+    graph = model.graph
+    cuts = [value for value in graph.output if value.name.startswith(CUT)]
+    for value in cuts:
+        graph.output.remove(value)
+        for dimension in value.type.tensor_type.shape.dim:
+            if not dimension.HasField("dim_value"):
+                dimension.Clear()
+    graph.value_info.extend(cuts)
+
+
+def _forget_types(model: onnx.ModelProto) -> None:
+    """Keep the types of only those tensors at which the model is cut or split, in place.
+
+    Runtimes find the types of others themselves; they would be a sixteenth of the file.
+    """
+    parts = split(read_model(model.SerializeToString()), SHARED)
+    between = () if parts is None else parts.between
+    kept = [v for v in model.graph.value_info if v.name.startswith(CUT) or v.name in between]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+
+
 def _name_shapes(model: onnx.ModelProto) -> None:
     """Give the variable dimensions of inputs and outputs the contract's names."""
     names: dict[str, tuple[str | None, ...]] = {
         "reference": ("R", "H", "W", None),
         "distorted": ("N", "H", "W", None),
         IMPORTANCE: (None,),
-        "tiles": ("N", "rows", "columns", None),
+        "map": ("N", "height", "width"),
+        "cells": ("N", "rows", "columns", None),
     }
     for value in model.graph.output:
-        kind = value.name.partition("_")[0]
-        names.setdefault(value.name, ("N", "height", "width")[: 3 if kind == "map" else 1])
+        names.setdefault(value.name, ("N",))
     for value in (*model.graph.input, *model.graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, names[value.name]):  # noqa: B905
             # Fixed sizes stay numbers.

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from dps_infer.errors import UsageError
-from dps_train.model.backbones import NORMALIZATIONS, load_backbone
+from dps_train.model.backbone.backbones import NORMALIZATIONS, load_backbone
+from dps_train.model.backbone.layer_presets import LPIPS
+from dps_train.model.backbone.weights import WeightsError
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
-from dps_train.model.layer_presets import LPIPS
 from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.weights import WeightsError
 
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 """Torchvision's names of LPIPS's networks."""
@@ -33,7 +33,7 @@ def lpips_metric(net: str, *, trunk_weights: Path | None, linear_weights: Path) 
 
     Args:
         net: one of `NETWORKS`.
-        trunk_weights: see `dps_train.model.backbones.load_backbone`.
+        trunk_weights: see `dps_train.model.backbone.backbones.load_backbone`.
         linear_weights: LPIPS's file for this network, such as ``alex.pth``.
 
     Raises:

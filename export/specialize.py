@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 
 from dps_export.metadata import embed_importances, embed_manifest
-from dps_infer.arrays import Pixels
+from dps_infer.arrays import Floats, Pixels
+from dps_infer.compare.runner import importance_vector
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.files.write import atomic_file, check_output
@@ -81,9 +82,11 @@ def specialize(
     universal = _open(file.model, file.manifest, file.path)
     manifest = _manifest(file.manifest, chosen)
     model = onnx.load_model_from_string(file.model.data)
-    embed_importances(model, chosen.importances.values())
+    columns = file.manifest.metric.amounts
+    embed_importances(model, importance_vector(columns, chosen.importances).tolist())
     data, manifest = embed_manifest(model, manifest)
-    _verify(_open(read_model(data), manifest, str(output)), universal, chosen)
+    importance = importance_vector(columns, chosen.importances)
+    _verify(_open(read_model(data), manifest, str(output)), universal, importance)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)
     return manifest
@@ -92,8 +95,10 @@ def specialize(
 def _manifest(universal: Manifest, context: Context) -> Manifest:
     # A valid manifest of a universal file has draws.
     draws = cast(Draws, universal.draws)
-    metric = universal.metric.in_context(context, name=context.label, scores=scores(draws, context))
-    calibration = calibrate(draws, context.importances)
+    columns = universal.metric.amounts
+    found = scores(draws, columns, context)
+    metric = universal.metric.in_context(context, name=context.label, scores=found)
+    calibration = calibrate(draws, columns, context.importances)
     return msgspec.structs.replace(universal, metric=metric, calibration=calibration, draws=None)
 
 
@@ -106,9 +111,8 @@ def _open(model: Model, manifest: Manifest, label: str) -> Engine:
     return engine
 
 
-def _verify(frozen: Engine, universal: Engine, context: Context) -> None:
+def _verify(frozen: Engine, universal: Engine, importance: Floats) -> None:
     """Check that a frozen file computes the same as the universal one in its context."""
-    importance = np.array(list(context.importances.values()), np.float32)
     names = list(universal.outputs)
     for feeds in _pairs():
         expected = universal.run(names, {**feeds, IMPORTANCE: importance})

@@ -18,15 +18,15 @@ from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file, check_output, sha256_file
 from dps_infer.model import embedded
 from dps_infer.model.manifest import Draws, Manifest
-from dps_train.bank.bank import FeatureDistances
 from dps_train.data.crops import resize_images
 from dps_train.data.sources import Images, load_held_out
+from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.measure.stored_draws import reported_draws
 from dps_train.model.description import data_info, metric_info
 from dps_train.model.embedded.embedded_metric import NAME as UNIVERSAL
 from dps_train.model.embedded.embedded_metric import load_universal, recipe
-from dps_train.model.heads import AdditiveHead
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.metric import Metric
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.seeds import generator_for
@@ -56,19 +56,23 @@ def export_universal(output: Path, *, seed: int = 0, force: bool = False) -> Man
         held_out_data=data_info(held_out),
         seed=made.seed,
     )
-    manifest = export(metric, info, output, draws=_draws(metric, held_out, seed), force=force)
+    manifest = export(
+        metric,
+        info,
+        output,
+        draws=_draws(metric, held_out, seed),
+        ladders=anchor_ladders(metric),
+        force=force,
+    )
     with atomic_file(sidecar, force=force) as temporary:
         temporary.write_text(f"{sha256_file(output)}\n", encoding="ascii")
     return manifest
 
 
 def _draws(metric: Metric, held_out: Images, seed: int) -> Draws | None:
-    distances = FeatureDistances(
-        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
-    )
+    distances = FeatureDistances(metric, torch.device("cpu"))
     images = resize_images(held_out.images, IMAGE_SIZE)
     bank = build_evaluation_bank(distances, images, generator_for("draws", seed))
-    assert isinstance(metric.head, AdditiveHead)
     return reported_draws(metric.head, bank)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", flags=re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
@@ -39,25 +40,59 @@ class Command:
         return f"{self.page}: {self.line}"
 
 
+@dataclass(frozen=True)
+class Block:
+    """A code block of a page.
+
+    Attributes:
+        language: as stated behind its first fence.
+        content: what lies between the fences.
+        start: where it starts on the page, with its fences.
+        end: where it ends.
+        adjacent: whether it follows another block with nothing between them.
+    """
+
+    language: str
+    content: str
+    start: int
+    end: int
+    adjacent: bool
+
+
 def page_name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def all_blocks(path: Path) -> Iterator[Block]:
+    """The code blocks of a page, in their order."""
+    text = path.read_text(encoding="utf-8")
+    end = -1
+    for match in _BLOCK.finditer(text):
+        adjacent = end >= 0 and not text[end : match.start()].strip()
+        yield Block(match[2], match[3], match.start(), match.end(), adjacent)
+        end = match.end()
+
+
 def blocks(path: Path, language: str) -> list[str]:
     """The contents of a page's code blocks in one language."""
-    text = path.read_text(encoding="utf-8")
-    return [match[3] for match in _BLOCK.finditer(text) if match[2] == language]
+    return [block.content for block in all_blocks(path) if block.language == language]
+
+
+def block_commands(path: Path, block: Block) -> Iterator[Command]:
+    """The commands of an ``sh`` block; lines that end in a backslash are joined."""
+    for line in block.content.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words and _VARIABLE.fullmatch(words[0]):
+            words = words[1:]
+        if words:
+            yield Command(page_name(path), " ".join(line.split()), tuple(words))
 
 
 def commands(path: Path) -> Iterator[Command]:
-    """The commands in the ``sh`` blocks of a page; lines that end in a backslash are joined."""
-    for block in blocks(path, "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and _VARIABLE.fullmatch(words[0]):
-                words = words[1:]
-            if words:
-                yield Command(page_name(path), " ".join(line.split()), tuple(words))
+    """The commands in the ``sh`` blocks of a page."""
+    for block in all_blocks(path):
+        if block.language == "sh":
+            yield from block_commands(path, block)
 
 
 def prose(path: Path) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+import yaml
 
 # pytest imports test files by path (importlib mode), so that their folder is no import path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,7 +32,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from docs_helpers import (
     PAGES,
     ROOT,
+    TUTORIALS,
     Command,
+    all_blocks,
     anchors,
     blocks,
     commands,
@@ -37,7 +43,20 @@ from docs_helpers import (
     prose,
     spans,
 )
+from docs_outputs import (
+    PROGRAMS,
+    allowed_codes,
+    assert_same,
+    pages_with_output,
+    run_as_user,
+    run_page,
+    too_expensive,
+    with_output,
+)
 
+import dps_infer
+from dps_infer import write_threshold
+from dps_infer.bulk.threshold_estimate import make_threshold
 from dps_infer.contexts.saved import read_saved
 
 if sys.version_info >= (3, 11):
@@ -45,31 +64,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PROGRAMS = {
-    "dps-infer": "dps_infer.cli",
-    "dps-train": "dps_train.cli",
-    "dps-export": "dps_export.cli",
-}
 SMALL_TRAINING = ("--pairs", "200", "--epochs", "1")
-ABOVE_THRESHOLD = 3
-
-TOO_EXPENSIVE = {
-    r"dps-train (?!contexts|distortions|evaluate|judge|study)": "trains for minutes",
-    r"dps-train evaluate (embedded|runs/(?!mine))": "takes minutes, or a trained run",
-    r"dps-train judge": "waits for a person",
-    r"dps-train study": "trains for minutes or hours",
-    r"dps-export .*runs/": "exports with PyTorch for a minute; tests/export does",
-    r"dps-infer .*jpeg,": "needs a metric that was trained on another distortion",
-}
-"""Regular expressions at the start of commands that are parsed and not run, with the reasons."""
 
 NOT_OURS = {
     "git": "another program",
+    "npm": "another program",
     "playwright": "another program",
     "pytest": "another program",
 }
 MODULES_TOO_EXPENSIVE = {
     "benchmarks": "needs data sets, minutes to hours",
+    "clients.conformance.make": "replaces files of the repository",
+    "http.server": "serves until it is stopped",
     "dps_export.universal": "replaces the file in the package",
     "dps_train.pretrain": "trains for an hour",
     "pytest": "runs the tests inside of a test",
@@ -104,11 +110,6 @@ def parse(words: tuple[str, ...]) -> None:
         if not arguments:
             return
         _, command, arguments = command.resolve_command(context, arguments)
-
-
-def too_expensive(command: Command) -> str | None:
-    line = " ".join(command.words)
-    return next((why for start, why in TOO_EXPENSIVE.items() if re.match(start, line)), None)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,19 @@ def test_extras_exist_and_the_package_is_installed_from_a_checkout():
         for source, listed in re.findall(r"pip install[^`\n]*?([\w./-]*)\[([\w,]+)\]", text):
             assert source in (".", "./dps-toolkit"), f"{page_name(page)}: the name {source}"
             assert set(listed.split(",")) <= extras, f"{page_name(page)}: {listed}"
+
+
+def test_nobody_is_told_to_install_a_name_that_no_index_has():
+    wrong = re.compile(r"""pip install (?:--?[\w-]+ )*["']?dps[-_]toolkit\b""")
+    assert wrong.search('pip install --upgrade "dps-toolkit[cpu]"')
+    assert not wrong.search('pip install ".[cpu]" in a checkout of dps-toolkit')
+    found = []
+    for folder in ("dps_infer", "dps_train", "export", "examples", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".md", ".html", ".js"):
+                lines = path.read_text(encoding="utf-8").splitlines()
+                found += [f"{page_name(path)}: {line}" for line in lines if wrong.search(line)]
+    assert found == []
 
 
 # --- Commands that run ------------------------------------------------------------------
@@ -214,6 +228,7 @@ def prepare(folder: Path, frozen: Path, trained_run: Path) -> None:
         path = folder / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), pixels)
+    cv2.imwrite(str(folder / "mask.png"), np.full(reference.shape, 255, np.uint8))
     for name in ("photos", "other-photos", "photographs"):
         write_photographs(folder / name)
     cv2.imwrite(str(folder / "photo.jpg"), reference)
@@ -261,28 +276,6 @@ def run_here(words: tuple[str, ...], folder: Path) -> None:
     assert leaving.value.code == 0, " ".join(words)
 
 
-def run_as_user(words: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, in a process of its own, with nothing on standard input."""
-    program = [sys.executable]
-    program += ["-m", PROGRAMS[words[0]]] if words[0] in PROGRAMS else []
-    result = subprocess.run(
-        [*program, *words[1:]],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode in allowed_codes(words), (
-        f"{' '.join(words)}\n{result.stdout}{result.stderr}"
-    )
-    return result
-
-
-def allowed_codes(words: tuple[str, ...]) -> tuple[int, ...]:
-    return (0, ABOVE_THRESHOLD) if "--threshold" in words else (0,)
-
-
 def cheap(page: Path) -> Iterator[Command]:
     """The commands of a page that run here."""
     for command in commands(page):
@@ -295,7 +288,9 @@ def cheap(page: Path) -> Iterator[Command]:
             yield command
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(cheap(p))], ids=page_name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any(cheap(p)) and p not in TUTORIALS], ids=page_name
+)
 def test_commands_run(page, tmp_path, frozen, trained_run, monkeypatch, run_main):
     monkeypatch.setenv("DPS_CONTEXTS", str(tmp_path / "saved-contexts"))
     monkeypatch.chdir(tmp_path)
@@ -312,18 +307,23 @@ def test_commands_run(page, tmp_path, frozen, trained_run, monkeypatch, run_main
             run_as_user(command.words, tmp_path)
 
 
-def test_the_reading_in_the_readme_is_what_users_see(tmp_path):
-    """Numbers may differ in the last digit, as they do between processors."""
-    shutil.copytree(ROOT / "examples" / "images", tmp_path / "examples" / "images")
-    shown = [c for c in commands(ROOT / "README.md") if "examples/images/reference.jpg" in c.words]
-    outputs = blocks(ROOT / "README.md", "text")
-    assert len(shown) == len(outputs) == 2
-    number = re.compile(r"\d+(?:\.\d+)?")
-    for command, expected in zip(shown, outputs, strict=True):
-        out = run_as_user(command.words, tmp_path).stdout
-        assert number.sub("#", out).split() == number.sub("#", expected).split()
-        for value, stated in zip(number.findall(out), number.findall(expected), strict=True):
-            assert float(value) == pytest.approx(float(stated), rel=0.05, abs=0.011)
+@pytest.mark.parametrize("page", pages_with_output(), ids=page_name)
+def test_outputs_are_what_users_see(page, tmp_path):
+    """In a folder of examples only; `python tests/docs_outputs.py` renews the outputs."""
+    for shown, output in run_page(page, tmp_path):
+        assert_same(output, shown.content)
+
+
+def test_every_tutorial_shows_outputs():
+    shown = {page.stem for page in pages_with_output()}
+    assert {page.stem for page in TUTORIALS} - shown == {"index"}
+
+
+def test_other_outputs_are_found():
+    assert_same("distance 0.204 (blur)\n", "distance 0.2 (blur)\n")
+    for other in ("distance 0.3 (blur)", "distance 0.2 (noise)", "distance 0.2 (blur) 1"):
+        with pytest.raises(AssertionError):
+            assert_same(other, "distance 0.2 (blur)")
 
 
 # --- Code, data, links and paths --------------------------------------------------------
@@ -350,18 +350,39 @@ def test_python_client_of_serve_runs(tmp_path, frozen, trained_run, monkeypatch)
     assert [float(line) > 0 for line in lines[1:]] == [True, True]
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+def test_node_client_of_serve_runs(tmp_path, frozen, trained_run):
+    prepare(tmp_path, frozen, trained_run)
+    (block,) = blocks(ROOT / "docs" / "serve.md", "js")
+    program = f'spawn({json.dumps(sys.executable)}, ["-m", "dps_infer.cli", "serve", "--stdio"]'
+    assert block.count('spawn("dps-infer", ["serve", "--stdio"]') == 1
+    block = block.replace('spawn("dps-infer", ["serve", "--stdio"]', program)
+    (tmp_path / "client.cjs").write_text(block)
+    result = subprocess.run(
+        ["node", "client.cjs"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert [float(line) > 0 for line in result.stdout.splitlines()] == [True, True]
+
+
 def test_python_of_visual_regression_runs(tmp_path, monkeypatch):
-    (block,) = blocks(ROOT / "docs" / "visual-regression.md", "python")
+    page = ROOT / "docs" / "visual-regression.md"
+    (block,), (message,) = blocks(page, "python"), blocks(page, "text")
     names: dict = {"__file__": str(tmp_path / "test_pages.py")}
-    exec(compile(block, "visual-regression.md", "exec"), names)
-    encoded = cv2.imencode(".png", picture(0))[1].tobytes()
+    exec(compile(block, page.name, "exec"), names)
+    run_as_user(("python", ROOT / "examples/tutorials/ui_pages.py", "-o", "pages"), tmp_path)
+    shots = [tmp_path / "pages" / name for name in ("baselines/00.png", "changed/button-gone.png")]
+    metric = dps_infer.Metric.named("ui-regression", device="cpu")
+    threshold = make_threshold([0.05] * 200, metric, references=200)
+    (tmp_path / "baselines").mkdir()
+    write_threshold(threshold, tmp_path / "baselines" / "pages.threshold.json", force=True)
 
     class Page:
         def goto(self, url: str) -> None:
             pass
 
         def screenshot(self) -> bytes:
-            return encoded
+            return shots[0].read_bytes()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DPS_UPDATE_BASELINES", "1")
@@ -369,9 +390,15 @@ def test_python_of_visual_regression_runs(tmp_path, monkeypatch):
     assert (tmp_path / "baselines" / "start-page.png").is_file()
     monkeypatch.setenv("DPS_UPDATE_BASELINES", "0")
     names["test_start_page"](Page())
-    encoded = cv2.imencode(".png", np.roll(picture(0), 20, axis=1))[1].tobytes()
-    with pytest.raises(AssertionError, match="above the threshold"):
+    shots.reverse()
+    with pytest.raises(AssertionError) as failure:
         names["test_start_page"](Page())
+    *said, folder = str(failure.value).splitlines()
+    *shown, shown_folder = message.removeprefix("AssertionError: ").splitlines()
+    assert_same("\n".join(said), "\n".join(shown))
+    start = "images and heat map in dps-failures/"
+    assert folder.startswith(start)
+    assert shown_folder.startswith(start)
 
 
 def test_python_of_custom_distortions_is_the_example():
@@ -391,13 +418,80 @@ def test_python_of_batches_takes_parameters_that_exist():
     assert names <= set(parameters)
 
 
-def test_no_other_page_has_python_that_does_not_run():
-    tested = {"README.md", *(f"docs/{name}.md" for name in TESTED_PYTHON)}
-    assert {page_name(page) for page in PAGES if blocks(page, "python")} <= tested
+TESTED = {
+    ("README.md", "python"): 1,
+    ("docs/batches.md", "python"): 1,
+    ("docs/contexts.md", "toml"): 1,
+    ("docs/custom-distortions.md", "python"): 1,
+    ("docs/custom-distortions.md", "toml"): 2,
+    ("docs/loss.md", "python"): 2,
+    ("docs/python.md", "python"): 12,  # by tests/infer/test_python_docs.py
+    ("docs/runtimes.md", "python"): 1,  # by tests/export/test_openvino.py
+    ("docs/serve.md", "js"): 1,
+    ("docs/serve.md", "json"): 2,
+    ("docs/serve.md", "python"): 1,
+    ("docs/visual-regression.md", "python"): 1,
+    ("docs/visual-regression.md", "text"): 1,
+    ("docs/visual-regression.md", "yaml"): 2,
+}
+"""How many blocks of code of a page a test runs or reads: one here, or the one that is named."""
+
+NOT_RUN = {
+    ("ARCHITECTURE.md", "text"): (1, "a drawing"),
+    ("docs/custom-distortions.md", "text"): (1, "needs a metric that was trained for minutes"),
+    ("docs/regions.md", "text"): (1, "a reading of a pair that is not shown"),
+    ("docs/runtimes.md", "js"): (1, "needs npm's onnxruntime-web; tests/benchmarks/test_runtimes"),
+}
+"""Blocks of code that no test runs, with the reasons."""
 
 
-TESTED_PYTHON = ("batches", "custom-distortions", "python", "serve", "visual-regression")
-"""Pages with Python that a test above, or tests/infer/test_python_docs.py, runs."""
+def test_every_block_is_tested_or_says_why_not():
+    """Commands are tested above, and so are the outputs that are shown right below them."""
+    found: Counter[tuple[str, str]] = Counter()
+    for page in PAGES:
+        run = {block for pair in with_output(page) for block in pair}
+        found.update(
+            (page_name(page), block.language)
+            for block in all_blocks(page)
+            if block.language != "sh" and block not in run
+        )
+    assert found == TESTED | {block: count for block, (count, _) in NOT_RUN.items()}
+
+
+def test_toml_of_custom_distortions_is_read():
+    entry_point, about = blocks(ROOT / "docs" / "custom-distortions.md", "toml")
+    (group,) = tomllib.loads(entry_point)["project"]["entry-points"]
+    assert group == importlib.import_module("dps_train.distortions.installed").GROUP
+    settings = importlib.import_module("dps_train.custom.read_recording")._Settings
+    assert set(tomllib.loads(about)) == set(settings.__struct_fields__)
+
+
+def test_json_of_serve_is_json():
+    ready, answers = blocks(ROOT / "docs" / "serve.md", "json")
+    assert json.loads(ready)["ready"] is True
+    assert [json.loads(line)["ok"] for line in answers.splitlines()] == [True, False]
+
+
+def test_workflow_of_visual_regression_is_one():
+    workflow, step = (
+        yaml.safe_load(b) for b in blocks(ROOT / "docs" / "visual-regression.md", "yaml")
+    )
+    steps = [*workflow["jobs"]["pages"]["steps"], *step]
+    assert all("uses" in step or "run" in step for step in steps)
+    ours = [shlex.split(s["run"]) for s in steps if s.get("run", "").startswith("dps-")]
+    assert ours
+    for words in ours:
+        parse(tuple(words))
+
+
+def test_python_of_the_loss_runs(capsys):
+    loss, torchmetrics = blocks(ROOT / "docs" / "loss.md", "python")
+    names: dict = {}
+    exec(compile(loss, "loss.md", "exec"), names)
+    assert names["output"].grad.any()
+    pytest.importorskip("torchmetrics")
+    exec(compile(torchmetrics, "loss.md", "exec"), {})
+    assert "tensor(" in capsys.readouterr().out
 
 
 def test_toml_of_contexts_is_a_saved_context(tmp_path):

@@ -21,7 +21,6 @@ from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
 from dps_infer.contexts.context import Context, ranking_context
-from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import all_rankings, random_rankings
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.custom.find import find_custom
@@ -34,6 +33,7 @@ from dps_train.fit.training import load_images
 from dps_train.measure.evaluation import evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.seeds import generator_for
 
@@ -161,7 +161,7 @@ def teach(
     train_additive(metric, settings, images, CPU)
     test_images = load_held_out(data, generator_for("images", seed))
     measured, distortions = with_scenes(resize_images(test_images.images, TRAINING_SIZE), held_out)
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)
+    distances = FeatureDistances(metric, CPU)
     generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(distances, measured, generator, distortions=distortions)
     inputs = {

@@ -15,7 +15,7 @@ from dps_infer import Metric
 from dps_infer.contexts.folders import GALLERY
 from dps_infer.contexts.saved import read_saved
 from dps_infer.model import embedded
-from dps_infer.model.calibration import scores
+from dps_infer.model.context_figures import embedded_figures
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -24,14 +24,14 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         name: of the context.
         importances: by amount.
-        score: 2AFC of the packaged metric in this context.
+        score: 2AFC of the packaged metric in this context; None if it orders no distortions.
         baseline: 2AFC of the unadapted distance.
     """
 
     name: str
     importances: dict[str, float]
-    score: float
-    baseline: float
+    score: float | None
+    baseline: float | None
 
 
 class Figures(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,16 +46,13 @@ def measure() -> Measured:
     for file in sorted(GALLERY.glob("*.toml")):
         # By file: a context of the user's own would hide one of the gallery's name.
         metric = Metric.universal(context=read_saved(file), device="cpu", threads=1)
-        draws = metric.manifest.draws
-        assert draws is not None, "the packaged file is universal"
-        found = scores(draws, metric.context)
-        assert found is not None, "every context of the gallery orders distortions"
+        found = embedded_figures(metric.context)
         entries.append(
             Entry(
                 name=file.stem,
                 importances=dict(metric.importances),
-                score=found.adapted,
-                baseline=found.baseline,
+                score=found.get("adapted"),
+                baseline=found.get("baseline"),
             )
         )
     return Measured(Figures(entries), {"universal": file_input(embedded.UNIVERSAL)})
@@ -64,12 +61,16 @@ def measure() -> Measured:
 def tables(figures: Figures) -> dict[str, Table]:
     """Return importances and agreement, a column for each context."""
     entries = figures.entries
+    names = dict.fromkeys(name for entry in entries for name in entry.importances)
     rows = [
-        (name, *(f"{entry.importances[name]:.3g}" for entry in entries))
-        for name in entries[0].importances
+        (name, *(f"{entry.importances.get(name, 0):.3g}" for entry in entries)) for name in names
     ]
     rows += [
-        ("2AFC", *(f"{entry.score:.3f}" for entry in entries)),
-        ("2AFC, unadapted", *(f"{entry.baseline:.3f}" for entry in entries)),
+        ("2AFC", *(_score(entry.score) for entry in entries)),
+        ("2AFC, unadapted", *(_score(entry.baseline) for entry in entries)),
     ]
     return {"": Table(("", *(entry.name for entry in entries)), rows)}
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

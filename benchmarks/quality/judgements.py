@@ -28,7 +28,6 @@ from benchmarks.shared.record import Input, image_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_training
@@ -39,6 +38,7 @@ from dps_train.judge.session import Session
 from dps_train.judgements.importances import Numbers, fit_differences, scaled_differences
 from dps_train.judgements.read_triplets import FEWEST_JUDGEMENTS
 from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -185,9 +185,7 @@ def draw_triplets(
     metric: Metric, images: Images, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw triplets whose references are the images in turn: amounts of the candidates [T, A]."""
-    distances = FeatureDistances(
-        metric.preprocess, metric.backbone, metric.comparison, torch.device("cpu")
-    )
+    distances = FeatureDistances(metric, torch.device("cpu"))
     rows = torch.arange(count) % len(images.images)
     whole_images = resize_images(images.images, TRAINING_SIZE)
     first: list[Tensor] = []

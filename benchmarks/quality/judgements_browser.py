@@ -31,7 +31,8 @@ from benchmarks.quality.judgements import (
     prepare,
     simulate,
 )
-from benchmarks.shared.keyboard_judge import Person, Seen, find_browser, judge_in_browser
+from benchmarks.shared.browser_runtime import find_browser
+from benchmarks.shared.keyboard_judge import Person, Seen, judge_in_browser
 from benchmarks.shared.options import SeedOption, ThreadsOption
 from benchmarks.shared.suite import Measured
 from dps_infer.errors import DpsError

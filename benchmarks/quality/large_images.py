@@ -1,7 +1,7 @@
-"""Small changes of large images in each view of the universal metric.
+"""Small changes of large images, measured by the universal metric.
 
-For each view and kind of change: the Spearman correlation of distance with strength, averaged over
-images and rankings. For a change in a tenth of the image: how often it is named, and how well the
+For each kind of change: the Spearman correlation of distance with strength, averaged over images
+and rankings. For a change in a tenth of the image: how often it is named, and how well the
 map locates it. For distortions in the paper's range on photographs of 256 pixels: the 2AFC score
 over the rankings, and how often the distortion is named. Photographs smaller than 1088 pixels are
 continued by mirroring.
@@ -28,8 +28,8 @@ from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer import Metric
 from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import KINDS, OTHER
 from dps_infer.model import embedded
-from dps_infer.model.view import View
 from dps_infer.progress import track
 from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.data.crops import resize_images
@@ -49,14 +49,14 @@ NOISE_SEED, REGION_SEED, DRAWS_SEED = 1, 2, 3
 
 
 class Graded(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Monotonicity of one kind of change, by view."""
+    """Monotonicity of one kind of change."""
 
     change: str
-    monotonicity: dict[str, float]
+    monotonicity: float
 
 
 class Local(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One kind of change in a tenth of the image, default view.
+    """One kind of change in a tenth of the image.
 
     Attributes:
         change: in words.
@@ -73,9 +73,8 @@ class Local(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Ordinary(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Distortions of ordinary photographs in one view."""
+    """Distortions of ordinary photographs."""
 
-    view: str
     score: float
     lowest: float
     named: float
@@ -89,7 +88,7 @@ class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rankings: int
     graded: list[Graded]
     local: list[Local]
-    ordinary: list[Ordinary]
+    ordinary: Ordinary
 
 
 def blur(image: Pixels, sigma: float) -> Pixels:
@@ -142,7 +141,7 @@ LOCAL: dict[str, tuple[Change, float, str]] = {
     "blur, sigma 3": (blur, 3, "blur"),
     "hue turn of 50 degrees": (hue, 50, "color"),
     "darkening to 60 %": (darken, 0.6, "darken"),
-    "noise of 16 levels": (noise, 16, "other"),
+    "noise of 16 levels": (noise, 16, "noise"),
 }
 
 
@@ -162,10 +161,10 @@ def measure(
     chosen = Images(loaded.source, loaded.images[:images])
     photographs = [_large(image) for image in chosen.images]
     contexts = random_rankings(rankings, generator)
-    weights = importance_table(contexts)
+    weights = importance_table([one.for_distortions(KINDS) for one in contexts], AMOUNTS)
     path = embedded.UNIVERSAL if context is None else context
     metric = Metric.load(
-        path, importances=dict.fromkeys(AMOUNTS, 1.0), device="cpu", threads=threads
+        path, importances=dict.fromkeys((*KINDS, OTHER), 1.0), device="cpu", threads=threads
     )
     figures = Figures(
         images=len(photographs),
@@ -177,24 +176,18 @@ def measure(
         local=[
             _placed(metric, photographs, name, seed) for name in track(list(LOCAL), "local changes")
         ],
-        ordinary=[
-            _ordered(metric, photographs, contexts, view, seed)
-            for view in track(list(View), "distortions")
-        ],
+        ordinary=_ordered(metric, photographs, contexts, weights, seed),
     )
     return Measured(figures, {"data": image_input(chosen, data), "context": file_input(path)})
 
 
 def tables(figures: Figures) -> dict[str, Table]:
     """Return a table for each of the three questions."""
-    views = [view.value for view in View]
+    ordinary = figures.ordinary
     return {
         "": Table(
-            (f"change of a {SIDE} x {SIDE} image", *views),
-            [
-                (one.change, *(f"{one.monotonicity[view]:.3f}" for view in views))
-                for one in figures.graded
-            ],
+            (f"change of a {SIDE} x {SIDE} image", "monotonicity"),
+            [(one.change, f"{one.monotonicity:.3f}") for one in figures.graded],
             f"monotonicity, {figures.images} images, {figures.rankings} rankings",
         ),
         "local": Table(
@@ -216,7 +209,7 @@ def tables(figures: Figures) -> dict[str, Table]:
         ),
         "ordinary": Table(
             (
-                f"distortions of {ORDINARY} x {ORDINARY} images",
+                "photographs",
                 "2AFC",
                 "lowest ranking",
                 "named",
@@ -224,13 +217,12 @@ def tables(figures: Figures) -> dict[str, Table]:
             ),
             [
                 (
-                    one.view,
-                    f"{one.score:.3f}",
-                    f"{one.lowest:.3f}",
-                    f"{one.named:.2f}",
-                    f"{one.least_named:.2f}",
+                    f"{ORDINARY} x {ORDINARY}",
+                    f"{ordinary.score:.3f}",
+                    f"{ordinary.lowest:.3f}",
+                    f"{ordinary.named:.2f}",
+                    f"{ordinary.least_named:.2f}",
                 )
-                for one in figures.ordinary
             ],
         ),
     }
@@ -245,9 +237,9 @@ def _large(image: Pixels) -> Pixels:
 
 def _monotonicity(
     metric: Metric, photographs: list[Pixels], name: str, weights: torch.Tensor
-) -> dict[str, float]:
+) -> float:
     change, grades = GRADES[name]
-    values: dict[str, list[float]] = {view.value: [] for view in View}
+    values = []
     for image in photographs:
         reference = np.ascontiguousarray(image[:SIDE, :SIDE])
         # A crop that moves has no border: its new pixels come from outside the reference.
@@ -257,14 +249,17 @@ def _monotonicity(
             else change(reference, grade)
             for grade in grades
         ]
-        for view in View:
-            amounts = [
-                list(comparison.amounts.values())
-                for comparison in metric.compare_batch(reference, changed, view=view)
-            ]
-            distances = torch.tensor(amounts) @ weights.T
-            values[view.value].append(float(spearman(distances, dim=0).mean()))
-    return {view: fmean(each) for view, each in values.items()}
+        amounts = [_amounts(metric, reference[None], one[None]) for one in changed]
+        distances = torch.cat(amounts) @ weights.T
+        values.append(float(spearman(distances, dim=0).mean()))
+    return fmean(values)
+
+
+def _amounts(metric: Metric, reference: Pixels, changed: Pixels) -> torch.Tensor:
+    """Return the amounts of pairs [N, A], the size last."""
+    amounts = metric.measure(reference, changed).amounts
+    assert amounts is not None
+    return torch.from_numpy(amounts)
 
 
 def _placed(metric: Metric, photographs: list[Pixels], name: str, seed: int) -> Local:
@@ -280,7 +275,7 @@ def _placed(metric: Metric, photographs: list[Pixels], name: str, seed: int) -> 
         region[top : top + height, left : left + width] = True
         changed = np.where(region[..., None], change(reference, strength), reference)
         comparison = metric.compare(reference, changed, with_map=True)
-        named.append(max(comparison.amounts, key=comparison.amounts.__getitem__) == wanted)
+        named.append(max(comparison.parts, key=comparison.parts.__getitem__) == wanted)
         assert comparison.map is not None
         places = cv2.resize(comparison.map, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         half.append(_overlap(places > 0.5 * places.max(), region))
@@ -297,10 +292,10 @@ def _ordered(
     metric: Metric,
     photographs: list[Pixels],
     contexts: list[Context],
-    view: View,
+    weights: torch.Tensor,
     seed: int,
 ) -> Ordinary:
-    """Score distortions of photographs of `ORDINARY` pixels in one view."""
+    """Score distortions of photographs of `ORDINARY` pixels."""
     generator = torch.Generator().manual_seed(seed + DRAWS_SEED)
     images = resize_images([image[:SIDE, :SIDE] for image in photographs], ORDINARY)
     # The range of blur is stated at the working size of 64 pixels.
@@ -310,14 +305,12 @@ def _ordered(
         for _ in range(DRAWS):
             parameters = distortion.sample(len(images), generator) * scale[number]
             changed = quantize(distortion.apply(images, parameters))
-            measured = metric.measure(_pixels(images), _pixels(changed), view=view)
-            drawn.append(torch.from_numpy(measured.amounts))
+            drawn.append(_amounts(metric, _pixels(images), _pixels(changed)))
     amounts = torch.stack(drawn).unflatten(0, (len(DISTORTIONS), DRAWS))
-    distances = torch.einsum("kvma,ra->rkvm", amounts, importance_table(contexts))
+    distances = torch.einsum("kvma,ra->rkvm", amounts, weights)
     scores = two_afc(distances, pair_table(contexts)).nanmean(dim=(1, 2))
-    named = named_share(amounts).values()
+    named = named_share(amounts[..., :-1]).values()
     return Ordinary(
-        view=view.value,
         score=float(scores.mean()),
         lowest=float(scores.min()),
         named=fmean(named),

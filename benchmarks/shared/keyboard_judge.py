@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.shared.browser_runtime import find_browser
 from dps_infer.errors import DpsError
 from dps_train.data.sources import read_pixels
 from dps_train.judgements.read_triplets import read_triplets
@@ -31,7 +31,6 @@ Image = NDArray[np.uint8]
 Seen = tuple[Image, Image, Image]
 """Reference, first and second candidate as the page shows them: uint8 RGB [H, W, 3]."""
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COMMAND = (sys.executable, "-m", "dps_train.cli")
 PATIENCE = 60
 """Seconds to wait for the program or the page."""
@@ -55,11 +54,6 @@ PIXELS = """() => ["reference", "p0", "p1"].map(id => {
 
 class LostAnswerError(DpsError):
     """The file of judgements lacks an answer, or holds another one."""
-
-
-def find_browser() -> str | None:
-    """Return the path of an installed Chromium; None if there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass

@@ -34,6 +34,8 @@ PACKAGES = (
     "torchvision",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
+    "playwright",
     "numpy",
     "opencv-python-headless",
     "simplejpeg",

@@ -35,8 +35,7 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
 from dps_infer.commands.shared.run import say
-from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import AMOUNTS, all_rankings, pair_table
+from dps_train.contexts import all_rankings, pair_table
 from dps_train.data.crops import TRAINING_SIZE, random_crops, resize_images
 from dps_train.data.sources import load_training
 from dps_train.distortions.distortion import quantize
@@ -44,12 +43,15 @@ from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.lin import LEARNING_RATE, draw_lin_bank, fit_lin
 from dps_train.fit.objectives import BETAS, Judge
 from dps_train.measure.evaluation import evaluate, evaluate_adapted
-from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank, build_evaluation_bank
-from dps_train.model.backbones import load_backbone
+from dps_train.measure.evaluation_bank import DRAWS, build_evaluation_bank
+from dps_train.model.backbone.backbones import Backbone, load_backbone
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.codes import ChannelCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import scalars_in_contexts
-from dps_train.model.heads import ChannelHead
-from dps_train.model.metric import Preprocess
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import ScalarHead
+from dps_train.model.metric import Metric, Preprocess
 from dps_train.seeds import generator_for
 
 PURPOSE = "adaptation-cost"
@@ -90,12 +92,13 @@ class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         authors_steps: each step of theirs, in the order of the run.
         authors_per_triplet: the median step, per triplet.
         authors_smallest_training: extrapolated, with one triplet per image and epoch.
-        evaluation_features: features of the images and their changes.
+        evaluation_features: what a head of size and presence reads of the images and their changes.
+        evaluation_lin_features: channel distances of the images and their changes.
         evaluation_lin: linear heads evaluated in all rankings.
-        evaluation_additive: an additive head evaluated in all rankings.
+        evaluation_additive: a head of size and presence evaluated in all rankings.
         training_features: features to train linear heads on.
         training_lin: linear heads of all rankings trained.
-        evaluating: features and the additive head's evaluation.
+        evaluating: features and the evaluation of the head of size and presence.
         training: features and the linear heads' training.
     """
 
@@ -106,6 +109,7 @@ class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     authors_per_triplet: float
     authors_smallest_training: float
     evaluation_features: float
+    evaluation_lin_features: float
     evaluation_lin: float
     evaluation_additive: float
     training_features: float
@@ -130,9 +134,10 @@ def measure(
 ) -> Measured:
     """Time both on the same images with the same network."""
     network = load_backbone(backbone, weights=weights)
-    distances = FeatureDistances(
-        Preprocess(TRAINING_SIZE), network, Comparison("spatial"), torch.device("cpu")
-    )
+    comparison, cpu = Comparison("spatial"), torch.device("cpu")
+    # Its head is not used.
+    scalars = Metric(Preprocess(TRAINING_SIZE), network, comparison, ScalarHead(1))
+    distances = FeatureDistances(scalars, cpu)
     generator = generator_for(PURPOSE, seed)
     loaded = load_training(data, generator)
     sources = loaded.images
@@ -148,8 +153,13 @@ def measure(
         steps.append(_timed(step)[0])
         return _timed(work)
 
-    features, bank = timed(
+    kinds = _with_kinds(network, distances)
+    features, bank_of_kinds = timed(
         f"features of {images} images and their changes",
+        lambda: build_evaluation_bank(FeatureDistances(kinds, cpu), held_out, generator),
+    )
+    lin_features, bank = timed(
+        f"channel distances of {images} images and their changes",
         lambda: build_evaluation_bank(distances, held_out, generator),
     )
     training_features, z = timed(
@@ -165,8 +175,9 @@ def measure(
         f"evaluating {RANKINGS} linear heads",
         lambda: evaluate_adapted(scalars_in_contexts(fitted), bank, contexts),
     )
-    head = _additive_head(bank)
-    additive, _ = timed(f"evaluating {RANKINGS} rankings", lambda: evaluate(head, bank, contexts))
+    additive, _ = timed(
+        f"evaluating {RANKINGS} rankings", lambda: evaluate(kinds.head, bank_of_kinds, contexts)
+    )
     steps.append(_timed(step)[0])
     per_triplet = statistics.median(steps) / batch
     figures = Figures(
@@ -177,6 +188,7 @@ def measure(
         authors_per_triplet=per_triplet,
         authors_smallest_training=RANKINGS * THEIR_EPOCHS * images * per_triplet,
         evaluation_features=features,
+        evaluation_lin_features=lin_features,
         evaluation_lin=lin,
         evaluation_additive=additive,
         training_features=training_features,
@@ -209,7 +221,8 @@ def tables(figures: Figures) -> dict[str, Table]:
     costs.append(("their training, one triplet per image", "", f"{figures.images}", smallest, ""))
     stages = (
         ("features of the images and their changes", figures.evaluation_features),
-        ("additive head evaluated in all rankings", figures.evaluation_additive),
+        ("size and presence in all rankings", figures.evaluation_additive),
+        ("channel distances of the images and their changes", figures.evaluation_lin_features),
         ("linear heads evaluated", figures.evaluation_lin),
         ("features to train linear heads on", figures.training_features),
         ("linear heads trained", figures.training_lin),
@@ -279,11 +292,12 @@ def authors_step(distances: FeatureDistances, references: Tensor) -> Callable[[]
     return step
 
 
-def _additive_head(bank: EvaluationBank) -> ChannelHead:
-    """Return an untrained additive head: evaluating it costs the same as a trained one."""
-    head = ChannelHead(bank.drawn.shape[-1], AMOUNTS)
-    head.fit_scales(bank.drawn.flatten(0, -2))
-    return head
+def _with_kinds(network: Backbone, distances: FeatureDistances) -> ChangeMetric:
+    """Return an untrained metric of size and presence: it costs the same as a trained one."""
+    few = torch.zeros(1, 3, TRAINING_SIZE, TRAINING_SIZE)
+    channels = distances.z(distances.maps(few), few).shape[1]
+    code = ChannelCode(Comparison("spatial"), channels)
+    return ChangeMetric(Preprocess(TRAINING_SIZE), network, code).eval()
 
 
 def _cost(seconds: float, triplets: int, authors_per_triplet: float) -> Cost:

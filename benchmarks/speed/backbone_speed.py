@@ -19,7 +19,7 @@ import typer
 from benchmarks.shared.options import SeedOption, ThreadsOption
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
-from dps_train.model.backbones import Backbone
+from dps_train.model.backbone.backbones import Backbone
 
 EMBEDDED, PEER = "embedded", "squeezenet1_1"
 SIZES = (64, 256)

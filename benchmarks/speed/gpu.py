@@ -1,13 +1,16 @@
 """CUDA beside the CPU: whether both measure the same, and pairs a second of each.
 
-Needs an NVIDIA GPU and `pip install "dps-toolkit[gpu]"`; exits with code 1 and one line without.
+Needs an NVIDIA GPU and `pip install ".[gpu]"`; exits with code 1 and one line without.
 
-First every output (distances, amounts, maps, amounts of tiles) is compared in all views, for
+First every output (distances, amounts, strengths, directions, maps, cells) is compared, for
 images of several shapes, batches of several sizes, and one reference with many candidates. Then
 pairs a second: of the CPU, and of CUDA with and without batches filled to a power of two, and with
 and without inputs and outputs bound to the device (`dps_infer.runtime.cuda`). Images are decoded
 beforehand, but for the last column. All sides run alternately; a rate is the median of the rounds.
 Exit code 1, after the record is written, where CUDA measures something else than the CPU.
+
+Last the loss of `dps_train`, where PyTorch has CUDA: its value and its gradient beside those of
+the CPU, images a second of both, forward and backward, and the memory of the GPU per megapixel.
 """
 
 from __future__ import annotations
@@ -26,10 +29,13 @@ from typing import Annotated, Any
 import cv2
 import msgspec
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 from skimage import data
+from torch import Tensor
 
+from benchmarks.shared.loss_steps import MODES, image_pair, loss_of, seconds_of_step, step
 from benchmarks.shared.options import SeedOption
 from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import NAME, Measured
@@ -38,29 +44,29 @@ from benchmarks.speed.throughput import MOST_FILES, Paths, pairs_in, write_pairs
 from dps_infer import Metric
 from dps_infer.commands.shared.run import say
 from dps_infer.compare.stream import score
+from dps_infer.contexts.ranking import KINDS
 from dps_infer.doctor import AGREEMENT
 from dps_infer.errors import DeviceError
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import IMPORTANCE, Measurement
-from dps_infer.model.view import View
 from dps_infer.runtime.cuda import Feeding
 from dps_infer.runtime.device import Device
 from dps_infer.runtime.engine import Engine, open_engine
+from dps_train.loss import PerceptualLoss
 
 TESTED = Device.cuda
 """The device that is held against the CPU; the tests, which have no GPU, put the CPU here."""
 
 RANKING = "color,translate,zoom,rotate,darken,blur"
 SHAPES = ((64, 64), (40, 47), (128, 96), (200, 200), (256, 256), (300, 448))
-"""Heights and widths: below a tile, no multiples of it, and above an eighth of a megapixel, where
-images are cut into bands."""
+"""Heights and widths: below a cell, no multiples of it, and several cells."""
 
 BATCHES = (1, 3, 16)
 CANDIDATES = 16
 """Candidates of one reference. From eight on, the CPU computes its features only once."""
 
-OUTPUTS = ("distances", "amounts", "maps", "tiles")
+OUTPUTS = ("distances", "amounts", "strengths", "directions", "maps", "cells")
 SMALLEST = 0.01
 """Values below it are compared as if they were this large: a hundredth of an amount of 1."""
 
@@ -68,6 +74,7 @@ BATCH = 16
 SIDES = (256, 200)
 FETCHES = ["distance", "amounts"]
 ROUNDS = 5
+LOSS_BATCH, LOSS_SIDE = 8, 256
 EVEN, UNEVEN, SHARED, FILES = "equal batches", "mixed batches", "one reference", "files"
 
 Pixels = NDArray[np.uint8]
@@ -75,16 +82,14 @@ Feeds = dict[str, NDArray[Any]]
 
 
 class Agreement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The largest relative differences of one output in one view.
+    """The largest relative differences of one output.
 
     Attributes:
-        view: of the output.
         output: one of `OUTPUTS`.
         from_cpu: CUDA from the CPU.
         from_single: CUDA in a batch from CUDA with one pair at a time.
     """
 
-    view: str
     output: str
     from_cpu: float
     from_single: float
@@ -99,6 +104,26 @@ class Rates(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rates: dict[str, float]
 
 
+class LossFigures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The loss on CUDA.
+
+    Attributes:
+        mode: which loss.
+        value: relative difference from the CPU.
+        gradient: length of the difference from the CPU's gradient, as a share of its length.
+        cpu: images of `LOSS_SIDE` a second on the CPU.
+        cuda: the same on CUDA.
+        mebibytes: of GPU memory per megapixel; None if unknown.
+    """
+
+    mode: str
+    value: float
+    gradient: float
+    cpu: float
+    cuda: float
+    mebibytes: float | None
+
+
 class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Agreement and speed.
 
@@ -108,6 +133,7 @@ class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         agreement: of each output.
         speed: of each side.
         memory: MiB of the GPU that were in use after the run and not before; None if unknown.
+        loss: the loss; empty where PyTorch has no CUDA.
     """
 
     gpu: str
@@ -115,6 +141,7 @@ class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     agreement: list[Agreement]
     speed: list[Rates]
     memory: int | None
+    loss: list[LossFigures] = []
 
 
 def measure(
@@ -137,12 +164,14 @@ def measure(
     say(NAME, "timing")
     speed = time_devices(path, pairs, threads, seed)
     after = _memory_used()
+    say(NAME, "running the loss")
     figures = Figures(
         gpu=_gpu_name(),
         identical=identical,
         agreement=agreement,
         speed=speed,
         memory=None if before is None or after is None else after - before,
+        loss=compare_loss(seed),
     )
     return Measured(figures, {"context": file_input(path)})
 
@@ -160,16 +189,21 @@ def check(figures: Figures) -> None:
         largest = np.max([one.from_cpu, one.from_single])
         if not largest <= AGREEMENT:
             raise DeviceError(
-                f"{one.output} of the view {one.view} differ by {largest:.3g} of themselves on "
-                f"CUDA: expected at most {AGREEMENT:g}"
+                f"{one.output} differ by {largest:.3g} of themselves on CUDA: expected at "
+                f"most {AGREEMENT:g}"
+            )
+    for row in figures.loss:
+        if not row.value <= AGREEMENT:
+            raise DeviceError(
+                f"the loss ({row.mode}) differs by {row.value:.3g} of itself on CUDA: expected at "
+                f"most {AGREEMENT:g}"
             )
 
 
 def tables(figures: Figures) -> dict[str, Table]:
     """Return one table for the agreement, and one for the speed."""
     agreement = [
-        (one.view, one.output, f"{one.from_cpu:.1e}", f"{one.from_single:.1e}")
-        for one in figures.agreement
+        (one.output, f"{one.from_cpu:.1e}", f"{one.from_single:.1e}") for one in figures.agreement
     ]
     workloads = list(figures.speed[0].rates)
     speed = [
@@ -182,45 +216,59 @@ def tables(figures: Figures) -> dict[str, Table]:
     ]
     return {
         "agreement": Table(
-            ("view", "output", "CUDA from CPU", "batch from single pairs"),
+            ("output", "CUDA from CPU", "batch from single pairs"),
             agreement,
             f"{figures.gpu}: largest relative difference",
         ),
         "speed": Table(
             ("device", "filled", "bound", *workloads), speed, f"{figures.gpu}: pairs a second"
         ),
+        "loss": Table(
+            ("loss", "value", "gradient", "CPU", "CUDA", "MiB"),
+            [
+                (
+                    row.mode,
+                    f"{row.value:.1e}",
+                    f"{row.gradient:.1e}",
+                    f"{row.cpu:.1f}",
+                    f"{row.cuda:.1f}",
+                    "" if row.mebibytes is None else f"{row.mebibytes:.0f}",
+                )
+                for row in figures.loss
+            ],
+            f"{figures.gpu}: relative differences from the CPU, images a second, and memory per "
+            "megapixel",
+        ),
     }
 
 
 def compare_devices(cpu: Metric, tested: Metric, seed: int) -> tuple[list[Agreement], float]:
-    """Compare all outputs in all views.
+    """Compare all outputs.
 
     Returns:
         The largest differences, and the largest distance of identical images on `tested`.
     """
-    identical, agreement = [], []
-    for view in View:
-        from_cpu: dict[str, list[float]] = {}
-        from_single: dict[str, list[float]] = {}
-        for reference, distorted in cases(seed):
-            expected = cpu.measure(reference, distorted, view=view, with_map=True)
-            found = tested.measure(reference, distorted, view=view, with_map=True)
-            _add_differences(from_cpu, found, expected)
-            last = len(distorted) - 1
-            single = tested.measure(reference[-1:], distorted[last:], view=view, with_map=True)
-            _add_differences(from_single, found, single)
-            same = np.ascontiguousarray(np.broadcast_to(reference, distorted.shape))
-            identical.append(tested.measure(reference, same, view=view).distances.max())
-        agreement += [
-            Agreement(
-                view=view.value,
-                output=output,
-                # NumPy's maximum keeps a NaN.
-                from_cpu=float(np.max(from_cpu[output])),
-                from_single=float(np.max(from_single[output])),
-            )
-            for output in from_cpu
-        ]
+    identical: list[float] = []
+    from_cpu: dict[str, list[float]] = {}
+    from_single: dict[str, list[float]] = {}
+    for reference, distorted in cases(seed):
+        expected = cpu.measure(reference, distorted, with_map=True)
+        found = tested.measure(reference, distorted, with_map=True)
+        _add_differences(from_cpu, found, expected)
+        last = len(distorted) - 1
+        single = tested.measure(reference[-1:], distorted[last:], with_map=True)
+        _add_differences(from_single, found, single)
+        same = np.ascontiguousarray(np.broadcast_to(reference, distorted.shape))
+        identical.append(float(tested.measure(reference, same).distances.max()))
+    agreement = [
+        Agreement(
+            output=output,
+            # NumPy's maximum keeps a NaN.
+            from_cpu=float(np.max(from_cpu[output])),
+            from_single=float(np.max(from_single[output])),
+        )
+        for output in from_cpu
+    ]
     return agreement, float(np.max(identical))
 
 
@@ -265,6 +313,47 @@ def time_devices(path: Path, pairs: int, threads: int | None, seed: int) -> list
     # As the package feeds CUDA: batches filled, inputs and outputs bound.
     speed[0].rates[FILES], speed[-1].rates[FILES] = time_files(path, pairs, threads, seed)
     return speed
+
+
+def compare_loss(seed: int) -> list[LossFigures]:
+    """Run each loss on the CPU and on the tested device; nothing without a CUDA of PyTorch."""
+    if TESTED is Device.cuda and not torch.cuda.is_available():
+        say(NAME, "PyTorch has no CUDA: the loss is left out")
+        return []
+    return [_compare_loss(mode, seed) for mode in MODES]
+
+
+def _compare_loss(mode: str, seed: int) -> LossFigures:
+    images = image_pair(LOSS_BATCH, LOSS_SIDE, seed)
+    there = [part.to(TESTED.value) for part in images]
+    cpu, cuda = loss_of(mode), loss_of(mode).to(TESTED.value)
+    value, gradient = step(cpu, *images)
+    found, found_gradient = (part.cpu() for part in step(cuda, *there))
+    before = _start_of_peak(there[0])
+    step(cuda, *there)
+    peak = None if before is None else torch.cuda.max_memory_allocated() - before
+    sides = [partial(_wall, cpu, images), partial(_wall, cuda, there)]
+    cpu_rate, cuda_rate = _rates(sides, LOSS_BATCH)
+    return LossFigures(
+        mode=mode,
+        value=float((found - value).abs() / value),
+        gradient=float((found_gradient - gradient).norm() / gradient.norm()),
+        cpu=cpu_rate,
+        cuda=cuda_rate,
+        mebibytes=None if peak is None else peak / 2**20 / (images[0][:, 0].numel() / 1e6),
+    )
+
+
+def _wall(loss: PerceptualLoss, images: Sequence[Tensor]) -> None:
+    seconds_of_step(loss, *images)
+
+
+def _start_of_peak(images: Tensor) -> int | None:
+    """Begin a peak of CUDA's memory; return what is in use now, or None for other devices."""
+    if not images.is_cuda:
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
 
 
 def time_files(path: Path, pairs: int, threads: int | None, seed: int) -> list[float]:
@@ -342,7 +431,8 @@ def _feeds(reference: Pixels, distorted: Pixels) -> Feeds:
     return {
         "reference": reference,
         "distorted": distorted,
-        IMPORTANCE: np.ones(7, np.float32),
+        # Of each kind, of `other`, and of the size.
+        IMPORTANCE: np.ones(len(KINDS) + 2, np.float32),
     }
 
 

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
@@ -31,6 +30,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.shared.lpips_squeeze import lpips_squeeze
 from benchmarks.shared.options import SeedOption, WeightsOption
 from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import Measured
@@ -46,7 +46,6 @@ SHARING_TURNS = 5
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """The C library's numbers for settings of its allocator."""
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")
-VIEWS = ("both", "tiles", "whole")
 EMBEDDED, SQUEEZENET, LPIPS = "embedded", "SqueezeNet 1.1", "lpips, SqueezeNet 1.1"
 
 Pixels = NDArray[np.uint8]
@@ -55,10 +54,9 @@ Side = Callable[[Paths], None]
 
 
 class Speed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Pairs a second of CPU time; `view` is empty for `lpips`, which has no views."""
+    """Pairs a second of CPU time."""
 
     metric: str
-    view: str
     rate: float
 
 
@@ -66,7 +64,6 @@ class Sharing(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Cost of one reference with all candidates, as a share of as many separate pairs."""
 
     metric: str
-    view: str
     share: float
 
 
@@ -106,7 +103,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         write_pairs(base, min(max(pairs, candidates), MOST_FILES), seed)
-        trunk = weights or _random_weights(base / "random.safetensors", seed)
+        trunk = weights or random_weights(base / "random.safetensors", seed)
         context = _make_context(base, trunk)
         figures = Figures(
             pairs=pairs,
@@ -125,19 +122,17 @@ def measure(
 def tables(figures: Figures) -> dict[str, Table]:
     """Return one table for the speed, one for sharing a reference, one for the memory."""
     (peer,) = (row.rate for row in figures.speed if row.metric == LPIPS)
-    speeds = [
-        (row.metric, row.view, f"{row.rate:.0f}", f"{row.rate / peer:.1f}") for row in figures.speed
-    ]
-    shares = [(row.metric, row.view, f"{row.share:.2f}") for row in figures.sharing]
+    speeds = [(row.metric, f"{row.rate:.0f}", f"{row.rate / peer:.1f}") for row in figures.speed]
+    shares = [(row.metric, f"{row.share:.2f}") for row in figures.sharing]
     memory = [(row.metric, f"{row.pairs}", f"{row.mebibytes:.0f}") for row in figures.memory]
     return {
         "speed": Table(
-            ("metric", "view", "pairs a second", "times lpips"),
+            ("metric", "pairs a second", "times lpips"),
             speeds,
             f"{figures.pairs} pairs of {SIDE} x {SIDE} pixels, one core",
         ),
         "sharing": Table(
-            ("metric", "view", f"share of the cost of {figures.candidates} pairs"),
+            ("metric", f"share of the cost of {figures.candidates} pairs"),
             shares,
             f"one reference, {figures.candidates} candidates",
         ),
@@ -147,19 +142,16 @@ def tables(figures: Figures) -> dict[str, Table]:
 
 def speed(paths: Paths, context: Path, trunk: Path) -> list[Speed]:
     """Time every side alternately; the first turn of each, which allocates, does not count."""
-    sides = {(LPIPS, ""): lpips_squeeze(trunk), **_our_sides(context)}
+    sides = {LPIPS: lpips_squeeze(trunk), **_our_sides(context)}
     seconds = dict.fromkeys(sides, 0.0)
     for side in sides.values():
         side(paths[:TURN])
     for start in range(0, len(paths), TURN):
-        for key, side in sides.items():
+        for name, side in sides.items():
             begun = time.process_time()
             side(paths[start : start + TURN])
-            seconds[key] += time.process_time() - begun
-    return [
-        Speed(metric=name, view=view, rate=len(paths) / spent)
-        for (name, view), spent in seconds.items()
-    ]
+            seconds[name] += time.process_time() - begun
+    return [Speed(metric=name, rate=len(paths) / spent) for name, spent in seconds.items()]
 
 
 def sharing(paths: Paths, context: Path) -> list[Sharing]:
@@ -167,7 +159,7 @@ def sharing(paths: Paths, context: Path) -> list[Sharing]:
     reference, _ = paths[0]
     tasks = {"pairs": paths, "shared": [(reference, candidate) for _, candidate in paths]}
     rows = []
-    for (name, view), side in _our_sides(context).items():
+    for name, side in _our_sides(context).items():
         seconds = dict.fromkeys(tasks, 0.0)
         for turn in range(SHARING_TURNS + 1):
             for task, some in tasks.items():
@@ -175,56 +167,24 @@ def sharing(paths: Paths, context: Path) -> list[Sharing]:
                 side(some)
                 # The first turn allocates, and does not count.
                 seconds[task] += (time.process_time() - begun) * bool(turn)
-        rows.append(Sharing(metric=name, view=view, share=seconds["shared"] / seconds["pairs"]))
+        rows.append(Sharing(metric=name, share=seconds["shared"] / seconds["pairs"]))
     return rows
 
 
-def our_side(context: Path | None, view: str | None) -> Side:
+def our_side(context: Path | None, threads: int = 1) -> Side:
     """Return a function that scores pairs with a context file; None takes the embedded metric."""
     from dps_infer import Metric
     from dps_infer.compare.stream import score
 
     if context is None:
-        loaded = Metric.universal(ranking=RANKING, device="cpu", threads=1)
+        loaded = Metric.universal(ranking=RANKING, device="cpu", threads=threads)
     else:
-        loaded = Metric.load(context, device="cpu", threads=1)
+        loaded = Metric.load(context, device="cpu", threads=threads)
 
     def run(paths: Paths) -> None:
-        for scored in score(paths, {"": loaded}, view=view, decoders=1):
+        for scored in score(paths, {"": loaded}, decoders=1):
             if scored.error:
                 raise RuntimeError(scored.error)
-
-    return run
-
-
-def lpips_squeeze(trunk: Path) -> Side:
-    """Return a function that scores pairs with `lpips`, a pair at a time as its own script does.
-
-    Its linear layers are random.
-    """
-    import lpips
-    import torch
-    from safetensors.torch import load_file
-
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        # It calls torchvision in a deprecated way.
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        metric = lpips.LPIPS(net="squeeze", pretrained=False, pnet_rand=True, verbose=False)
-    loaded = {
-        ".".join(key.split(".")[1:]): value
-        for key, value in load_file(trunk).items()
-        if key.startswith("features.")
-    }
-    state = metric.net.state_dict()
-    # Its slices keep torchvision's numbers: slice1.0.weight is features.0.weight.
-    metric.net.load_state_dict({key: loaded[key.partition(".")[2]] for key in state})
-
-    def run(paths: Paths) -> None:
-        with torch.no_grad():
-            for pair in paths:
-                first, second = (lpips.im2tensor(lpips.load_image(str(path))) for path in pair)
-                metric(first, second).item()
 
     return run
 
@@ -251,7 +211,7 @@ def pairs_in(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 def peak_memory(folder: Path, count: int, context: Path | None) -> float:
     """Score pairs of a folder, and return the peak memory of this process in MiB."""
-    our_side(context, None)(list(islice(pairs_in(folder), count)))
+    our_side(context)(list(islice(pairs_in(folder), count)))
     # Linux. getrusage would give the parent's peak, where that is larger.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -263,9 +223,8 @@ def _in_new_process(folder: Path, count: int, context: Path | None) -> float:
         return pool.submit(peak_memory, folder, count, context).result()
 
 
-def _our_sides(context: Path) -> dict[tuple[str, str], Side]:
-    files = {SQUEEZENET: context, EMBEDDED: None}
-    return {(name, view): our_side(file, view) for name, file in files.items() for view in VIEWS}
+def _our_sides(context: Path) -> dict[str, Side]:
+    return {SQUEEZENET: our_side(context), EMBEDDED: our_side(None)}
 
 
 def _keep_freed_memory() -> None:
@@ -294,7 +253,8 @@ def _call(module: str, *arguments: object) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
-def _random_weights(path: Path, seed: int) -> Path:
+def random_weights(path: Path, seed: int) -> Path:
+    """Write random weights of SqueezeNet 1.1."""
     import torch
     from safetensors.torch import save_file
     from torchvision.models import squeezenet1_1

@@ -18,7 +18,7 @@ from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import OutputError, TableError, UsageError
 from dps_infer.files.tables import Row, TableScan, Write, check_format
 from dps_infer.files.write import check_output
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 
 
@@ -48,8 +48,8 @@ def score_file(
     output: str | os.PathLike[str],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
     resume: bool = False,
@@ -69,8 +69,8 @@ def score_file(
         pairs: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.pairs`.
         output: ``.csv``, ``.jsonl`` or ``.parquet``, see `dps_infer.bulk.results`.
         metrics: by label.
-        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
+        ignored: parts to leave out of every pair, besides those in the column ``ignore``.
         batch_size: see `dps_infer.compare.stream.score`.
         decoders: see `dps_infer.compare.stream.score`.
         resume: continue an interrupted run; start one if there is none.
@@ -110,8 +110,8 @@ def score_file(
             }
             for label, metric in metrics.items()
         },
-        view=None if view is None else View(view).value,
         resize=resize,
+        ignored="" if ignored is None else ignored.describe(),
         batch_size=batch_size,
     )
     with open_journal(target, identity, resume=resume, force=force) as journal:
@@ -122,8 +122,8 @@ def score_file(
         for scored in score(
             (pair.source for pair in rows),
             metrics,
-            view=view,
             resize=resize,
+            ignored=ignored,
             batch_size=batch_size,
             decoders=decoders,
         ):

@@ -13,10 +13,11 @@ from dps_infer.bulk.folder_pairs import FolderPair
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.files.tables import Row
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 
 
@@ -66,8 +67,9 @@ def score_folder(
     count: int,
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
+    regions: Gate | None = None,
+    ignored: Ignored | None = None,
     thresholds: Thresholds | None = None,
     worst: int | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -82,8 +84,9 @@ def score_folder(
         pairs: from `dps_infer.bulk.folder_pairs`.
         count: number of pairs.
         metrics: by label.
-        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
+        regions: see `dps_infer.compare.stream.score`.
+        ignored: parts to leave out of every pair.
         thresholds: by label.
         worst: number of pairs to keep; None keeps all.
         output: a file for all results (`dps_infer.bulk.results`); its suffix selects the format.
@@ -93,7 +96,7 @@ def score_folder(
         progress: called after every batch with the number of pairs done and their total.
 
     Raises:
-        UsageError: an unknown suffix of `output`, no metric, or an unknown view.
+        UsageError: an unknown suffix of `output`, or no metric.
         OutputError: `output` exists or cannot be written.
         ContextError: see `dps_infer.compare.stream.score`.
     """
@@ -109,8 +112,9 @@ def score_folder(
         scores = score(
             (pair.source for pair in sources),
             metrics,
-            view=view,
             resize=resize,
+            regions=regions,
+            ignored=ignored,
             batch_size=batch_size,
         )
         for done, (pair, scored) in enumerate(zip(named, scores, strict=True), start=1):

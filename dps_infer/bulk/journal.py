@@ -22,7 +22,7 @@ from dps_infer.files.lock import try_lock
 from dps_infer.files.tables import Row
 from dps_infer.files.write import cannot_write, write_all
 
-FORMAT = 1
+FORMAT = 3
 SUFFIX = ".part"
 RESUME = "the same command with --resume continues"
 
@@ -38,8 +38,9 @@ class Identity(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rows: int
     contexts: dict[str, dict[str, Any]]
     """By label: SHA-256 of the context file, importances, and execution provider."""
-    view: str | None
     resize: bool
+    ignored: str = ""
+    """What is left out of every pair."""
     batch_size: int
 
 
@@ -49,8 +50,8 @@ _WORDS = {
     "folder": "the folder of the file of pairs",
     "rows": "the number of pairs",
     "contexts": "the contexts, or what they are computed on",
-    "view": "--view",
     "resize": "--resize",
+    "ignored": "--ignore or --mask",
     "batch_size": "--batch-size",
 }
 

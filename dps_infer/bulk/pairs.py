@@ -1,7 +1,9 @@
 """Files of pairs: the images to compare, one pair per row.
 
 A table (`dps_infer.files.tables`) with the columns ``reference`` and ``candidate``: paths of
-images, relative to the folder of the table. All other columns are copied to the results.
+images, relative to the folder of the table. A column ``ignore`` leaves boxes out of a pair:
+``X,Y,W,H``, several separated by semicolons (`dps_infer.images.ignored`). All columns are copied to
+the results.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ from typing import Any, NamedTuple
 
 from dps_infer.bulk.results import CANDIDATE, REFERENCE
 from dps_infer.compare.stream import PairSource
-from dps_infer.errors import ImageError, TableError
+from dps_infer.errors import ImageError, TableError, UsageError
 from dps_infer.files.tables import OnBytes, Row, TableScan, check_format, read_lines, scan_table
+from dps_infer.images.ignored import Ignored
+
+IGNORE = "ignore"
+"""The column of boxes that are left out of a pair."""
 
 
 class PairRow(NamedTuple):
@@ -64,7 +70,7 @@ def check_pairs(columns: Collection[str], *, where: str) -> None:
 
 
 def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSource:
-    """Return the two paths of a row in a folder, or an error, with the name `row`, without them."""
+    """Return the paths of a row in a folder, and what is left out; or an error with its name."""
     paths = []
     for name in (REFERENCE, CANDIDATE):
         value = values.get(name)
@@ -75,4 +81,19 @@ def pair_source(values: Mapping[str, Any], folder: Path, *, row: str) -> PairSou
             return ImageError(f"{row} has a null character in its {name}")
         # An absolute path stays as it is.
         paths.append(str(folder / value))
-    return paths[0], paths[1]
+    boxes = values.get(IGNORE)
+    if boxes is None or boxes == "":
+        return paths[0], paths[1]
+    try:
+        return paths[0], paths[1], parse_column(str(boxes))
+    except UsageError as error:
+        return ImageError(f"{row}, column {IGNORE!r}: {error}")
+
+
+def parse_column(text: str) -> Ignored:
+    """Read the boxes of a row: ``"0,0,100%,5%; 10,20,30,40"``.
+
+    Raises:
+        UsageError: a box is not valid.
+    """
+    return Ignored([box for box in text.split(";") if box.strip()])

@@ -20,12 +20,11 @@ from typing import Any
 
 import pyarrow
 
-from dps_infer.bulk.pairs import check_pairs, pair_source
+from dps_infer.bulk.pairs import IGNORE, check_pairs, pair_source
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, check_free, columns, row
 from dps_infer.compare.open import open_metrics
 from dps_infer.compare.stream import score
 from dps_infer.files.tables import arrow_schema
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 
 WHERE = "the batch"
@@ -42,7 +41,6 @@ class PairScorer:
         importances: str | Sequence[str] = (),
         context_name: str | Sequence[str] = (),
         folder: str | os.PathLike[str] = ".",
-        view: View | str | None = None,
         resize: bool = False,
         device: Device | str = Device.auto,
         threads: int = 1,
@@ -56,7 +54,6 @@ class PairScorer:
             importances: one or several in place of rankings, like ``"color=0.1,blur=5"``.
             context_name: one or several saved contexts in place of rankings.
             folder: start of relative paths in the batches, on every machine.
-            view: see `Metric.compare`.
             resize: resize candidates to the size of their references.
             device: see `Metric.load`.
             threads: CPU threads for decoding, and as many for computing; the ``num_cpus`` of Ray.
@@ -73,10 +70,8 @@ class PairScorer:
             device=device,
             threads=threads,
         )
-        for metric in self._metrics.values():
-            metric.runner.choose_view(view)
         self._folder = Path(folder)
-        self._view, self._resize, self._threads = view, resize, threads
+        self._resize, self._threads = resize, threads
 
     def __call__(self, batch: pyarrow.Table | Mapping[str, Sequence[Any]]) -> pyarrow.Table:
         """Score the pairs of a batch.
@@ -97,11 +92,11 @@ class PairScorer:
         table = batch if isinstance(batch, pyarrow.Table) else pyarrow.table(dict(batch))
         check_pairs(table.column_names, where=WHERE)
         check_free(table.column_names, self._metrics, where=WHERE)
-        pairs = table.select([REFERENCE, CANDIDATE]).to_pylist()
+        taken = [n for n in (REFERENCE, CANDIDATE, IGNORE) if n in table.column_names]
+        pairs = table.select(taken).to_pylist()
         scores = score(
             (pair_source(pair, self._folder, row="the row") for pair in pairs),
             self._metrics,
-            view=self._view,
             resize=self._resize,
             decoders=self._threads,
         )

@@ -26,7 +26,6 @@ from dps_infer.bulk.thresholds import Threshold, threshold_context
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.stream import PairSource, score
 from dps_infer.errors import DpsError, ThresholdError, UsageError
-from dps_infer.model.view import View
 from dps_infer.progress import Progress, ignore
 
 FALSE_ALARMS = 0.01
@@ -84,7 +83,6 @@ def make_threshold(
     metric: Metric,
     *,
     references: int,
-    view: View | str | None = None,
     false_alarms: float = FALSE_ALARMS,
     confidence: float = CONFIDENCE,
 ) -> Threshold:
@@ -94,13 +92,12 @@ def make_threshold(
         distances: the distances.
         metric: the metric that measured them.
         references: number of different references among the pairs.
-        view: the view of the images; see `Metric.compare`.
         false_alarms: the share of acceptable pairs that may be above the threshold.
         confidence: the confidence that this share is not exceeded.
 
     Raises:
         ThresholdError: see `upper_bound`.
-        UsageError: see `upper_bound`; an unknown view.
+        UsageError: see `upper_bound`.
     """
     bound = upper_bound(distances, false_alarms=false_alarms, confidence=confidence)
     ordered = sorted(distances)
@@ -117,7 +114,7 @@ def make_threshold(
             f"one-sided tolerance bound without assumptions: distance {bound.place} of "
             f"{len(distances)} from the largest, raised by {MARGIN:.2%} for rounding"
         ),
-        context=threshold_context(metric, view),
+        context=threshold_context(metric),
     )
 
 
@@ -125,7 +122,6 @@ def calibrate_file(
     path: str | os.PathLike[str],
     metric: Metric,
     *,
-    view: View | str | None = None,
     resize: bool = False,
     false_alarms: float = FALSE_ALARMS,
     confidence: float = CONFIDENCE,
@@ -136,7 +132,6 @@ def calibrate_file(
     Args:
         path: a file of pairs (`dps_infer.bulk.pairs`).
         metric: the metric.
-        view: see `Metric.compare`.
         resize: resize candidates to the size of their references.
         false_alarms: see `make_threshold`.
         confidence: see `make_threshold`.
@@ -160,7 +155,7 @@ def calibrate_file(
 
     distances: list[float] = []
     faults: list[str] = []
-    for scored in score(sources(), {"": metric}, view=view, resize=resize):
+    for scored in score(sources(), {"": metric}, resize=resize):
         if scored.error:
             faults.append(scored.error)
         else:
@@ -174,7 +169,6 @@ def calibrate_file(
         distances,
         metric,
         references=len(references),
-        view=view,
         false_alarms=false_alarms,
         confidence=confidence,
     )

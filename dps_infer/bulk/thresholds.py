@@ -1,7 +1,7 @@
-"""Threshold files: the largest distance to accept in one context and view.
+"""Threshold files: the largest distance to accept in one context.
 
 ``dps-infer calibrate`` writes them (`dps_infer.bulk.threshold_estimate`); a threshold is used
-only with the context file, the importances and the view that it was made for.
+only with the context file and the importances that it was made for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,9 +20,8 @@ from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.files.write import atomic_file
 from dps_infer.model import embedded
 from dps_infer.model.manifest import Count, NonNegative
-from dps_infer.model.view import View
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The format of threshold files that this version reads and writes."""
 
 SUFFIX = ".threshold.json"
@@ -41,7 +40,6 @@ class ThresholdContext(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     name: str
     description: str
     importances: dict[str, NonNegative]
-    view: View | None
 
 
 class Threshold(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -66,14 +64,13 @@ class Threshold(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     context: ThresholdContext
 
 
-def threshold_context(metric: Metric, view: View | str | None) -> ThresholdContext:
-    """Return the context of a threshold for a metric and a view."""
+def threshold_context(metric: Metric) -> ThresholdContext:
+    """Return the context of a threshold for a metric."""
     return ThresholdContext(
         sha256=metric.sha256,
         name=metric.manifest.metric.name,
         description=metric.describe(),
         importances=dict(metric.importances),
-        view=metric.runner.choose_view(view),
     )
 
 
@@ -137,31 +134,30 @@ def read_threshold(path: Path) -> Threshold:
         error=ThresholdError,
     )
     try:
-        threshold = msgspec.json.decode(data, type=Threshold)
+        raw: Any = msgspec.json.decode(data)
+        # The version comes first: another format has other fields.
+        version = raw.get("format") if isinstance(raw, dict) else None
+        if type(version) is int and version != FORMAT_VERSION:
+            hint = "upgrade dps-toolkit" if version > FORMAT_VERSION else "run calibrate again"
+            raise ThresholdError(
+                f"{path}: has format {version}, this version reads {FORMAT_VERSION}: {hint}"
+            )
+        return msgspec.convert(raw, Threshold)
     except (ValueError, RecursionError) as error:
         raise ThresholdError(f"{path}: is not a threshold file ({error})") from None
-    if threshold.format != FORMAT_VERSION:
-        raise ThresholdError(
-            f"{path}: is of format {threshold.format}, expected {FORMAT_VERSION}: update "
-            "dps-toolkit, or run dps-infer calibrate again"
-        )
-    return threshold
 
 
-def resolve_threshold(
-    value: str | float | None, metric: Metric, *, view: View | str | None = None
-) -> float | None:
+def resolve_threshold(value: str | float | None, metric: Metric) -> float | None:
     """Return a threshold for distances of a metric as a number.
 
     Args:
         value: a number; ``auto`` for the file beside the context file; the path of a threshold
             file (``.json``); None gives None.
         metric: the metric.
-        view: the view of the images; see `Metric.compare`.
 
     Raises:
         ThresholdError: the file is missing or not valid, or was made for another context file,
-            context or view.
+            or context.
         UsageError: ``auto`` with the metric of the package; a number that is not finite and >= 0;
             any other text.
     """
@@ -172,11 +168,10 @@ def resolve_threshold(
         return number
     path = default_path(metric) if value == AUTO else Path(str(value))
     threshold = read_threshold(path)
-    made_for, asked = threshold.context, threshold_context(metric, view)
+    made_for, asked = threshold.context, threshold_context(metric)
     for subject, there, here in (
         ("context file", made_for.sha256[:12], asked.sha256[:12]),
         ("context", made_for.importances, asked.importances),
-        ("view", _name(made_for.view), _name(asked.view)),
     ):
         if there != here:
             if subject == "context":
@@ -189,10 +184,10 @@ def resolve_threshold(
 
 
 def resolve_thresholds(
-    value: str | float | None, metrics: Mapping[str, Metric], *, view: View | str | None = None
+    value: str | float | None, metrics: Mapping[str, Metric]
 ) -> dict[str, float | None]:
     """Return `resolve_threshold` of each metric by its label."""
-    return {label: resolve_threshold(value, metric, view=view) for label, metric in metrics.items()}
+    return {label: resolve_threshold(value, metric) for label, metric in metrics.items()}
 
 
 def number_of(value: str | float) -> float | None:
@@ -212,7 +207,3 @@ def number_of(value: str | float) -> float | None:
     if not (math.isfinite(number) and number >= 0):
         raise UsageError(f"expected a threshold that is a finite number >= 0, got {value}")
     return number
-
-
-def _name(view: View | None) -> str:
-    return "none" if view is None else view.value

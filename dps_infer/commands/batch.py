@@ -10,6 +10,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.runtime.device import Device
 
 EPILOG = (
@@ -24,7 +25,8 @@ def batch(
         typer.Argument(
             metavar="PAIRS",
             help="The pairs, one per row: .csv (UTF-8, commas), .jsonl or .parquet, with the "
-            "columns reference and candidate. Paths are relative to the folder of this file. "
+            "columns reference and candidate. Paths are relative to the folder of this file. A "
+            "column ignore leaves boxes out of a pair, as --ignore does: 0,0,100%,5%; 10,20,30,40. "
             "Other columns are copied to the results.",
         ),
     ],
@@ -42,8 +44,9 @@ def batch(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     resize: options.ResizeOption = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     batch_size: Annotated[
@@ -81,14 +84,15 @@ def batch(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
+    ignored = read_ignored(ignore, mask)
     try:
         with show_progress("scoring", "pairs") as progress:
             summary = score_file(
                 pairs,
                 output,
                 metrics,
-                view=view,
                 resize=resize,
+                ignored=ignored,
                 batch_size=batch_size,
                 decoders=decoders,
                 resume=resume,
@@ -100,7 +104,7 @@ def batch(
         if journal_path(output).exists():
             run.say(NAME, f"interrupted: {RESUME}")
         raise
-    run.say(NAME, *describe_run(metrics, view=view))
+    run.say(NAME, *describe_run(metrics))
     if as_json:
         contexts = {label: metric.describe() for label, metric in metrics.items()}
         run.print_json({"output": str(output), **asdict(summary), "contexts": contexts})

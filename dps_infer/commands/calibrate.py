@@ -27,7 +27,6 @@ def calibrate(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     false_alarms: Annotated[
         float,
         typer.Option(
@@ -63,7 +62,7 @@ def calibrate(
     """Estimate the threshold that only a stated share of acceptable pairs exceeds (false alarms).
 
     It is written to a file for the option --threshold of compare, folder, video and report, which
-    accept it only in the same context and view. No distribution of the distances is assumed. Too
+    accept it only in the same context. No distribution of the distances is assumed. Too
     few pairs for the share are refused, with the number that is needed. Takes one context at a
     time.
     """
@@ -90,14 +89,13 @@ def calibrate(
         threshold = calibrate_file(
             pairs,
             metric,
-            view=view,
             resize=resize,
             false_alarms=false_alarms,
             confidence=confidence,
             progress=progress,
         )
     write_threshold(threshold, path, force=force)
-    run.say(NAME, *describe_run(metrics, view=view))
+    run.say(NAME, *describe_run(metrics))
     if as_json:
         run.print_json({"file": str(path), **msgspec.to_builtins(threshold)})
     else:

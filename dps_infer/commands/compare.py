@@ -20,6 +20,9 @@ from dps_infer.commands.shared.maps import (
     plan_maps,
     write_maps,
 )
+from dps_infer.commands.shared.regions import GateOption, IgnoreOption, MaskOption, read_ignored
+from dps_infer.commands.shared.standard_input import image_sources
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -36,17 +39,19 @@ EPILOG = (
 
 def compare(
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
+        Path,
+        typer.Argument(metavar="REFERENCE", help="The image to compare with; - is standard input."),
     ],
     candidates: Annotated[
         list[Path],
-        typer.Argument(metavar="CANDIDATE...", help="The images that may be different."),
+        typer.Argument(
+            metavar="CANDIDATE...", help="The images that may be different; - is standard input."
+        ),
     ],
     context: options.ContextsOption = None,
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     map_file: MapOption = None,
     overlay: OverlayOption = False,
     legend: LegendOption = False,
@@ -61,6 +66,9 @@ def compare(
         ),
     ] = False,
     threshold: options.ThresholdOption = None,
+    gate: GateOption = Gate.whole,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
@@ -71,8 +79,9 @@ def compare(
     The distance is 0 for identical images, and larger for images that the context calls more
     different. It is printed with its parts, which add up to it. For one candidate in one context,
     it is also compared with known distortions. Several candidates have a row each, several
-    contexts (a repeated --ranking, for example) a column each. Results go to stdout, everything
-    else to stderr.
+    contexts (a repeated --ranking, for example) a column each. With --map, --json or --gate worst,
+    the regions that differ are found as well: boxes, each with its own distance. Results go to
+    stdout, everything else to stderr.
     """
     # Most calls compare one pair and print text: JSON, tables, maps and thresholds load on demand.
     from dps_infer.compare.candidates import compare_candidates
@@ -93,13 +102,31 @@ def compare(
     if threshold is not None:
         from dps_infer.bulk.thresholds import resolve_thresholds
 
-        thresholds = resolve_thresholds(threshold, metrics, view=view)
+        thresholds = resolve_thresholds(threshold, metrics)
+    ignored = read_ignored(ignore, mask)
+    first, *others = image_sources([reference, *candidates])
     results = compare_candidates(
-        reference, candidates, metrics, view=view, resize=resize, with_map=bool(plan)
+        first,
+        others,
+        metrics,
+        resize=resize,
+        with_map=bool(plan),
+        regions=gate if plan or as_json or gate is Gate.worst else None,
+        ignored=ignored,
     )
     if plan:
-        write_maps(plan, style, reference, candidates, results, metrics, resize=resize, force=force)
-    run.say(NAME, *describe_run(metrics, results, view=view))
+        write_maps(
+            plan,
+            style,
+            first,
+            others,
+            results,
+            metrics,
+            resize=resize,
+            ignored=ignored,
+            force=force,
+        )
+    run.say(NAME, *describe_run(metrics, results))
     if as_json:
         from dps_infer.show.records import comparison_record
 
@@ -139,6 +166,10 @@ def _lines(
 
         ((label, metric),) = metrics.items()
         lines = describe(results[0][label], metric, threshold=thresholds.get(label))
+        if results[0][label].regions:
+            from dps_infer.show.regions import region_lines
+
+            lines += region_lines(results[0][label])
         return [run.one_line(line) for line in lines]
     from dps_infer.show.lines import result_lines, threshold_lines
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,23 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.app import add, epilog, make_app
+from dps_infer.commands.shared.examples import CONTEXTS
 from dps_infer.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from dps_infer.contexts.context import Context
     from dps_infer.contexts.folders import Found
 
-contexts = typer.Typer(
+EXIT_CODES = "Exit codes: 0 done; 1 something broke; 2 wrong usage."
+
+contexts = make_app(
     name="contexts",
     help="Save contexts under names for dps-infer --context-name, and list, show, compare and "
     "merge them.",
     epilog="They are TOML files. A name is searched in contexts/ of the current folder, then in "
     "your own folder (DPS_CONTEXTS, or contexts in the platform's folder for settings), then in "
-    "the gallery of the package. Exit codes: 0 done; 1 something broke; 2 wrong usage.",
+    "the gallery of the package.\n\n" + epilog(CONTEXTS[""], EXIT_CODES),
     no_args_is_help=True,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Name of the context.", autocompletion=options.complete_names
+    ),
+]
 HereOption = Annotated[
     bool,
     typer.Option(
@@ -36,7 +45,6 @@ HereOption = Annotated[
 ]
 
 
-@contexts.command("list")
 def list_(as_json: options.JsonOption = False, debug: run.DebugOption = False) -> None:
     """List the saved contexts and where they are: project, user or gallery."""
     from dps_infer.contexts.folders import find_all
@@ -55,7 +63,6 @@ def list_(as_json: options.JsonOption = False, debug: run.DebugOption = False) -
     run.print_lines(align_columns([titles, *rows]))
 
 
-@contexts.command()
 def show(
     name: NameArgument, as_json: options.JsonOption = False, debug: run.DebugOption = False
 ) -> None:
@@ -85,7 +92,6 @@ def show(
     run.print_lines(lines)
 
 
-@contexts.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a context.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
@@ -128,7 +134,6 @@ def compare(
     )
 
 
-@contexts.command()
 def merge(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a context.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
@@ -162,12 +167,11 @@ def merge(
     _write(merged, here, force, inputs=[each.path for each in found])
 
 
-@contexts.command()
 def save(
     name: NameArgument,
     why: Annotated[str, typer.Option(help="The reasons for this order, for other people.")],
     ranking: Annotated[
-        str | None, typer.Option(help="Distortions from the least to the most disruptive.")
+        str | None, typer.Option(help="Kinds of change from the least to the most disruptive.")
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="Instead of a ranking: color=0.1,blur=5,other=0.2.")
@@ -203,11 +207,11 @@ def save(
         _write(context, here, force)
         return
     from dps_infer.contexts.context import choose_context
-    from dps_infer.contexts.ranking import PAPER_DISTORTIONS
+    from dps_infer.contexts.ranking import KINDS
     from dps_infer.contexts.saved import check_saved
     from dps_infer.model.context_figures import embedded_figures
 
-    context = choose_context(PAPER_DISTORTIONS, ranking=ranking, importances=importance)
+    context = choose_context(KINDS, ranking=ranking, importances=importance)
     context = replace(
         context,
         name=name,
@@ -218,7 +222,6 @@ def save(
     _write(check_saved(context), here, force)
 
 
-@contexts.command()
 def delete(name: NameArgument, debug: run.DebugOption = False) -> None:
     """Delete a context of yours; the gallery cannot be deleted."""
     from dps_infer.contexts.folders import Place, locate
@@ -265,3 +268,16 @@ def _record(found: Found) -> dict[str, Any]:
         "figures": dict(context.figures),
         "hides": [str(path) for path in found.hides],
     }
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": list_,
+    "show": show,
+    "compare": compare,
+    "merge": merge,
+    "save": save,
+    "delete": delete,
+}
+
+for name, command in COMMANDS.items():
+    add(contexts, command, name=name, examples=CONTEXTS[name], exit_codes=EXIT_CODES)

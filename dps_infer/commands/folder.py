@@ -11,6 +11,8 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import GateOption, IgnoreOption, MaskOption, read_ignored
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -62,7 +64,6 @@ def folder(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     worst: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +87,9 @@ def folder(
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
+    gate: GateOption = Gate.whole,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
@@ -110,14 +114,16 @@ def folder(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    thresholds = resolve_thresholds(threshold, metrics)
+    ignored = read_ignored(ignore, mask)
     with show_progress("comparing", "pairs") as progress:
         scores = score_folder(
             pairs,
             count,
             metrics,
-            view=view,
             resize=resize,
+            regions=gate if gate is Gate.worst else None,
+            ignored=ignored,
             thresholds=thresholds,
             worst=SHOWN if worst is None and not as_json else worst,
             output=output,
@@ -126,7 +132,7 @@ def folder(
             progress=progress,
         )
     shown = (scored.comparisons for scored in scores.worst)
-    run.say(NAME, *describe_run(metrics, shown, view=view))
+    run.say(NAME, *describe_run(metrics, shown))
     # A reference that cannot be read causes the same error in all of its pairs.
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
     more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []

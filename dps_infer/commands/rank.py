@@ -9,25 +9,32 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
+from dps_infer.commands.shared.standard_input import image_sources
 from dps_infer.runtime.device import Device
 
 
 def rank(
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="The image to compare with.")
+        Path,
+        typer.Argument(metavar="REFERENCE", help="The image to compare with; - is standard input."),
     ],
     candidates: Annotated[
-        list[Path], typer.Argument(metavar="CANDIDATE...", help="The images to put in order.")
+        list[Path],
+        typer.Argument(
+            metavar="CANDIDATE...", help="The images to put in order; - is standard input."
+        ),
     ],
     context: options.ContextsOption = None,
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     as_json: options.JsonOption = False,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     debug: run.DebugOption = False,
 ) -> None:
     """Put candidates in order: the closest to the reference first.
@@ -45,8 +52,11 @@ def rank(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    ranked = rank_candidates(reference, candidates, metrics, view=view, resize=resize)
-    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked), view=view))
+    first, *others = image_sources([reference, *candidates])
+    ranked = rank_candidates(
+        first, others, metrics, resize=resize, ignored=read_ignored(ignore, mask)
+    )
+    run.say(NAME, *describe_run(metrics, (place.comparisons for place in ranked)))
     if as_json:
         run.print_json(
             {

@@ -9,6 +9,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.runtime.device import Device
 
 
@@ -63,7 +64,6 @@ def report(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     resize: Annotated[
         bool,
         typer.Option(
@@ -72,6 +72,8 @@ def report(
             "Needed if the results were made with it.",
         ),
     ] = False,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     debug: run.DebugOption = False,
@@ -81,8 +83,7 @@ def report(
     The page is a single file that contains its pictures and needs no network. It has a summary, a
     histogram, and a table that can be sorted and filtered. Each pair opens side by side, under a
     slider, blinking, or as a heat map. For heat maps, and for pictures that explain the context,
-    give the --context, --ranking, --importance or --context-name that the results were made with,
-    and the same --view.
+    give the --context, --ranking, --importance or --context-name that the results were made with.
     """
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output
@@ -101,6 +102,7 @@ def report(
             threads=threads,
             note=run.note,
         )
+    ignored = read_ignored(ignore, mask)
     with show_progress("report", "pictures") as progress:
         made = build_report(
             results,
@@ -111,8 +113,8 @@ def report(
             worst_pairs=worst,
             thumbnail=thumbnail,
             preview=preview,
-            view=view,
             resize=resize,
+            ignored=ignored,
             progress=progress,
         )
     with atomic_file(output, force=force) as temporary:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
@@ -29,6 +30,8 @@ def serve(
     max_line: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=1024, help="Longest request in MiB.")
     ] = 64,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     debug: run.DebugOption = False,
@@ -46,6 +49,7 @@ def serve(
         raise UsageError("no transport is given: pass --stdio")
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.read import MEBIBYTE
+    from dps_infer.progress import set_silent
     from dps_infer.serve import Server
     from dps_infer.serve import serve as serve_lines
 
@@ -60,6 +64,9 @@ def serve(
             threads=threads,
             note=run.note,
         )
+    ignored = read_ignored(ignore, mask)
+    # Between two requests, silence is normal.
+    set_silent(True)
     # Native libraries may print to standard output, which is reserved for answers: their output is
     # redirected to standard error.
     sys.stdout.flush()
@@ -67,7 +74,7 @@ def serve(
     os.dup2(2, 1)
     with os.fdopen(kept, "wb") as answers:
         serve_lines(
-            Server(metrics, device=device, threads=threads),
+            Server(metrics, device=device, threads=threads, ignored=ignored),
             sys.stdin.buffer,
             answers,
             max_line=max_line * MEBIBYTE,

@@ -9,6 +9,9 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.regions import GateOption, IgnoreOption, MaskOption, read_ignored
+from dps_infer.compare.regions.gate import Gate
+from dps_infer.extras import install
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
@@ -45,7 +48,6 @@ def video(
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
     context_name: options.ContextNamesOption = None,
-    view: options.ViewOption = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, metavar="NUMBER", help="Compare every NUMBER-th frame.  [default: 1]"),
@@ -86,6 +88,9 @@ def video(
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
     threshold: options.ThresholdOption = None,
+    gate: GateOption = Gate.whole,
+    ignore: IgnoreOption = None,
+    mask: MaskOption = None,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
     resize: options.ResizeOption = False,
@@ -110,7 +115,8 @@ def video(
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
-    thresholds = resolve_thresholds(threshold, metrics, view=view)
+    thresholds = resolve_thresholds(threshold, metrics)
+    ignored = read_ignored(ignore, mask)
     inputs = [reference, candidate, *(context or ())]
     check_output(output, force=force, folder=True, inputs=inputs)
     if plot:
@@ -123,8 +129,9 @@ def video(
                 clips,
                 metrics,
                 folder / RESULTS,
-                view=view,
                 resize=resize,
+                regions=gate if gate is Gate.worst else None,
+                ignored=ignored,
                 thresholds=thresholds,
                 worst=worst,
                 escape_formulas=escape_formulas,
@@ -133,11 +140,11 @@ def video(
         plotted = can_plot() if plot is None else plot
         if plotted:
             save_plot(scores, metrics, folder / PLOT, thresholds=thresholds)
-        pictures = save_worst(scores.worst, metrics, folder / WORST, view=view, resize=resize)
+        pictures = save_worst(scores.worst, metrics, folder / WORST, resize=resize, ignored=ignored)
     shown = (scored.comparisons for scored in scores.worst)
-    run.say(NAME, *describe_run(metrics, shown, view=view))
+    run.say(NAME, *describe_run(metrics, shown))
     if plot is None and not plotted:
-        run.note('no plot without matplotlib: pip install "dps-toolkit[plot]"')
+        run.note(f"no plot without matplotlib: {install('plot')}")
     if scores.remark is not None:
         run.note(scores.remark)
     if as_json:

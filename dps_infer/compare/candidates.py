@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.stream import BATCH_SIZE, score
 from dps_infer.errors import ImageError
 from dps_infer.images.decode import DEFAULT_POLICY, DecodePolicy, ImageSource
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,23 @@ def compare_candidates(
     candidates: Iterable[ImageSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     with_map: bool = False,
+    regions: Gate | None = None,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> list[dict[str, Comparison]]:
     """Compare one reference, decoded once, with many candidates.
 
     Args:
-        reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
+        reference: a path, an encoded image, an array, or another form of `ImageSource`.
         candidates: likewise, of the same size.
         metrics: by label.
-        view: as in `Metric.compare`.
         resize: as in `Metric.compare`.
         with_map: as in `Metric.compare`.
+        regions: as in `dps_infer.compare.stream.score`.
+        ignored: as in `dps_infer.compare.stream.score`.
         batch_size: candidates that are held and run at a time, with the reference's features
             computed once.
         policy: as in `Metric.compare`.
@@ -59,15 +62,16 @@ def compare_candidates(
     Raises:
         ImageError: an image cannot be used, or the sizes differ.
         ContextError: as in `Metric.compare`.
-        UsageError: no context, an unknown view, or a batch size below 1.
+        UsageError: no context, or a batch size below 1.
     """
     results = []
     for scored in score(
         ((reference, candidate) for candidate in candidates),
         metrics,
-        view=view,
         resize=resize,
         with_map=with_map,
+        regions=regions,
+        ignored=ignored,
         batch_size=batch_size,
         policy=policy,
     ):
@@ -82,8 +86,8 @@ def rank_candidates(
     candidates: Iterable[ImageSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
+    ignored: Ignored | None = None,
     batch_size: int = BATCH_SIZE,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> list[Ranked]:
@@ -98,8 +102,8 @@ def rank_candidates(
         reference,
         candidates,
         metrics,
-        view=view,
         resize=resize,
+        ignored=ignored,
         batch_size=batch_size,
         policy=policy,
     )

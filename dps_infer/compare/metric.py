@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dps_infer.arrays import Pixels
-from dps_infer.compare.pairs import Comparison, Weighting, compare_pairs, new_cache
+from dps_infer.arrays import ArrayLike, ChannelOrder, Pixels
+from dps_infer.compare.pairs import Comparison, Weighting, new_cache
+from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.regions.measure import compare_regions
 from dps_infer.compare.runner import GraphRunner
 from dps_infer.contexts.context import Context, choose_context
-from dps_infer.contexts.ranking import Ranking
+from dps_infer.contexts.ranking import SIZE, Ranking
 from dps_infer.errors import UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -26,14 +26,15 @@ from dps_infer.images.decode import (
     make_pair,
 )
 from dps_infer.model import embedded
+from dps_infer.model.anchors import Scale, scales
 from dps_infer.model.calibration import calibrate
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration, Draws, Manifest, MetricInfo
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 
 if TYPE_CHECKING:
+    from dps_infer.images.ignored import BoxSource, Ignored
     from dps_infer.runtime.reference_cache import ReferenceCache, ReferenceFeatures
 
 
@@ -207,7 +208,9 @@ class Metric:
     @property
     def part_names(self) -> tuple[str, ...]:
         """The names of `Comparison.parts`; none if the file gives no amounts."""
-        return tuple(self.importances) if self._runner.has_output("amounts") else ()
+        if not self._runner.has_output("amounts"):
+            return ()
+        return tuple(name for name in self.manifest.metric.amounts if name != SIZE)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -215,12 +218,18 @@ class Metric:
         if self.manifest.calibration is not None:
             return self.manifest.calibration
         # A valid manifest without a calibration has draws.
-        return calibrate(cast(Draws, self.manifest.draws), self.importances)
+        draws = cast(Draws, self.manifest.draws)
+        return calibrate(draws, self.manifest.metric.amounts, self.importances)
+
+    @cached_property
+    def scales(self) -> list[Scale]:
+        """The ladders of the file in this context."""
+        return scales(self.manifest.ladders, self.manifest.metric.amounts, self.importances)
 
     @property
     def weighting(self) -> Weighting:
         """The context as `dps_infer.compare.pairs` takes it."""
-        return Weighting(self.importances, self.calibration)
+        return Weighting(self.importances, self.calibration, tuple(self.scales))
 
     def describe(self) -> str:
         """Describe the context in one line."""
@@ -236,56 +245,79 @@ class Metric:
         reference: ImageSource,
         candidate: ImageSource,
         *,
-        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
+        value_range: tuple[float, float] | None = None,
+        channel_order: ChannelOrder | None = None,
+        channel_last: bool | None = None,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> Comparison:
         """Compare two images.
 
         Args:
-            reference: a path, an encoded image, or uint8 RGB pixels [H, W, 3].
-            candidate: an image of the same size, in the same forms.
-            view: ``whole``, ``tiles`` or ``both``; None takes the file's default.
+            reference: a path, an encoded image, an open file, an array or anything with
+                ``__array__``, or an image of Pillow (`dps_infer.images.decode.ImageSource`).
+            candidate: an image of the same size, in any of these forms.
             resize: resize `candidate` to the size of `reference` if they differ.
-            with_map: compute `Comparison.map` and `Comparison.tiles` as well.
+            with_map: compute `Comparison.map` and `Comparison.cells` as well.
+            with_regions: find the places that differ (`Comparison.regions`) as well.
+            ignore: parts to leave out: boxes like ``"10,20,300,40"`` or ``"0,90%,100%,10%"``
+                (left edge, upper edge, width, height), or `dps_infer.Ignored`, which also takes
+                a mask.
+            value_range: of arrays other than uint8, such as ``(0, 1)``
+                (`dps_infer.arrays.ArrayLayout`); in place of that of `policy`.
+            channel_order: of arrays, ``"rgb"`` or ``"bgr"``; likewise.
+            channel_last: of arrays, False for [channels, H, W]; likewise.
             policy: options of the decode policy (`dps_infer.images.decode`).
 
         Raises:
-            ImageError: an image cannot be used, or the sizes differ.
-            ContextError: the context file breaks its contract, or has no views and is asked
-                for one.
-            UsageError: an unknown view.
+            ImageError: an image cannot be used, the sizes differ, or `ignore` does not fit them.
+            UsageError: an invalid box, range or order.
+            ContextError: the context file breaks its contract.
         """
+        policy = _with_layout(policy, value_range, channel_order, channel_last)
         pair = make_pair(
             load_picture(reference, label="reference", policy=policy),
             load_picture(candidate, label="candidate", policy=policy),
             resize=resize,
             policy=policy,
+            ignored=_ignored(ignore),
         )
-        return self.compare_pairs([pair], view=view, with_map=with_map, alone=False)[0]
+        return self.compare_pairs(
+            [pair], with_map=with_map, regions=_whole(with_regions), alone=False
+        )[0]
 
     def compare_batch(
         self,
-        references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
-        candidates: Iterable[ImageSource] | NDArray[np.uint8],
+        references: ImageSource | Sequence[ImageSource],
+        candidates: Iterable[ImageSource] | ArrayLike,
         *,
-        view: View | str | None = None,
         resize: bool = False,
         with_map: bool = False,
+        with_regions: bool = False,
+        ignore: Ignored | Sequence[BoxSource] | None = None,
         batch_size: int = 16,
+        value_range: tuple[float, float] | None = None,
+        channel_order: ChannelOrder | None = None,
+        channel_last: bool | None = None,
         policy: DecodePolicy = DEFAULT_POLICY,
     ) -> list[Comparison]:
         """Compare many pairs, or one reference with many candidates.
 
         Args:
-            references: one image, a sequence of them, or uint8 RGB pixels [R, H, W, 3]. A
+            references: one image, a sequence of them, or an array or tensor [R, H, W, 3]. A
                 single one (R = 1) is decoded once, and compared with every candidate.
-            candidates: images, or uint8 RGB pixels [N, H, W, 3]; sizes may vary among pairs.
-            view: see `compare`.
+            candidates: images, or an array or tensor [N, H, W, 3]; sizes may vary among pairs.
             resize: see `compare`.
             with_map: see `compare`.
+            with_regions: see `compare`.
+            ignore: see `compare`; the same in every pair.
             batch_size: pairs that are held and run at a time; it bounds the memory.
+            value_range: see `compare`.
+            channel_order: see `compare`.
+            channel_last: see `compare`; False for [N, channels, H, W].
             policy: see `compare`.
 
         Returns:
@@ -294,39 +326,43 @@ class Metric:
         Raises:
             ImageError: an image cannot be used, or the sizes differ within a pair.
             UsageError: the numbers of references and candidates differ, `batch_size` is
-                below 1, or the view is unknown.
+                below 1.
             ContextError: see `compare`.
         """
         if batch_size < 1:
             raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
         from dps_infer.compare.sources import load_pairs
 
+        policy = _with_layout(policy, value_range, channel_order, channel_last)
+        ignored = _ignored(ignore)
         pairs = (
-            make_pair(reference, candidate, resize=resize, policy=policy)
+            make_pair(reference, candidate, resize=resize, policy=policy, ignored=ignored)
             for reference, candidate in load_pairs(references, candidates, policy)
         )
         results: list[Comparison] = []
         cache = new_cache()
         while batch := list(islice(pairs, batch_size)):
-            results += self.compare_pairs(batch, view=view, with_map=with_map, cache=cache)
+            results += self.compare_pairs(
+                batch, with_map=with_map, regions=_whole(with_regions), cache=cache
+            )
         return results
 
     def compare_pairs(
         self,
         pairs: Sequence[Pair],
         *,
-        view: View | str | None = None,
         with_map: bool = False,
+        regions: Gate | None = None,
         alone: bool = True,
         cache: ReferenceCache | None = None,
     ) -> list[Comparison]:
-        """Compare decoded pairs; see `dps_infer.compare.pairs.compare_pairs`."""
-        (comparisons,) = compare_pairs(
+        """Compare decoded pairs; see `dps_infer.compare.regions.measure.compare_regions`."""
+        (comparisons,) = compare_regions(
             pairs,
             self._runner,
             [self.weighting],
-            view=view,
             with_map=with_map,
+            regions=regions,
             alone=alone,
             cache=cache,
         )
@@ -337,7 +373,6 @@ class Metric:
         reference: Pixels,
         candidates: Pixels,
         *,
-        view: View | str | None = None,
         with_map: bool = False,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
@@ -347,26 +382,52 @@ class Metric:
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N or 1.
             candidates: uint8 RGB [N, H, W, 3].
-            view: see `compare`.
-            with_map: compute the maps as well, and the tiles of a view that has them.
+            with_map: compute the maps as well, and the cells of a file that names kinds.
             alone: compute only these outputs: worth it for many runs, as the first one takes
                 longer.
             cached: features of the single reference; missing ones are added.
 
         Raises:
             ContextError: onnxruntime fails, or the file breaks its contract
-                (`dps_infer.model.contract`), or has no views and is asked for one.
-            UsageError: an unknown view.
+                (`dps_infer.model.contract`).
         """
         return self._runner.measure(
             reference,
             candidates,
             self.importances,
-            view=self._runner.choose_view(view),
             with_map=with_map,
             alone=alone,
             cached=cached,
         )
+
+
+def _with_layout(
+    policy: DecodePolicy,
+    value_range: tuple[float, float] | None,
+    channel_order: ChannelOrder | None,
+    channel_last: bool | None,
+) -> DecodePolicy:
+    """Return the policy with the parts of the layout of arrays that are given."""
+    given = {
+        "value_range": value_range,
+        "channel_order": channel_order,
+        "channel_last": channel_last,
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(policy, **changed) if changed else policy
+
+
+def _ignored(value: Ignored | Sequence[BoxSource] | None) -> Ignored | None:
+    if value is None:
+        return None
+    # Most calls leave nothing out.
+    from dps_infer.images.ignored import as_ignored
+
+    return as_ignored(value)
+
+
+def _whole(with_regions: bool) -> Gate | None:
+    return Gate.whole if with_regions else None
 
 
 def _context(

@@ -10,7 +10,7 @@ Maps take one run per context: the graph draws them with the importances that it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,19 +18,19 @@ import numpy as np
 
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare.runner import GraphRunner
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.images.decode import Pair
+from dps_infer.model.anchors import Anchor, Scale, anchor
 from dps_infer.model.calibration import percentiles
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import Calibration
-from dps_infer.model.view import View
 
 if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceCache
 
 PIXELS_PER_RUN = 1 << 17
-"""Pixels of all images that go through tiles at a time, except for a shared reference. Tiles keep
-an image's own resolution, so memory follows the pixels and not the number of images. More would
-not fit a processor's cache: a large network takes a fifteenth longer with twice as many."""
+"""Pixels of all images in a run, except for a shared reference. Memory follows the pixels and not
+the number of images, and more would not fit a processor's cache."""
 
 PIXELS_PER_RUN_ON_CUDA = 1 << 20
 """Pixels per run on CUDA, where small runs are dominated by launch overhead."""
@@ -40,25 +40,72 @@ _Rendering = tuple[int, Pixels, Pixels]
 
 
 @dataclass(frozen=True)
+class Region:
+    """A place in which two images differ.
+
+    Attributes:
+        x: left edge in pixels of the reference.
+        y: upper edge.
+        width: in pixels.
+        height: in pixels.
+        share: of the image that the box takes, in (0, 1].
+        comparison: of the place alone, as if it were the whole image: cut out of both images with
+            a margin (`dps_infer.compare.regions`).
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    share: float
+    comparison: Comparison
+
+    @property
+    def distance(self) -> float:
+        """The distance of the place."""
+        return self.comparison.distance
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of change that contributes most; None if the file names none.
+
+        If the context sees no difference, it is the kind that there is most of.
+        """
+        for numbers in (self.comparison.parts, self.comparison.amounts):
+            if any(numbers.values()):
+                return max(numbers, key=numbers.__getitem__)
+        return None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """How different two images are, and why.
 
     Attributes:
         distance: >= 0; 0 for identical images; larger means more different.
-        amounts: per distortion and ``other``, how much of it the pair shows (0 none, 1 the
-            distortion's reference strength); empty if the context file has none.
-        parts: per distortion and ``other``, importance times amount; they add up to
-            `distance`. Empty if `amounts` is.
+        amounts: per kind of change and ``other``, how much of it the pair shows (0 none, 1 a
+            strong change); empty if the context file has none.
+        parts: per kind and ``other``, what it contributes; they add up to `distance`. Empty if
+            `amounts` is.
         percentiles: per calibrated distortion, the share in [0, 1] of its calibration
             draws whose distance is smaller, interpolated.
         identical: no pixel of the two images differs.
         notes: how the images were converted before they were compared, for people.
         provider: the onnxruntime execution provider that computed it.
-        view: the view of the images; None for a file without views.
+        size: the general distance, in which all kinds of change count alike; None if the context
+            file names no kinds.
+        strengths: per kind that the pair shows, its strength in the kind's unit, for kinds that
+            have one.
+        directions: per kind that the pair shows and that has two directions, from -1 to 1; see
+            `DistortionInfo.directions`.
+        anchors: well-known changes that are about as different.
         map: where the distance comes from, float32 [H', W'], if it was asked for; the
             manifest's `map` states its relation to `distance`.
-        tiles: float32 [TH, TW, K+1], the amounts of each tile, in the order of `amounts`, if
-            the map was asked for and the view has tiles.
+        cells: float32 [rows, columns, K], how much of the difference in each cell is of each kind,
+            in the order of `amounts`, if the map was asked for and the file names kinds.
+        ignored: the share of the image that was left out, in [0, 1).
+        regions: the places that differ, the largest distance first, if they were asked for.
+        by_worst: thresholds apply to the worst place (`gated`).
     """
 
     distance: float
@@ -68,9 +115,24 @@ class Comparison:
     identical: bool
     notes: tuple[str, ...]
     provider: str
-    view: str | None = None
+    size: float | None = None
+    strengths: dict[str, float] = field(default_factory=dict)
+    directions: dict[str, float] = field(default_factory=dict)
+    anchors: tuple[Anchor, ...] = ()
     map: Floats | None = field(default=None, compare=False, repr=False)
-    tiles: Floats | None = field(default=None, compare=False, repr=False)
+    cells: Floats | None = field(default=None, compare=False, repr=False)
+    ignored: float = 0.0
+    regions: tuple[Region, ...] | None = None
+    by_worst: bool = False
+
+    @property
+    def gated(self) -> float:
+        """What thresholds apply to: the distance, or with `by_worst` that of the worst place.
+
+        The whole image counts as a place too.
+        """
+        places = self.regions if self.by_worst and self.regions else ()
+        return max([self.distance, *(region.distance for region in places)])
 
 
 @dataclass(frozen=True)
@@ -80,10 +142,12 @@ class Weighting:
     Attributes:
         importances: one number per amount, in their order.
         calibration: quantiles of the distance in this context.
+        scales: well-known changes in this context.
     """
 
     importances: Mapping[str, float]
     calibration: Calibration
+    scales: tuple[Scale, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +169,6 @@ def compare_pairs(
     runner: GraphRunner,
     weightings: Sequence[Weighting],
     *,
-    view: View | str | None = None,
     with_map: bool = False,
     alone: bool = True,
     cache: ReferenceCache | None = None,
@@ -117,8 +180,7 @@ def compare_pairs(
             once a run, and where it pays (`dps_infer.runtime.reference_cache`) once for all runs.
         runner: the opened context file.
         weightings: the contexts, at least one; a plain file has one.
-        view: see `GraphRunner.choose_view`.
-        with_map: compute maps and tiles as well; takes a run per context.
+        with_map: compute maps and cells as well; takes a run per context.
         alone: see `dps_infer.runtime.engine.Engine.run`.
         cache: from `new_cache`; hand the same to the next call if its pairs may have the same
             reference.
@@ -126,7 +188,6 @@ def compare_pairs(
     Returns:
         For each context its comparisons, one per pair.
     """
-    chosen = runner.choose_view(view)
     if cache is None and len(pairs) > 1:
         cache = new_cache()
     by_shape: dict[tuple[int, ...], list[_Rendering]] = {}
@@ -135,15 +196,13 @@ def compare_pairs(
             by_shape.setdefault(reference.shape, []).append((index, reference, candidate))
     farthest: list[dict[int, Comparison]] = [{} for _ in weightings]
     for renderings in by_shape.values():
-        for run in _runs(renderings, chosen, on_cuda=runner.on_cuda):
+        for run in _runs(renderings, on_cuda=runner.on_cuda):
             measured = _measure(
-                run, runner, weightings, chosen, with_map=with_map, alone=alone, cache=cache
+                run, runner, weightings, with_map=with_map, alone=alone, cache=cache
             )
             for weighting, measurement, kept in zip(weightings, measured, farthest, strict=True):
                 for row, (index, _, _) in enumerate(run.renderings):
-                    comparison = _comparison(
-                        runner, weighting, measurement, row, pairs[index], chosen
-                    )
+                    comparison = _comparison(runner, weighting, measurement, row, pairs[index])
                     if index not in kept or comparison.distance > kept[index].distance:
                         kept[index] = comparison
     return [[kept[index] for index in range(len(pairs))] for kept in farthest]
@@ -156,12 +215,10 @@ def new_cache() -> ReferenceCache:
     return ReferenceCache()
 
 
-def _runs(renderings: list[_Rendering], view: View | None, *, on_cuda: bool) -> Iterator[_Run]:
+def _runs(renderings: list[_Rendering], *, on_cuda: bool) -> Iterator[_Run]:
     """Split renderings of one size into runs."""
     height, width, _ = renderings[0][1].shape
-    images = 2 * len(renderings)
-    if view in (View.tiles, View.both):
-        images = (PIXELS_PER_RUN_ON_CUDA if on_cuda else PIXELS_PER_RUN) // (height * width)
+    images = (PIXELS_PER_RUN_ON_CUDA if on_cuda else PIXELS_PER_RUN) // (height * width)
     by_reference: dict[int, list[_Rendering]] = {}
     for rendering in renderings:
         by_reference.setdefault(id(rendering[1]), []).append(rendering)
@@ -179,7 +236,6 @@ def _measure(
     run: _Run,
     runner: GraphRunner,
     weightings: Sequence[Weighting],
-    view: View | None,
     *,
     with_map: bool,
     alone: bool,
@@ -198,7 +254,6 @@ def _measure(
                 references,
                 candidates,
                 weighting.importances,
-                view=view,
                 with_map=with_map,
                 alone=alone,
                 cached=cached,
@@ -209,30 +264,57 @@ def _measure(
 
 
 def _comparison(
-    runner: GraphRunner,
-    weighting: Weighting,
-    measurement: Measurement,
-    row: int,
-    pair: Pair,
-    view: View | None,
+    runner: GraphRunner, weighting: Weighting, measurement: Measurement, row: int, pair: Pair
 ) -> Comparison:
-    importances = weighting.importances
+    metric = runner.manifest.metric
     distance = float(measurement.distances[row])
     identical = pair.identical
     if identical:
-        runner.check_identical(distance, importances)
+        runner.check_identical(distance, weighting.importances)
     amounts: dict[str, float] = {}
     if measurement.amounts is not None:
-        amounts = dict(zip(importances, measurement.amounts[row].tolist(), strict=True))
+        amounts = dict(zip(metric.amounts, measurement.amounts[row].tolist(), strict=True))
+    size = amounts.pop(SIZE, None)
+    shown = {kind.name: kind for kind in metric.distortions if amounts.get(kind.name)}
+    strengths = _by_name(amounts, measurement.strengths, row)
+    directions = _by_name(amounts, measurement.directions, row)
     return Comparison(
         distance=distance,
         amounts=amounts,
-        parts={name: importances[name] * amount for name, amount in amounts.items()},
+        parts=_parts(amounts, size, weighting.importances),
         percentiles=percentiles(distance, weighting.calibration),
         identical=identical,
         notes=pair.notes,
         provider=runner.provider,
-        view=None if view is None else view.value,
+        size=size,
+        strengths={n: strengths[n] for n, kind in shown.items() if strengths and kind.unit},
+        directions={
+            n: directions[n] for n, kind in shown.items() if directions and kind.directions
+        },
+        anchors=tuple(anchor(distance, scale) for scale in weighting.scales),
         map=None if measurement.maps is None else measurement.maps[row],
-        tiles=None if measurement.tiles is None else measurement.tiles[row],
+        cells=None if measurement.cells is None else measurement.cells[row],
+        ignored=0.0 if pair.ignored is None else float(pair.ignored.mean()),
     )
+
+
+def _by_name(names: Iterable[str], values: Floats | None, row: int) -> dict[str, float]:
+    return {} if values is None else dict(zip(names, values[row].tolist(), strict=True))
+
+
+def _parts(
+    amounts: Mapping[str, float], size: float | None, importances: Mapping[str, float]
+) -> dict[str, float]:
+    """Return what each kind contributes to a distance.
+
+    The size itself, where it counts, is shared among the kinds that it is made of; one that is
+    made of none is of another kind.
+    """
+    parts = {name: importances.get(name, 0.0) * amount for name, amount in amounts.items()}
+    general = importances.get(SIZE, 0.0) * (size or 0.0)
+    total = sum(amounts.values())
+    if general and total:
+        parts = {name: part + general * amounts[name] / total for name, part in parts.items()}
+    elif general:
+        parts[OTHER] += general
+    return parts

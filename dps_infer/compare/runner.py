@@ -1,12 +1,11 @@
-"""Run the graph of a context file on arrays; it knows views and bands, but no context."""
+"""Run the graph of a context file on arrays; it knows no context."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,23 +17,26 @@ from dps_infer.model import embedded
 from dps_infer.model.context_file import ContextFile, read_context_file
 from dps_infer.model.contract import (
     IMPORTANCE,
-    TILES,
     Measurement,
     check_distances,
     check_identical,
     check_measurement,
     check_ports,
-    output_name,
 )
-from dps_infer.model.view import View
 from dps_infer.runtime.device import CUDA, Device
 from dps_infer.runtime.engine import open_engine
 
 if TYPE_CHECKING:
     from dps_infer.runtime.reference_cache import ReferenceFeatures
 
-BAND_PIXELS = 1 << 17
-"""Pixels of the distorted image that go through the graph at a time, in views with tiles."""
+LARGE_PIXELS = 1 << 17
+"""Pixels from which on a run computes only what is asked for."""
+
+BANDED_PIXELS = 1 << 22
+"""Pixels from which on images are compared in bands (`dps_infer.runtime.bands`)."""
+
+BAND_PIXELS = 1 << 20
+"""Pixels of a band."""
 
 
 class GraphRunner:
@@ -96,29 +98,13 @@ class GraphRunner:
         return self.provider == CUDA
 
     def has_output(self, name: str) -> bool:
-        """Return whether the graph has an output; a graph with views has all of them."""
-        return self.manifest.views is not None or name in self._engine.outputs
+        """Return whether the graph has an output; one that names kinds has all of them."""
+        return self.names_kinds or name in self._engine.outputs
 
-    def choose_view(self, view: View | str | None) -> View | None:
-        """Return the view that is meant; None for a file without views.
-
-        Raises:
-            UsageError: an unknown view.
-            ContextError: the file has no views and is asked for one.
-        """
-        try:
-            asked = None if view is None else View(view)
-        except ValueError:
-            known = ", ".join(known.value for known in View)
-            raise UsageError(f"unknown view {view!r}: expected one of {known}") from None
-        if self.manifest.views is not None:
-            return View(self.manifest.views.default) if asked is None else asked
-        if asked is not None:
-            raise ContextError(
-                f"{self.file.path}: looks at images in one way only, so there is no view "
-                f"{asked.value!r}: ask for none, or take a file with views"
-            )
-        return None
+    @property
+    def names_kinds(self) -> bool:
+        """Whether the file tells kinds of change apart."""
+        return len(self.manifest.metric.amounts) > 1
 
     def measure(
         self,
@@ -126,7 +112,6 @@ class GraphRunner:
         distorted: Pixels,
         importances: Mapping[str, float],
         *,
-        view: View | None,
         with_map: bool = False,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
@@ -136,39 +121,45 @@ class GraphRunner:
         Args:
             reference: uint8 RGB [R, H, W, 3], R = N or 1.
             distorted: uint8 RGB [N, H, W, 3].
-            importances: one number per amount, in their order. A plain file has its own frozen
-                in, which these must be.
-            view: from `choose_view`.
-            with_map: compute the maps as well, and the tiles of a view that has them.
+            importances: numbers by amount, 0 where one is missing. A plain file has its own
+                frozen in, which these must be.
+            with_map: compute the maps as well, and the cells of a file that names kinds.
             alone: see `dps_infer.runtime.engine.Engine.run`.
             cached: features of the single reference; missing ones are added.
 
         Raises:
             ContextError: onnxruntime fails, the file breaks its contract, or it has no map.
         """
-        names = {kind: output_name(kind, view) for kind in ("distance", "amounts", "map")}
-        fetches = [names["distance"]]
-        if self.has_output(names["amounts"]):
-            fetches.append(names["amounts"])
+        fetches = ["distance", *(["amounts"] if self.has_output("amounts") else [])]
+        if self.names_kinds:
+            fetches += ["strengths", "directions"]
         if with_map:
-            if not self.has_output(names["map"]):
+            if not self.has_output("map"):
                 raise ContextError(f"{self.file.path}: has no map: export the context again")
-            fetches.append(names["map"])
-            if view in (View.tiles, View.both):
-                fetches.append(TILES)
-        weights = np.array(list(importances.values()), np.float32)
+            fetches += ["map", *(["cells"] if self.names_kinds else [])]
+        weights = importance_vector(self.manifest.metric.amounts, importances)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         if self.manifest.universal:
             feeds[IMPORTANCE] = weights
+        _, height, width, _ = distorted.shape
+        pixels = height * width
         with self._named_in_errors():
-            values = self._run(fetches, feeds, view, weights, alone=alone, cached=cached)
-            measurement = Measurement(
-                distances=values[names["distance"]],
-                amounts=values.get(names["amounts"]),
-                maps=values.get(names["map"]),
-                tiles=values.get(TILES),
+            values = self._engine.run(
+                fetches,
+                feeds,
+                alone=alone or pixels > LARGE_PIXELS,
+                cached=cached,
+                band_pixels=BAND_PIXELS if pixels > BANDED_PIXELS else None,
             )
-            check_measurement(measurement, len(distorted), list(importances.values()))
+            measurement = Measurement(
+                distances=values["distance"],
+                amounts=values.get("amounts"),
+                strengths=values.get("strengths"),
+                directions=values.get("directions"),
+                maps=values.get("map"),
+                cells=values.get("cells"),
+            )
+            check_measurement(measurement, len(distorted), weights.tolist())
         return self.weigh(measurement, importances)
 
     def check_identical(self, distance: float, importances: Mapping[str, float]) -> None:
@@ -191,7 +182,8 @@ class GraphRunner:
         """
         if not self.manifest.universal or measurement.amounts is None:
             return measurement
-        found = distances(measurement.amounts, importances)
+        weights = importance_vector(self.manifest.metric.amounts, importances)
+        found = distances(measurement.amounts, weights)
         with self._named_in_errors():
             check_distances(found)
         return replace(measurement, distances=found)
@@ -204,37 +196,10 @@ class GraphRunner:
         except ContextError as error:
             raise ContextError(f"{self.file.path}: {error}") from error
 
-    def _run(
-        self,
-        fetches: list[str],
-        feeds: dict[str, NDArray[Any]],
-        view: View | None,
-        importances: Floats,
-        *,
-        alone: bool,
-        cached: ReferenceFeatures | None,
-    ) -> dict[str, NDArray[Any]]:
-        """Run the graph on whole images, or in bands if tiles would take too much memory."""
-        _, height, width, _ = feeds["distorted"].shape
-        views = self.manifest.views
-        is_large = views is not None and height * width > BAND_PIXELS
-        if views is not None and view in (View.tiles, View.both) and is_large:
-            from dps_infer.compare import bands
 
-            if bands.known(views):
-                metric = self.manifest.metric
-                return bands.run_in_bands(
-                    partial(self._engine.run, alone=True),
-                    feeds,
-                    cached,
-                    tile=views.tile,
-                    motions=bands.motions(metric.amounts, metric.distortions),
-                    view=view,
-                    importances=importances,
-                    with_map=TILES in fetches,
-                    band_pixels=BAND_PIXELS,
-                )
-        return self._engine.run(fetches, feeds, alone=alone or is_large, cached=cached)
+def importance_vector(amounts: Sequence[str], importances: Mapping[str, float]) -> Floats:
+    """Return importances as a graph takes them: float32 [A], in the order of the amounts."""
+    return np.array([importances.get(name, 0.0) for name in amounts], np.float32)
 
 
 def _reopen(path: str, sha256: str, device: Device, threads: int | None) -> GraphRunner:
@@ -253,16 +218,16 @@ def _reopen(path: str, sha256: str, device: Device, threads: int | None) -> Grap
     return GraphRunner(file, device=device, threads=threads)
 
 
-def distances(amounts: Floats, importances: Mapping[str, float]) -> Floats:
-    """Return distances [N] of amounts [N, K+1]: the sum of importance times amount.
+def distances(amounts: Floats, importances: Floats) -> Floats:
+    """Return distances [N] of amounts [N, A]: the sum of importance times amount.
 
     Computed in double precision and row by row, unlike a matrix product: the distance of a pair
     does not depend on the pairs beside it.
 
-    >>> distances(np.array([[0.5, 2.0]], np.float32), {"blur": 1.0, "other": 0.25}).tolist()
+    >>> distances(np.array([[0.5, 2.0]], np.float32), np.array([1.0, 0.25])).tolist()
     [1.0]
     """
-    parts = amounts.astype(np.float64) * np.array(list(importances.values()))
+    parts = amounts.astype(np.float64) * importances
     # Overflow gives infinity, which `check_distances` refuses.
     with np.errstate(over="ignore"):
         found: Floats = parts.sum(axis=1).astype(np.float32)

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat, zip_longest
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dps_infer.arrays import ArrayLike
 from dps_infer.errors import UsageError
 from dps_infer.images.decode import DecodePolicy, ImageSource, Picture, load_picture
+from dps_infer.images.in_memory import is_array, is_pillow_image
 
 
 def load_pairs(
-    references: ImageSource | Sequence[ImageSource] | NDArray[np.uint8],
-    candidates: Iterable[ImageSource] | NDArray[np.uint8],
+    references: ImageSource | Sequence[ImageSource],
+    candidates: Iterable[ImageSource] | ArrayLike,
     policy: DecodePolicy,
 ) -> Iterator[tuple[Picture, Picture]]:
     """Decode pairs one after the other, a single reference only once.
@@ -42,7 +41,7 @@ def load_pairs(
         )
     seconds = (
         load_picture(candidate, label=f"candidate {index}", policy=policy)
-        for index, candidate in enumerate(candidates)
+        for index, candidate in enumerate(cast("Iterable[ImageSource]", candidates))
     )
     pairs = zip(firsts, seconds) if len(listed) == 1 else zip_longest(firsts, seconds)  # noqa: B905
     for first, second in pairs:
@@ -55,6 +54,7 @@ def load_pairs(
 
 
 def _is_one_image(value: object) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim == 3
-    return isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike))
+    if is_array(value):
+        return getattr(value, "ndim", 3) <= 3
+    paths = (str, bytes, bytearray, memoryview, os.PathLike)
+    return isinstance(value, paths) or is_pillow_image(value) or hasattr(value, "read")

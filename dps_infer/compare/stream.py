@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dps_infer.compare.metric import Metric
-from dps_infer.compare.pairs import Comparison, compare_pairs, new_cache
+from dps_infer.compare.pairs import Comparison, new_cache
+from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.regions.measure import compare_regions
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -29,7 +31,7 @@ from dps_infer.images.decode import (
     load_picture,
     make_pair,
 )
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
@@ -45,8 +47,11 @@ PIXELS_HELD = 1 << 25
 """Maximum reference pixels decoded ahead, and also the limit for pairs being run; each takes about
 200 MB with the candidates."""
 
-PairSource = tuple[ImageSource, ImageSource] | DpsError
-"""Reference and candidate; or the error that stands for a pair."""
+PairSource = (
+    tuple[ImageSource, ImageSource] | tuple[ImageSource, ImageSource, Ignored | None] | DpsError
+)
+"""Reference and candidate, and parts of this pair to leave out; or the error that stands for a
+pair."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,13 @@ def score(
     pairs: Iterable[PairSource],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     resize: bool = False,
     policy: DecodePolicy = DEFAULT_POLICY,
     batch_size: int = BATCH_SIZE,
     decoders: int | None = None,
     with_map: bool = False,
+    regions: Gate | None = None,
+    ignored: Ignored | None = None,
 ) -> Iterator[Scored]:
     """Compare any number of pairs in one or more metrics.
 
@@ -85,22 +91,22 @@ def score(
             (the same path, or the same object) decode it once, and where it pays
             (`dps_infer.runtime.reference_cache`) compute its features once.
         metrics: by label.
-        view: as in `Metric.compare`.
         resize: resize candidates to the size of their references.
         policy: what the decode policy (`dps_infer.images.decode`) leaves open.
         batch_size: pairs that are run at a time; those of one size share a run.
         decoders: threads that decode; None takes as many as this process has cores, up to
             `MAX_DECODERS`.
         with_map: compute the maps as well.
+        regions: find the places that differ as well; thresholds apply to what it says.
+        ignored: parts to leave out of every pair.
 
     Yields:
         One result a pair, in their order.
 
     Raises:
-        UsageError: no context, an unknown view, or a number below 1. This and the next at
+        UsageError: no context, or a number below 1. This and the next at
             once, not at the first result.
-        ContextError: a context has no views and is asked for one; or, later, it no longer
-            works on any pair.
+        ContextError: later, a context no longer works on any pair.
     """
     if not metrics:
         raise UsageError("expected at least one context")
@@ -109,11 +115,8 @@ def score(
     threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
     if threads < 1:
         raise UsageError(f"expected at least 1 decoding thread, got {threads}")
-    for metric in metrics.values():
-        metric.runner.choose_view(view)
-    return _score(
-        pairs, _Comparer(metrics, view, with_map), _Loader(resize, policy, threads), batch_size
-    )
+    loader = _Loader(resize, policy, threads, ignored)
+    return _score(pairs, _Comparer(metrics, with_map, regions), loader, batch_size)
 
 
 def _score(
@@ -150,7 +153,10 @@ def _groups(decoded: Iterator[Pair | DpsError], batch_size: int) -> Iterator[lis
 class _Loader:
     """Decodes pairs ahead of their use, by several threads."""
 
-    def __init__(self, resize: bool, policy: DecodePolicy, threads: int) -> None:
+    def __init__(
+        self, resize: bool, policy: DecodePolicy, threads: int, ignored: Ignored | None
+    ) -> None:
+        self._ignored = ignored
         self._resize = resize
         self._policy = policy
         self._threads = threads
@@ -170,7 +176,8 @@ class _Loader:
                     if reference is None or not _same(source[0], given):
                         given = source[0]
                         reference = pool.submit(self._picture, given, "reference")
-                    waiting.append(pool.submit(self._pair, reference, source[1]))
+                    own = source[2] if len(source) == 3 else None
+                    waiting.append(pool.submit(self._pair, reference, source[1], own))
                 # What is not decoded yet is taken to be as large as what came last.
                 while len(waiting) > max(1, min(ahead, PIXELS_HELD // max(1, pixels))):
                     result = waiting.popleft().result()
@@ -184,12 +191,15 @@ class _Loader:
     def _picture(self, source: ImageSource, label: str) -> Picture:
         return load_picture(source, label=label, policy=self._policy)
 
-    def _pair(self, reference: Future[Picture], candidate: ImageSource) -> Pair | DpsError:
+    def _pair(
+        self, reference: Future[Picture], candidate: ImageSource, ignored: Ignored | None
+    ) -> Pair | DpsError:
         try:
             # It was submitted before, so that a thread is at it or done with it.
             first = reference.result()
             second = self._picture(candidate, "candidate")
-            return make_pair(first, second, resize=self._resize, policy=self._policy)
+            parts = self._ignored if ignored is None else ignored | self._ignored
+            return make_pair(first, second, resize=self._resize, policy=self._policy, ignored=parts)
         except DpsError as error:
             return error
         except MemoryError:
@@ -199,11 +209,9 @@ class _Loader:
 class _Comparer:
     """Compares decoded pairs in every context."""
 
-    def __init__(
-        self, metrics: Mapping[str, Metric], view: View | str | None, with_map: bool
-    ) -> None:
+    def __init__(self, metrics: Mapping[str, Metric], with_map: bool, regions: Gate | None) -> None:
         self._metrics = metrics
-        self._view = view
+        self._regions = regions
         self._with_map = with_map
         self._cache: ReferenceCache | None = None
 
@@ -235,8 +243,8 @@ class _Comparer:
         return compare_in_all(
             pairs,
             self._metrics,
-            view=self._view,
             with_map=self._with_map,
+            regions=self._regions,
             cache=self._cache,
         )
 
@@ -264,8 +272,8 @@ def compare_in_all(
     pairs: Sequence[Pair],
     metrics: Mapping[str, Metric],
     *,
-    view: View | str | None = None,
     with_map: bool = False,
+    regions: Gate | None = None,
     cache: ReferenceCache | None = None,
 ) -> list[dict[str, Comparison]]:
     """Compare decoded pairs in several contexts; those of one universal file run it once.
@@ -273,8 +281,8 @@ def compare_in_all(
     Args:
         pairs: of any sizes.
         metrics: by label.
-        view: see `Metric.compare`.
         with_map: compute the maps as well; takes a run per context.
+        regions: find the places that differ as well; thresholds apply to what it says.
         cache: hand the same to the next call if its pairs may have the same reference.
 
     Returns:
@@ -293,8 +301,8 @@ def compare_in_all(
     for labels in groups:
         weightings = [metrics[label].weighting for label in labels]
         runner = metrics[labels[0]].runner
-        compared = compare_pairs(
-            pairs, runner, weightings, view=view, with_map=with_map, cache=cache
+        compared = compare_regions(
+            pairs, runner, weightings, with_map=with_map, regions=regions, cache=cache
         )
         found.update(zip(labels, compared, strict=True))
     return [{label: found[label][index] for label in metrics} for index in range(len(pairs))]

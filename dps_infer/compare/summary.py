@@ -33,12 +33,13 @@ class Spread:
 
 
 class Tally(Generic[Item]):
-    """Counts comparisons one by one and keeps the worst; memory grows by 8 bytes per distance.
+    """Counts comparisons one by one and keeps the worst; memory grows by 16 bytes per distance.
 
     Attributes:
         compared: number of pairs.
         identical: number of pairs in which no pixel differs.
         distances: of all pairs, by the label of the metric.
+        gated: likewise, what thresholds apply to (`Comparison.gated`).
     """
 
     def __init__(self, labels: Iterable[str], *, worst: int | None) -> None:
@@ -51,6 +52,7 @@ class Tally(Generic[Item]):
         self.compared = 0
         self.identical = 0
         self.distances = {label: array("d") for label in labels}
+        self.gated = {label: array("d") for label in self.distances}
         self._first = next(iter(self.distances), "")
         self._limit = worst
         # A heap whose first entry is the one to drop: the smallest distance, and of equal
@@ -62,36 +64,37 @@ class Tally(Generic[Item]):
         self.compared += 1
         for label, comparison in comparisons.items():
             self.distances[label].append(comparison.distance)
+            self.gated[label].append(comparison.gated)
         first = comparisons[self._first]
         self.identical += first.identical
-        heapq.heappush(self._kept, (first.distance, -self.compared, item))
+        heapq.heappush(self._kept, (first.gated, -self.compared, item))
         if self._limit is not None and len(self._kept) > self._limit:
             heapq.heappop(self._kept)
 
     def worst(self) -> tuple[Item, ...]:
-        """Return the pairs with the largest distances, the largest first."""
+        """Return the pairs with the largest distances, or worst regions, the largest first."""
         return tuple(item for _, _, item in sorted(self._kept, reverse=True))
 
     def spreads(self, thresholds: Thresholds) -> dict[str, Spread]:
         """Return the spread of the distances by the label of the metric."""
         return {
-            label: _spread(distances, thresholds.get(label))
+            label: _spread(distances, self.gated[label], thresholds.get(label))
             for label, distances in self.distances.items()
         }
 
 
 def any_above(results: Iterable[Mapping[str, Comparison]], thresholds: Thresholds) -> bool:
-    """Return whether any distance of any pair is above the threshold of its metric."""
+    """Return whether any pair is above the threshold of a metric, by `Comparison.gated`."""
     return any(
-        (threshold := thresholds.get(label)) is not None and comparison.distance > threshold
+        (threshold := thresholds.get(label)) is not None and comparison.gated > threshold
         for comparisons in results
         for label, comparison in comparisons.items()
     )
 
 
-def _spread(distances: array[float], threshold: float | None) -> Spread:
+def _spread(distances: array[float], gated: array[float], threshold: float | None) -> Spread:
     return Spread(
         median=median(distances) if distances else None,
         largest=max(distances, default=None),
-        above=None if threshold is None else sum(d > threshold for d in distances),
+        above=None if threshold is None else sum(d > threshold for d in gated),
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dps_infer.contexts.context import Context, importance_context
-from dps_infer.contexts.ranking import OTHER
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_infer.contexts.saved import check_saved
 from dps_infer.errors import UsageError
 
@@ -20,7 +20,7 @@ class Agreement:
     Attributes:
         importances: of each context, by name, scaled so that the largest is 1.
         alike: pairs of distortions that both contexts order the same way, or both tie.
-        pairs: all pairs of distortions, without `other`.
+        pairs: all pairs of distortions, without `other` and `size`.
     """
 
     importances: tuple[dict[str, float], dict[str, float]]
@@ -35,7 +35,12 @@ def compare(first: Context, second: Context) -> Agreement:
         RankingError: a context is not valid for the distortions of both.
     """
     names = tuple(dict.fromkeys([*first.distortions, *second.distortions]))
-    one, two = (_scaled(context.for_distortions(names).importances) for context in (first, second))
+    given = [context.for_distortions(names).importances for context in (first, second)]
+    # The size is among the importances only where it counts.
+    columns = dict.fromkeys(name for importances in given for name in importances)
+    one, two = (
+        _scaled({name: importances.get(name, 0.0) for name in columns}) for importances in given
+    )
     pairs = list(itertools.combinations(names, 2))
     alike = sum(_order(one[a], one[b]) == _order(two[a], two[b]) for a, b in pairs)
     return Agreement((one, two), alike, len(pairs))
@@ -73,7 +78,7 @@ def merge(
             f"nothing counts both in {first.name} and in {second.name}, so nothing would in the "
             "merge: raise an importance in one of them"
         )
-    context = importance_context(_scaled(mean), [part for part in one if part != OTHER])
+    context = importance_context(_scaled(mean), [part for part in one if part not in (OTHER, SIZE)])
     return check_saved(
         replace(
             context,

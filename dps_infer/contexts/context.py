@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dps_infer.contexts.ranking import (
+    KINDS,
     OTHER,
-    PAPER_DISTORTIONS,
+    SIZE,
     Ranking,
     check_importances,
     check_ranking,
@@ -23,8 +24,11 @@ from dps_infer.contexts.ranking import (
     parse_importances,
     parse_ranking,
     ranking_importances,
+    without_rest,
 )
 from dps_infer.errors import RankingError, UsageError
+
+_FILE_SAFE = str.maketrans({",": "-", "=": "~", "*": "rest"})
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Context:
     """What counts as disruptive, and why.
 
     Attributes:
-        importances: one number >= 0 per distortion, in the order of their numbers, and one for
-            `other`, last.
+        importances: one number >= 0 per distortion, in the order of their numbers, one for
+            `other`, and one for `size` if the general distance counts as well.
         ranking: tied groups from the least to the most disruptive, from which the importances
             follow; None if the importances were given directly.
         name: lower-case letters, digits, - and _; None for a context without a name.
@@ -53,8 +57,8 @@ class Context:
 
     @property
     def distortions(self) -> tuple[str, ...]:
-        """The names of the distortions, ranked or not, without `other`."""
-        return tuple(self.importances)[:-1]
+        """The names of the distortions, ranked or not."""
+        return tuple(name for name in self.importances if name not in (OTHER, SIZE))
 
     @cached_property
     def order(self) -> Ranking:
@@ -64,7 +68,7 @@ class Context:
         to judgements order nothing, because such a metric is scored on the judgements.
         """
         if self.ranking is not None:
-            return self.ranking
+            return without_rest(self.ranking, self.distortions)
         if self.judgements is not None:
             return ()
         levels = sorted({self.importances[name] for name in self.distortions})
@@ -84,7 +88,7 @@ class Context:
             return self.name
         if self.ranking is None:
             return format_importances(self.importances).replace("=", "-").replace(",", "_")
-        return format_ranking(self.ranking).replace(",", "-").replace("=", "~")
+        return format_ranking(self.ranking).translate(_FILE_SAFE)
 
     def describe(self) -> str:
         """Describe the context in one line, importances to three digits.
@@ -132,7 +136,7 @@ class Context:
         return replace(self, importances=importances)
 
 
-def ranking_context(ranking: str | Ranking, names: Sequence[str] = PAPER_DISTORTIONS) -> Context:
+def ranking_context(ranking: str | Ranking, names: Sequence[str] = KINDS) -> Context:
     """Return the context of a ranking.
 
     Args:
@@ -150,7 +154,7 @@ def ranking_context(ranking: str | Ranking, names: Sequence[str] = PAPER_DISTORT
 
 
 def importance_context(
-    importances: str | Mapping[str, float], names: Sequence[str] = PAPER_DISTORTIONS
+    importances: str | Mapping[str, float], names: Sequence[str] = KINDS
 ) -> Context:
     """Return the context of importances that are given directly.
 

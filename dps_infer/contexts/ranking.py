@@ -3,10 +3,12 @@
 A *ranking* lists distortions from the least to the most disruptive to similarity;
 it gives the order, not a rank number for each distortion. ``3,1,5,0,2,4`` and
 ``color,translate,zoom,rotate,darken,blur`` are the same ranking: color barely
-matters, blur matters most. ``=`` ties two: ``color=translate,zoom``.
+matters, blur matters most. ``=`` ties two: ``color=translate,zoom``. ``*`` stands for every kind
+that the ranking does not name: ``color,*,blur``.
 
-*Importances* are the form of a context that the additive head uses: one number >= 0 per
-distortion, and one for everything else, by which each amount is multiplied.
+*Importances* are what a metric computes with: one number >= 0 per distortion, and one for
+everything else, by which each amount is multiplied. The importance of `SIZE` multiplies the
+general distance, in which all kinds of change count alike.
 """
 
 from __future__ import annotations
@@ -20,8 +22,20 @@ from dps_infer.errors import RankingError
 PAPER_DISTORTIONS = ("rotate", "translate", "darken", "color", "blur", "zoom")
 """The six distortions of the paper, in the order of their numbers."""
 
+KINDS = (
+    *PAPER_DISTORTIONS,
+    *("noise", "contrast", "saturation", "tint", "compression", "warp", "content", "mirror"),
+)
+"""The kinds of change that the embedded metric names; the first six are the paper's."""
+
 OTHER = "other"
 """The name of the amount of every change that the named distortions do not explain."""
+
+SIZE = "size"
+"""The name of the general distance, in which all kinds of change count alike."""
+
+REST = "*"
+"""In a ranking, every kind that it does not name, `OTHER` included."""
 
 IMPORTANCE_RATIO = 2.5
 """Ratio of the importances of one place in a ranking and the place before it."""
@@ -37,8 +51,8 @@ def parse_ranking(text: str, names: Sequence[str]) -> Ranking:
     """Read a ranking written with numbers, names or both.
 
     Args:
-        text: for example ``"3,1,5,0,2,4"`` or ``"color=translate,blur"``.
-        names: the known distortions, in the order of their numbers.
+        text: for example ``"3,1,5,0,2,4"``, ``"color=translate,blur"`` or ``"color,*,blur"``.
+        names: the known distortions, in the order of their numbers. A ranking may name `OTHER` too.
 
     Returns:
         Groups of tied names, from the least to the most disruptive.
@@ -50,7 +64,11 @@ def parse_ranking(text: str, names: Sequence[str]) -> Ranking:
     (('translate', 'color'), ('rotate',))
     """
     groups = tuple(
-        tuple(_known(word, names) for word in group.split("=")) for group in text.split(",")
+        tuple(
+            REST if word.strip() == REST else _known(word, [*names, OTHER])
+            for word in group.split("=")
+        )
+        for group in text.split(",")
     )
     return check_ranking(groups, names)
 
@@ -58,9 +76,10 @@ def parse_ranking(text: str, names: Sequence[str]) -> Ranking:
 def check_ranking(groups: Ranking, names: Sequence[str]) -> Ranking:
     """Return `groups` if they form a ranking of `names`; see `parse_ranking` for the errors."""
     listed = [name for group in groups for name in group]
+    columns = (*names, OTHER)
     for name in listed:
-        if name not in names:
-            raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(names)}")
+        if name not in (*columns, REST):
+            raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(columns)}")
         if listed.count(name) > 1:
             raise RankingError(
                 f"{name} appears {listed.count(name)} times in the ranking: "
@@ -94,6 +113,21 @@ def describe_ranking(ranking: Ranking) -> str:
     return f"{words} ({' and '.join(most)} matter{'s' if len(most) == 1 else ''} most)"
 
 
+def without_rest(ranking: Ranking, names: Sequence[str]) -> Ranking:
+    """Return a ranking with the kinds that `REST` stands for in its place.
+
+    >>> without_rest((("color",), ("*",), ("blur",)), ["color", "blur", "zoom"])
+    (('color',), ('zoom', 'other'), ('blur',))
+    """
+    named = {name for group in ranking for name in group}
+    rest = tuple(name for name in (*names, OTHER) if name not in named)
+    groups = (
+        tuple(part for name in group for part in (rest if name == REST else (name,)))
+        for group in ranking
+    )
+    return tuple(group for group in groups if group)
+
+
 def ranked_pairs(ranking: Ranking) -> list[tuple[str, str]]:
     """Return every (less disruptive, more disruptive) pair of names; tied ones form none.
 
@@ -113,7 +147,7 @@ def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, flo
     """Turn a ranking into importances.
 
     Each place counts `IMPORTANCE_RATIO` times as much as the one before it, and the
-    last place counts 1. Distortions that the ranking leaves out, and `OTHER`, get the
+    last place counts 1. Kinds that the ranking leaves out have the place of `REST`, or else the
     geometric mean of the first and the last place: neither ignored nor decisive.
 
     Returns:
@@ -128,8 +162,8 @@ def ranking_importances(ranking: Ranking, names: Sequence[str]) -> dict[str, flo
         for place, group in enumerate(ranking)
         for name in group
     }
-    middle = IMPORTANCE_RATIO ** (-last / 2)
-    return {name: placed.get(name, middle) for name in (*names, OTHER)}
+    rest = placed.get(REST, IMPORTANCE_RATIO ** (-last / 2))
+    return {name: placed.get(name, rest) for name in (*names, OTHER)}
 
 
 def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
@@ -138,7 +172,8 @@ def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
     Names that are left out get 0 and do not count at all.
 
     Returns:
-        One finite importance >= 0 for each of `names` and for `OTHER`, in this order.
+        One finite importance >= 0 for each of `names` and for `OTHER`, in this order, and for
+        `SIZE` if it is given.
 
     Raises:
         RankingError: an unknown or repeated name, a value that is no finite number >= 0,
@@ -151,7 +186,7 @@ def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
             raise RankingError(
                 f"{part.strip()!r} is no importance: expected name=number, like color=0.1,blur=5"
             )
-        name = _known(word, [*names, OTHER])
+        name = _known(word, [*names, OTHER, SIZE])
         if name in given:
             raise RankingError(f"{name} appears twice among the importances: name each once")
         given[name] = _importance(name, value)
@@ -159,16 +194,16 @@ def parse_importances(text: str, names: Sequence[str]) -> dict[str, float]:
 
 
 def check_importances(importances: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    """Return importances of `names` and `OTHER`, 0 where one is missing.
+    """Return importances of `names` and `OTHER`, 0 where one is missing, and of `SIZE` if given.
 
     See `parse_importances` for the range and the errors.
 
     >>> check_importances({"blur": 5, "color": 0.1}, ["color", "blur"])
     {'color': 0.1, 'blur': 5.0, 'other': 0.0}
     """
-    columns = (*names, OTHER)
+    columns = (*names, OTHER, *([SIZE] if importances.get(SIZE) else []))
     for name in importances:
-        if name not in columns:
+        if name not in (*columns, SIZE):
             raise RankingError(f"unknown distortion {name!r}: expected one of {_choices(columns)}")
     checked = {name: _importance(name, importances.get(name, 0.0)) for name in columns}
     if not any(checked.values()):
@@ -213,7 +248,7 @@ def _known(word: str, names: Sequence[str]) -> str:
     # isdecimal alone would let through digits of other scripts and surprise the reader.
     if word.isascii() and word.isdecimal() and len(word) <= MOST_DIGITS:
         number = int(word)
-        if number < len(names) and names[number] != OTHER:
+        if number < len(names) and names[number] not in (OTHER, SIZE):
             return names[number]
     close = difflib.get_close_matches(word, names, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
@@ -222,7 +257,7 @@ def _known(word: str, names: Sequence[str]) -> str:
 
 def _choices(names: Sequence[str]) -> str:
     return ", ".join(
-        name if name == OTHER else f"{number} {name}" for number, name in enumerate(names)
+        name if name in (OTHER, SIZE) else f"{number} {name}" for number, name in enumerate(names)
     )
 
 

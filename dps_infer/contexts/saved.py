@@ -8,7 +8,7 @@
 
 A table `importances`, a number per name, may stand in place of `ranking`; names that it leaves
 out count 0. A table `figures` holds numbers about the context, by any name. `distortions` lists
-the names that the context may use, if they are not `PAPER_DISTORTIONS`. The file has the name
+the names that the context may use, if they are not `KINDS`. The file has the name
 of the context: ``print-inspection.toml``. `dps_infer.contexts.folders` finds the files.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
-from dps_infer.contexts.ranking import OTHER, PAPER_DISTORTIONS, format_ranking
+from dps_infer.contexts.ranking import KINDS, OTHER, format_ranking
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.files.write import atomic_file, check_output
@@ -53,7 +53,7 @@ def saved_context(
     ranking: str | None = None,
     importances: Mapping[str, float] | None = None,
     figures: Mapping[str, float] | None = None,
-    distortions: Sequence[str] = PAPER_DISTORTIONS,
+    distortions: Sequence[str] = KINDS,
 ) -> Context:
     """Return a context that can be saved.
 
@@ -199,7 +199,7 @@ def format_saved(context: Context) -> str:
     }
     if context.ranking is not None:
         fields["ranking"] = format_ranking(context.ranking)
-    if context.distortions != PAPER_DISTORTIONS:
+    if context.distortions != KINDS:
         fields["distortions"] = context.distortions
     lines = [f"format = {FORMAT_VERSION}"]
     for key, value in fields.items():
@@ -222,7 +222,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"o
     origin: str
     ranking: str | None = None
     importances: dict[str, float] | None = None
-    distortions: tuple[str, ...] = PAPER_DISTORTIONS
+    distortions: tuple[str, ...] = KINDS
     figures: dict[str, float] = {}
 
 

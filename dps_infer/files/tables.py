@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from dps_infer.errors import DpsError, TableError, UsageError
+from dps_infer.extras import install
 from dps_infer.files.read import open_input
 from dps_infer.files.text_rows import OnBytes as OnBytes
 from dps_infer.files.text_rows import Parsed, bounded_lines, csv_table, json_rows
@@ -387,6 +388,6 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError:
         raise DpsError(
-            'Parquet needs pyarrow: run pip install "dps-toolkit[parquet]", or use .csv or .jsonl'
+            f"Parquet needs pyarrow: {install('parquet')}; or use .csv or .jsonl"
         ) from None
     return pyarrow

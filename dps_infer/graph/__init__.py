@@ -1,1 +1,1 @@
-"""ONNX graphs as bytes: read, checked, pruned and split without the onnx package."""
+"""ONNX graphs as bytes: read, checked, pruned, cut and split without the onnx package."""

@@ -9,8 +9,8 @@ differently is refused as well.
 
 onnxruntime's inference builds compute every output of a model, fetched or not (the option
 ``only_execute_path_to_fetches`` works in training builds only). So a model is pruned to the
-outputs that are wanted before it is loaded: a view that nobody looks at costs time, and on large
-images memory.
+outputs that are wanted before it is loaded: a heat map that nobody looks at costs time, and
+on large images memory.
 """
 
 from __future__ import annotations

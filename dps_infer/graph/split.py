@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dps_infer.graph.model import INPUT, NODE, OUTPUT, VALUE_INFO, GraphField, Model, needed_for
+from dps_infer.graph.cut import cut, inputs_of
+from dps_infer.graph.model import INPUT, NODE, OUTPUT, GraphField, Model
 
 
 @dataclass(frozen=True)
@@ -42,49 +43,30 @@ def split(model: Model, name: str) -> Split | None:
         a tensor between the two.
     """
     graph = model.graph
-    nodes = [field for field in graph if field.number == NODE]
-    cut = name.encode()
-    alone, mixed = _followers(graph, cut)
-    taken = {port for node in nodes if node.gives & mixed for port in node.takes}
-    between = taken & alone
-    outputs = {field.name for field in graph if field.number == OUTPUT}
-    types: list[GraphField] = []
-    others: list[GraphField] = []
-    for field in graph:
-        stated = field.number == VALUE_INFO and field.name in between
-        (types if stated else others).append(field)
-    if not between or outputs & alone or len(types) < len(between):
+    alone, mixed = _followers(graph, name.encode())
+    taken = {
+        port
+        for field in graph
+        if field.number == NODE and field.gives & mixed
+        for port in field.takes
+    }
+    outputs = [field.name.decode() for field in graph if field.number == OUTPUT]
+    between = tuple(sorted(port.decode() for port in taken & alone))
+    first, rest = cut(model, (), between), cut(model, between, outputs)
+    if not between or not alone.isdisjoint(map(str.encode, outputs)) or not first or not rest:
         return None
-    rest = [
-        field
-        for field in others
-        if not (field.number == NODE and field.gives & alone)
-        and not (field.number == INPUT and field.name == cut and cut not in taken)
-    ]
-    first = [
-        field
-        for field in others
-        if field.number != OUTPUT and not (field.number == INPUT and field.name != cut)
-    ]
-    first += [field.as_number(OUTPUT) for field in types]
-    rest += [field.as_number(INPUT) for field in types]
-    return Split(
-        first=model.with_graph(needed_for(first, between)),
-        between=tuple(field.name.decode() for field in types),
-        rest=model.with_graph(needed_for(rest, outputs)),
-        again=cut in taken,
-    )
+    return Split(first, between, rest, again=name in inputs_of(rest))
 
 
-def _followers(graph: Sequence[GraphField], cut: bytes) -> tuple[set[bytes], set[bytes]]:
+def _followers(graph: Sequence[GraphField], own: bytes) -> tuple[set[bytes], set[bytes]]:
     """Return the tensors that depend on one input alone, and those that depend on others too."""
     alone = set[bytes]()
-    mixed = {field.name for field in graph if field.number == INPUT and field.name != cut}
+    mixed = {field.name for field in graph if field.number == INPUT and field.name != own}
     for field in graph:
         if field.number != NODE:
             continue
         if field.takes & mixed:
             mixed |= field.gives
-        elif field.takes & (alone | {cut}):
+        elif field.takes & (alone | {own}):
             alone |= field.gives
     return alone, mixed

@@ -35,6 +35,8 @@
 - *Sizes*: images of different sizes are refused unless a resize is requested. Then the second image
   is composited and resized to the size of the first, by area averaging where it shrinks and by
   cubic interpolation where it grows, with a note.
+- *Parts left out* (`dps_infer.images.ignored`) are replaced in both images by the same content,
+  before anything is compared or resized, with a note. Their colors and alpha do not count.
 """
 
 from __future__ import annotations
@@ -42,22 +44,35 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dps_infer.arrays import Pixels
+from dps_infer.arrays import ArrayLayout, ArrayLike, PillowImage, Pixels, Readable
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.files.read import MEBIBYTE, read_bytes
 from dps_infer.images.codec import decode
+from dps_infer.images.fill import Mask, Parts, blank, fill, scaled
 from dps_infer.images.formats.color import ColorSpace
 from dps_infer.images.formats.header import Header
 from dps_infer.images.headers import ACCEPTED, read_header
+from dps_infer.images.in_memory import (
+    Samples,
+    check_layout,
+    is_array,
+    is_pillow_image,
+    read_array,
+    read_open_file,
+    read_pillow_image,
+    seems_reversed,
+)
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels
-"""A path, an encoded image, or uint8 RGB pixels [H, W, 3]."""
+Encoded = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
+ImageSource = Encoded | Pixels | ArrayLike | PillowImage
+"""A path, an encoded image, a file open for reading bytes, an array or anything with ``__array__``
+(`dps_infer.arrays.ArrayLayout`), or an image of Pillow."""
 
 Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -71,8 +86,8 @@ BLACK: Color = (0, 0, 0)
 
 
 @dataclass(frozen=True)
-class DecodePolicy:
-    """Options of the decode policy.
+class DecodePolicy(ArrayLayout):
+    """Options of the decode policy, and the layout of arrays (`dps_infer.arrays.ArrayLayout`).
 
     Attributes:
         background: the color behind transparent images.
@@ -90,6 +105,7 @@ class DecodePolicy:
             )
         if self.max_pixels < 1:
             raise UsageError(f"expected a limit of at least one pixel, got {self.max_pixels}")
+        check_layout(self)
 
 
 DEFAULT_POLICY = DecodePolicy()
@@ -106,6 +122,7 @@ class Picture:
         premultiplied: `color` is already multiplied by alpha.
         color_space: the stated color space; None for sRGB, or if none is stated.
         notes: changes made by decoding, for people.
+        order_assumed: the channels of an array are taken as RGB because nothing was stated.
     """
 
     label: str
@@ -114,6 +131,7 @@ class Picture:
     premultiplied: bool = False
     notes: tuple[str, ...] = ()
     color_space: ColorSpace | None = None
+    order_assumed: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -129,10 +147,12 @@ class Pair:
         renderings: one or two pairs of uint8 RGB images [H, W, 3], the reference first. The
             rendering with the largest distance counts.
         notes: changes made to the images, for people.
+        ignored: [H, W], True where pixels are left out; None if all count.
     """
 
     renderings: tuple[tuple[Pixels, Pixels], ...]
     notes: tuple[str, ...]
+    ignored: Mask | None = None
 
     @property
     def identical(self) -> bool:
@@ -150,16 +170,20 @@ def load_picture(
     """Read and decode one image by the policy of this module.
 
     Args:
-        source: a path, an encoded image, or uint8 RGB pixels [H, W, 3], which are used without a
-            copy.
+        source: see `ImageSource`; uint8 RGB pixels [H, W, 3] are used without a copy.
         label: the name in messages of an image that is not a path.
         policy: options of the decode policy.
 
     Raises:
         ImageError: the image cannot be read or is refused.
     """
-    if isinstance(source, np.ndarray):
-        return Picture(label, _checked_pixels(source, label))
+    try:
+        if is_pillow_image(source):
+            return _picture(read_pillow_image(source, max_pixels=policy.max_pixels), label)
+        if is_array(source):
+            return _picture(read_array(source, policy), label)
+    except ImageError as error:
+        raise ImageError(f"{label}: {error}") from None
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         if not data:
@@ -175,10 +199,17 @@ def load_picture(
             error=ImageError,
             regular=True,
         )
+    elif hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        label = name if isinstance(name, str) and name else label
+        try:
+            data = read_open_file(source, limit=MAX_FILE_BYTES)
+        except ImageError as error:
+            raise ImageError(f"{label}: {error}") from None
     else:
         raise ImageError(
-            f"{label}: is a {type(source).__name__}, expected a path, bytes or a uint8 RGB array "
-            "[height, width, 3]"
+            f"{label}: is a {type(source).__name__}, expected a path, the bytes of a file, an open "
+            "file, an array, or a PIL image"
         )
     try:
         return _decode(data, label, policy)
@@ -196,17 +227,30 @@ def make_pair(
     *,
     resize: bool = False,
     policy: DecodePolicy = DEFAULT_POLICY,
+    ignored: Parts | None = None,
 ) -> Pair:
     """Composite the alpha of two images, and resize the second one if `resize` is set.
 
+    Args:
+        reference: the first image; it stays as it is.
+        distorted: the second image; it stays as it is.
+        resize: resize `distorted` to the size of `reference` if they differ.
+        policy: options of the decode policy.
+        ignored: parts that are left out.
+
     Raises:
-        ImageError: their sizes differ and `resize` is off.
+        ImageError: their sizes differ and `resize` is off, or `ignored` does not fit them.
     """
     if reference.size != distorted.size and not resize:
         raise ImageError(
             f"the sizes differ: {reference.label} is {_by(reference.size)}, {distorted.label} is "
             f"{_by(distorted.size)} (width x height): crop one, or request a resize (--resize)"
         )
+    mask = None if ignored is None else ignored.mask(reference.size)
+    if mask is not None:
+        reference, distorted = _without(reference, mask), _without(distorted, mask)
+    if reference.order_assumed or distorted.order_assumed:
+        _check_order(reference, distorted)
     notes = [*reference.notes, *distorted.notes]
     if reference.color_space != distorted.color_space:
         names = (_space(picture) for picture in (reference, distorted))
@@ -231,7 +275,14 @@ def make_pair(
         (composite(reference, background), _fit(composite(distorted, background), reference.size))
         for background in backgrounds
     )
-    return Pair(renderings, tuple(notes))
+    if mask is not None:
+        notes.append(f"{_share(float(mask.mean()))} of the image is left out")
+        if len(renderings) > 1:
+            # An opaque picture is one array, whatever the background.
+            renderings = tuple((first.copy(), second.copy()) for first, second in renderings)
+        for rendering in renderings:
+            fill(rendering, mask)
+    return Pair(renderings, tuple(notes), mask)
 
 
 def composite(picture: Picture, background: Color) -> Pixels:
@@ -330,19 +381,44 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _checked_pixels(array: NDArray[np.generic], label: str) -> Pixels:
-    if array.dtype != np.uint8:
-        advice = "multiply values in [0, 1] by 255, round and " if array.dtype.kind == "f" else ""
-        raise ImageError(
-            f"{label}: is a {array.dtype} array, expected uint8 RGB: {advice}convert it to uint8"
+def _picture(samples: Samples, label: str) -> Picture:
+    return Picture(
+        label,
+        samples.color,
+        samples.alpha,
+        notes=tuple(f"{label}: {note}" for note in samples.notes),
+        color_space=samples.color_space,
+        order_assumed=samples.order_assumed,
+    )
+
+
+def _check_order(reference: Picture, distorted: Picture) -> None:
+    """Refuse an array that seems to be BGR, as OpenCV reads images, and was not stated to be."""
+    if reference.size != distorted.size or not seems_reversed(reference.color, distorted.color):
+        return
+    assumed = [picture.label for picture in (reference, distorted) if picture.order_assumed]
+    if len(assumed) == 1:
+        problem = f'{assumed[0]}: seems to be BGR: pass channel_order="bgr"'
+    else:
+        problem = (
+            f"{' and '.join(assumed)}: one seems to be RGB and the other BGR: reverse the channels "
+            "of one, array[..., ::-1]"
         )
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise ImageError(
-            f"{label}: is an array {list(array.shape)}, expected uint8 RGB [height, width, 3]"
-        )
-    if 0 in array.shape:
-        raise ImageError(f"{label}: is an array {list(array.shape)}, which has no pixels")
-    return array.view(np.uint8)
+    raise ImageError(f'{problem}, or channel_order="rgb" if it is not')
+
+
+def _without(picture: Picture, mask: Mask) -> Picture:
+    """Return a picture without what a mask of the reference leaves out."""
+    own = mask if picture.size == mask.shape[::-1] else scaled(mask, picture.size)
+    color, alpha = blank(picture.color, picture.alpha, own)
+    if own is not mask:
+        # Resizing mixes neighbors: what is left out must not reach those that count.
+        fill([color], own)
+    return replace(picture, color=color, alpha=alpha)
+
+
+def _share(share: float) -> str:
+    return "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def _alphas_differ(first: Picture, second: Picture) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dps_infer.contexts.context import Context
-from dps_infer.contexts.ranking import OTHER, ranked_pairs
+from dps_infer.contexts.ranking import ranked_pairs
 from dps_infer.model.manifest import Calibration, Draws, Scores
 
 LEVELS = [step / 100 for step in range(101)]
@@ -35,24 +35,27 @@ def percentiles(distance: float, calibration: Calibration) -> dict[str, float]:
     }
 
 
-def calibrate(draws: Draws, importances: Mapping[str, float]) -> Calibration:
+def calibrate(
+    draws: Draws, columns: Sequence[str], importances: Mapping[str, float]
+) -> Calibration:
     """Compute the calibration of a context.
 
     Args:
         draws: the amounts that a universal metric reported for known draws.
-        importances: the context, complete.
+        columns: names of the amounts.
+        importances: the context.
 
     Returns:
         The quantiles of the draws' distances at `LEVELS`, interpolated linearly, per
         distortion.
     """
-    distances = _distances(draws, importances)
+    distances = _distances(draws, columns, importances)
     table = _quantiles(distances.reshape(len(distances), -1)).tolist()
     quantiles = dict(zip(draws.amounts, table, strict=True))
     return Calibration(levels=list(LEVELS), distances=quantiles, images=draws.images)
 
 
-def scores(draws: Draws, context: Context) -> Scores | None:
+def scores(draws: Draws, columns: Sequence[str], context: Context) -> Scores | None:
     """Compute how often a metric finds the less disruptive of two draws of an image closer.
 
     A 2AFC score is the mean over every pair of distortions that the context orders, and
@@ -60,7 +63,8 @@ def scores(draws: Draws, context: Context) -> Scores | None:
 
     Args:
         draws: the amounts that a universal metric reported for known draws.
-        context: of the draws' distortions. Equal importances order nothing.
+        columns: names of the amounts.
+        context: the context. Equal importances order nothing.
 
     Returns:
         The scores of the metric in this context, of the unadapted metric, and of the true
@@ -71,22 +75,25 @@ def scores(draws: Draws, context: Context) -> Scores | None:
     if context.ranking is None:
         pairs = [(a, b) for a in names for b in names if importances[a] < importances[b]]
     else:
-        pairs = ranked_pairs(context.ranking)
+        ranked = ranked_pairs(context.order)
+        pairs = [(less, more) for less, more in ranked if less in names and more in names]
     if not pairs:
         return None
     indices = [(names.index(less), names.index(more)) for less, more in pairs]
     true = _by_image(draws, draws.true_amounts) * _vector(importances, names)[:, None, None]
     return Scores(
         baseline=_two_afc(_by_image(draws, draws.uniform), indices),
-        adapted=_two_afc(_distances(draws, importances), indices),
+        adapted=_two_afc(_distances(draws, columns, importances), indices),
         ceiling=_two_afc(true, indices),
     )
 
 
-def _distances(draws: Draws, importances: Mapping[str, float]) -> FloatArray:
+def _distances(
+    draws: Draws, columns: Sequence[str], importances: Mapping[str, float]
+) -> FloatArray:
     """Return the distances of the draws in a context: [K, images, draws of each]."""
     amounts = np.asarray(list(draws.amounts.values()))
-    distances: FloatArray = amounts @ _vector(importances, [*draws.amounts, OTHER])
+    distances: FloatArray = amounts @ _vector(importances, columns)
     return distances.reshape(len(amounts), draws.images, draws.per_image)
 
 
@@ -110,7 +117,7 @@ def _by_image(draws: Draws, values: Mapping[str, Sequence[float]]) -> FloatArray
 
 
 def _vector(importances: Mapping[str, float], names: Sequence[str]) -> FloatArray:
-    return np.array([importances[name] for name in names])
+    return np.array([importances.get(name, 0.0) for name in names])
 
 
 def _two_afc(distances: FloatArray, pairs: Sequence[tuple[int, int]]) -> float:

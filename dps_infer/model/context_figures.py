@@ -15,10 +15,11 @@ def embedded_figures(context: Context) -> dict[str, float]:
 
     Empty if the context orders nothing, or has other distortions than the embedded metric.
     """
-    draws = read_context_file(embedded.UNIVERSAL).manifest.draws
-    if draws is None or tuple(draws.amounts) != context.distortions:
+    manifest = read_context_file(embedded.UNIVERSAL).manifest
+    metric, draws = manifest.metric, manifest.draws
+    if draws is None or metric.distortion_names != context.distortions:
         return {}
-    found = scores(draws, context)
+    found = scores(draws, metric.amounts, context)
     if found is None:
         return {}
     return {name: float(value) for name, value in msgspec.structs.asdict(found).items()}

@@ -2,13 +2,12 @@
 
 Inputs: ``reference`` uint8 RGB [R, H, W, 3] with R = N or 1, and ``distorted`` uint8 RGB
 [N, H, W, 3], any N, H and W. A universal file takes its context as a third, ``importance``
-float32 [K+1].
+float32 [A].
 
-Outputs, float32: ``distance`` [N], and where the file has them ``amounts`` [N, K+1] and
-``map`` [N, H', W']. A file with views has all three, as its default view gives them, and
-again for each view under ``distance_whole``, ``amounts_whole``, ``map_whole``,
-``distance_tiles`` ... ``map_both``, and it has ``tiles`` [N, TH, TW, K+1], the amounts of
-each tile.
+Outputs, float32: ``distance`` [N], and where the file has them ``amounts`` [N, A] and ``map``
+[N, H', W']. A file that names kinds has both, and ``size`` [N], ``strengths`` and ``directions``
+[N, A - 1], in the order of the amounts without the size, and ``cells`` [N, rows, columns, A - 1],
+how much of the difference in each cell is of each kind.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ import numpy as np
 from dps_infer.arrays import Floats
 from dps_infer.errors import ContextError
 from dps_infer.model.manifest import Manifest
-from dps_infer.model.view import View
 from dps_infer.runtime.engine import Port
 
 IMAGES = ("reference", "distorted")
 IMPORTANCE = "importance"
-TILES = "tiles"
 OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
-TILES_RANK = 4
+KIND_RANKS = {**OUTPUT_RANKS, "size": 1, "strengths": 2, "directions": 2, "cells": 4}
+"""Outputs of a file that names kinds, with their numbers of dimensions."""
+
+BY_KIND = ("strengths", "directions", "cells")
+"""Outputs with a column for each amount but the size."""
 
 IDENTICAL_WITHIN = 1e-3
 """Largest distance of identical images, as a share of the sum of the importances. It is 0 but for
@@ -44,25 +45,20 @@ class Measurement:
 
     Attributes:
         distances: float32 [N].
-        amounts: float32 [N, K+1], or None if the file has none.
+        amounts: float32 [N, A], or None if the file has none.
+        strengths: float32 [N, A - 1], or None if the file names no kinds.
+        directions: likewise, in [-1, 1].
         maps: float32 [N, H', W'], or None if they were not asked for.
-        tiles: float32 [N, TH, TW, K+1], the amounts of each tile, or None if they were not
-            asked for, or the view has no tiles.
+        cells: float32 [N, rows, columns, A - 1], or None if they were not asked for, or the file
+            names no kinds.
     """
 
     distances: Floats
     amounts: Floats | None
-    maps: Floats | None
-    tiles: Floats | None = None
-
-
-def output_name(kind: str, view: View | None) -> str:
-    """Return the name of the output that holds a ``distance``, ``amounts`` or ``map``.
-
-    >>> output_name("map", View.tiles)
-    'map_tiles'
-    """
-    return kind if view is None else f"{kind}_{view.value}"
+    strengths: Floats | None = None
+    directions: Floats | None = None
+    maps: Floats | None = None
+    cells: Floats | None = None
 
 
 def check_ports(
@@ -98,12 +94,20 @@ def check_measurement(measurement: Measurement, count: int, importances: Sequenc
     check_distances(distances)
     if maps is not None and (maps.ndim != 3 or len(maps) != count):
         raise broken(f"a map of shape {list(maps.shape)} for {count} pairs")
-    tiles = measurement.tiles
-    if tiles is not None:
-        if (tiles.ndim, len(tiles), tiles.shape[-1]) != (TILES_RANK, count, len(importances)):
-            raise broken(f"tiles of shape {list(tiles.shape)} for {count} pairs")
-        if not _all_finite_and_positive(tiles):
-            raise broken("an amount of a tile that is no finite number >= 0")
+    kinds = len(importances) - 1
+    for name, values in (("strengths", measurement.strengths), ("cells", measurement.cells)):
+        if values is None:
+            continue
+        if values.ndim != KIND_RANKS[name] or (len(values), values.shape[-1]) != (count, kinds):
+            raise broken(f"{name} of shape {list(values.shape)} for {count} pairs")
+        if not _all_finite_and_positive(values):
+            raise broken(f"{name} that are no finite numbers >= 0")
+    directions = measurement.directions
+    if directions is not None:
+        if directions.shape != (count, kinds):
+            raise broken(f"directions of shape {list(directions.shape)} for {count} pairs")
+        if not (np.abs(directions) <= 1).all():
+            raise broken("a direction that is not within -1 to 1")
     if amounts is None:
         return
     if amounts.shape != (count, len(importances)):
@@ -137,26 +141,21 @@ def check_identical(distance: float, importances: Sequence[float]) -> None:
 
 
 def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
-    ranks = dict(OUTPUT_RANKS)
-    needed = {"distance"}
-    if manifest.views is not None:
-        ranks |= {output_name(k, view): rank for k, rank in OUTPUT_RANKS.items() for view in View}
-        ranks[TILES] = TILES_RANK
-        needed = set(ranks)
+    names_kinds = len(manifest.metric.amounts) > 1
+    ranks = KIND_RANKS if names_kinds else OUTPUT_RANKS
+    needed = set(ranks) if names_kinds else {"distance"}
     if not needed <= set(outputs) <= set(ranks):
-        expected = "distance, and maybe amounts and map"
-        raise _wrong(
-            f"outputs {_listed(outputs)}", expected if manifest.views is None else _listed(ranks)
-        )
+        wanted = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
+        raise _wrong(f"outputs {_listed(outputs)}", wanted)
     columns = len(manifest.metric.amounts)
+    expected = {"amounts": columns, **dict.fromkeys(BY_KIND, columns - 1)}
     for name, port in outputs.items():
         if port.type != "float" or len(port.shape) != ranks[name]:
             raise _wrong(f"output {port}", f"float with {ranks[name]} dimensions")
-        holds_amounts = name == TILES or name.startswith("amounts")
-        if holds_amounts and port.shape[-1] not in (columns, None):
+        if name in expected and port.shape[-1] not in (expected[name], None):
             raise _wrong(
                 f"{port.shape[-1]} columns in its output {name}",
-                f"{columns} by its manifest ({', '.join(manifest.metric.amounts)})",
+                f"{expected[name]} by its manifest ({', '.join(manifest.metric.amounts)})",
             )
 
 

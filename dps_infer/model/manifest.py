@@ -18,11 +18,10 @@ from typing import Annotated, Any
 import msgspec
 
 from dps_infer.contexts.context import Context
-from dps_infer.contexts.ranking import OTHER, check_ranking
+from dps_infer.contexts.ranking import OTHER, SIZE, check_ranking, without_rest
 from dps_infer.errors import ContextError, RankingError
-from dps_infer.model.view import View
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """The one manifest format that this version reads and writes."""
 
 METADATA_KEY = "dps.manifest"
@@ -30,9 +29,6 @@ METADATA_KEY = "dps.manifest"
 
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 """JSON has no infinity and no NaN, so decoded values are finite as well."""
-
-MAX_TILE = 1024
-"""Side of a tile in pixels."""
 
 MAX_NAME, MAX_TEXT = 200, 10_000
 """Letters of a name, and of any text."""
@@ -45,17 +41,16 @@ class DistortionInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One kind of change that the metric names."""
 
     name: str
-    parameter: str
-    """The parameter that is drawn, with its unit, for people."""
-    range: tuple[float, float]
-    """The range of the drawn parameter; for the six, the paper's."""
-    strength: str
-    """The strength as a function of the parameter, with its unit, for people."""
-    threshold: float
-    """A strength that is barely visible."""
-    reference: float
-    """The strength at which the amount is 1: the amount of a strength is
-    log(1 + strength / threshold) / log(1 + reference / threshold)."""
+    unit: str | None
+    """Unit of the strength that is reported; None where none is."""
+    directions: tuple[str, str] | None
+    """What the second image is where the direction is positive, and where it is negative; None for
+    a kind without directions."""
+    parameter: str | None
+    """The parameter that is drawn for calibration and scores, with its unit, for people; None for a
+    kind without them."""
+    range: tuple[float, float] | None
+    """The range of that parameter; for the six, the paper's."""
 
 
 class WeightsInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -121,19 +116,18 @@ class Draws(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Per distortion, the unadapted metric's distance of each draw."""
 
 
-class Views(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How a file looks at images: as a whole, in tiles at their own resolution, or both."""
+class Ladder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a metric reported for rising steps of a well-known change of typical photographs.
 
-    default: str
-    """The view of the outputs that name none: one of `dps_infer.model.view.View`."""
-    tile: Count
-    """Side of a tile in pixels of the image at its own resolution."""
-    layout: str
-    """How tiles lie on the image, in words."""
-    aggregation: str
-    """How the amounts per tile become the amounts of the view ``tiles``, in words."""
-    both: str
-    """How the views ``whole`` and ``tiles`` become ``both``, in words."""
+    A distance in any context is read beside them: "about as different as JPEG quality 35".
+    """
+
+    name: str
+    """The change, for people: ``JPEG quality``."""
+    steps: list[float]
+    """From the faintest change to the strongest."""
+    amounts: list[list[list[NonNegative]]]
+    """Per step and photograph, the amounts."""
 
 
 class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -156,8 +150,8 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     judgements: JudgementsInfo | None
     """What the context follows from, where people judged triplets."""
     amounts: list[str]
-    """The columns of amounts: the distortions in order, then ``other``; or ``other`` alone, where
-    the metric tells no kinds of change apart."""
+    """The columns of amounts: the distortions in order, then ``other`` and ``size``; or ``other``
+    alone, where the metric tells no kinds of change apart."""
     importances: dict[str, NonNegative] | None
     """One for each of `amounts`, in this order: distance = sum of importance * amount. None for a
     universal metric, which is given them at run time."""
@@ -202,7 +196,7 @@ class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self,
             name=name,
             ranking=None if ranking is None else [list(group) for group in ranking],
-            importances=dict(context.importances),
+            importances={name: context.importances.get(name, 0.0) for name in self.amounts},
             scores=scores,
         )
 
@@ -221,10 +215,13 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_de
     """None for a universal file, which has `draws` instead."""
     draws: Draws | None
     """None for a plain file."""
-    views: Views | None
-    """None for a file that looks at images in one way only."""
+    ladders: list[Ladder]
+    """Well-known changes to read distances beside; none for a file without kinds."""
     parity: Parity
     precision: str
+    cell: Count | None
+    """Side in pixels of the cells of ``cells``, along which ``map`` has 8 places, from the upper
+    left corner of the image; None where the map divides the image evenly."""
     map: str
     """How the mean of the ``map`` output relates to ``distance``."""
     graph_sha256: str | None = None
@@ -298,12 +295,13 @@ def _check_texts(value: Any) -> None:
 def _check_consistent(manifest: Manifest) -> None:
     metric = manifest.metric
     names = list(metric.distortion_names)
-    if metric.amounts not in ([*names, OTHER], [OTHER]) or len({*names, OTHER}) <= len(names):
-        raise _contradiction("its amounts are not its distortions and other, each once")
+    columns = [*names, OTHER, SIZE]
+    if metric.amounts not in (columns, [OTHER]) or len(set(columns)) < len(columns):
+        raise _contradiction("its amounts are not its distortions, other and size, each once")
     _check_names([metric.name, *metric.amounts])
     if metric.ranking is not None:
         _check_ranking(metric.ranking, names)
-        _check_order(metric.ranking, metric.importances or {})
+        _check_order(metric.ranking, names, metric.importances or {})
     if metric.importances is None:
         if metric.ranking is not None:
             raise _contradiction("it has a ranking and no importances")
@@ -320,14 +318,9 @@ def _check_consistent(manifest: Manifest) -> None:
     if manifest.calibration is not None:
         _check_calibration(manifest.calibration, names)
     if manifest.draws is not None:
-        _check_draws(manifest.draws, names)
-    known = [view.value for view in View]
-    if manifest.views is not None and manifest.views.tile > MAX_TILE:
-        raise _contradiction(f"its tiles are larger than {MAX_TILE} pixels")
-    if manifest.views is not None and manifest.views.default not in known:
-        raise _contradiction(
-            f"its default view is {manifest.views.default!r}, which is none of {', '.join(known)}"
-        )
+        _check_draws(manifest.draws, metric)
+    for ladder in manifest.ladders:
+        _check_ladder(ladder, len(metric.amounts))
 
 
 def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:
@@ -343,10 +336,11 @@ def _check_names(names: list[str]) -> None:
             raise _contradiction(f"it has a name that is empty or longer than {MAX_NAME} letters")
 
 
-def _check_order(ranking: list[list[str]], importances: dict[str, float]) -> None:
+def _check_order(ranking: list[list[str]], names: list[str], importances: dict[str, float]) -> None:
     """Refuse importances that order the distortions in another way than the ranking does."""
+    complete = without_rest(tuple(tuple(group) for group in ranking), names)
     # A metric that tells no kinds of change apart has none of their importances.
-    groups = [[importances[name] for name in group if name in importances] for group in ranking]
+    groups = [[importances[name] for name in group if name in importances] for group in complete]
     groups = [group for group in groups if group]
     tied = all(math.isclose(min(group), max(group), rel_tol=1e-6) for group in groups)
     rising = all(max(less) < min(more) for less, more in pairwise(groups))
@@ -363,12 +357,22 @@ def _check_calibration(calibration: Calibration, names: list[str]) -> None:
             raise _contradiction(f"its calibration of {name!r} does not fit its levels")
 
 
-def _check_draws(draws: Draws, names: list[str]) -> None:
+def _check_ladder(ladder: Ladder, columns: int) -> None:
+    photographs = len(ladder.amounts[0]) if ladder.amounts else 0
+    if len(ladder.amounts) != len(ladder.steps) or not photographs:
+        raise _contradiction(f"its ladder {ladder.name!r} has not one row of amounts a step")
+    for step in ladder.amounts:
+        if len(step) != photographs or any(len(row) != columns for row in step):
+            raise _contradiction(f"its ladder {ladder.name!r} has rows of different lengths")
+
+
+def _check_draws(draws: Draws, metric: MetricInfo) -> None:
+    drawn = [kind.name for kind in metric.distortions if kind.range is not None]
     for kind in (draws.amounts, draws.true_amounts, draws.uniform):
-        if list(kind) != names:
+        if list(kind) != drawn:
             raise _contradiction(f"its draws ({', '.join(kind)}) do not fit its distortions")
-    count, columns = draws.images * draws.per_image, len(names) + 1
-    for name in names:
+    count, columns = draws.images * draws.per_image, len(metric.amounts)
+    for name in drawn:
         amounts = draws.amounts[name]
         lengths = {len(amounts), len(draws.true_amounts[name]), len(draws.uniform[name])}
         if lengths != {count} or any(len(row) != columns for row in amounts):

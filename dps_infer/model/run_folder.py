@@ -12,9 +12,9 @@ from dps_infer.contexts.context import Context
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.contexts.saved import check_saved
 from dps_infer.errors import DpsError, UsageError
-from dps_infer.model.manifest import Calibration, Draws, MetricInfo
+from dps_infer.model.manifest import Calibration, Draws, Ladder, MetricInfo
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """The one format of run folders that this version reads and writes."""
 
 MANIFEST = "manifest.json"
@@ -33,8 +33,8 @@ class RunManifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     draws: Draws | None
     """From which calibration and scores of other contexts follow, where the head reports amounts
     and there are images that show all distortions."""
-    hidden: int | None
-    """Width of the hidden layers of a `ChannelHead`; None for other heads."""
+    ladders: list[Ladder]
+    """Well-known changes to read distances beside."""
     settings: dict[str, int | float | str]
     """Settings of the training, for the record."""
     files: dict[str, str]

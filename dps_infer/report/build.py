@@ -13,10 +13,11 @@ from dps_infer.bulk.thresholds import number_of, resolve_threshold
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import ImageError, UsageError
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 from dps_infer.report.assembly import assemble
 from dps_infer.report.examples import Example, examples
+from dps_infer.report.hatches import hatches, ignored_of
 from dps_infer.report.maps import HeatMap, heat_map, scale_data
 from dps_infer.report.pictures import Embedded, data_url, embed_all, find_image, shrink
 from dps_infer.report.rows import MeasuredContext, Results, load_results
@@ -57,8 +58,8 @@ def build_report(
     thumbnail: int = THUMBNAIL,
     preview: int = PREVIEW,
     worst_pairs: int = WORST,
-    view: View | None = None,
     resize: bool = False,
+    ignored: Ignored | None = None,
     progress: Progress = ignore,
 ) -> Report:
     """Make the report of a file of results.
@@ -75,22 +76,23 @@ def build_report(
         thumbnail: longest side of the small pictures, in pixels.
         preview: longest side of the larger pictures of the worst pairs.
         worst_pairs: number of pairs with larger pictures and, with `metrics`, heat maps.
-        view: of the heat maps; the view that the results were measured in.
         resize: for the heat maps, resize candidates to the size of their references.
+        ignored: parts that were left out of every pair, besides those in the column ``ignore``.
+            They are hatched, and left out of the heat maps.
         progress: called with the number of pictures done and their total.
 
     Raises:
         TableError: the results cannot be read.
         UsageError: the metrics are not those of the results; the threshold is a number that is
             not finite and >= 0, or needs a metric and none is given.
-        ThresholdError: the threshold file is missing, or was made for another context or view.
+        ThresholdError: the threshold file is missing, or was made for another context.
         ContextError: a context file gives no maps, or fails.
     """
     path = Path(results)
     found = load_results(path)
     pairs = found.pairs
     loaded = _in_order(metrics or {}, found)
-    thresholds = _thresholds(threshold, loaded, view)
+    thresholds = _thresholds(threshold, loaded)
     folders = [Path(images)] if images is not None else [path.parent, Path()]
     chosen = found.worst(worst_pairs)
     names = list(zip(pairs.reference, pairs.candidate, strict=True))
@@ -104,13 +106,22 @@ def build_report(
         on_done=on_done,
     )
 
+    left_out = ignored_of(pairs, ignored)
+    sizes = [(embedded[name].width, embedded[name].height) for name in pairs.reference]
+    masks, hatched = hatches(left_out, sizes)
+
     def heat_maps(metric: Metric) -> dict[int, HeatMap]:
         maps = {}
         for number in chosen:
             reference, candidate = names[number]
             size = (embedded[reference].height, embedded[reference].width)
             maps[number] = heat_map(
-                metric, paths[reference], paths[candidate], size, view=view, resize=resize
+                metric,
+                paths[reference],
+                paths[candidate],
+                size,
+                resize=resize,
+                ignored=left_out[number],
             )
             on_done()
         return maps
@@ -125,14 +136,16 @@ def build_report(
         "previewSize": preview,
         "scale": scale_data(),
         "contexts": [
-            _context_data(measured, metric, paths.values(), view)
+            _context_data(measured, metric, paths.values())
             for measured, metric in zip(found.contexts, loaded, strict=True)
         ],
         "pairs": {
             **vars(pairs),
             "referenceImage": [places[name] for name in pairs.reference],
             "candidateImage": [places[name] for name in pairs.candidate],
+            "hatch": hatched,
         },
+        "hatches": masks,
         "images": [vars(image) for image in embedded.values()],
         "maps": [
             None if of_context is None else {n: vars(heat) for n, heat in of_context.items()}
@@ -165,14 +178,12 @@ def _in_order(metrics: Mapping[str, Metric], results: Results) -> list[Metric | 
     return [metrics[label] for label in labels]
 
 
-def _thresholds(
-    value: str | float | None, metrics: Sequence[Metric | None], view: View | None
-) -> list[float | None]:
+def _thresholds(value: str | float | None, metrics: Sequence[Metric | None]) -> list[float | None]:
     """Return the threshold of each context."""
     number = None if value is None else number_of(value)
     if value is None or number is not None:
         return [number] * len(metrics)
-    found = [resolve_threshold(value, metric, view=view) for metric in metrics if metric]
+    found = [resolve_threshold(value, metric) for metric in metrics if metric]
     if not found:
         raise UsageError(
             f"the threshold {value} holds in its own context only: give the --context, --ranking, "
@@ -182,7 +193,7 @@ def _thresholds(
 
 
 def _context_data(
-    measured: MeasuredContext, metric: Metric | None, paths: Iterable[Path], view: View | None
+    measured: MeasuredContext, metric: Metric | None, paths: Iterable[Path]
 ) -> dict[str, Any]:
     """Return a context as the page holds it; with its metric, it is explained in pictures."""
     if metric is None:
@@ -199,19 +210,19 @@ def _context_data(
                 "picture": data_url(shrink(example.pixels, EXAMPLE_SIDE)),
                 "distance": example.distance,
             }
-            for example in _examples(metric, paths, view)
+            for example in _examples(metric, paths)
         ],
     }
 
 
-def _examples(metric: Metric, paths: Iterable[Path], view: View | None) -> list[Example]:
+def _examples(metric: Metric, paths: Iterable[Path]) -> list[Example]:
     """Return the examples of a metric on the first image that can be read."""
     for path in paths:
         try:
             picture = load_picture(path, label="image")
         except ImageError:
             continue
-        return examples(metric, composite(picture, DEFAULT_POLICY.background), view=view)
+        return examples(metric, composite(picture, DEFAULT_POLICY.background))
     return []
 
 
@@ -237,5 +248,5 @@ def _map_notes(results: Results, maps: Sequence[Mapping[int, HeatMap] | None]) -
         return []
     return [
         f"{differing} of the heat maps belong to other distances than the results state: give "
-        "the context and the --view that the results were measured with, and the same images"
+        "the context that the results were measured in, and the same images"
     ]

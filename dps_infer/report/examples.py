@@ -1,7 +1,7 @@
 """A context in pictures: each distortion at one strength, and its distance.
 
-The strengths are the reference strengths of the distortions (`DistortionInfo.reference`), at which
-every amount is 1. So the distances of the pictures show how the context weighs equal amounts.
+All are strong changes, with amounts of about 1. So the distances of the pictures show how the
+context weighs equal amounts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
-from dps_infer.model.view import View
 from dps_infer.report.pictures import shrink
 
 SIDE = 256
@@ -41,13 +40,12 @@ class Example:
     distance: float
 
 
-def examples(metric: Metric, image: Pixels, *, view: View | None = None) -> list[Example]:
+def examples(metric: Metric, image: Pixels) -> list[Example]:
     """Apply each distortion of a metric to an image and measure the distances.
 
     Args:
         metric: the metric.
         image: uint8 RGB [H, W, 3]; a large one is shrunk first.
-        view: see `Metric.compare`.
 
     Returns:
         Sorted by distance, the image itself first. Distortions that are unknown here are left
@@ -57,10 +55,10 @@ def examples(metric: Metric, image: Pixels, *, view: View | None = None) -> list
     found = [Example("", "the image itself", small, 0.0)]
     for distortion in metric.manifest.metric.distortions:
         if distortion.name in _DISTORTIONS:
-            apply, words = _DISTORTIONS[distortion.name]
-            changed = apply(small, distortion.reference)
-            distance = metric.compare(small, changed, view=view).distance
-            found.append(Example(distortion.name, words(distortion.reference), changed, distance))
+            apply, strength, words = _DISTORTIONS[distortion.name]
+            changed = apply(small, strength)
+            distance = metric.compare(small, changed).distance
+            found.append(Example(distortion.name, words(strength), changed, distance))
     return sorted(found, key=lambda example: example.distance)
 
 
@@ -98,15 +96,16 @@ def _blur(image: Pixels, sigma: float) -> Pixels:
     )
 
 
-_DISTORTIONS: dict[str, tuple[Callable[[Pixels, float], Pixels], Callable[[float], str]]] = {
-    "rotate": (_rotate, lambda degrees: f"{degrees:g} degrees"),
-    "translate": (_translate, lambda fraction: f"{fraction * 100:g} % of the side"),
-    "darken": (_darken, lambda lost: f"{lost * 100:g} % darker"),
-    "color": (_color, lambda turns: f"hue by {turns:g} turns"),
-    "blur": (_blur, lambda sigma: f"sigma {sigma / BLUR_SIDE * 100:g} % of the side"),
+_DISTORTIONS: dict[str, tuple[Callable[[Pixels, float], Pixels], float, Callable[[float], str]]] = {
+    "rotate": (_rotate, 90, lambda degrees: f"{degrees:g} degrees"),
+    "translate": (_translate, 0.25, lambda fraction: f"{fraction * 100:g} % of the side"),
+    "darken": (_darken, 0.5, lambda lost: f"{lost * 100:g} % darker"),
+    "color": (_color, 0.25, lambda turns: f"hue by {turns:g} turns"),
+    "blur": (_blur, 4, lambda sigma: f"sigma {sigma / BLUR_SIDE * 100:g} % of the side"),
     "zoom": (
         lambda image, above_one: _rotate(image, 0, 1 + above_one),
+        0.5,
         lambda above_one: f"{1 + above_one:g} times",
     ),
 }
-"""By name: the function that applies a strength, and the strength in words."""
+"""By name: the function that applies a strength, a strong one, and the strength in words."""

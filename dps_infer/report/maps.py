@@ -1,9 +1,14 @@
-"""Heat maps for a page, on the scale and with the colors of `dps_infer.show.heatmap`."""
+"""Heat maps for a page, on the scale and with the colors of `dps_infer.show.heatmap`.
+
+A file of results holds distances and their parts only, so the size, directions, strengths and
+anchors of a pair come with its heat map.
+"""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,9 @@ import numpy as np
 
 from dps_infer.arrays import Floats
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Region
 from dps_infer.errors import ImageError
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.show.heatmap import (
     LEGEND_END,
     MAX_OPACITY,
@@ -23,6 +29,9 @@ from dps_infer.show.heatmap import (
     local_values,
     paint,
 )
+from dps_infer.show.phrases import kind_words
+from dps_infer.show.regions import region_words
+from dps_infer.show.words import anchor_words
 
 LONGEST = 64
 """Maximum number of cells along a side. Maps are smooth, so finer ones are averaged."""
@@ -37,6 +46,11 @@ class HeatMap:
         height: cells down.
         cells: base64 of one byte per cell, row by row: its position on the scale, times 255.
         distance: of the pair, computed together with the map.
+        size: the general distance of the pair; None if the context file names no kinds.
+        words: each part of the distance in words, with direction and strength.
+        anchors: changes that are about as different, in words; empty if none are known.
+        regions: the places that differ, the most different first: left edge, upper edge, width and
+            height as shares of the image's sides, their distance, and a description.
         why: the reason why there is no map; empty if there is one.
     """
 
@@ -44,6 +58,10 @@ class HeatMap:
     height: int = 0
     cells: str = ""
     distance: float | None = None
+    size: float | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+    anchors: str = ""
+    regions: Sequence[Mapping[str, Any]] = ()
     why: str = ""
 
 
@@ -53,8 +71,8 @@ def heat_map(
     candidate: Path,
     size: tuple[int, int],
     *,
-    view: View | None = None,
     resize: bool = False,
+    ignored: Ignored | None = None,
 ) -> HeatMap:
     """Compare two images and return their heat map; an invalid image becomes its `why`.
 
@@ -63,24 +81,51 @@ def heat_map(
         reference: the first image.
         candidate: the second image.
         size: height and width of the first image in pixels.
-        view: see `Metric.compare`.
         resize: see `Metric.compare`.
+        ignored: parts to leave out.
 
     Raises:
         ContextError: the context file gives no maps, or fails.
     """
     try:
-        comparison = metric.compare(reference, candidate, view=view, resize=resize, with_map=True)
+        comparison = metric.compare(
+            reference,
+            candidate,
+            resize=resize,
+            with_map=True,
+            with_regions=True,
+            ignore=ignored,
+        )
     except ImageError as error:
         # The page names the images already; their folders may be private.
         why = str(error)
         for path in (reference, candidate):
             why = why.replace(str(path), path.name)
         return HeatMap(why=why)
-    return quantize(local_values(comparison, metric, size), comparison.distance)
+    known = comparison.distance > 0 and comparison.anchors
+    return replace(
+        quantize(local_values(comparison, metric, size)),
+        distance=comparison.distance,
+        size=comparison.size,
+        words={name: kind_words(name, comparison) for name, v in comparison.parts.items() if v},
+        anchors=anchor_words(comparison.anchors) if known else "",
+        regions=[_region_data(region, size) for region in comparison.regions or ()],
+    )
 
 
-def quantize(local: Floats, distance: float | None = None) -> HeatMap:
+def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
+    return {
+        "left": region.x / width,
+        "top": region.y / height,
+        "width": region.width / width,
+        "height": region.height / height,
+        "distance": region.distance,
+        "words": region_words(region),
+    }
+
+
+def quantize(local: Floats) -> HeatMap:
     """Return local distances [H, W] as cells of 8 bits."""
     height, width = local.shape
     scale = min(1.0, LONGEST / max(height, width))
@@ -88,7 +133,7 @@ def quantize(local: Floats, distance: float | None = None) -> HeatMap:
     small = np.asarray(cv2.resize(local, size, interpolation=cv2.INTER_AREA), np.float32)
     levels = np.rint(along_scale(small) * 255).astype(np.uint8)
     cells = base64.b64encode(levels.tobytes()).decode("ascii")
-    return HeatMap(*size, cells, distance)
+    return HeatMap(*size, cells)
 
 
 def scale_data() -> dict[str, Any]:

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dps_infer.extras import install
 from dps_infer.runtime.device import CUDA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HELP = (
-    'install it with pip install "dps-toolkit[gpu]" (without the package onnxruntime beside it), '
+    f"install it with {install('gpu')} (without the package onnxruntime beside it), "
     "check the driver with nvidia-smi, or pass --device cpu"
 )
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from dps_infer.errors import ContextError, DeviceError, UsageError
-from dps_infer.graph.model import Model
+from dps_infer.extras import install
+from dps_infer.graph.model import NODE, Model
 from dps_infer.runtime.device import CPU, CUDA, Device
 from dps_infer.runtime.threads import available_threads
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dps_infer.runtime.bands import BandedRun
     from dps_infer.runtime.cuda import Feeding
     from dps_infer.runtime.reference_cache import ReferenceFeatures
 
@@ -32,6 +34,10 @@ _FATAL = 4
 
 PATIENCE = 4
 """Runs of the whole model for a part of its outputs after which a session of its own pays off."""
+
+MANY_NODES = 1000
+"""Nodes from which on a graph runs as it is stored, on the CPU. onnxruntime would take half a
+second to optimize the embedded file's 2,900 small nodes, which then run no faster."""
 
 SHARED = "reference"
 """The input that many runs may have in common (`Engine.run`)."""
@@ -108,6 +114,7 @@ class Engine:
         self._whole = session
         self._partial: dict[tuple[str, ...], Any] = {}
         self._halves: dict[tuple[str, ...], _Halves | None] = {}
+        self._banded: dict[tuple[str, ...], BandedRun | None] = {}
         self._asked: Counter[tuple[str, ...]] = Counter()
         self._last: dict[int, object] = {}
 
@@ -116,7 +123,7 @@ class Engine:
 
         A fork has none of the threads of a session: running or closing it would wait for ever.
         """
-        _OF_PARENT.append((self._whole, self._partial, self._halves))
+        _OF_PARENT.append((self._whole, self._partial, self._halves, self._banded))
         self._start()
         self._is_of_parent = True
 
@@ -144,6 +151,7 @@ class Engine:
         *,
         alone: bool = False,
         cached: ReferenceFeatures | None = None,
+        band_pixels: int | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs.
 
@@ -155,12 +163,18 @@ class Engine:
                 happens once the same outputs have been asked for `PATIENCE` times.
             cached: features that earlier runs computed from the same `SHARED` input; missing
                 ones are added. Ignored on CUDA, where they would be copied for every run.
+            band_pixels: compute images in bands of so many pixels (`dps_infer.runtime.bands`), if
+                the model can be cut for it; None computes them whole. Ignored on CUDA.
 
         Raises:
             ContextError: onnxruntime failed.
         """
         self._check_process()
         key = tuple(fetches)
+        if band_pixels is not None and self.feeding is None:
+            banded = self._banded_of(key)
+            if banded is not None:
+                return banded.run(feeds, band_pixels)
         if cached is not None and self.feeding is None:
             halves = self._halves_of(key)
             if halves is not None:
@@ -188,6 +202,14 @@ class Engine:
             self._halves[key] = halves
         return self._halves[key]
 
+    def _banded_of(self, key: tuple[str, ...]) -> BandedRun | None:
+        """Return the parts of the model that compute large images; None if it cannot be cut."""
+        if key not in self._banded:
+            from dps_infer.runtime.bands import open_banded
+
+            self._banded[key] = open_banded(self._model, key, self._opener, self._compute_band)
+        return self._banded[key]
+
     def _compute_rest(
         self,
         halves: _Halves,
@@ -211,6 +233,25 @@ class Engine:
         shapes = (fetches, *(feed.shape for feed in feeds.values()))
         options = self._options if shapes == self._last.get(id(session)) else self._freeing
         self._last[id(session)] = shapes
+        return self._compute_with(options, session, fetches, feeds)
+
+    def _compute_band(
+        self,
+        session: Any,
+        fetches: tuple[str, ...],
+        feeds: Mapping[str, NDArray[Any]],
+        keep: bool,
+    ) -> dict[str, NDArray[Any]]:
+        """Compute outputs of a band; the sizes of bands differ little, so memory can be kept."""
+        return self._compute_with(self._options if keep else self._freeing, session, fetches, feeds)
+
+    def _compute_with(
+        self,
+        options: Any,
+        session: Any,
+        fetches: tuple[str, ...],
+        feeds: Mapping[str, NDArray[Any]],
+    ) -> dict[str, NDArray[Any]]:
         try:
             if self.feeding is None:
                 values = session.run(list(fetches), dict(feeds), options)
@@ -289,8 +330,17 @@ def open_engine(
     if device is Device.cuda and CUDA not in offered:
         raise _no_cuda(f", but this onnxruntime offers only {', '.join(offered)}")
 
+    as_stored = sum(field.number == NODE for field in model.graph) > MANY_NODES
+
     def opened(part: bytes, *, on_cuda: bool) -> Any:
-        return _open(onnxruntime, part, count, on_cuda=on_cuda, limit_memory=limit_memory)
+        return _open(
+            onnxruntime,
+            part,
+            count,
+            on_cuda=on_cuda,
+            limit_memory=limit_memory,
+            as_stored=as_stored and not on_cuda,
+        )
 
     def engine(provider: str, remark: str | None, session: Any = None) -> Engine:
         opener = partial(opened, on_cuda=provider == CUDA)
@@ -353,9 +403,17 @@ def probe_providers(model: Model) -> dict[str, str | None]:
 
 
 def _open(
-    onnxruntime: Any, model: bytes, threads: int, *, on_cuda: bool, limit_memory: bool = False
+    onnxruntime: Any,
+    model: bytes,
+    threads: int,
+    *,
+    on_cuda: bool,
+    limit_memory: bool = False,
+    as_stored: bool = False,
 ) -> Any:
     options = onnxruntime.SessionOptions()
+    if as_stored:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = _FATAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -420,10 +478,7 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-_NOT_INSTALLED = (
-    'onnxruntime is not installed: run pip install "dps-toolkit[cpu]", or '
-    'pip install "dps-toolkit[gpu]" for an NVIDIA GPU'
-)
+_NOT_INSTALLED = f"onnxruntime is not installed: {install('cpu')}, with [gpu] for an NVIDIA GPU"
 
 
 def _ports(nodes: Any) -> dict[str, Port]:

@@ -30,11 +30,6 @@ class ReferenceFeatures:
     def __init__(self) -> None:
         """Start empty."""
         self.values: dict[tuple[int, tuple[str, ...]], Mapping[str, NDArray[Any]]] = {}
-        self._parts: dict[int, ReferenceFeatures] = {}
-
-    def part(self, number: int) -> ReferenceFeatures:
-        """Return the features of a part of the image, a band."""
-        return self._parts.setdefault(number, ReferenceFeatures())
 
 
 class ReferenceCache:

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from dps_infer.model.manifest import Calibration, Manifest, Views
-from dps_infer.model.view import View
+from dps_infer.model.manifest import Calibration, Manifest
 from dps_infer.show.columns import align_columns
 
 SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def summarize_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+    """Return what a user of a context file asks first, in at most ten aligned lines.
+
+    Args:
+        manifest: of the file.
+        name: the file.
+        sha256: of its bytes, in hexadecimal.
+    """
+    metric = manifest.metric
+    kinds = [distortion.name for distortion in metric.distortions]
+    if manifest.universal:
+        context = "universal: --ranking, --importance or --context-name states what matters"
+        score = "depends on the context: dps-infer contexts show NAME"
+    else:
+        context = f"{metric.name}: {metric.describe_context()}"
+        score = f"{_scores(manifest)} (2AFC, held-out images)"
+    facts = [
+        ("context", context),
+        ("file", name),
+        ("tells apart", ", ".join(kinds) if len(metric.amounts) > 1 else "no kinds of change"),
+        ("agreement", score),
+        ("trained on", f"{metric.training_data.images} images"),
+        ("measured on", f"{metric.held_out_data.images} other images"),
+        ("license", metric.weights.licence),
+        ("checked", f"within {manifest.parity.max_abs_error:.1e} of PyTorch, at export"),
+        ("SHA-256", sha256),
+        ("more", "--all for everything, --json for programs"),
+    ]
+    return align_columns([[f"{label}:", value] for label, value in facts])
 
 
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
@@ -20,7 +50,6 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("context in words", metric.describe_context()),
         ("variant", f"{metric.variant}, {manifest.precision}"),
         ("working size", size),
-        *_view_facts(manifest.views),
         ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
         ("comparison", metric.comparison),
         ("weights", f"{metric.weights.source} (licence: {metric.weights.licence})"),
@@ -42,27 +71,20 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
     distortions = [
         [
             distortion.name,
-            f"{distortion.parameter} {distortion.range[0]:g} to {distortion.range[1]:g}",
-            f"{distortion.reference:g} ({distortion.strength})",
+            distortion.unit or "",
+            "" if distortion.directions is None else " or ".join(distortion.directions),
+            ""
+            if distortion.range is None
+            else f"{distortion.parameter} {distortion.range[0]:g} to {distortion.range[1]:g}",
         ]
         for distortion in metric.distortions
     ]
-    lines += ["", *align_columns([["distortion", "drawn", "amount 1 at strength"], *distortions])]
+    heading = ["distortion", "strength in", "directions", "drawn for calibration"]
+    lines += ["", *align_columns([heading, *distortions])]
     if manifest.calibration is not None:
         lines += ["", f"Distances of drawn distortions ({manifest.calibration.images} images):"]
         lines += align_columns(_calibration_rows(manifest.calibration))
     return lines
-
-
-def _view_facts(views: Views | None) -> list[tuple[str, str]]:
-    if views is None:
-        return []
-    return [
-        ("views", f"{', '.join(view.value for view in View)}; default: {views.default}"),
-        ("tiles", f"{views.tile} pixels; {views.layout}"),
-        ("view tiles", views.aggregation),
-        ("view both", views.both),
-    ]
 
 
 def _scores(manifest: Manifest) -> str:

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 
 from dps_infer.arrays import Floats, Pixels
-from dps_infer.compare import bands
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.errors import ContextError, OutputError, UsageError
 from dps_infer.files.write import atomic_file, check_output
-from dps_infer.model.view import View
+from dps_infer.images.fill import Mask
+from dps_infer.show.regions import draw_boxes, hatch
 
 MIDDLE = 0.5
 """The local distance, or amount, whose color is in the middle of the scale."""
@@ -41,6 +41,9 @@ LEGEND_HEIGHT, LEGEND_WIDTH = 44, 200
 
 INK = (40, 40, 40)
 PAPER = 255
+PLACES = 8
+"""Places of a map along each side of a cell."""
+
 MAX_OPACITY = 0.75
 """Opacity of an overlay at the end of the scale."""
 
@@ -53,6 +56,8 @@ def draw_map(
     part: str | None = None,
     overlay: bool = False,
     legend: bool = False,
+    ignored: Mask | None = None,
+    boxes: bool = True,
 ) -> Pixels:
     """Draw where two images differ, at their own size.
 
@@ -60,23 +65,30 @@ def draw_map(
         comparison: made with ``with_map=True``.
         metric: the metric that made it.
         image: the candidate as it was compared, uint8 RGB [H, W, 3].
-        part: draw the amount of this distortion (or ``other``) in each tile, regardless of its
-            importance, instead of the local distance; for views with tiles.
+        part: draw how much of the difference in each cell is of this kind (or ``other``),
+            regardless of its importance, instead of the local distance.
         overlay: lay the colors over the image in gray.
         legend: put a color bar with numbers below.
+        ignored: [H, W], True where pixels are left out (`Pair.ignored`); they are hatched.
+        boxes: draw the boxes of `Comparison.regions`, if it has any; never with `part`.
 
     Returns:
         uint8 RGB [H, W, 3]; with a legend, higher, and wider if W is below `LEGEND_WIDTH`.
 
     Raises:
-        UsageError: the comparison has no map, no tiles, or no such part.
+        UsageError: the comparison has no map, no cells, or no such part.
         ContextError: the map of the context file has an invalid value.
     """
     height, width = image.shape[:2]
     local = local_values(comparison, metric, (height, width), part=part)
     picture = paint(local, over=image if overlay else None)
+    if ignored is not None:
+        hatch(picture, ignored)
+    # Regions differ in the distance: on the map of a part they would mislead.
+    if boxes and part is None:
+        draw_boxes(picture, comparison.regions or (), (height, width))
     if legend:
-        title = "local distance" if part is None else f"amount of {part}"
+        title = "local distance" if part is None else f"difference by {part}"
         picture = _with_legend(picture, title)
     return picture
 
@@ -88,11 +100,13 @@ def local_values(
     *,
     part: str | None = None,
 ) -> Floats:
-    """Return the local distances, or the amounts of a part, at the size of the image.
+    """Return the local distances, or those of a part, at the size of the image.
+
+    The mean of the local distances is the distance of the pair.
 
     Args:
         comparison: made with ``with_map=True``.
-        metric: the metric that made it, which knows the layout of tiles.
+        metric: the metric that made it, which knows the size of cells.
         size: height and width of the images in pixels.
         part: see `draw_map`.
 
@@ -100,23 +114,28 @@ def local_values(
         float32 [H, W] >= 0.
 
     Raises:
-        UsageError: the comparison has no map, no tiles, or no such part.
+        UsageError: the comparison has no map, no cells, or no such part.
         ContextError: the map of the context file has an invalid value.
     """
     if comparison.map is None:
         raise UsageError("the comparison has no map: compare with with_map=True")
-    values = comparison.map if part is None else _amounts(comparison, part)
+    values = comparison.map if part is None else _of_part(comparison, part)
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ContextError(
             f"{metric.path}: gave a map with a value that is not a finite number >= 0, which no "
             "context file may: export the context again"
         )
-    views = metric.manifest.views
-    tiled = comparison.view in (View.tiles.value, View.both.value)
-    tile = views.tile if tiled and views is not None and bands.known(views) else None
-    rows = _cell_weights(values.shape[0], size[0], tile)
-    columns = _cell_weights(values.shape[1], size[1], tile)
-    return np.asarray(rows @ values @ columns.T, np.float32)
+    cell = metric.manifest.cell
+    if cell is not None and part is None:
+        cell //= PLACES
+    rows = _cell_weights(values.shape[0], size[0], cell)
+    columns = _cell_weights(values.shape[1], size[1], cell)
+    local = np.asarray(rows @ values @ columns.T, np.float32)
+    mean = float(local.mean())
+    # Cells may reach beyond the image: without this, the mean over the image would be too large.
+    if part is None and mean > 0:
+        local *= np.float32(comparison.distance / mean)
+    return local
 
 
 def paint(local: Floats, *, over: Pixels | None = None) -> Pixels:
@@ -185,30 +204,27 @@ def save_picture(picture: Pixels, path: Path, *, force: bool = False) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _amounts(comparison: Comparison, part: str) -> Floats:
-    if comparison.tiles is None:
+def _of_part(comparison: Comparison, part: str) -> Floats:
+    if comparison.cells is None:
         raise UsageError(
-            f"the amounts of {part} are known for the whole image only: compare with the view "
-            "tiles or both"
+            f"how much of a difference is {part} is not known in parts of an image: the context "
+            "file names no kinds of change"
         )
     names = list(comparison.amounts)
     if part not in names:
         raise UsageError(f"unknown part {part!r}: expected one of {', '.join(names)}")
-    return comparison.tiles[:, :, names.index(part)]
+    return comparison.cells[:, :, names.index(part)]
 
 
-def _cell_weights(cells: int, length: int, tile: int | None) -> Floats:
-    """Return the weight of each cell of a map for each pixel of a side [length, cells].
+def _cell_weights(cells: int, length: int, side: int | None) -> Floats:
+    """Return the weight of each cell of a map for each pixel of a line [length, cells].
 
     A pixel takes the mean of the cells around it, weighted by a Gaussian with a standard
-    deviation of half a cell: smooth, without overshoot, and equal cells stay equal. Tiles overlap
-    if a side is not a multiple of them, so their cells do not form an even grid.
+    deviation of half a cell: smooth, without overshoot, and equal cells stay equal. Cells have
+    `side` pixels, the last may reach beyond the image; None divides the image evenly.
     """
-    starts = [0] if tile is None else bands.starts(length, tile)
-    side = length if tile is None else tile
-    each = cells // len(starts)
-    cell = side / each
-    centers = np.array([start + (part + 0.5) * cell for start in starts for part in range(each)])
+    cell = length / cells if side is None else side
+    centers = (np.arange(cells) + 0.5) * cell
     pixels = np.arange(length) + 0.5
     steps = (pixels[:, None] - centers[None, :]) / (cell / 2)
     # The nearest cell always counts: far from every center, all weights would round to zero.

@@ -13,6 +13,7 @@ from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.summary import Spread, Thresholds
 from dps_infer.contexts.ranking import OTHER
 from dps_infer.show.columns import align_columns
+from dps_infer.show.phrases import kind_words
 from dps_infer.show.words import format_number, formula
 
 
@@ -63,7 +64,7 @@ def threshold_lines(
     """Return a line per threshold with the number of distances above it."""
     return [
         _mark_if_several(number, thresholds)
-        + _above(sum(c[label].distance > threshold for c in results), len(results), threshold)
+        + _above(sum(c[label].gated > threshold for c in results), len(results), threshold)
         for number, (label, threshold) in enumerate(thresholds.items())
         if threshold is not None
     ]
@@ -96,8 +97,9 @@ def _above(above: int, count: int, threshold: float) -> str:
 
 
 def _short_formula(comparison: Comparison, *, threshold: float | None = None) -> str:
-    """Format a distance and its largest part: ``0.81 (blur)``."""
+    """Format a distance and its largest part: ``0.81 (sharper)``."""
     number = formula(comparison, threshold=threshold).split()[0]
     if comparison.distance == 0 or not set(comparison.parts) - {OTHER}:
         return number
-    return f"{number} ({max(comparison.parts, key=comparison.parts.__getitem__)})"
+    largest = max(comparison.parts, key=comparison.parts.__getitem__)
+    return f"{number} ({kind_words(largest, comparison, strength=False)})"

@@ -8,6 +8,7 @@ from typing import Any
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.summary import Spread, Thresholds
+from dps_infer.show.regions import region_records
 
 
 def comparison_record(
@@ -25,9 +26,9 @@ def comparison_record(
         "candidate": candidate,
         "identical": comparison.identical,
         "notes": list(comparison.notes),
+        "ignored": comparison.ignored,
         **_numbers(comparison, threshold),
         **_metric_record(metric, metric.label if label is None else label),
-        "view": comparison.view,
     }
 
 
@@ -41,6 +42,7 @@ def pair_record(
         # The images were converted once, for all contexts.
         "identical": first.identical,
         "notes": list(first.notes),
+        "ignored": first.ignored,
         "results": {
             label: _numbers(comparison, limits.get(label))
             for label, comparison in comparisons.items()
@@ -69,11 +71,19 @@ def spreads_record(spreads: Mapping[str, Spread], thresholds: Thresholds) -> dic
 def _numbers(comparison: Comparison, threshold: float | None) -> dict[str, Any]:
     return {
         "distance": comparison.distance,
+        "size": comparison.size,
         "amounts": comparison.amounts,
         "parts": comparison.parts,
+        "strengths": comparison.strengths,
+        "directions": comparison.directions,
         "percentiles": comparison.percentiles,
+        "anchors": {
+            one.change: {"value": one.value, "beyond": one.beyond} for one in comparison.anchors
+        },
         "threshold": threshold,
-        "above": None if threshold is None else comparison.distance > threshold,
+        "gate": ("worst" if comparison.by_worst else "whole"),
+        "above": None if threshold is None else comparison.gated > threshold,
+        "regions": region_records(comparison),
     }
 
 

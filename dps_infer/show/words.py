@@ -14,7 +14,8 @@ from decimal import Decimal
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.contexts.ranking import OTHER
-from dps_infer.model.view import View
+from dps_infer.model.anchors import Anchor
+from dps_infer.show.phrases import kind_words, two_digits
 
 SMALLEST_DECIMAL = 1e-6
 """Smaller distances are printed in scientific notation and without their parts."""
@@ -34,29 +35,36 @@ def describe(
 ) -> list[str]:
     """Describe a comparison by a metric in a few lines, with its threshold if there is one."""
     lines = [formula(comparison, threshold=threshold)]
+    if comparison.distance > 0 and comparison.anchors:
+        lines.append(anchor_words(comparison.anchors))
     if comparison.distance > 0 and comparison.percentiles:
         lines.append(standing(comparison.percentiles))
     lines.append(f"context {metric.name}: {metric.describe()}")
     if threshold is not None:
-        above = comparison.distance > threshold
-        lines.append(
-            f"{'above' if above else 'not above'} the threshold {format_number(threshold)}"
-        )
+        lines.append(verdict(comparison, threshold))
     return lines
+
+
+def verdict(comparison: Comparison, threshold: float) -> str:
+    """Return on which side of its threshold a comparison is."""
+    above = comparison.gated > threshold
+    text = f"{'above' if above else 'not above'} the threshold {format_number(threshold)}"
+    if not comparison.by_worst:
+        return text
+    if above and not comparison.distance > threshold:
+        return f"{text} in its worst region, though not as a whole"
+    return text if above else f"{text}, nor is any region"
 
 
 def describe_run(
     metrics: Mapping[str, Metric],
     results: Iterable[Mapping[str, Comparison]] = (),
-    *,
-    view: View | None = None,
 ) -> list[str]:
     """Describe how pairs were compared: notes on the device and the images, and the provider.
 
     Args:
         metrics: by label.
         results: comparisons by label, one mapping per pair, whose notes to show.
-        view: the view that was asked for; see `Metric.compare`.
 
     Returns:
         Different lines; those that are notes begin with ``note:``.
@@ -67,14 +75,12 @@ def describe_run(
             notes += comparison.notes
     lines = [f"note: {text}" for text in notes]
     for metric in metrics.values():
-        chosen = metric.runner.choose_view(view)
-        shown = "" if chosen is None else f", view: {chosen.value}"
-        lines.append(f"computed by {metric.provider}, CPU threads: {metric.threads}{shown}")
+        lines.append(f"computed by {metric.provider}, CPU threads: {metric.threads}")
     return list(dict.fromkeys(lines))
 
 
 def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
-    """Format a distance and its parts: ``0.81 = blur 0.74 + color 0.05 + other 0.02``.
+    """Format a distance and its parts: ``0.81 = 0.74 sharper + 0.07 turned by about 2 degrees``.
 
     The parts are rounded to the digits of the distance by largest remainders, so that they add
     up to it exactly; those that become zero are left out. If `other` is the only part, the
@@ -97,7 +103,9 @@ def formula(comparison: Comparison, *, threshold: float | None = None) -> str:
         ((share, name) for name, share in zip(comparison.parts, shares, strict=True) if share),
         key=lambda part: -part[0],
     )
-    sums = " + ".join(f"{name} {_format_units(share, digits)}" for share, name in parts)
+    sums = " + ".join(
+        f"{_format_units(share, digits)} {kind_words(name, comparison)}" for share, name in parts
+    )
     return f"{_format_units(units, digits)} = {sums}"
 
 
@@ -119,6 +127,24 @@ def apportion(units: int, parts: Sequence[float]) -> list[int]:
     for index in by_remainder[:left]:
         shares[index] += 1
     return shares
+
+
+def anchor_words(anchors: Sequence[Anchor]) -> str:
+    """Describe a distance beside well-known changes.
+
+    >>> anchor_words([Anchor("JPEG quality", 35.2, 0), Anchor("blur of sigma", 10.0, 1)])
+    'about as different as JPEG quality 35 of a typical photograph'
+    """
+    near = [f"{one.change} {two_digits(one.value)}" for one in anchors if one.beyond == 0]
+    if near:
+        *first, last = near
+        listed = f"{', '.join(first)} or {last}" if first else last
+        return f"about as different as {listed} of a typical photograph"
+    more = [f"{one.change} {one.value:g}" for one in anchors if one.beyond > 0]
+    if more:
+        return f"more different than {_join(more)} of a typical photograph"
+    less = [f"{one.change} {one.value:g}" for one in anchors]
+    return f"less different than {_join(less)} of a typical photograph"
 
 
 def standing(percentiles: dict[str, float]) -> str:

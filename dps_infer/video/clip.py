@@ -8,9 +8,10 @@ from pathlib import Path
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError
+from dps_infer.extras import install
 from dps_infer.images.decode import DEFAULT_POLICY
 
-WITH_PYAV = 'install PyAV, which may read it (pip install "dps-toolkit[video]"), or convert it'
+WITH_PYAV = f"install PyAV, which may read it ({install('video')}), or convert it"
 
 EPSILON = 1e-6
 """Fraction of a frame. A time such as 0.3 s must not fall before the frame that begins there."""

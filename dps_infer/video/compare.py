@@ -12,11 +12,12 @@ from pathlib import Path
 from dps_infer.bulk.results import CANDIDATE, PAIR_COLUMNS, REFERENCE, open_results, row
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
+from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.stream import BATCH_SIZE, PairSource, score
 from dps_infer.compare.summary import Spread, Tally, Thresholds
 from dps_infer.errors import ImageError
 from dps_infer.files.tables import Columns, Kind
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 from dps_infer.video.frames import ClipPair, FramePair
 
@@ -69,8 +70,9 @@ def compare_videos(
     metrics: Mapping[str, Metric],
     results: str | os.PathLike[str],
     *,
-    view: View | str | None = None,
     resize: bool = False,
+    regions: Gate | None = None,
+    ignored: Ignored | None = None,
     thresholds: Thresholds | None = None,
     worst: int = 5,
     escape_formulas: bool = False,
@@ -84,8 +86,9 @@ def compare_videos(
         clips: the open videos.
         metrics: by label; the first one decides which frames are the worst.
         results: the table to write (`dps_infer.bulk.results`); its suffix decides the format.
-        view: as in `Metric.compare`.
         resize: resize frames of the candidate to the size of the reference's.
+        regions: see `dps_infer.compare.stream.score`.
+        ignored: parts to leave out of every frame.
         thresholds: largest accepted distances, by the label of the metric.
         worst: number of frames to keep.
         escape_formulas: see `dps_infer.files.tables.open_table`.
@@ -113,8 +116,9 @@ def compare_videos(
         for scored in score(
             sources(),
             metrics,
-            view=view,
             resize=resize,
+            regions=regions,
+            ignored=ignored,
             batch_size=max(1, min(BATCH_SIZE, PIXELS_A_BATCH // (width * height))),
             # Frames are decoded already: more threads gain nothing, and each takes memory.
             decoders=1,

@@ -1,4 +1,4 @@
-"""Open a video with PyAV if it is installed (``pip install "dps-toolkit[video]"``), or with OpenCV.
+"""Open a video with PyAV if it is installed (the extra ``video``), or with OpenCV.
 
 OpenCV reads fewer videos: those whose frames are 8 bits deep and evenly spaced in time.
 """

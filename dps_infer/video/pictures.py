@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,14 @@ import numpy as np
 
 from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric
+from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.summary import Thresholds
 from dps_infer.errors import OutputError
+from dps_infer.extras import install
 from dps_infer.images.decode import Pair, load_picture, make_pair
-from dps_infer.model.view import View
+from dps_infer.images.ignored import Ignored
 from dps_infer.show.heatmap import draw_map, save_picture
+from dps_infer.show.regions import hatch
 from dps_infer.video.compare import FrameScore, VideoScores
 
 GAP = 8
@@ -34,9 +38,7 @@ def check_plot() -> None:
         OutputError: matplotlib is not installed.
     """
     if not can_plot():
-        raise OutputError(
-            'the plot needs matplotlib: run pip install "dps-toolkit[plot]", or pass --no-plot'
-        )
+        raise OutputError(f"the plot needs matplotlib: {install('plot')}; or pass --no-plot")
 
 
 def save_plot(
@@ -91,8 +93,8 @@ def save_worst(
     metrics: Mapping[str, Metric],
     folder: Path,
     *,
-    view: View | str | None = None,
     resize: bool = False,
+    ignored: Ignored | None = None,
 ) -> list[Path]:
     """Write the worst frames: reference, candidate and a heat map per metric, side by side.
 
@@ -100,8 +102,8 @@ def save_worst(
         worst: the worst frame first.
         metrics: by label.
         folder: created if needed.
-        view: as in the comparison of the frames.
         resize: as in the comparison of the frames.
+        ignored: as in the comparison of the frames.
 
     Returns:
         The paths of the pictures, ``<place>-frame-<number>.png``.
@@ -112,19 +114,26 @@ def save_worst(
             load_picture(scored.pair.reference, label="reference"),
             load_picture(scored.pair.candidate, label="candidate"),
             resize=resize,
+            ignored=ignored,
         )
         path = folder / f"{place:0{len(str(len(worst)))}}-frame-{scored.pair.frame:06}.png"
-        save_picture(_side_by_side(pair, metrics, view), path)
+        save_picture(_side_by_side(pair, metrics, scored.comparisons), path)
         paths.append(path)
     return paths
 
 
-def _side_by_side(pair: Pair, metrics: Mapping[str, Metric], view: View | str | None) -> Pixels:
+def _side_by_side(
+    pair: Pair, metrics: Mapping[str, Metric], compared: Mapping[str, Comparison]
+) -> Pixels:
     ((reference, candidate), *_) = pair.renderings
     pictures = [reference, candidate]
-    for metric in metrics.values():
-        (comparison,) = metric.compare_pairs([pair], view=view, with_map=True)
-        pictures.append(draw_map(comparison, metric, candidate, overlay=True))
+    for label, metric in metrics.items():
+        (comparison,) = metric.compare_pairs([pair], with_map=True)
+        known = replace(comparison, regions=compared[label].regions)
+        pictures.append(draw_map(known, metric, candidate, overlay=True))
+    if pair.ignored is not None:
+        for picture in pictures:
+            hatch(picture, pair.ignored)
     gaps = [
         cv2.copyMakeBorder(picture, 0, 0, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         for picture in pictures

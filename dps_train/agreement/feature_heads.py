@@ -1,8 +1,7 @@
-"""Heads that weigh channel distances of a frozen backbone, on pairs at their own size.
+"""Heads that weigh channel distances of a frozen backbone, on pairs at the working size.
 
 The unadapted metric counts all channels alike; the paper's linear head weighs them, for one context
-each. Views are those of a context file, as far as they concern features: ``whole`` is the image
-brought to the working size, ``tiles`` the image at its own size, ``both`` the sum of the two.
+each.
 """
 
 from __future__ import annotations
@@ -13,20 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dps_infer.model.view import View
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.scores.scored_pairs import Floats
 from dps_train.evaluate.heads import UNIFORM, lin_comparison
 from dps_train.judgements.image_distance import PIXELS_AT_ONCE
 from dps_train.model.heads import uniform_distance
-from dps_train.model.metric import Metric, resize
+from dps_train.model.metric import Metric
+from dps_train.model.resizing import resize
 
 
 def feature_measure(
     metric: Metric,
     lin: dict[str, Tensor],
     *,
-    view: View | None,
     device: torch.device,
 ) -> Measure:
     """Return the unadapted distance of a backbone's features, and linear heads on them.
@@ -34,7 +32,6 @@ def feature_measure(
     Args:
         metric: its preprocessing and backbone are used, and moved to `device`.
         lin: weights [D] >= 0 of the channel distances of `lin_comparison`, by name.
-        view: None takes the whole image, as a run does.
         device: where the network runs.
 
     Returns:
@@ -43,11 +40,7 @@ def feature_measure(
     comparison = lin_comparison()
     preprocess, backbone = metric.preprocess.to(device), metric.backbone.to(device)
     weights = list(lin.values())
-    sizes: list[int | None] = []
-    if view is not View.tiles:
-        sizes.append(preprocess.size)
-    if view in (View.tiles, View.both):
-        sizes.append(None)
+    sizes = [preprocess.size]
 
     def maps(planes: Tensor, size: int | None) -> list[Tensor]:
         return comparison.normalized(backbone(preprocess.normalize(resize(planes, size))))

@@ -24,7 +24,6 @@ from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import Settings
 from dps_train.fit.train_variant import train_additive
 from dps_train.fit.training import Trained, load_images
-from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -34,8 +33,8 @@ def train_on_scores(
 ) -> Trained:
     """Fit the importances of the embedded metric to scores, and measure how far they agree.
 
-    Amounts are those that the exported file reports in its default view. With custom
-    distortions, which no file knows yet, they are those of whole images at the working size.
+    Amounts are those that the exported file reports. With custom distortions, which no file knows
+    yet, PyTorch computes them.
 
     Args:
         settings: of the training: the additive variant, from the embedded metric.
@@ -55,8 +54,7 @@ def train_on_scores(
         settings = dataclasses.replace(settings, custom=custom)
         train_additive(metric, settings, images_to_change, device, note)
     head = metric.head
-    assert isinstance(head, AdditiveHead)
-    amounts = _amounts(metric, head.names, pairs, device, in_views=not custom)
+    amounts = _amounts(metric, head.names, pairs, device, exported=not custom)
     fitted, agreement = fit_to_scores(
         amounts, pairs, head.names, generator_for("folds", settings.seed)
     )
@@ -85,18 +83,19 @@ def _amounts(
     pairs: ScoredPairs,
     device: torch.device,
     *,
-    in_views: bool,
+    exported: bool,
 ) -> Tensor:
     """Return the amounts of each pair [N, A]."""
     metric.to(device).eval()
-    target = load_pair_target(EMBEDDED, device=Device(device.type)) if in_views else None
+    target = load_pair_target(EMBEDDED, device=Device(device.type)) if exported else None
 
     @torch.no_grad()
     def distances(reference: Pixels, candidates: Sequence[Pixels]) -> Floats:
         if target is not None:
             (measured,) = target.measure(reference, candidates, [dict.fromkeys(names, 1.0)])
             assert measured.amounts is not None, "the embedded metric reports amounts"
-            return measured.amounts.T
+            assert measured.sizes is not None, "and the size"
+            return np.vstack([measured.amounts.T, measured.sizes])
         first = torch.from_numpy(reference[None]).to(device)
         rows = [
             metric(first, torch.from_numpy(one[None]).to(device))[1][0].double().cpu().numpy()

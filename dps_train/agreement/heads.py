@@ -1,6 +1,6 @@
 """Several heads of one network on scored pairs and on BAPPS, each in several contexts.
 
-The metric's own head measures as its users run it: a context file's views through onnxruntime, a
+The metric's own head measures as its users run it: a context file through onnxruntime, a
 run at its working size. `UNIFORM` and `LIN` weigh channel distances of the same backbone.
 """
 
@@ -28,7 +28,7 @@ from dps_train.evaluate.pair_target import PairTarget
 from dps_train.fit.settings import LIN
 from dps_train.judgements.bapps import Bapps
 from dps_train.judgements.head_scores import BappsDistances, bapps_distances
-from dps_train.model.heads import AdditiveHead, ScalarHead, uniform_distance
+from dps_train.model.heads import ScalarHead, uniform_distance
 from dps_train.model.metric import Metric
 
 Distance = Callable[[Tensor], Tensor]
@@ -109,9 +109,7 @@ class Heads:
         found = []
         if self._metric is not None:
             lin = {head.label: weights for head, weights in self._lin.items()}
-            found.append(
-                feature_measure(self._metric, lin, view=self._target.view, device=self._device)
-            )
+            found.append(feature_measure(self._metric, lin, device=self._device))
         if self._own:
             found.append(Measure(tuple(head.label for head in self._own), self._measure_own))
         return found
@@ -150,9 +148,9 @@ class Heads:
 
     @staticmethod
     def _importances(metric: Metric, context: PairContext) -> Tensor:
-        if context.importances is None or not isinstance(metric.head, AdditiveHead):
+        if context.importances is None or not metric.head.names_kinds:
             return metric.head.importances
-        return torch.tensor([context.importances[name] for name in metric.head.names])
+        return torch.tensor([context.importances.get(name, 0.0) for name in metric.head.names])
 
 
 def _weighing(weights: Tensor) -> Distance:

@@ -18,13 +18,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dps_infer.errors import DpsError, UsageError
+from dps_infer.extras import install
 from dps_train.agreement.distances import Measure, Pixels
 from dps_train.agreement.scores.scored_pairs import Floats
-from dps_train.model.backbones import load_backbone
-from dps_train.model.layer_presets import LPIPS
+from dps_train.model.backbone.backbones import load_backbone
+from dps_train.model.backbone.layer_presets import LPIPS
 
 PSNR, SSIM, LPIPS_SQUEEZE = "psnr", "ssim", "lpips"
 PIQ = ("haarpsi", "mdsi", "vsi", "fsim")
@@ -35,7 +36,7 @@ SIMILARITIES = ("haarpsi", "vsi", "fsim")
 
 PEERS = (PSNR, SSIM, LPIPS_SQUEEZE, *PIQ)
 PACKAGES = {SSIM: "skimage", LPIPS_SQUEEZE: "lpips", **dict.fromkeys(PIQ, "piq")}
-INSTALL = 'pip install "dps-toolkit[train,peers]"'
+INSTALL = install("train", "peers")
 
 IDENTICAL = 100.0
 """PSNR of identical images in dB, which is infinite: a customary bound."""
@@ -113,6 +114,21 @@ DISTANCES: dict[str, Pair] = {
 
 def lpips_squeeze(trunk: Path | None) -> Pair:
     """Return LPIPS's distance, version 0.1 with SqueezeNet and its own linear weights."""
+    metric = lpips_module(trunk)
+
+    @torch.no_grad()
+    def distance(reference: Pixels, candidate: Pixels) -> float:
+        return float(metric(2 * _planes(reference) - 1, 2 * _planes(candidate) - 1))
+
+    return distance
+
+
+def lpips_module(trunk: Path | None) -> nn.Module:
+    """Return LPIPS, version 0.1 with SqueezeNet, of RGB [N, 3, H, W] in [-1, 1]: [N, 1, 1, 1].
+
+    Args:
+        trunk: see `peer_measures`.
+    """
     import lpips
 
     backbone = load_backbone("squeezenet1_1", layers=LPIPS["squeezenet1_1"], weights=trunk)
@@ -127,12 +143,7 @@ def lpips_squeeze(trunk: Path | None) -> Pair:
     metric.net.load_state_dict(
         {key: loaded[key.partition(".")[2]] for key in metric.net.state_dict()}
     )
-
-    @torch.no_grad()
-    def distance(reference: Pixels, candidate: Pixels) -> float:
-        return float(metric(2 * _planes(reference) - 1, 2 * _planes(candidate) - 1))
-
-    return distance
+    return metric
 
 
 def from_piq(name: str) -> Pair:

@@ -24,7 +24,7 @@ def print_agreement(sets: Sequence[SetFigures], bapps: BappsFigures | None, targ
     Args:
         sets: their figures.
         bapps: its figures; None if they were not requested.
-        target: the metric and its view, for titles.
+        target: the metric, for titles.
     """
     console = Console(highlight=False)
     if not console.is_terminal:

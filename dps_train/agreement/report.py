@@ -55,14 +55,12 @@ class AgreementReport:
 
     Attributes:
         target: the metric.
-        view: how it looked at images; None where it has no views.
         seed: of everything random.
         sets: the figures of each set of scored pairs.
         bapps: the figures on BAPPS; None if they were not requested.
     """
 
     target: str
-    view: str | None
     seed: int
     sets: list[SetFigures]
     bapps: BappsFigures | None

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.contexts.folders import find
 from dps_infer.contexts.ranking import (
+    KINDS,
     OTHER,
-    PAPER_DISTORTIONS,
+    REST,
+    SIZE,
     describe_ranking,
     format_importances,
     format_ranking,
@@ -47,14 +49,14 @@ def read_context(
             "--importance color=0.1,blur=5 or --context-name NAME; `dps-train distortions` lists "
             "the distortions, `dps-train contexts list` the saved contexts"
         )
-    names = (*PAPER_DISTORTIONS, *(one.name for one in custom))
+    names = (*KINDS, *(one.name for one in custom))
     context = choose_context(names, ranking=ranking, importances=importance, context=saved)
     return context, custom
 
 
 def _custom(distortions: Sequence[str], mentioned: str) -> tuple[CustomDistortion, ...]:
     """Return the custom distortions that options name; without any, PyTorch is not loaded."""
-    words = set(mentioned_words(mentioned)) - {*PAPER_DISTORTIONS, OTHER}
+    words = set(mentioned_words(mentioned)) - {*KINDS, OTHER, REST, SIZE}
     if not distortions and not (words and words & installed_distortions().keys()):
         return ()
     from dps_train.custom.find import find_custom

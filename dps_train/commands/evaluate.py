@@ -10,7 +10,6 @@ import typer
 
 from dps_infer.commands.shared.run import DebugOption
 from dps_infer.errors import UsageError
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.commands.evaluate_distorted import (
     MOST_IMAGES,
@@ -83,14 +82,6 @@ def evaluate(
         ),
     ] = None,
     distortions: CustomOption = None,
-    view: Annotated[
-        View | None,
-        typer.Option(
-            help="View of a context file: the whole image at the working size, tiles at the "
-            "image's resolution, or both. Tiles are measured on images of twice the working size.  "
-            "[default: whole; with --ladders and --scores the file's own]"
-        ),
-    ] = None,
     scores: Annotated[
         list[Path] | None,
         typer.Option(
@@ -171,8 +162,6 @@ def evaluate(
 
     docs/measures.md explains the measures, docs/ladders.md those of --ladders, and
     docs/agreement.md those of --scores.
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     options = EvaluateOptions(
         path=path,
@@ -183,7 +172,6 @@ def evaluate(
         bapps=bapps,
         triplets=triplets,
         distortions=distortions or (),
-        view=view,
         scores=scores or (),
         higher=higher or (),
         peers=peers,

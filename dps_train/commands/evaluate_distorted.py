@@ -51,7 +51,7 @@ def evaluate_distorted(options: EvaluateOptions) -> None:
     asked_rankings = (
         None if options.rankings is None else parse_rankings(options.rankings, len(names))
     )
-    target = load_target(options.path, view=options.view, device=options.device, names=names)
+    target = load_target(options.path, device=options.device, names=names)
     generator = torch.Generator().manual_seed(options.seed)
     if target.context is None and options.rankings is None:
         asked_rankings = UNIVERSAL_RANKINGS

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import DpsError, UsageError
+from dps_infer.extras import install
 from dps_infer.files.write import atomic_file, check_output
 from dps_train.commands.options import NAME, EvaluateOptions
 
@@ -25,7 +26,7 @@ def evaluate_ladders(options: EvaluateOptions) -> None:
         if output is not None:
             check_output(output, force=options.force, inputs=options.inputs)
     if options.plots is not None and importlib.util.find_spec("jinja2") is None:
-        raise DpsError('--plots needs jinja2: pip install "dps-toolkit[plot]"')
+        raise DpsError(f"--plots needs jinja2: {install('plot')}")
     sizes = _sizes(options.megapixels)
     from dps_train.evaluate.ladders.measuring import climb, kinds_here
     from dps_train.evaluate.ladders.photographs import load_photographs
@@ -35,14 +36,13 @@ def evaluate_ladders(options: EvaluateOptions) -> None:
     from dps_train.evaluate.pair_contexts import pair_contexts
     from dps_train.evaluate.pair_target import load_pair_target
 
-    target = load_pair_target(options.path, view=options.view, device=options.device)
+    target = load_pair_target(options.path, device=options.device)
     asked = pair_contexts(target, options.contexts, options.ranking, seed=options.seed)
     kinds, left_out = kinds_here()
     for name, why in left_out.items():
         say(NAME, f"note: no ladder {name}: {why}")
     report = LadderReport(
         target=target.name,
-        view=None if target.view is None else target.view.value,
         data=options.data,
         seed=options.seed,
         left_out=left_out,

@@ -50,9 +50,9 @@ def evaluate_scores(options: EvaluateOptions) -> None:
     others = (
         [] if options.peers is None else peer_measures(options.peers, trunk=options.lpips_trunk)
     )
-    measured = load_target(options.path, view=None, device=options.device, names=names)
+    measured = load_target(options.path, device=options.device, names=names)
     asked = chosen_heads(options.heads, measured, options.train_data)
-    target = load_pair_target(options.path, view=options.view, device=options.device)
+    target = load_pair_target(options.path, device=options.device)
     words = [] if options.contexts is None else [options.contexts]
     if options.contexts is None and not options.ranking:
         words = [GENERAL if target.own is None else OWN]
@@ -79,13 +79,11 @@ def evaluate_scores(options: EvaluateOptions) -> None:
         set_figures(one, wanted.all, [*wanted.measures(), *others], options.seed) for one in sets
     ]
     judged = None if judgements is None else bapps_figures(wanted.judged(judgements))
-    chosen = None if target.view is None else target.view.value
     if options.json_file is not None:
-        report = asdict(AgreementReport(target.name, chosen, options.seed, found, judged))
+        report = asdict(AgreementReport(target.name, options.seed, found, judged))
         with atomic_file(options.json_file, force=options.force) as temporary:
             temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    title = target.name if chosen is None else f"{target.name}, view {chosen}"
-    print_agreement(found, judged, title)
+    print_agreement(found, judged, target.name)
     for figures, source in zip(found, options.scores, strict=True):
         overall = [one.overall.spearman.value or 0.0 for one in figures.metrics.values()]
         if overall and max(overall) < CONTRADICTED and own_file(source):

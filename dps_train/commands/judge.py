@@ -48,13 +48,12 @@ def judge(
     Prints the address of a page that only this computer can open. It shows an image and two
     changes of it; keys 1 and 2 choose the closer one. Each question is the most informative one.
     Every answer is saved at once. Ctrl-C ends the judging; the same command continues it.
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")
     if not out.parent.is_dir():
         raise UsageError(f"--out is {out}: there is no folder {out.parent}")
+    from dps_infer.progress import set_silent
     from dps_train.custom.custom_distortion import all_distortions
     from dps_train.custom.find import find_custom
     from dps_train.judge.answers import AnswerFile
@@ -73,6 +72,7 @@ def judge(
         with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
             typer.echo(server.url)
             note("open this address in a browser on this computer; Ctrl-C ends the judging")
+            set_silent(True)  # The page waits for a person.
             server.serve_forever()
         count = session.state()["answered"]
     note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
@@ -105,7 +105,6 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
     from dps_train.evaluate.context_file import check_known
     from dps_train.fit.run_folder import load_run
     from dps_train.model.embedded.embedded_metric import load_universal
-    from dps_train.model.heads import AdditiveHead
 
     if run is None:
         if names != NAMES:
@@ -115,7 +114,7 @@ def _metric(run: Path | None, names: tuple[str, ...]) -> Metric:
             )
         return load_universal()
     metric, manifest = load_run(run)
-    if not isinstance(metric.head, AdditiveHead):
+    if not metric.head.names_kinds:
         raise UsageError(
             f"--run is {run}, a run of the {manifest.metric.variant} variant, which does not tell "
             "kinds of change apart: expected one of the additive variant"

@@ -13,7 +13,6 @@ import typer
 
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import UsageError
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.fit.settings import Logger, Objective
 
@@ -104,7 +103,6 @@ class EvaluateOptions:
         bapps: folder of people's judgements to score.
         triplets: CSV file of people's judgements to score.
         distortions: custom distortions; see `dps_train.custom.find.find_custom`.
-        view: view of a context file; None takes the default of the measurement.
         scores: CSV files, or folders of published sets.
         higher: directions of the CSV files; see `dps_train.agreement.scores.read.read_all`.
         peers: other metrics; see `dps_train.agreement.peers.peer_measures`.
@@ -129,7 +127,6 @@ class EvaluateOptions:
     bapps: Path | None
     triplets: Path | None
     distortions: Sequence[str]
-    view: View | None
     scores: Sequence[Path]
     higher: Sequence[Direction]
     peers: str | None

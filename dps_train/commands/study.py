@@ -12,6 +12,7 @@ import typer
 
 from dps_infer.commands.shared.run import DebugOption
 from dps_infer.errors import DpsError, UsageError
+from dps_infer.extras import install
 from dps_infer.runtime.device import Device
 from dps_train.commands.options import (
     ChannelNormOption,
@@ -137,8 +138,6 @@ def study(
     Trains and measures a metric for each ranking, variant, comparison, network and repetition.
     Writes table.csv and table.parquet, with one row per metric, and report.html to the folder.
     Ctrl-C stops a study; the same command continues it.
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     _check_packages()
     asked = _split("--variants", variants, VARIANTS)
@@ -207,7 +206,7 @@ def _check_packages() -> None:
     if missing:
         raise DpsError(
             f"a study needs {' and '.join(missing)} for its table and report: "
-            'pip install "dps-toolkit[parquet,plot]"'
+            f"{install('parquet', 'plot')}"
         )
 
 

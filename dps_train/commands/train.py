@@ -194,8 +194,6 @@ def train(
 
     Trains on distorted images or judged triplets, measures on held-out ones, and writes a run
     folder that dps-export turns into one ONNX file.
-
-    Exit codes: 0 done, 1 something broke, 2 usage, 130 interrupted, 143 ended by SIGTERM.
     """
     people = (triplets, bapps, scores)
     given = sum(one is not None for one in (ranking, importance, context_name, *people))

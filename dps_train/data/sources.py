@@ -16,6 +16,7 @@ import torch
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
+from dps_infer.extras import install
 from dps_infer.images.decode import DEFAULT_POLICY, composite, load_picture
 from dps_train.data.datasets import DATASETS, load_dataset
 from dps_train.data.dead_leaves import dead_leaves
@@ -138,7 +139,7 @@ def photograph(name: str) -> Pixels:
     except (ImportError, AttributeError, OSError) as error:
         raise ImageError(
             f"scikit-image's photograph {name} is not available ({error}): "
-            'pip install "dps-toolkit[train]", or give --data a folder of images'
+            f"{install('train')}; or give --data a folder of images"
         ) from None
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)

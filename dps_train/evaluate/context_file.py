@@ -19,20 +19,17 @@ from torch import Tensor
 from dps_infer.arrays import Pixels
 from dps_infer.compare.metric import Metric as LoadedMetric
 from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import KINDS
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.contract import Measurement
 from dps_infer.model.manifest import MetricInfo
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.paper import NAMES
 from dps_train.judgements.image_distance import bounded_batches
 from dps_train.model.context_heads import AdaptedHead
-
-TILES_ACROSS = 2
-"""Side of the images that are measured in tiles, in working sizes."""
 
 
 def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
@@ -47,9 +44,9 @@ def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
         UsageError: the distortions or their order differ.
     """
     known = [distortion.name for distortion in info.distortions]
-    if known == list(names):
+    missing = [name for name in known if name not in (*names, *KINDS)]
+    if not missing and [name for name in known if name in names] == list(names):
         return
-    missing = [name for name in known if name not in names]
     if missing:
         raise UsageError(
             f"{what} knows {', '.join(missing)}, which cannot be applied here: name their source "
@@ -62,24 +59,21 @@ def check_known(what: str, info: MetricInfo, names: Sequence[str]) -> None:
 
 
 class FileMetric:
-    """A context file with the interface of `dps_train.bank.bank.FeatureDistances`.
+    """A context file with the interface of `dps_train.model.feature_distances.FeatureDistances`.
 
     Args:
         metric: the file; a universal one in any context.
-        view: its view; None for a file without views.
     """
 
-    def __init__(self, metric: LoadedMetric, view: View | None) -> None:
+    def __init__(self, metric: LoadedMetric) -> None:
         self.metric = metric
         self.info = metric.manifest.metric
         self.universal = metric.manifest.universal
-        self.view = view
 
     @property
     def size(self) -> int:
         """Side in pixels of the images to measure the file on."""
-        size = self.info.working_size or TRAINING_SIZE
-        return size if self.view in (None, View.whole) else TILES_ACROSS * size
+        return self.info.working_size or TRAINING_SIZE
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return pixels uint8 [N, size, size, 3]; see `Distances` of the evaluation bank."""
@@ -104,13 +98,14 @@ class FileMetric:
         Raises:
             ContextError: a universal file gives no amounts.
         """
-        names = self.metric.part_names
+        names = tuple(self.info.amounts) if self.metric.part_names else ()
         if self.universal:
             if not names:
                 raise ContextError(f"{self.metric.path}: is universal, but gives no amounts")
-            weights = importance_table(contexts, names)
+            kinds = self.info.distortion_names
+            weights = importance_table([one.for_distortions(kinds) for one in contexts], names)
         else:
-            frozen = list(self.metric.importances.values()) if names else [1.0]
+            frozen = [self.metric.importances.get(name, 0.0) for name in names] or [1.0]
             weights = torch.tensor(frozen).expand(len(contexts), -1)
         return AdaptedHead(lambda z: z, weights, None, names or None)
 
@@ -120,24 +115,21 @@ class FileMetric:
 
     def _measured(self, reference: Pixels, distorted: Pixels) -> list[Measurement]:
         return [
-            self.metric.measure(first, second, view=self.view)
+            self.metric.measure(first, second)
             for first, second in bounded_batches(reference, distorted)
         ]
 
 
-def load_file_metric(
-    path: Path, *, view: View | None, device: Device, names: Sequence[str] = NAMES
-) -> FileMetric:
+def load_file_metric(path: Path, *, device: Device, names: Sequence[str] = NAMES) -> FileMetric:
     """Open a context file to measure it.
 
     Args:
         path: the file.
-        view: its view; None takes ``whole``, as in training.
         device: where onnxruntime runs.
         names: the distortions to measure it with.
 
     Raises:
-        ContextError: the file is not a valid context file, or has no views and one is given.
+        ContextError: the file is not a valid context file.
         UsageError: the file has other distortions.
         DeviceError: onnxruntime or the device is missing.
     """
@@ -147,5 +139,4 @@ def load_file_metric(
     metric = LoadedMetric.load(
         path, ranking=",".join(names) if manifest.universal else None, device=device
     )
-    wanted = View.whole if view is None and manifest.views is not None else view
-    return FileMetric(metric, metric.runner.choose_view(wanted))
+    return FileMetric(metric)

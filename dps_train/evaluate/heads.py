@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.errors import UsageError
-from dps_train.bank.bank import FeatureDistances, metric_distances
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
@@ -22,6 +21,8 @@ from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
 from dps_train.measure.evaluation_bank import build_evaluation_bank
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import scalars_in_contexts, unadapted_in_contexts
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -91,7 +92,7 @@ def measure_heads(
     metric.head.cpu()
     generator = generator_for("evaluation", seed)
     bank = build_evaluation_bank(
-        metric_distances(metric, device), images, generator, distortions=distortions
+        FeatureDistances(metric, device), images, generator, distortions=distortions
     )
     measures = {}
     for head in heads:
@@ -134,7 +135,8 @@ def lin_comparison() -> Comparison:
 
 def lin_distances(metric: Metric, device: torch.device) -> FeatureDistances:
     """Return the channel distances of `lin` on a metric's backbone."""
-    return FeatureDistances(metric.preprocess, metric.backbone, lin_comparison(), device)
+    plain = Metric(metric.preprocess, metric.backbone, lin_comparison(), ScalarHead(0))
+    return FeatureDistances(plain, device)
 
 
 def lin_weights(

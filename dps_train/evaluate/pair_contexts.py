@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from dps_infer.contexts.context import Context, ranking_context
 from dps_infer.contexts.folders import find
+from dps_infer.contexts.ranking import KINDS, SIZE
 from dps_infer.errors import UsageError
 from dps_train.contexts import random_rankings
+from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.pair_target import PairTarget
 from dps_train.seeds import generator_for
 
 GENERAL = "general"
-"""The context in which every kind of change counts alike: every importance is 1."""
+"""The context in which every kind of change counts alike: the general distance where there is one,
+else every importance is 1."""
 
 OWN = "own"
 """The context that a run or a plain file is adapted to."""
@@ -86,7 +89,8 @@ def pair_contexts(
 
 def _asked(target: PairTarget, word: str, seed: int) -> list[PairContext]:
     if word == GENERAL:
-        return [PairContext(GENERAL, Group.general, dict.fromkeys(target.part_names, 1.0))]
+        alike = {SIZE: 1.0} if target.has_size else dict.fromkeys(target.part_names, 1.0)
+        return [PairContext(GENERAL, Group.general, alike)]
     if word == OWN:
         if target.own is None:
             raise UsageError(
@@ -96,12 +100,13 @@ def _asked(target: PairTarget, word: str, seed: int) -> list[PairContext]:
         return [PairContext(OWN, Group.own, None)]
     if word.isascii() and word.isdecimal():
         count = int(word)
-        drawn = random_rankings(max(count, 1), generator_for("rankings", seed), target.kinds)
+        kinds = [name for name in target.kinds if name in NAMES or name not in KINDS]
+        drawn = random_rankings(max(count, 1), generator_for("rankings", seed), kinds)
         if not 1 <= count == len(drawn):
             raise UsageError(
                 f"--contexts asks for {count} random rankings: expected 1 to {len(drawn)}"
             )
-        return [_labeled(one, Group.rankings) for one in drawn]
+        return [_labeled(one.for_distortions(target.kinds), Group.rankings) for one in drawn]
     if not word:
         raise UsageError(
             f"--contexts: expected {GENERAL}, {OWN}, a number of random rankings, or names of "

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TypeGuard
 
 from dps_infer.contexts.context import Context
-from dps_infer.errors import UsageError
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 from dps_train.contexts import measured_context
 from dps_train.data.crops import TRAINING_SIZE
@@ -18,7 +16,6 @@ from dps_train.evaluate.context_file import FileMetric, check_known, load_file_m
 from dps_train.fit.run_folder import load_run
 from dps_train.fit.runs import newest_run
 from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.heads import AdditiveHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
 
@@ -47,39 +44,34 @@ class Target:
     size: int
 
 
-def load_target(
-    path: Path | None, *, view: View | None, device: Device, names: Sequence[str] = NAMES
-) -> Target:
+def load_target(path: Path | None, *, device: Device, names: Sequence[str] = NAMES) -> Target:
     """Load a metric to measure.
 
     Args:
         path: a run folder, a context file, or `EMBEDDED`; None takes the newest run.
-        view: the view of a context file; see `load_file_metric`.
         device: where a context file runs.
         names: the distortions to measure it with.
 
     Raises:
-        UsageError: a view is given for a run, or the metric has other distortions.
+        UsageError: the metric has other distortions.
         DpsError: the metric is missing or damaged.
     """
     if names_file(path):
-        file = load_file_metric(path, view=view, device=device, names=names)
+        file = load_file_metric(path, device=device, names=names)
         context, why_fixed = None, None
         if not file.universal:
             context = measured_context(file.info)
             why_fixed = "the context of this file is frozen into it"
         return Target(file, str(path), file.info.variant, context, why_fixed, file.size)
-    if view is not None:
-        raise UsageError("--view is for context files: a run is measured on whole images")
     if path == EMBEDDED:
-        metric = load_universal()
-        return Target(metric, str(path), ADDITIVE, None, None, _size(metric))
+        embedded = load_universal()
+        return Target(embedded, str(path), ADDITIVE, None, None, _size(embedded))
     folder = newest_run() if path is None else path
     metric, manifest = load_run(folder)
     info = manifest.metric
     check_known(str(folder), info, names)
     why_fixed = None
-    if not isinstance(metric.head, AdditiveHead):
+    if not metric.head.names_kinds:
         why_fixed = f"the head of a {info.variant} run tells no kinds of change apart"
     context = measured_context(info)
     return Target(metric, str(folder), info.variant, context, why_fixed, _size(metric))

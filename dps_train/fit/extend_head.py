@@ -1,52 +1,64 @@
-"""Extend a trained additive head by custom distortions; its other amounts stay as they were."""
+"""Extend a trained head by custom distortions; where none is seen, its amounts stay."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dps_infer.arrays import Pixels
 from dps_infer.progress import track
-from dps_train.bank.bank import BATCH, Bank, FeatureDistances
-from dps_train.contexts import importance_table, random_rankings
 from dps_train.custom.custom_distortion import CustomDistortion
-from dps_train.custom.families import (
-    CUSTOM_COMPOSED,
-    CUSTOM_FAMILY_SIZE,
-    CUSTOM_GRADED,
-    draw_custom_family,
-)
+from dps_train.custom.families import CUSTOM_FAMILY_SIZE, draw_custom_family
 from dps_train.custom.function import StrengthDistortion
 from dps_train.custom.recording import recorded_distortion
 from dps_train.data.crops import random_crops
-from dps_train.fit.additive import (
-    BALANCED,
-    CONTEXTS_PER_BATCH,
-    CROPS_PER_BATCH,
-    additive_loss,
-    initialize,
-)
+from dps_train.distortions.paper import NAMES
+from dps_train.fit.presence.training import initialize
+from dps_train.model.change.presence_head import PresenceHead
 from dps_train.model.extended_head import ExtendedHead
-from dps_train.model.heads import AdditiveHead
+from dps_train.model.feature_distances import FeatureDistances
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 """Strong, as is the dropout, so that custom distortions are not seen in every other change."""
 
-QUIET = 4.0
-"""Weight of custom evidence in changes without a custom distortion. With less, the six are
-mistaken for custom ones; with more, weak custom ones are missed."""
+BATCH = 64
+ROWS_PER_STEP = 400
 
-CONTEXTS = 720
-"""Rankings that the contexts of the training are drawn from."""
+QUIET = 2.0
+"""Weight of changes without a custom distortion. With less, they are mistaken for custom ones; with
+more, weak custom ones are missed."""
+
+FAINT = 0.05
+"""Amount at which a custom distortion counts half."""
+
+LARGE = 2.5
+"""Side of the larger crops, in sides of the smaller ones."""
+
+
+@dataclass(frozen=True)
+class CustomPairs:
+    """P pairs that show custom distortions, some with one of the six.
+
+    Attributes:
+        z: [P, D].
+        six: amounts of the six [P, 6].
+        custom: amounts of the custom distortions [P, J].
+    """
+
+    z: Tensor
+    six: Tensor
+    custom: Tensor
 
 
 def extend(
-    head: AdditiveHead,
+    head: PresenceHead,
     custom: Sequence[CustomDistortion],
-    ordinary: Bank,
+    ordinary: Tensor,
     distances: FeatureDistances,
     images: Sequence[Pixels],
     *,
@@ -60,50 +72,29 @@ def extend(
     Args:
         head: a trained head; its weights are not changed.
         custom: the custom distortions; recorded ones with the scenes to train on.
-        ordinary: other changes, which must not be mistaken for custom ones.
+        ordinary: z [P, D] of other changes, which must not be mistaken for custom ones.
         distances: the network of `ordinary`.
         images: images to distort.
         pairs: minimum number of pairs with custom distortions.
-        size: side of a crop in pixels.
+        size: side of the smaller crops in pixels.
         epochs: passes over the pairs with custom distortions.
         generator: of everything random.
     """
     extended = ExtendedHead(head, [one.name for one in custom])
     initialize(extended.own, generator)
     initialize(extended.gates, generator)
-    bank = _custom_bank(custom, distances, images, pairs=pairs, size=size, generator=generator)
-    custom_targets = torch.cat([bank.amounts, bank.other[..., None]], dim=-1)
-    none = torch.zeros(*ordinary.amounts.shape[:-1], len(custom))
-    targets = torch.cat([ordinary.amounts, none, ordinary.other[..., None]], dim=-1)
-    contexts = importance_table(random_rankings(CONTEXTS, generator, extended.names[:-1]))
+    shown = _custom_pairs(custom, distances, images, pairs=pairs, size=size, generator=generator)
     learned = [*extended.own.parameters(), *extended.gates.parameters()]
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    batches = [
-        rows
-        for _ in range(epochs)
-        for rows in torch.randperm(len(bank.z), generator=generator).split(CROPS_PER_BATCH)
-    ]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=len(batches)
-    )
+    steps = max(1, epochs * len(shown.z) // ROWS_PER_STEP)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     head.requires_grad_(False)
     extended.own.dropout = extended.gates.dropout = generator
-    for rows in track(batches, "custom distortions"):
-        others = torch.randint(len(ordinary.z), (CROPS_PER_BATCH,), generator=generator)
-        drawn = contexts[torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)]
-        loss = (
-            additive_loss(
-                extended,
-                bank.z[rows],
-                custom_targets[rows],
-                drawn,
-                BALANCED,
-                CUSTOM_GRADED,
-                CUSTOM_COMPOSED,
-            )
-            + additive_loss(extended, ordinary.z[others], targets[others], drawn, BALANCED)
-            + QUIET * extended.custom_evidence(ordinary.z[others]).sum(dim=-1).mean()
-        )
+    for _ in track(range(steps), "custom distortions"):
+        rows = torch.randint(len(shown.z), (ROWS_PER_STEP,), generator=generator)
+        others = torch.randint(len(ordinary), (ROWS_PER_STEP,), generator=generator)
+        loss = _custom_loss(extended, shown.z[rows], shown.six[rows], shown.custom[rows])
+        loss = loss + QUIET * _quiet_loss(extended, ordinary[others])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -111,10 +102,45 @@ def extend(
     extended.own.dropout = extended.gates.dropout = None
     head.requires_grad_(True)
     extended.round_to_half()
+    _set_scales(extended, shown)
     return extended.eval()
 
 
-def _custom_bank(
+def _custom_loss(head: ExtendedHead, z: Tensor, six: Tensor, custom: Tensor) -> Tensor:
+    """Return the loss of pairs that show custom distortions."""
+    found, older, _ = head.probabilities(z, head.read(z))
+    there = torch.zeros_like(older)
+    there[:, : len(NAMES)] = (six > 0).float()
+    clear = torch.where(custom > 0, custom / (custom + FAINT), 1.0)
+    loss = (clear * _cross_entropy(found, (custom > 0).float())).sum(dim=1).mean()
+    # What a custom distortion resembles is not there; what was combined with it is.
+    seen = (custom > FAINT).any(dim=1).float()
+    return loss + (seen * _cross_entropy(older, there).mean(dim=1)).mean()
+
+
+def _quiet_loss(head: ExtendedHead, z: Tensor) -> Tensor:
+    """Return the loss of pairs that show none."""
+    found, *_ = head.probabilities(z, head.read(z))
+    return _cross_entropy(found, torch.zeros_like(found)).sum(dim=1).mean()
+
+
+def _cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
+    bounded = probability.clamp(1e-4, 1 - 1e-4)
+    return F.binary_cross_entropy(bounded, target, reduction="none")
+
+
+@torch.no_grad()
+def _set_scales(head: ExtendedHead, shown: CustomPairs) -> None:
+    """Set the scale of each custom distortion, so that its typical amount is 1."""
+    size = head.size(shown.z, head.read(shown.z))
+    alone = (shown.six == 0).all(dim=1)
+    for number in range(head.custom):
+        typical = size[alone & (shown.custom[:, number] > 0.5)]
+        if len(typical):
+            head.scale[number] = 1 / typical.median()
+
+
+def _custom_pairs(
     custom: Sequence[CustomDistortion],
     distances: FeatureDistances,
     images: Sequence[Pixels],
@@ -122,25 +148,23 @@ def _custom_bank(
     pairs: int,
     size: int,
     generator: torch.Generator,
-) -> Bank:
+) -> CustomPairs:
     """Draw crops and families of changes with each custom distortion, and compare them."""
-    z, amounts = [], []
+    z, of_six, of_custom = [], [], []
     crops = -(-pairs // (CUSTOM_FAMILY_SIZE * len(custom)))
     for number, one in enumerate(custom):
         for start in track(range(0, crops, BATCH), one.name):
             count = min(BATCH, crops - start)
-            batch, distortion = _crops(one, images, count, size, generator)
+            side = size if start // BATCH % 2 == 0 else round(LARGE * size)
+            batch, distortion = _crops(one, images, count, side, generator)
             reference = distances.maps(batch)
-            family = draw_custom_family(batch, distortion, generator)
-            z.append(
-                torch.stack([distances.z(reference, draw.images) for draw, _ in family], dim=1)
-            )
-            columns = torch.zeros(count, len(family), len(custom))
-            columns[..., number] = torch.stack([amount for _, amount in family], dim=1)
-            of_six = torch.stack([draw.amounts for draw, _ in family], dim=1)
-            amounts.append(torch.cat([of_six, columns], dim=-1))
-    joined = torch.cat(amounts)
-    return Bank(torch.cat(z), joined, torch.zeros(joined.shape[:-1]))
+            for draw, amount in draw_custom_family(batch, distortion, generator):
+                z.append(distances.z(reference, draw.images))
+                of_six.append(draw.amounts)
+                columns = torch.zeros(count, len(custom))
+                columns[:, number] = amount
+                of_custom.append(columns)
+    return CustomPairs(torch.cat(z), torch.cat(of_six), torch.cat(of_custom))
 
 
 def _crops(

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import DataInfo, JudgementsInfo, Scores
-from dps_train.bank.bank import metric_distances
 from dps_train.contexts import AMOUNTS, measured_context
 from dps_train.custom.custom_distortion import CustomDistortion, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE
@@ -39,7 +38,8 @@ from dps_train.judgements.scoring import two_afc_agreement
 from dps_train.judgements.triplets import Triplets, split_triplets, triplet_batches
 from dps_train.measure.evaluation import evaluate
 from dps_train.model.description import metric_info
-from dps_train.model.heads import AdditiveHead, ScalarHead
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import Head, ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.seeds import generator_for
 
@@ -71,7 +71,7 @@ def train_on_judgements(settings: Settings, name: str, note: Note = lambda _: No
         images_to_change, _ = load_images(settings)
         settings = dataclasses.replace(settings, custom=custom)
         train_additive(metric, settings, images_to_change, device, note)
-    if isinstance(metric.head, AdditiveHead):
+    if metric.head.names_kinds:
         training = held_out = triplets
         agreement = _fit_importances(metric, metric.head, triplets, settings, device)
     else:
@@ -144,7 +144,7 @@ def _read(path: Path, note: Note) -> Triplets:
 
 def _fit_importances(
     metric: Metric,
-    head: AdditiveHead,
+    head: Head,
     triplets: Triplets,
     settings: Settings,
     device: torch.device,
@@ -221,7 +221,7 @@ def channel_distances(
     Raises:
         ImageError: an image can no longer be read.
     """
-    distances = metric_distances(metric, device)
+    distances = FeatureDistances(metric, device)
     first, second = [], []
     for batch in triplet_batches(triplets, BATCH, size):
         reference = distances.maps(batch.reference)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from dps_train.contexts import AMOUNTS
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.fit.settings import SCRATCH, Settings
-from dps_train.model.backbones import NORMALIZATIONS, Backbone, load_backbone
+from dps_train.model.backbone.backbones import NORMALIZATIONS, Backbone, load_backbone
+from dps_train.model.backbone.layer_presets import resolve_layers
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.codes import ChannelCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.heads import ChannelHead, Head, ScalarHead
-from dps_train.model.layer_presets import resolve_layers
+from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for
@@ -32,9 +33,9 @@ def initial_metric(settings: Settings) -> Metric:
     comparison = Comparison(settings.metric_comparison, channel_norm=settings.channel_norm)
     preprocess = Preprocess(settings.size, *NORMALIZATIONS[settings.normalize])
     channels = _channels(backbone, comparison, size)
-    additive = settings.variant == ADDITIVE
-    head: Head = ChannelHead(channels, AMOUNTS) if additive else ScalarHead(channels)
-    return Metric(preprocess, backbone, comparison, head).eval()
+    if settings.variant == ADDITIVE:
+        return ChangeMetric(preprocess, backbone, ChannelCode(comparison, channels)).eval()
+    return Metric(preprocess, backbone, comparison, ScalarHead(channels)).eval()
 
 
 def _backbone(settings: Settings) -> Backbone:

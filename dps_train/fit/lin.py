@@ -25,12 +25,12 @@ from torch import Tensor
 from dps_infer.arrays import Pixels
 from dps_infer.contexts.context import Context
 from dps_infer.progress import track
-from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import pair_table
 from dps_train.data.crops import random_crops
 from dps_train.distortions.distortion import Distortion, quantize
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.objectives import BETAS, exchange, make_objective, rate_factor
+from dps_train.model.feature_distances import FeatureDistances
 
 CROPS = 600
 DRAWS = 3

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.files.write import atomic_folder, sha256_file
+from dps_infer.model.manifest import MetricInfo
 from dps_infer.model.run_folder import (
     FORMAT_VERSION,
     MANIFEST,
@@ -25,16 +26,22 @@ from dps_infer.model.run_folder import (
     RunManifest,
     read_manifest,
 )
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
-from dps_train.model.backbones import Backbone
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.backbone.weights import load_strictly, read_weights
+from dps_train.model.change.change_features import MOTION
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.general_distance import TERMS
+from dps_train.model.change.presence_head import PresenceHead
+from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.extended_head import ExtendedHead
-from dps_train.model.heads import AdditiveHead, ChannelHead, Head, PairHead, ScalarHead
+from dps_train.model.heads import PairHead, ScalarHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.names import ADDITIVE
-from dps_train.model.weights import load_strictly, read_weights
+from dps_train.model.pair_encoder import CODE, PairEncoder
 
 METRIC = "metric.safetensors"
 METRICS = "metrics.json"
@@ -58,7 +65,6 @@ def save_run(
     Raises:
         OutputError: the folder exists (without `force`) or cannot be written.
     """
-    head = trained.metric.head
     with atomic_folder(folder, force=force) as temporary:
         state = {
             name: value.cpu().contiguous() for name, value in trained.metric.state_dict().items()
@@ -73,19 +79,13 @@ def save_run(
             metric=trained.info,
             calibration=trained.calibration,
             draws=trained.draws,
-            hidden=_hidden(head),
+            ladders=list(trained.ladders),
             settings=dict(settings),
             files={name: sha256_file(temporary / name) for name in (METRIC, METRICS)},
         )
         (temporary / MANIFEST).write_bytes(
             msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         )
-
-
-def _hidden(head: Head) -> int | None:
-    if isinstance(head, ExtendedHead):
-        return _hidden(head.older)
-    return head.hidden if isinstance(head, ChannelHead) else None
 
 
 def load_run(folder: Path) -> tuple[Metric, RunManifest]:
@@ -123,22 +123,24 @@ def load_run(folder: Path) -> tuple[Metric, RunManifest]:
 def _metric(manifest: RunManifest, weights: dict[str, Tensor]) -> Metric:
     """Return the metric that a run's manifest describes, with initial weights."""
     info = manifest.metric
-    known = tuple(name for name in info.amounts if name in AMOUNTS)
     custom = tuple(name for name in info.amounts if name not in AMOUNTS)
-    comparison: Comparison | pair_encoder.PairEncoder
-    head: Head
-    if info.comparison == pair_encoder.NAME:
-        comparison = pair_encoder.PairEncoder()
-        head = PairHead(pair_encoder.CODE, known)
-    else:
+    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
+    backbone = Backbone(info.backbone, info.layers)
+    if info.variant != ADDITIVE:
         comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
         # Missing weights are reported when the weights are loaded.
-        if info.variant == ADDITIVE:
-            scale = weights.get("head.older.scale" if custom else "head.scale", ())
-            head = ChannelHead(len(scale), known, manifest.hidden or 0)
-        else:
-            head = ScalarHead(len(weights.get("head.weights", ())))
-    if custom and isinstance(head, AdditiveHead):
-        head = ExtendedHead(head, custom)
-    preprocess = Preprocess(info.working_size, info.normalize_mean, info.normalize_std)
-    return Metric(preprocess, Backbone(info.backbone, info.layers), comparison, head)
+        scalars = ScalarHead(len(weights.get("head.weights", ())))
+        return Metric(preprocess, backbone, comparison, scalars)
+    metric = ChangeMetric(preprocess, backbone, _code(info, weights))
+    if custom:
+        assert isinstance(metric.head, PresenceHead)
+        metric.head = ExtendedHead(metric.head, custom)
+    return metric
+
+
+def _code(info: MetricInfo, weights: dict[str, Tensor]) -> PairCode | ChannelCode:
+    if info.comparison == pair_encoder.NAME:
+        return PairCode(PairEncoder(), PairHead(CODE, PAPER_AMOUNTS))
+    comparison = Comparison(info.comparison, channel_norm=info.channel_norm)
+    shared = next((w for name, w in weights.items() if name.endswith("layers.shared.mean")), ())
+    return ChannelCode(comparison, max(0, len(shared) - MOTION - TERMS))

@@ -43,11 +43,14 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-PAIRS: dict[Start, int] = {"embedded": 20_000, "scratch": 60_000}
-"""Default size of the distance bank."""
+PAIRS: dict[Start, int] = {"embedded": 4_000, "scratch": 30_000}
+"""Default number of pairs that a head is adapted to, or trained on."""
 
-PAIRS_WITH_CUSTOM = 30_000
-"""Default size of the distance bank with custom distortions, and of the bank that shows these."""
+PAIRS_WITH_CUSTOM = 6_000
+"""Default number of pairs with custom distortions, and of others beside them."""
+
+SAMPLE = "sample"
+"""The data that the embedded metric was made from."""
 
 DEFAULT_COMPARISON = "spatial"
 """The paper's first choice."""
@@ -86,7 +89,7 @@ class Settings:
         weights: a safetensors file for the backbone; None takes its published weights.
         comparison: see `dps_train.model.comparisons`; None takes the variant's default.
         channel_norm: unit-normalize features over channels before they are compared.
-        normalize: mean and std of the images; see `dps_train.model.backbones.NORMALIZATIONS`.
+        normalize: mean and std of the images; a name in `NORMALIZATIONS`.
         size: working size in pixels; None keeps the images' own.
         objective: for all variants but ``additive``; see `dps_train.fit.objectives`.
         pairs: minimum size of the bank of ``additive``; None takes the default, see `bank_pairs`.
@@ -111,7 +114,7 @@ class Settings:
     higher_is_better: bool = True
     custom: tuple[CustomDistortion, ...] = ()
     variant: Variant = ADDITIVE
-    data: str = "sample"
+    data: str = SAMPLE
     test_data: str | None = None
     start: Start | None = None
     backbone: str = EMBEDDED

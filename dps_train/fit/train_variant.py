@@ -8,27 +8,34 @@ import torch
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.manifest import WeightsInfo
-from dps_train.bank.bank import PURPOSE, Bank, FeatureDistances, build_bank, metric_distances
-from dps_train.bank.stored import stored_bank
 from dps_train.contexts import check_ordered
 from dps_train.custom.custom_distortion import all_distortions
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
-from dps_train.fit.additive import EPOCHS, adapt_additive, fit_additive
 from dps_train.fit.end_to_end.batches import Batches, ranking_batches
 from dps_train.fit.end_to_end.loggers import open_logger
 from dps_train.fit.end_to_end.train import train_end_to_end
 from dps_train.fit.extend_head import extend
 from dps_train.fit.lin import EPOCHS as LIN_EPOCHS
 from dps_train.fit.lin import draw_lin_bank, fit_lin
-from dps_train.fit.settings import LIN, Settings
-from dps_train.model.heads import AdditiveHead, ChannelHead, ScalarHead
+from dps_train.fit.presence.bank import measured_pairs
+from dps_train.fit.presence.fit import EPOCHS, collections, fit_presence
+from dps_train.fit.presence.loss import z_of
+from dps_train.fit.settings import LIN, SAMPLE, Settings
+from dps_train.model.backbone.weights import state_sha256
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.presence_head import PresenceHead
+from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
-from dps_train.model.weights import state_sha256
 from dps_train.seeds import generator_for
 
 Note = Callable[[str], None]
+
+CUSTOM_EPOCHS = 15
+"""Default number of passes over the pairs with custom distortions."""
 
 
 def train_variant(
@@ -91,32 +98,52 @@ def train_additive(
     device: torch.device,
     note: Note = lambda _: None,
 ) -> None:
-    """Train a metric's additive head, in place; see `train_variant` for the arguments.
+    """Train a metric's head of size and presence, in place; see `train_variant` for the arguments.
 
-    A new head is trained from scratch, and a trained one is adapted to the images. With custom
-    distortions a trained head keeps its amounts, and only learns new ones.
+    A new head is trained from scratch. A trained one is adapted to images of the user's own, and
+    stays as it is without any. With custom distortions it keeps its amounts, and only learns new
+    ones.
     """
-    head, size = metric.head, settings.size or TRAINING_SIZE
-    assert isinstance(head, AdditiveHead)
-    distances = metric_distances(metric, device)
-    bank = _bank(settings, distances, training, note)
-    epochs, generator = settings.epochs or EPOCHS, generator_for("head", settings.seed)
-    if isinstance(head, ChannelHead):
-        fit_additive(head, bank, epochs=epochs, generator=generator)
-    elif not settings.custom:
-        adapt_additive(head, bank, epochs=epochs, generator=generator)
-    if settings.custom:
-        metric.head = extend(
-            head.cpu(),
-            settings.custom,
-            bank,
-            distances,
+    assert isinstance(metric, ChangeMetric)
+    metric.to(device)
+    adapts = settings.from_embedded and settings.data != SAMPLE and not settings.custom
+    if adapts or not settings.from_embedded:
+        fit_presence(
+            metric,
             training.images,
             pairs=settings.bank_pairs,
-            size=size,
-            epochs=epochs,
-            generator=generator_for("own distortions", settings.seed),
+            seed=settings.seed,
+            adapt=adapts,
+            epochs=settings.epochs or EPOCHS,
+            folder=settings.bank,
+            renew=settings.renew_bank,
+            note=note,
         )
+    if settings.custom:
+        metric.head = _extended(metric, settings, training, device)
+
+
+def _extended(
+    metric: ChangeMetric, settings: Settings, training: Images, device: torch.device
+) -> ExtendedHead:
+    assert isinstance(metric.head, PresenceHead)
+    ordinary = torch.cat(
+        [
+            z_of(metric, measured_pairs(collection, metric, training.images, settings.seed))
+            for collection in collections(settings.bank_pairs)
+        ]
+    )
+    return extend(
+        metric.head.cpu(),
+        settings.custom,
+        ordinary,
+        FeatureDistances(metric, device),
+        training.images,
+        pairs=settings.bank_pairs,
+        size=settings.size or TRAINING_SIZE,
+        epochs=settings.epochs or CUSTOM_EPOCHS,
+        generator=generator_for("own distortions", settings.seed),
+    )
 
 
 def _train_lin(
@@ -125,7 +152,7 @@ def _train_lin(
     assert isinstance(metric.head, ScalarHead)
     generator = generator_for(LIN, settings.seed)
     z = draw_lin_bank(
-        metric_distances(metric, device),
+        FeatureDistances(metric, device),
         training.images,
         size=settings.size or TRAINING_SIZE,
         generator=generator,
@@ -139,21 +166,3 @@ def _train_lin(
         epochs=settings.epochs or LIN_EPOCHS,
     )
     metric.head.weights.data = weights
-
-
-def _bank(settings: Settings, distances: FeatureDistances, training: Images, note: Note) -> Bank:
-    """Build the distance bank, or read it from the folder that stores it."""
-    size, pairs = settings.size or TRAINING_SIZE, settings.bank_pairs
-    if settings.bank is None:
-        generator = generator_for(PURPOSE, settings.seed)
-        return build_bank(distances, training.images, pairs=pairs, size=size, generator=generator)
-    return stored_bank(
-        settings.bank,
-        distances,
-        training,
-        pairs=pairs,
-        size=size,
-        seed=settings.seed,
-        force=settings.renew_bank,
-        note=note,
-    )

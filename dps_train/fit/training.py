@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_infer.model.calibration import LEVELS
-from dps_infer.model.manifest import Calibration, Draws, MetricInfo, Scores
-from dps_train.bank.bank import metric_distances
-from dps_train.custom.custom_distortion import split_custom, with_scenes
+from dps_infer.model.manifest import Calibration, Draws, Ladder, MetricInfo, Scores
+from dps_train.contexts import applied_context
+from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes
 from dps_train.data.crops import TRAINING_SIZE, resize_images
 from dps_train.data.sources import Images, load_held_out, load_split, load_training
 from dps_train.devices import pick_device
@@ -22,12 +22,16 @@ from dps_train.distortions.paper import DISTORTIONS
 from dps_train.fit.initial_metric import initial_metric
 from dps_train.fit.settings import BASELINE, Settings
 from dps_train.fit.train_variant import Note, train_variant
+from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.measure.evaluation import Measures, evaluate
 from dps_train.measure.evaluation_bank import EvaluationBank, build_evaluation_bank
 from dps_train.measure.stored_draws import calibration_quantiles, reported_draws
+from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.description import data_info, metric_info
-from dps_train.model.heads import AdditiveHead, ChannelHead, Head
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
+from dps_train.model.names import ADDITIVE
 from dps_train.seeds import generator_for
 
 MOST_HELD_OUT = 200
@@ -91,6 +95,7 @@ class Trained:
         agreement: with the judgements that the metric was trained on, if any.
         draws: amounts that its head reports for known draws, for a universal context file; None
             if it reports none, or no image shows all distortions.
+        ladders: well-known changes to read distances beside; none for a head without kinds.
     """
 
     metric: Metric
@@ -100,6 +105,7 @@ class Trained:
     before: Measures | None
     agreement: Agreement | None = None
     draws: Draws | None = None
+    ladders: tuple[Ladder, ...] = ()
 
 
 def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained:
@@ -116,6 +122,8 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     """
     context = settings.context
     assert context is not None, "expected a ranking or importances"
+    if settings.variant != ADDITIVE:
+        context = applied_context(context, [one.name for one in all_distortions(settings.custom)])
     device = pick_device(settings.device)
     metric = initial_metric(settings)
     training, held_out = load_images(settings)
@@ -124,11 +132,12 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     images, distortions = with_scenes(evaluation_images(metric, held_out), custom_held_out)
     bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     before = None
-    if settings.variant != BASELINE and not isinstance(metric.head, ChannelHead):
+    if settings.variant != BASELINE and settings.from_embedded | (settings.variant != ADDITIVE):
         before = evaluate(metric.head, bank, [context])
     if train_variant(metric, settings, context, training, device, note):
         bank = evaluation_bank(metric, images, settings.seed, device, distortions)
-    if isinstance(metric.head, AdditiveHead):
+    if metric.head.names_kinds:
+        context = context.for_distortions(metric.head.kind_names)
         metric.head.set_importances(context.importances)
     measures = evaluate(metric.head, bank, [context])
     info = metric_info(
@@ -159,8 +168,10 @@ def finish(
         distances=calibration_quantiles(head, bank, LEVELS),
         images=bank.noise.shape[0],
     )
-    draws = reported_draws(head, bank) if isinstance(head, AdditiveHead) else None
-    return Trained(metric.cpu().eval(), info, calibration, measures, before, agreement, draws)
+    draws = reported_draws(head, bank) if head.names_kinds else None
+    metric = metric.cpu().eval()
+    ladders = tuple(anchor_ladders(metric)) if isinstance(metric, ChangeMetric) else ()
+    return Trained(metric, info, calibration, measures, before, agreement, draws, ladders)
 
 
 def head_context(head: Head, context: Context) -> Context:
@@ -170,7 +181,7 @@ def head_context(head: Head, context: Context) -> Context:
     """
     importances = dict(zip(head.names, head.importances.tolist(), strict=True))
     ranking = context.ranking
-    if not isinstance(head, AdditiveHead):
+    if not head.names_kinds:
         ranking = context.order or None
     return dataclasses.replace(context, importances=importances, ranking=ranking)
 
@@ -188,7 +199,7 @@ def evaluation_bank(
     distortions: Sequence[Distortion] = DISTORTIONS,
 ) -> EvaluationBank:
     """Compare held-out images with changes of them; equal seeds give equal changes."""
-    distances = metric_distances(metric, device)
+    distances = FeatureDistances(metric, device)
     metric.head.cpu()
     return build_evaluation_bank(
         distances, images, generator_for("evaluation", seed), distortions=distortions

@@ -30,7 +30,8 @@ from dps_train.distortions.other.kinds import TRAINED
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.distortions.random_changes import rows_by_kind
 from dps_train.judgements.importances import Numbers, scaled_differences
-from dps_train.model.metric import Metric, resize
+from dps_train.model.metric import Metric
+from dps_train.model.resizing import resize
 
 REFERENCES = 40
 CHANGES = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dps_infer.contexts.ranking import OTHER
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
@@ -53,13 +53,14 @@ def amount_phrases(
 ) -> list[str]:
     """Describe the change whose amount is 1, for each name of an amount.
 
-    A name that is neither `other` nor a distortion's is returned unchanged.
+    A name that is neither `other` nor `size` nor a distortion's is returned unchanged.
 
     >>> amount_phrases(["translate", "other", "spots"])
     ['a shift by a quarter of the side', 'another kind of change', 'spots']
     """
     phrases = {distortion.name: _phrase(distortion) for distortion in distortions}
     phrases[OTHER] = "another kind of change"
+    phrases[SIZE] = "a change of any kind"
     return [phrases.get(name, name) for name in names]
 
 

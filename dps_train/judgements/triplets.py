@@ -15,7 +15,7 @@ from dps_infer.arrays import Pixels
 from dps_infer.errors import ImageError, UsageError
 from dps_train.data.crops import to_tensor
 from dps_train.data.sources import FEWEST_IMAGES, HELD_OUT_SHARE, read_pixels
-from dps_train.model.metric import resize
+from dps_train.model.resizing import resize
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.contexts.context import Context
+from dps_infer.contexts.ranking import SIZE
 from dps_train.contexts import importance_table, pair_table
 from dps_train.measure.evaluation_bank import EvaluationBank
 from dps_train.measure.statistics import composition_share, named_share, spearman, two_afc
@@ -86,14 +87,14 @@ def evaluate_adapted(
     adapted: AdaptedHead, bank: EvaluationBank, contexts: Sequence[Context]
 ) -> Measures:
     """Measure a head that was adapted to these contexts, with one row of weights each."""
-    judged = pair_table(contexts)
+    judged = pair_table(contexts, bank.names)
     columns = bank.mapped(adapted.columns)
     at_once = max(1, DISTANCES_AT_ONCE // bank.graded[..., 0].numel())
     parts = [
         _marks(columns, weights, importances, pairs)
         for weights, importances, pairs in zip(
             adapted.weights.split(at_once),
-            importance_table(contexts).split(at_once),
+            importance_table(contexts, bank.names).split(at_once),
             judged.split(at_once),
             strict=True,
         )
@@ -104,8 +105,10 @@ def evaluate_adapted(
         uniform = adapted.total(bank.drawn.flatten(0, -2)).unflatten(0, bank.drawn.shape[:-1])
         baseline = two_afc(uniform[None], judged)
     named = None
-    if adapted.names is not None and adapted.names[:-1] == bank.names:
-        named = named_share(columns.drawn, bank.names)
+    if adapted.names is not None and set(bank.names) <= set(adapted.names):
+        others = [name for name in adapted.names if name not in (*bank.names, SIZE)]
+        kinds = [adapted.names.index(name) for name in (*bank.names, *others)]
+        named = named_share(columns.drawn[..., kinds], bank.names)
     stable = bool(marks["stability"].isfinite().all())
     return Measures(
         rankings=len(contexts),

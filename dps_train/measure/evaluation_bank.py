@@ -22,11 +22,11 @@ from dps_train.distortions.paper import DISTORTIONS
 
 DRAWS = 4
 GRADES = 10
-BATCH = 256
+BATCH = 32
 
 
 class Distances(Protocol):
-    """Compares images with changed versions, like `dps_train.bank.bank.FeatureDistances`."""
+    """Compares images with changed versions, like `FeatureDistances`."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the representation that is compared, of float RGB [N, 3, H, W] in [0, 1]."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dps_infer.model.manifest import Draws
 from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank
-from dps_train.model.heads import AdditiveHead, Head
+from dps_train.model.heads import Head
 
 DIGITS = 5
 """Digits of the stored numbers: more would mean nothing for so few images."""
@@ -32,7 +32,7 @@ def calibration_quantiles(
 
 
 @torch.no_grad()
-def reported_draws(head: AdditiveHead, bank: EvaluationBank) -> Draws | None:
+def reported_draws(head: Head, bank: EvaluationBank) -> Draws | None:
     """Return the amounts of the draws in a bank, for a universal context file.
 
     `dps_infer.model.calibration` computes calibration and scores of any context from them, image

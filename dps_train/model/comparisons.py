@@ -68,7 +68,27 @@ COMPARISONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
 )
 
 
-class Comparison(nn.Module):
+class PairComparison(nn.Module):
+    """Turn the maps of two images into z; the base of every comparison.
+
+    Attributes:
+        name: for manifests.
+        channel_norm: whether features are unit-normalized over channels first.
+    """
+
+    name: str
+    channel_norm: bool
+
+    def normalized(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return a network's maps of images as `forward` expects them."""
+        raise NotImplementedError
+
+    def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
+        """See `difference_map`."""
+        raise NotImplementedError
+
+
+class Comparison(PairComparison):
     """Turn two lists of feature maps into channel distances.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dps_infer.contexts.context import Context
 from dps_train.contexts import importance_table
-from dps_train.model.heads import AdditiveHead, Head, uniform_distance
+from dps_train.model.heads import Head, uniform_distance
 
 ROWS_AT_ONCE = 4096
 """Number of z that go through a head at once: it bounds the memory of its layers."""
@@ -45,11 +45,17 @@ class AdaptedHead:
 
 
 def head_in_contexts(head: Head, contexts: Sequence[Context]) -> AdaptedHead:
-    """Return a head in each context; a head that is not additive keeps its own."""
-    if isinstance(head, AdditiveHead):
-        weights = importance_table(contexts, head.names)
+    """Return a head in each context; a head that names no kinds keeps its own."""
+    if head.names_kinds:
+        known = [one.for_distortions(_all_names(head.kind_names, one)) for one in contexts]
+        weights = importance_table(known, head.names)
         return AdaptedHead(head.amounts, weights, head.total, head.names)
     return AdaptedHead(head.amounts, head.importances.expand(len(contexts), -1), head.total)
+
+
+def _all_names(kinds: Sequence[str], context: Context) -> list[str]:
+    """Return a head's kinds, and distortions of a context that the head has yet to learn."""
+    return [*kinds, *(name for name in context.distortions if name not in kinds)]
 
 
 def unadapted_in_contexts(head: Head, contexts: Sequence[Context]) -> AdaptedHead:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dps_infer.model.manifest import DataInfo, DistortionInfo, JudgementsInfo, MetricInfo
 from dps_train.data.sources import Images
 from dps_train.distortions.distortion import Distortion
+from dps_train.distortions.kinds import KINDS
 from dps_train.distortions.paper import DISTORTIONS
+from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
 from dps_train.versions import installed_versions
@@ -36,7 +38,7 @@ def metric_info(
         amounts=list(metric.head.names),
         importances=None,
         judgements=judgements,
-        distortions=distortion_infos(distortions),
+        distortions=distortion_infos(metric.head, distortions),
         backbone=metric.backbone.name,
         layers=list(metric.backbone.layers),
         comparison=metric.comparison.name,
@@ -53,19 +55,26 @@ def metric_info(
     )
 
 
-def distortion_infos(distortions: Sequence[Distortion] = DISTORTIONS) -> list[DistortionInfo]:
-    """Describe distortions for a manifest."""
-    return [
-        DistortionInfo(
-            name=d.name,
-            parameter=d.parameter,
-            range=d.range,
-            strength=d.unit,
-            threshold=d.threshold,
-            reference=d.reference,
+def distortion_infos(
+    head: Head, distortions: Sequence[Distortion] = DISTORTIONS
+) -> list[DistortionInfo]:
+    """Describe the kinds that a head names, or else `distortions`, for a manifest."""
+    applied = {distortion.name: distortion for distortion in distortions}
+    names = head.kind_names or list(applied)
+    known = {kind.name: kind for kind in KINDS} if head.names_kinds else {}
+    infos = []
+    for name in names:
+        kind, distortion = known.get(name), applied.get(name)
+        infos.append(
+            DistortionInfo(
+                name=name,
+                unit=None if kind is None else kind.unit,
+                directions=None if kind is None else kind.directions,
+                parameter=None if distortion is None else distortion.parameter,
+                range=None if distortion is None else distortion.range,
+            )
         )
-        for d in distortions
-    ]
+    return infos
 
 
 def data_info(images: Images) -> DataInfo:

@@ -1,12 +1,11 @@
-"""An additive head extended by custom distortions.
+"""The head of size and presence extended by custom distortions.
 
-The amounts that it read before stay. New layers read the amounts of the custom distortions from
-the same z; where they read one, *gates* say how much of each older amount it explains:
+New layers read from the same z how probable each custom distortion is; where they read one,
+*gates* say how far it explains each kind that the head names already:
 
-    amount_k = older amount_k * (1 - gate_k * e / (e + KNEE)),    e = sum of custom evidence
+    probability_k = older probability_k * (1 - gate_k * largest custom probability)
 
-So where no custom distortion is read, every older amount keeps its exact value, and none is ever
-raised.
+So where no custom distortion is read, every older amount keeps its value.
 """
 
 from __future__ import annotations
@@ -17,50 +16,87 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_train.model.heads import AdditiveHead
+from dps_train.model.change.presence_head import PresenceHead, Reading, presences
+from dps_train.model.heads import Head
 
-KNEE = 0.05
-"""Custom evidence at which the gates have half of their effect."""
-
-HIDDEN = 128
+HIDDEN = 96
 
 DROPOUT = 0.5
 """Dropout of the new layers in training: there are few kinds of image, and many ways to tell them
 apart."""
 
 
-class ExtendedHead(AdditiveHead):
-    """A trained additive head, and custom distortions that it learned later."""
+class ExtendedHead(Head):
+    """A trained head, and custom distortions that it learned later.
 
-    def __init__(self, older: AdditiveHead, custom: Sequence[str]) -> None:
-        super().__init__((*older.names[:-1], *custom, older.names[-1]), older.inputs)
-        self.older = older
-        # Weight files of runs hold the layers under the names `own` and `gates`.
-        self.own = Reader(older.inputs, len(custom))
-        self.gates = Reader(older.inputs, len(older.names))
-        self.threshold.copy_(older.threshold)
-        self.reference.copy_(older.reference)
+    Args:
+        older: the trained head.
+        custom: names of the custom distortions.
+    """
 
-    def code(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
-        return self.older.code(z)
+    scale: Tensor
 
-    def read(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
-        code = self.code(z)
-        custom: Tensor = self.own(code)
-        evidence = F.relu(custom).sum(dim=-1, keepdim=True)
-        explained = torch.sigmoid(self.gates(code)) * (evidence / (evidence + KNEE))
-        older = self.older.read(z) * (1 - explained)
-        return torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
+    def __init__(self, older: PresenceHead, custom: Sequence[str]) -> None:
+        *kinds, other, size = older.names
+        super().__init__((*kinds, *custom, other, size))
+        self.older, self.custom = older, len(custom)
+        self.own = Reader(older.layers.length, len(custom))
+        self.gates = Reader(older.layers.length, older.kinds)
+        self.register_buffer("scale", torch.ones(len(custom)))
+        self.importances[-1] = 0
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of the parts of z."""
+        return self.older.lengths
+
+    @property
+    def scales(self) -> Tensor:
+        """See `PresenceHead`."""
+        return torch.cat([self.older.scale[:-1], self.scale, self.older.scale[-1:]])
 
     def total(self, z: Tensor) -> Tensor:
         """See `Head`."""
         return self.older.total(z)
 
-    def custom_evidence(self, z: Tensor) -> Tensor:
-        """Return the evidence of custom distortions [..., J], cut off and faded like amounts."""
-        return F.relu(self.own(self.code(z))) * self.visible(z)
+    def read(self, z: Tensor) -> Reading:
+        """See `PresenceHead`."""
+        return self.older.read(z)
+
+    def size(self, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`."""
+        return self.older.size(z, reading)
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """See `Head`."""
+        return self.amounts_of(z, self.read(z))
+
+    def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`."""
+        return self.amounts_at(self.size(z, reading), z, reading)
+
+    def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`."""
+        size = size[..., None]
+        *_, probability = self.probabilities(z, reading)
+        return torch.cat([size * presences(probability) * self.scales, size], dim=-1)
+
+    def probabilities(self, z: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities of custom distortions [..., J], of older kinds, and of all.
+
+        The second are those [..., K] that the custom distortions do not explain.
+        """
+        inputs = self.older.inputs(z)
+        custom = torch.sigmoid(self.own(inputs).mean(dim=-2))
+        gates = torch.sigmoid(self.gates(inputs).mean(dim=-2))
+        explained = gates * custom.amax(dim=-1, keepdim=True)
+        older = torch.sigmoid(reading.evidence) * (1 - explained)
+        return custom, older, torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
+
+    def widened(self, values: Tensor) -> Tensor:
+        """See `PresenceHead`."""
+        none = torch.zeros_like(values[..., :1]).expand(*values.shape[:-1], self.custom)
+        return torch.cat([values[..., :-1], none, values[..., -1:]], dim=-1)
 
     @torch.no_grad()
     def round_to_half(self) -> None:
@@ -70,7 +106,7 @@ class ExtendedHead(AdditiveHead):
 
 
 class Reader(nn.Module):
-    """Two layers that read numbers from a code; `dropout` draws what training leaves out."""
+    """Two layers that read numbers from inputs; `dropout` draws what training leaves out."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -78,9 +114,9 @@ class Reader(nn.Module):
         self.last = nn.Linear(HIDDEN, outputs)
         self.dropout: torch.Generator | None = None
 
-    def forward(self, code: Tensor) -> Tensor:
-        """Return [..., outputs] for a code [..., inputs]."""
-        hidden = F.gelu(self.first(F.gelu(code)))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return [..., outputs] for [..., inputs]."""
+        hidden = F.gelu(self.first(inputs))
         if self.dropout is not None:
             kept = torch.rand(hidden.shape, generator=self.dropout) >= DROPOUT
             hidden = hidden * kept / (1 - DROPOUT)

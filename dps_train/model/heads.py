@@ -11,16 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_infer.contexts.ranking import OTHER
+from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.distortions.amount_law import amount_of_strength
-
-SMALLEST_SCALE = 1e-6
-"""Smallest scale of a channel distance. Features near 1 carry rounding errors of 1e-7, which
-dominate below."""
-
-SILENT = 0.05
-"""Spread of a channel's logarithm below which it carries only rounding errors: divided by a
-smaller one, an error of 1e-7 in a feature becomes one of 1e-5 in an amount."""
 
 OTHER_KNEE = 0.01
 """Share of the reference up to which `other` grows like the unadapted distance, and above which
@@ -54,6 +46,20 @@ class Head(nn.Module):
         super().__init__()
         self.names = names
         self.register_buffer("importances", torch.ones(len(names)))
+
+    @property
+    def names_kinds(self) -> bool:
+        """Whether it tells kinds of change apart, and so can be in any context."""
+        return len(self.names) > 1
+
+    @property
+    def kind_names(self) -> list[str]:
+        """The names of its amounts but `OTHER` and `SIZE`."""
+        return [name for name in self.names if name not in (OTHER, SIZE)]
+
+    def set_importances(self, importances: Mapping[str, float]) -> None:
+        """Set the context: one importance >= 0 for each of `names`, 0 where one is missing."""
+        self.importances.copy_(torch.tensor([importances.get(name, 0.0) for name in self.names]))
 
     def total(self, z: Tensor) -> Tensor:
         """Return the unadapted distance [...] of z [..., D]."""
@@ -130,14 +136,12 @@ class AdditiveHead(Head):
 
     def amounts_of(self, shares: Tensor, z: Tensor, knee: float = OTHER_KNEE) -> Tensor:
         """Turn the share of `other`, last in [..., K + 1], into its amount in pairs of z."""
-        # Detached: what there is to explain must not be learned to fit the share.
-        total = self.total(z)[..., None].detach()
+        total = self.total(z)[..., None]
+        if self.training:
+            # What there is to explain must not be learned to fit the share.
+            total = total.detach()
         unit = amount_of_strength(total, knee * self.reference, self.reference)
         return torch.cat([shares[..., :-1], shares[..., -1:] * unit], dim=-1)
-
-    def set_importances(self, importances: Mapping[str, float]) -> None:
-        """Set the context: one importance >= 0 for each of `names`."""
-        self.importances.copy_(torch.tensor([importances[name] for name in self.names]))
 
     def visible(self, z: Tensor) -> Tensor:
         """Return the factor [..., 1] in [0, 1) that fades amounts out at the faintest changes."""
@@ -153,43 +157,6 @@ class AdditiveHead(Head):
     def amounts(self, z: Tensor) -> Tensor:
         """See `Head`: A = K + 1."""
         return self.amounts_from(self.evidence(z), z)
-
-
-class ChannelHead(AdditiveHead):
-    """An additive head for any backbone: evidence = MLP(log(1 + z / scale))."""
-
-    scale: Tensor
-    center: Tensor
-    spread: Tensor
-
-    def __init__(self, channels: int, names: tuple[str, ...], hidden: int = 256) -> None:
-        super().__init__(names, channels)
-        self.hidden = hidden
-        self.layers = nn.Sequential(
-            nn.Linear(channels, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, len(names)),
-        )
-        self.register_buffer("scale", torch.ones(channels))
-        self.register_buffer("center", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(channels))
-
-    def fit_scales(self, z: Tensor) -> None:
-        """Take the scales of the inputs from typical channel distances [P, D]."""
-        self.scale.copy_((0.1 * z.median(dim=0).values).clamp(min=SMALLEST_SCALE))
-        typical = torch.log1p(z / self.scale)
-        self.center.copy_(typical.mean(dim=0))
-        spread = typical.std(dim=0)
-        # A channel that is silent in these images must not dominate where it is not.
-        self.spread.copy_(torch.where(spread > SILENT, spread, 1))
-        self.reference.copy_(uniform_distance(z).median())
-        self.threshold.copy_(1e-3 * self.reference)
-
-    def code(self, z: Tensor) -> Tensor:
-        """See `AdditiveHead`."""
-        return (torch.log1p(z / self.scale) - self.center) / self.spread
 
 
 class PairHead(AdditiveHead):

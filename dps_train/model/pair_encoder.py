@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_train.model.comparisons import difference_map
+from dps_train.model.comparisons import PairComparison, difference_map
 from dps_train.model.embedded.embedded_backbone import WIDTHS, block
 
 NAME = "pair-encoder"
@@ -46,7 +46,7 @@ QUERY_CELLS = 8
 KEY_CELLS = 16
 
 
-class PairEncoder(nn.Module):
+class PairEncoder(PairComparison):
     """Turn the maps of two images into a code of the change between them.
 
     Batch normalization is for training; afterwards it is folded into the adjacent layers.
@@ -76,7 +76,7 @@ class PairEncoder(nn.Module):
         *maps, keys = first
         *other_maps, other_keys = second
         differences = [a - b for a, b in zip(maps, other_maps, strict=True)]
-        squares = [layer.square().mean(dim=(2, 3)).float() for layer in differences]
+        squares = [full(layer.square().mean(dim=(2, 3))) for layer in differences]
         means = [0.5 * (a + b) for a, b in zip(maps[1:], other_maps[1:], strict=True)]
         total = torch.stack([layer.mean(dim=1) for layer in squares], dim=1).sum(dim=1)
         code = [
@@ -84,7 +84,7 @@ class PairEncoder(nn.Module):
             self.fusion(differences[1:], means),
             self.motion(keys, other_keys),
         ]
-        return torch.cat([total[:, None], *(part.float() for part in code)], dim=1)
+        return torch.cat([total[:, None], *(full(part) for part in code)], dim=1)
 
     def difference_map(self, first: list[Tensor], second: list[Tensor], cells: int) -> Tensor:
         """See `dps_train.model.comparisons.difference_map`."""
@@ -103,8 +103,8 @@ class _Statistics(nn.Module):
     def forward(
         self, squares: list[Tensor], differences: list[Tensor], means: list[Tensor]
     ) -> Tensor:
-        shifts = [layer.mean(dim=(2, 3)).square().float() for layer in differences]
-        levels = [2 * layer.mean(dim=(2, 3)).float() for layer in means]
+        shifts = [full(layer.mean(dim=(2, 3)).square()) for layer in differences]
+        levels = [2 * full(layer.mean(dim=(2, 3))) for layer in means]
         logs = [torch.log1p(GAIN * value) for value in (*squares, *shifts)]
         statistics: Tensor = self.linear(self.normalize(torch.cat([*logs, *levels], dim=1)))
         return statistics
@@ -167,8 +167,8 @@ class _Motion(nn.Module):
 
     def keys(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the unit vectors that are matched: [N, KEY, KEY_CELLS²]."""
-        context = F.interpolate(self.middle(maps[2]).float(), scale_factor=2.0, mode="nearest")
-        keys = (self.fine(maps[1]).float() + context).flatten(2)
+        context = F.interpolate(full(self.middle(maps[2])), scale_factor=2.0, mode="nearest")
+        keys = (full(self.fine(maps[1])) + context).flatten(2)
         return keys / (keys.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
 
     def _moved(self, source: Tensor, target: Tensor) -> Tensor:
@@ -178,15 +178,20 @@ class _Motion(nn.Module):
         sharpness = self.sharpness.exp()
         scores = torch.bmm((sharpness * queries).transpose(1, 2), target)
         match = F.softmax(scores, dim=-1)
-        found = torch.matmul(match, self.positions).float()
+        found = full(torch.matmul(match, self.positions))
         likeness = (match * scores).sum(dim=-1) / sharpness
-        evidence = torch.stack([match.square().sum(dim=-1), likeness], dim=-1).float()
-        trust = torch.sigmoid(self.trust(evidence).float())
+        evidence = full(torch.stack([match.square().sum(dim=-1), likeness], dim=-1))
+        trust = torch.sigmoid(full(self.trust(evidence)))
         field = torch.cat([found - self.places, evidence], dim=-1)
         moved: Tensor = self.field(field.flatten(1)) + self.mix(
             self.transformation(affine_fit(self.places, found, trust))
         )
-        return moved.float()
+        return full(moved)
+
+
+def full(values: Tensor) -> Tensor:
+    """Return values of half precision in float32, and others as they are."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def affine_fit(places: Tensor, found: Tensor, trust: Tensor) -> Tensor:

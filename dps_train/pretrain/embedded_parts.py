@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import PAPER_AMOUNTS
 from dps_train.model.embedded.embedded_backbone import EmbeddedNetwork
 from dps_train.model.heads import PairHead
 from dps_train.model.metric import Preprocess
@@ -22,7 +22,7 @@ class EmbeddedParts(nn.Module):
         super().__init__()
         self.backbone = EmbeddedNetwork(batch_norm=batch_norm)
         self.comparison = PairEncoder(batch_norm=batch_norm)
-        self.head = PairHead(CODE, AMOUNTS)
+        self.head = PairHead(CODE, PAPER_AMOUNTS)
 
     def z(self, reference: Tensor, changed: Tensor, *, half: bool = True) -> Tensor:
         """Return z [C, M, D] of references [C, 3, H, W] and their families [C, M, 3, H, W].
@@ -37,6 +37,13 @@ class EmbeddedParts(nn.Module):
             first = [torch.cat([layer[:crops]] * members) for layer in maps]
             second = [layer[crops:] for layer in maps]
             return self.comparison(first, second).unflatten(0, (members, crops)).transpose(0, 1)
+
+
+def computes_in_half() -> bool:
+    """Return whether the processor computes in half precision; others take longer for it."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and bool(
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
 
 
 def normalize(images: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +30,10 @@ from dps_train.distortions.families import (
     graded_pairs,
 )
 from dps_train.distortions.random_changes import Draw, draw_moved_windows, middle
-from dps_train.fit.additive import (
+from dps_train.fit.end_to_end.checkpoints import Plan, load_checkpoint, save_checkpoint
+from dps_train.model.embedded.embedded_metric import Recipe
+from dps_train.model.pair_encoder import IMAGE_SIZE
+from dps_train.pretrain.additive_loss import (
     BALANCED,
     CONTEXTS_PER_BATCH,
     PAIRS,
@@ -36,10 +41,13 @@ from dps_train.fit.additive import (
     Emphasis,
     additive_loss,
 )
-from dps_train.model.embedded.embedded_metric import Recipe
-from dps_train.model.pair_encoder import IMAGE_SIZE
-from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, initial_parts
-from dps_train.pretrain.images.mixture import pretraining_images
+from dps_train.pretrain.embedded_parts import (
+    EmbeddedParts,
+    computes_in_half,
+    fold,
+    initial_parts,
+)
+from dps_train.pretrain.images.mixture import kept_images
 from dps_train.seeds import generator_for
 
 IMAGES = 20_000
@@ -58,6 +66,9 @@ half, and again while only the head is trained."""
 BALANCING = 800
 """Steps that train only the head."""
 
+STEPS_KEPT = 250
+"""Steps after which a checkpoint is written."""
+
 WARM_UP = 100
 WEIGHT_DECAY = 0.02
 AVERAGE = 0.997
@@ -65,9 +76,12 @@ AVERAGE = 0.997
 
 
 def pretrain(
-    steps: int, seed: int, note: Callable[[str], None] = lambda _: None
+    steps: int,
+    seed: int,
+    folder: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[EmbeddedParts, Recipe]:
-    """Train the embedded metric.
+    """Train the network of the embedded metric.
 
     The first half trains with batch normalization at a constant rate. Then it is folded away, and
     the second half settles the network in its final form. Finally, the head is balanced between
@@ -76,21 +90,32 @@ def pretrain(
     Args:
         steps: batches of `CROPS_PER_STEP` images with `FAMILY_SIZE` changes each, in the halves.
         seed: of everything random.
+        folder: keeps checkpoints, so that a run that was cut off continues; None keeps none.
         note: receives a line about the loss every 100 steps.
 
     Returns:
         The metric's parts, averaged over the last steps, and the recipe.
     """
     generator = torch.Generator().manual_seed(seed)
-    images = pretraining_images(IMAGES, SURROUNDINGS, generator)
+    kept = None if folder is None else folder / f"images-{seed}.safetensors"
+    images = kept_images(kept, IMAGES, SURROUNDINGS, generator)
     first, second = steps // 2, steps - steps // 2
     rates = [LEARNING_RATE * min(1, (step + 1) / WARM_UP) for step in range(first)]
-    parts = _train(initial_parts(generator), images, rates, PAIRS, generator, note)
-    settling = generator_for("settling", seed)
-    parts = _train(fold(parts), images, _falling(SETTLING_RATE, second), SETTLED, settling, note)
-    balancing = generator_for("balancing", seed)
-    rates = _falling(BALANCING_RATE, BALANCING)
-    parts = _train(parts, images, rates, BALANCED, balancing, note, head_only=True)
+    plan = {"steps": steps, "seed": seed, "images": len(images)}
+
+    def checkpoint(stage: str) -> _Checkpoint:
+        path = None if folder is None else folder / f"{stage}.safetensors"
+        return _Checkpoint(path, {**plan, "stage": stage})
+
+    parts = _train(
+        initial_parts(generator), images, rates, PAIRS, generator, checkpoint("learning"), note
+    )
+    rates, settling = _falling(SETTLING_RATE, second), generator_for("settling", seed)
+    parts = _train(fold(parts), images, rates, SETTLED, settling, checkpoint("settling"), note)
+    rates, balancing = _falling(BALANCING_RATE, BALANCING), generator_for("balancing", seed)
+    parts = _train(
+        parts, images, rates, BALANCED, balancing, checkpoint("balancing"), note, head_only=True
+    )
     data = DataInfo(
         # As in the shipped weights: another name would change the files, not the images.
         source="dps_train.data.pretraining",
@@ -98,6 +123,25 @@ def pretrain(
         sha256=hashlib.sha256(images.numpy().data).hexdigest(),
     )
     return parts, Recipe(data, steps, seed)
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Where the state of a stage is kept, and the plan that it follows."""
+
+    path: Path | None
+    plan: Plan
+
+
+class _State(nn.Module):
+    """Everything that a stage changes, besides its optimizer."""
+
+    generator: Tensor
+
+    def __init__(self, parts: EmbeddedParts, average: AveragedModel, generator: Tensor) -> None:
+        super().__init__()
+        self.parts, self.average = parts, average
+        self.register_buffer("generator", generator.clone())
 
 
 def _falling(rate: float, steps: int) -> list[float]:
@@ -110,6 +154,7 @@ def _train(
     rates: list[float],
     emphasis: Emphasis,
     generator: torch.Generator,
+    checkpoint: _Checkpoint,
     note: Callable[[str], None],
     *,
     head_only: bool = False,
@@ -119,9 +164,14 @@ def _train(
     average = AveragedModel(parts, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
     optimizer = _optimizer(parts.head if head_only else parts)
     contexts = importance_table(all_rankings())
+    half = computes_in_half()
     graded = (*graded_pairs(MEMBERS), (FAMILY_SIZE - 2, FAMILY_SIZE - 1))
     composed = composed_pairs(MEMBERS)
-    for step in track(range(len(rates)), "pretraining"):
+    state, done = _State(parts, average, generator.get_state()), 0
+    if checkpoint.path is not None and checkpoint.path.exists():
+        done, _ = load_checkpoint(checkpoint.path, state, optimizer, checkpoint.plan)
+        generator.set_state(state.generator)
+    for step in track(range(done, len(rates)), "pretraining"):
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
         rows = torch.randint(len(images), (CROPS_PER_STEP,), generator=generator)
@@ -131,7 +181,7 @@ def _train(
         family += draw_moved_windows(surroundings, IMAGE_SIZE, generator)
         with torch.set_grad_enabled(not head_only):
             changed = torch.stack([draw.images for draw in family], dim=1)
-            z = parts.z(crops, changed, half=not head_only)
+            z = parts.z(crops, changed, half=half and not head_only)
         drawn = torch.randint(len(contexts), (CONTEXTS_PER_BATCH,), generator=generator)
         loss = additive_loss(
             parts.head, z, _targets(family), contexts[drawn], emphasis, graded, composed
@@ -143,6 +193,12 @@ def _train(
         average.update_parameters(parts)
         if step % 100 == 99:
             note(f"step {step + 1} of {len(rates)}: loss {loss.item():.3f}")
+        last = step == len(rates) - 1
+        if checkpoint.path is not None and (last or step % STEPS_KEPT == STEPS_KEPT - 1):
+            state.generator.copy_(generator.get_state())
+            save_checkpoint(
+                checkpoint.path, state, optimizer, checkpoint.plan, steps=step + 1, precision={}
+            )
     averaged = average.module
     assert isinstance(averaged, EmbeddedParts)
     return averaged

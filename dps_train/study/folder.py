@@ -20,7 +20,7 @@ import msgspec
 from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file
 from dps_infer.model.manifest import DataInfo, WeightsInfo
-from dps_train.bank.manifest import field_differences
+from dps_train.recipes import field_differences
 
 FORMAT_VERSION = 1
 

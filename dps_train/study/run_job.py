@@ -15,11 +15,9 @@ from functools import cached_property
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dps_infer.files.write import atomic_file
-from dps_train.bank.bank import metric_distances
-from dps_train.contexts import importance_table
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.data.sources import Images
 from dps_train.fit.initial_metric import initial_metric
@@ -32,16 +30,17 @@ from dps_train.judgements.head_scores import BappsDistances, bapps_distances
 from dps_train.judgements.scoring import BappsScores
 from dps_train.measure.evaluation import Measures, evaluate_adapted
 from dps_train.measure.evaluation_bank import EvaluationBank
+from dps_train.model.backbone.weights import load_strictly, read_weights
 from dps_train.model.context_heads import (
     AdaptedHead,
     head_in_contexts,
     scalars_in_contexts,
     unadapted_in_contexts,
 )
+from dps_train.model.feature_distances import FeatureDistances
 from dps_train.model.heads import Head
 from dps_train.model.metric import Metric
 from dps_train.model.names import ADDITIVE
-from dps_train.model.weights import load_strictly, read_weights
 from dps_train.seeds import generator_for
 from dps_train.study.extra_images import ExtraDistances, ExtraImages
 from dps_train.study.folder import StudyFolder
@@ -170,7 +169,7 @@ class JobRunner:
             return scalars_in_contexts(self._train_lin(job)), self._distances
         if variant == ADDITIVE:
             head, read = self._train_additive(job)
-            weights = importance_table(contexts)
+            weights = head_in_contexts(head, contexts).weights
             adapted = AdaptedHead(lambda z: z[..., :-1], weights, lambda z: z[..., -1], head.names)
             return adapted, read
         metric = self._train_end_to_end(job)
@@ -190,7 +189,7 @@ class JobRunner:
         """The channel distances to fit linear heads to, and the generator's state after them."""
         generator = generator_for(LIN, self._settings.seed)
         z = draw_lin_bank(
-            metric_distances(self._metric, self._device),
+            FeatureDistances(self._metric, self._device),
             self._training.images,
             size=self._settings.size or TRAINING_SIZE,
             generator=generator,
@@ -214,14 +213,16 @@ class JobRunner:
         if self._additive is None:
             metric = initial_metric(job.settings)
             head = metric.head
+            # What compares the maps may have a head of its own, for cells.
+            trained = nn.ModuleDict({"comparison": metric.comparison, "head": head})
             path = self._folder.head(job.features_id)
             if path.exists():
-                load_strictly(head, read_weights(path), origin=str(path))
+                load_strictly(trained, read_weights(path), origin=str(path))
             else:
                 train_variant(metric, job.settings, job.context, self._training, self._device)
                 with atomic_file(path, force=True) as temporary:
                     # `save_file` writes to another file first, which a kill would leave behind.
-                    temporary.write_bytes(safetensors.torch.save(head.state_dict()))
+                    temporary.write_bytes(safetensors.torch.save(trained.state_dict()))
 
             def read(z: Tensor) -> Tensor:
                 return torch.cat([head.amounts(z), head.total(z)[..., None]], dim=-1)

@@ -14,10 +14,10 @@ def test_the_figures_follow_from_the_times(measured, images_folder):
     figures = record.read_figures(adaptation_cost.Figures)
     assert figures.evaluating.triplets == 2 * 15 * 16
     assert figures.training.triplets == 2 * 3 * 15
-    # One before each of our five stages, and one after the last.
-    assert len(figures.authors_steps) == 6
-    middle = sorted(figures.authors_steps)[2:4]
-    assert figures.authors_per_triplet == pytest.approx(sum(middle) / 2 / 4)
+    # One before each of our six stages, and one after the last.
+    assert len(figures.authors_steps) == 7
+    middle = sorted(figures.authors_steps)[3]
+    assert figures.authors_per_triplet == pytest.approx(middle / 4)
     stages = (
         (figures.evaluating, figures.evaluation_features + figures.evaluation_additive),
         (figures.training, figures.training_features + figures.training_lin),

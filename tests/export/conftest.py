@@ -1,6 +1,7 @@
-"""Fixtures: metrics of both kinds, each traced once, their context files, and the command line.
+"""Fixtures: metrics with and without kinds, each traced once, their files, and the command line.
 
-To trace a metric takes long, so that every file here is made from one of two models.
+To trace a metric of size and presence takes minutes, so that every file here is made from one of
+two models.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
 from export_helpers import Exported, already_frozen
-from train_helpers import pair_metric, write_images, write_stand_ins
+from train_helpers import (
+    StandIns,
+    instead_of_the_real,
+    measured_quickly,
+    with_importances,
+    write_images,
+    write_stand_ins,
+)
 
 from dps_export.export import export, export_run
 from dps_export.freeze import freeze
@@ -30,41 +38,43 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import load_run, save_run
 from dps_train.fit.settings import Settings
 from dps_train.fit.training import train
+from dps_train.measure.anchor_ladders import anchor_ladders
 from dps_train.model.description import metric_info
-from dps_train.model.embedded import embedded_backbone, embedded_metric
+from dps_train.model.embedded.embedded_metric import load_universal
 from dps_train.model.metric import Metric
 
 
 @pytest.fixture(scope="session")
-def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Files with random weights for the embedded metric: those of `pair_metric`."""
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> StandIns:
+    """Files with random weights for the embedded metric, which runs start from."""
     return write_stand_ins(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
-def run_folder(stand_ins: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was trained for a second: of no worth, but of every part."""
+def run_folder(stand_ins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one amount, whose metric is traced in seconds."""
     base = tmp_path_factory.mktemp("export")
     settings = Settings(
         context=ranking_context(parse_ranking("3,1=5,0", NAMES)),
         data=str(write_images(base / "images")),
-        start="scratch",
-        pairs=1000,
-        epochs=3,
+        variant="lin",
+        epochs=1,
         device="cpu",
     )
     folder = base / "runs" / "tiny"
-    with pytest.MonkeyPatch.context() as patch:
-        for module, path in zip((embedded_backbone, embedded_metric), stand_ins, strict=True):
-            patch.setattr(module, "WEIGHTS", path)
-        save_run(folder, train(settings, "tiny"), settings={"pairs": 1000, "epochs": 3})
+    with instead_of_the_real(stand_ins), measured_quickly():
+        save_run(folder, train(settings, "tiny"), settings={"epochs": 1})
     return folder
 
 
 @pytest.fixture(scope="session")
 def metrics(run_folder: Path) -> dict[str, Metric]:
-    """One metric with fixed comparisons and one with the pair encoder."""
-    return {"channel": load_run(run_folder)[0], "pair": pair_metric()}
+    """One metric of one amount, and the embedded one.
+
+    Its weights are the shipped ones: with random weights, it would report turns and shifts of
+    pictures that did not move, whose logarithms are rounding errors.
+    """
+    return {"scalar": load_run(run_folder)[0], "pair": with_importances(load_universal())}
 
 
 @pytest.fixture(scope="session")
@@ -79,27 +89,32 @@ def files(
     models: dict[str, onnx.ModelProto],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Exported]:
-    """Plain and universal files of both metrics, each in its own folder."""
-    made = {}
-    for name, metric in metrics.items():
-        info = load_run(run_folder)[1].metric if name == "channel" else info_of(metric)
-        for kind in ("plain", "universal"):
-            path = tmp_path_factory.mktemp(f"{name}-{kind}") / "ctx.onnx"
-            with already_frozen(models[name]):
-                if (name, kind) == ("channel", "plain"):
-                    export_run(run_folder, path)
-                elif kind == "plain":
-                    export(metric, info, path, calibration=some_calibration())
-                else:
-                    export(metric, without_context(info), path, draws=some_draws())
-            made[f"{name}-{kind}"] = Exported(path, metric, kind == "universal")
-    return made
+    """A plain file of each metric, and a universal one of kinds, each in its own folder."""
+    metric = metrics["pair"]
+    info = info_of(metric)
+    with measured_quickly():
+        ladders = anchor_ladders(metric)
+    paths = {
+        name: tmp_path_factory.mktemp(name) / "ctx.onnx"
+        for name in ("scalar-plain", "pair-plain", "pair-universal")
+    }
+    with already_frozen(models["scalar"]):
+        export_run(run_folder, paths["scalar-plain"])
+    with already_frozen(models["pair"]):
+        export(metric, info, paths["pair-plain"], calibration=some_calibration(), ladders=ladders)
+    with already_frozen(models["pair"]):
+        universal = without_context(info)
+        export(metric, universal, paths["pair-universal"], draws=some_draws(), ladders=ladders)
+    return {
+        name: Exported(path, metrics[name.partition("-")[0]], name.endswith("universal"))
+        for name, path in paths.items()
+    }
 
 
 @pytest.fixture(scope="session")
 def exported(files: dict[str, Exported]) -> Path:
     """The run's context file."""
-    return files["channel-plain"].path
+    return files["scalar-plain"].path
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from train_helpers import photos
 
 from dps_export.lpips import lpips_metric, read_linear_weights
 from dps_infer.errors import UsageError
-from dps_train.model.weights import WeightsError
+from dps_train.model.backbone.weights import WeightsError
 
 PUBLISHED = Path(lpips.__file__).parent / "weights/v0.1"
 CHANNELS = [64, 192, 384, 256, 256]

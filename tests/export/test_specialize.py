@@ -14,7 +14,7 @@ import pytest
 # The toy context files of the tests of `dps_infer`.
 sys.path.insert(0, str(Path(__file__).parents[1] / "infer"))
 
-from infer_helpers import make_manifest, make_model, write
+from infer_helpers import AMOUNTS, make_manifest, make_model, write
 
 from dps_export import specialize as specializing
 from dps_export.specialize import SpecializeError, specialize
@@ -30,7 +30,7 @@ RANKING = "3,1=5,0"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    model = make_model(universal=True, views=True)
+    model = make_model(universal=True)
     return write(tmp_path_factory.mktemp("universal") / "universal.onnx", model)
 
 
@@ -39,6 +39,12 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(1)
     first, second = generator.integers(0, 256, (2, 2, 30, 21, 3), dtype=np.uint8)
     return first, second
+
+
+def of_kinds(metric: Metric) -> dict[str, float]:
+    """The importances without the size, which counts nothing here."""
+    assert metric.importances.get("size", 0) == 0
+    return {name: value for name, value in metric.importances.items() if name != "size"}
 
 
 # --- the frozen file ------------------------------------------------------------------
@@ -50,14 +56,13 @@ def test_it_computes_what_the_universal_file_does(source, tmp_path, images, give
     specialize(output, source=source, **given)
     plain = Metric.load(output, device="cpu", threads=1)
     universal = Metric.load(source, device="cpu", threads=1, **given)
-    assert (plain.importances, plain.ranking) == (universal.importances, universal.ranking)
-    for view in (None, "whole", "tiles", "both"):
-        got = plain.measure(*images, view=view, with_map=True)
-        expected = universal.measure(*images, view=view, with_map=True)
-        np.testing.assert_allclose(got.distances, expected.distances, rtol=1e-6)
-        np.testing.assert_array_equal(got.amounts, expected.amounts)
-        np.testing.assert_allclose(got.maps, expected.maps, rtol=1e-5, atol=1e-7)
-        assert (got.tiles is None) == (expected.tiles is None)
+    assert (of_kinds(plain), plain.ranking) == (of_kinds(universal), universal.ranking)
+    got = plain.measure(*images, with_map=True)
+    expected = universal.measure(*images, with_map=True)
+    np.testing.assert_allclose(got.distances, expected.distances, rtol=1e-6)
+    for name in ("amounts", "strengths", "directions", "cells"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
+    np.testing.assert_allclose(got.maps, expected.maps, rtol=1e-5, atol=1e-7)
     one, other = (context.compare(images[0][0], images[1][0]) for context in (plain, universal))
     assert one.parts == pytest.approx(other.parts, rel=1e-6)
     assert one.percentiles == pytest.approx(other.percentiles, abs=1e-5)
@@ -67,16 +72,16 @@ def test_its_manifest_is_the_universal_ones_in_the_context(source, tmp_path):
     manifest = specialize(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
     text = read_model((tmp_path / "ctx.onnx").read_bytes()).metadata[METADATA_KEY]
     assert decode_manifest(text) == manifest
-    origin = make_manifest(universal=True, views=True)
+    origin = make_manifest(universal=True)
     metric = manifest.metric
     assert not manifest.universal
     assert metric.name == "color-translate~zoom-rotate"
     assert metric.ranking == [["color"], ["translate", "zoom"], ["rotate"]]
     assert metric.importances["rotate"] == 1
-    assert metric.scores == scores(origin.draws, metric.context)
-    assert manifest.calibration == calibrate(origin.draws, metric.importances)
+    assert metric.scores == scores(origin.draws, metric.amounts, metric.context)
+    assert manifest.calibration == calibrate(origin.draws, metric.amounts, metric.importances)
     assert manifest.draws is None
-    for kept in ("views", "parity", "precision", "map", "format"):
+    for kept in ("ladders", "cell", "parity", "precision", "map", "format"):
         assert getattr(manifest, kept) == getattr(origin, kept)
     for kept in ("amounts", "distortions", "weights", "tools", "variant", "seed"):
         assert getattr(metric, kept) == getattr(origin.metric, kept)
@@ -88,7 +93,7 @@ def test_importances_leave_no_ranking(source, tmp_path):
     assert metric.ranking is None
     assert metric.importances["blur"] == 5
     assert metric.scores is not None
-    even = ",".join(f"{name}=1" for name in metric.amounts)
+    even = ",".join(f"{name}=1" for name in metric.amounts if name != "size")
     assert specialize(tmp_path / "even.onnx", importances=even, source=source).metric.scores is None
 
 
@@ -98,7 +103,9 @@ def test_the_importances_are_a_constant_of_the_graph(source, tmp_path):
     onnx.checker.check_model(model, full_check=True)
     assert [port.name for port in model.graph.input] == ["reference", "distorted"]
     (constant,) = (one for one in model.graph.initializer if one.name == "importance")
-    assert onnx.numpy_helper.to_array(constant).tolist() == [0, 0, 0, 0, 5, 0, 0]
+    assert onnx.numpy_helper.to_array(constant).tolist() == [
+        5 * (name == "blur") for name in AMOUNTS
+    ]
     universal = onnx.load(source)
     assert list(model.graph.node) == list(universal.graph.node)
     assert list(model.graph.output) == list(universal.graph.output)
@@ -142,17 +149,18 @@ def test_calibration_is_that_of_an_evaluation(tmp_path):
         true_amounts={name: row[1] for name, row in rows.items()},
         uniform={name: row[2] for name, row in rows.items()},
     )
-    context = ranking_context(parse_ranking(RANKING, DISTORTIONS))
+    context = ranking_context(parse_ranking(RANKING, DISTORTIONS), DISTORTIONS)
     weights = torch.tensor(list(context.importances.values()))
     distances = amounts @ weights
 
-    calibration = calibrate(draws, context.importances)
+    columns = list(context.importances)
+    calibration = calibrate(draws, columns, context.importances)
     expected = np.quantile(distances.double().flatten(1).numpy(), calibration.levels, axis=1)
     got = np.array(list(calibration.distances.values())).T
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
     judged = pair_table([context])
-    found = scores(draws, context)
+    found = scores(draws, columns, context)
     for value, table in [
         (found.adapted, distances),
         (found.baseline, uniform),
@@ -196,7 +204,8 @@ def test_a_context_that_is_kept_under_a_name(cli, source, tmp_path):
     frozen = Metric.load(output, device="cpu", threads=1)
     assert frozen.manifest.metric.name == frozen.label == "map-rendering"
     named = Metric.named("map-rendering", device="cpu", threads=1)
-    assert frozen.importances == named.importances
+    # The toy file names fewer kinds than the package's own.
+    assert of_kinds(frozen) == {name: named.importances[name] for name in of_kinds(frozen)}
 
 
 @pytest.mark.parametrize(
@@ -247,7 +256,7 @@ def test_it_needs_no_torch_and_no_training_code(source, tmp_path):
 )
 def test_the_packages_own_file_can_be_frozen(tmp_path):
     manifest = specialize(tmp_path / "ctx.onnx", ranking=RANKING)
-    assert manifest.views is not None
+    assert manifest.ladders
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
     universal = Metric.universal(ranking=RANKING, device="cpu")
     got = Metric.load(tmp_path / "ctx.onnx", device="cpu").compare(image, image[::-1])

@@ -24,8 +24,7 @@ def context_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def universal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A universal file with views."""
-    model = make_model(universal=True, views=True)
+    model = make_model(universal=True)
     return write(tmp_path_factory.mktemp("context") / "universal.onnx", model)
 
 

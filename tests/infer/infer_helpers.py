@@ -1,9 +1,10 @@
 """Tiny context files with a closed form, and images to measure with them.
 
 The fake metric: the mean absolute difference of each color channel, in [0, 1], is the
-amount of one distortion (red: rotate, green: blur, blue: color); the rest are 0. With
-views, a tile is `TILE` pixels, the smaller ones at the right and the bottom included, and
-an amount of the view ``tiles`` is the largest of any tile, of ``both`` the larger one.
+amount of one distortion (red: rotate, green: blur, blue: color); the rest are 0. The size is the
+mean of the three. A strength is `STRENGTH` times the amount; a direction is 1 where the mean of
+the channel rises, -1 where it falls. The map has a place per pixel, and cells have `CELL` pixels.
+A file without kinds reports one amount, or none: the distance in the context `IMPORTANCES`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +24,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from dps_infer.contexts import ranking as contexts
 from dps_infer.model import manifest as contract
 
-DISTORTIONS = ["rotate", "translate", "darken", "color", "blur", "zoom"]
+DRAWN = ["rotate", "translate", "darken", "color", "blur", "zoom"]
+"""The distortions that have draws for calibration."""
+DISTORTIONS = list(contexts.KINDS)
 IMPORTANCES = {
     "rotate": 0.25,
     "translate": 0.5,
@@ -32,20 +37,18 @@ IMPORTANCES = {
     "color": 0.125,
     "blur": 1.0,
     "zoom": 0.5,
+    **dict.fromkeys(DISTORTIONS[6:], 0.5),
     "other": 0.5,
+    "size": 0.0,
 }
+AMOUNTS = list(IMPORTANCES)
+KINDS = AMOUNTS[:-1]
 CHANNEL_OF = {"rotate": 0, "blur": 1, "color": 2}
 LEVELS = [0.0, 0.25, 0.5, 0.75, 1.0]
-
-
-TILE = 4
-VIEWS = contract.Views(
-    default="both",
-    tile=TILE,
-    layout="side by side from the left upper corner",
-    aggregation="the largest amount of any tile",
-    both="the larger amount of the two",
-)
+STRENGTH = 10
+UNITS = {"rotate": "degrees", "blur": "pixels of sigma"}
+DIRECTIONS = {"rotate": ("clockwise", "counterclockwise"), "blur": ("softer", "sharper")}
+CELL = 8
 IMAGES, DRAWS_EACH = 3, 4
 
 
@@ -53,38 +56,46 @@ def make_draws() -> contract.Draws:
     """Made-up draws, in which a metric is right often, but not always."""
     generator = np.random.default_rng(0)
     rows = IMAGES * DRAWS_EACH
-    true = {name: generator.uniform(0, 2, rows) for name in DISTORTIONS}
-    columns = len(IMPORTANCES)
-    amounts = {name: generator.uniform(0, 0.3, (rows, columns)) for name in DISTORTIONS}
-    for number, name in enumerate(DISTORTIONS):
+    true = {name: generator.uniform(0, 2, rows) for name in DRAWN}
+    amounts = {name: generator.uniform(0, 0.3, (rows, len(AMOUNTS))) for name in DRAWN}
+    for number, name in enumerate(DRAWN):
         amounts[name][:, number] += true[name]
     return contract.Draws(
         images=IMAGES,
         per_image=DRAWS_EACH,
         amounts={name: values.tolist() for name, values in amounts.items()},
         true_amounts={name: values.tolist() for name, values in true.items()},
-        uniform={name: generator.uniform(0, 1, rows).tolist() for name in DISTORTIONS},
+        uniform={name: generator.uniform(0, 1, rows).tolist() for name in DRAWN},
     )
 
 
+def make_ladder() -> contract.Ladder:
+    """JPEG qualities of two photographs; with an importance of 1 for blur: 0.2, 0.3 and 0.6."""
+    amounts = [
+        [[amount if name == "blur" else 0.0 for name in AMOUNTS] for amount in step]
+        for step in ([0.1, 0.3], [0.2, 0.4], [0.4, 0.8])
+    ]
+    return contract.Ladder(name="JPEG quality", steps=[90.0, 50.0, 10.0], amounts=amounts)
+
+
 def make_manifest(
-    *, universal: bool = False, views: bool = False, **changes: object
+    *, universal: bool = False, kinds: bool = True, **changes: object
 ) -> contract.Manifest:
+    importances = IMPORTANCES if kinds else {"other": 1.0}
     metric = contract.MetricInfo(
         name="universal" if universal else "fake",
-        variant="additive",
+        variant="additive" if kinds else "lin",
         ranking=None if universal else [["color"], ["rotate"], ["blur"]],
         judgements=None,
-        amounts=list(IMPORTANCES),
-        importances=None if universal else IMPORTANCES,
+        amounts=list(importances),
+        importances=None if universal else importances,
         distortions=[
             contract.DistortionInfo(
                 name=name,
-                parameter="strength",
-                range=(0.0, 1.0),
-                strength="the parameter",
-                threshold=0.01,
-                reference=1.0,
+                unit=UNITS.get(name) if kinds else None,
+                directions=DIRECTIONS.get(name) if kinds else None,
+                parameter="strength" if name in DRAWN else None,
+                range=(0.0, 1.0) if name in DRAWN else None,
             )
             for name in DISTORTIONS
         ],
@@ -112,9 +123,10 @@ def make_manifest(
         "metric": metric,
         "calibration": None if universal else calibration,
         "draws": make_draws() if universal else None,
-        "views": VIEWS if views else None,
+        "ladders": [make_ladder()] if kinds else [],
         "parity": contract.Parity(max_abs_error=0.0, pairs=1),
         "precision": "float32",
+        "cell": CELL if kinds else None,
         "map": "its mean is the distance",
         **changes,
     }
@@ -124,85 +136,93 @@ def make_manifest(
 def make_model(
     manifest: contract.Manifest | str | None = None,
     *,
-    amounts: bool = True,
     universal: bool = False,
-    views: bool = False,
-    offset: float = 0.0,
+    kinds: bool = True,
+    amounts: bool = True,
+    offsets: Mapping[str, float] | None = None,
 ) -> onnx.ModelProto:
-    """The fake metric as a model; `offset` is added to the distances alone."""
-    columns = list(IMPORTANCES)
-    spread = np.zeros((3, len(columns)), np.float32)
+    """The fake metric as a model.
+
+    Args:
+        manifest: the manifest, as an object or as text; "" leaves it out.
+        universal: the context is an input.
+        kinds: tell kinds of change apart.
+        amounts: without kinds, report the one amount.
+        offsets: added to all values of outputs, by name.
+    """
+    columns = len(AMOUNTS) if kinds else 1
+    spread = np.zeros((3, columns), np.float32)
     for name, channel in CHANNEL_OF.items():
-        spread[channel, columns.index(name)] = 1
+        spread[channel, AMOUNTS.index(name) if kinds else 0] = 1 if kinds else IMPORTANCES[name]
+    if kinds:
+        spread[:, -1] = 1 / 3
     constants = {
         "scale": np.float32(1 / 255),
         "spread": spread,
+        "spread_kinds": spread[:, :-1],
         "positions": np.array([1, 2]),
-        "offset": np.float32(offset),
+        "ten": np.float32(STRENGTH),
+        "last": np.array(columns - 1),
     }
     inputs = {
         "reference": (TensorProto.UINT8, ["R", "H", "W", 3]),
         "distorted": (TensorProto.UINT8, ["N", "H", "W", 3]),
     }
     if universal:
-        inputs["importance"] = (TensorProto.FLOAT, [len(columns)])
+        inputs["importance"] = (TensorProto.FLOAT, [columns])
     else:
-        constants["importance"] = np.array(list(IMPORTANCES.values()), np.float32)
+        frozen = list(IMPORTANCES.values()) if kinds else [1.0]
+        constants["importance"] = np.array(frozen, np.float32)
     nodes = [
         helper.make_node("Cast", ["reference"], ["first"], to=TensorProto.FLOAT),
         helper.make_node("Cast", ["distorted"], ["second"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["first", "second"], ["difference"]),
+        helper.make_node("Sub", ["second", "first"], ["difference"]),
         helper.make_node("Abs", ["difference"], ["absolute"]),
         helper.make_node("Mul", ["absolute", "scale"], ["scaled"]),
         helper.make_node("MatMul", ["scaled", "spread"], ["pixels"]),
+        helper.make_node("ReduceMean", ["pixels", "positions"], ["means"], keepdims=0),
     ]
-    outputs = {}
+    outputs: dict[str, list[object]] = {}
 
-    def add_view(suffix: str, cells: str) -> None:
-        """The outputs of a view whose amounts are there; `cells` [N, H', W', K+1] has its map."""
-        nodes.extend(
-            [
-                helper.make_node("MatMul", [f"amounts{suffix}", "importance"], [f"sum{suffix}"]),
-                helper.make_node("Add", [f"sum{suffix}", "offset"], [f"distance{suffix}"]),
-                helper.make_node("MatMul", [cells, "importance"], [f"map{suffix}"]),
-            ]
-        )
-        outputs[f"distance{suffix}"] = ["N"]
-        outputs[f"amounts{suffix}"] = ["N", len(columns)]
-        outputs[f"map{suffix}"] = ["N", "H2", "W2"]
+    def add_output(name: str, shape: list[object], operator: str, *given: str, **how: int) -> None:
+        offset = (offsets or {}).get(name)
+        found = name if offset is None else f"{name}_exact"
+        nodes.append(helper.make_node(operator, list(given), [found], **how))
+        if offset is not None:
+            constants[f"{name}_offset"] = np.float32(offset)
+            nodes.append(helper.make_node("Add", [found, f"{name}_offset"], [name]))
+        outputs[name] = shape
 
-    if views:
-        whole, tiles, both = "_whole", "_tiles", "_both"
+    add_output("distance", ["N"], "MatMul", "means", "importance")
+    if kinds:
         nodes += [
+            helper.make_node("MatMul", ["scaled", "spread_kinds"], ["pixels_by_kind"]),
             helper.make_node(
-                "ReduceMean", ["pixels", "positions"], [f"amounts{whole}"], keepdims=0
+                "ReduceMean", ["pixels_by_kind", "positions"], ["by_kind"], keepdims=0
             ),
-            helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("MatMul", ["difference", "spread_kinds"], ["signed"]),
+            helper.make_node("ReduceMean", ["signed", "positions"], ["rise"], keepdims=0),
+            helper.make_node("Transpose", ["pixels_by_kind"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node(
                 "AveragePool",
                 ["planes"],
                 ["pooled"],
-                kernel_shape=[TILE, TILE],
-                strides=[TILE, TILE],
+                kernel_shape=[CELL, CELL],
+                strides=[CELL, CELL],
                 ceil_mode=1,
             ),
-            helper.make_node("Transpose", ["pooled"], ["tiles"], perm=[0, 2, 3, 1]),
-            helper.make_node("ReduceMax", ["tiles", "positions"], [f"amounts{tiles}"], keepdims=0),
-            helper.make_node("Max", [f"amounts{whole}", f"amounts{tiles}"], [f"amounts{both}"]),
         ]
-        for suffix, cells in ((whole, "pixels"), (tiles, "tiles"), (both, "tiles")):
-            add_view(suffix, cells)
-        outputs["tiles"] = ["N", "TH", "TW", len(columns)]
-        for kind in ("distance", "amounts", "map"):
-            nodes.append(helper.make_node("Identity", [f"{kind}_both"], [kind]))
-            outputs[kind] = outputs[f"{kind}_both"]
-    else:
-        nodes.append(
-            helper.make_node("ReduceMean", ["pixels", "positions"], ["amounts"], keepdims=0)
-        )
-        add_view("", "pixels")
-    if not amounts:
-        del outputs["amounts"]
+        add_output("size", ["N"], "Gather", "means", "last", axis=1)
+    if amounts:
+        add_output("amounts", ["N", columns], "Identity", "means")
+    if kinds:
+        add_output("strengths", ["N", columns - 1], "Mul", "by_kind", "ten")
+        add_output("directions", ["N", columns - 1], "Sign", "rise")
+    add_output("map", ["N", "H2", "W2"], "MatMul", "pixels", "importance")
+    if kinds:
+        nodes.append(helper.make_node("Transpose", ["pooled"], ["pooled_last"], perm=[0, 2, 3, 1]))
+        add_output("cells", ["N", "CH", "CW", columns - 1], "Identity", "pooled_last")
+    used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,
         "fake",
@@ -214,11 +234,15 @@ def make_model(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
             for name, shape in outputs.items()
         ],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        [
+            numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+            if name in used
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     if manifest is None:
-        manifest = make_manifest(universal=universal, views=views)
+        manifest = make_manifest(universal=universal, kinds=kinds)
     if not isinstance(manifest, str):
         manifest = contract.encode_manifest(manifest)
     if manifest:
@@ -344,6 +368,11 @@ class Outcome:
     @property
     def record(self) -> dict:
         return json.loads(self.out)
+
+
+def without_progress(err: str) -> list[str]:
+    """The lines of standard error but for those that a slow machine adds."""
+    return [line for line in err.splitlines() if "still working" not in line]
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -86,6 +86,9 @@ def test_the_result_is_that_of_the_library(server, context, images):
     )
     assert by_path["result"]["distance"] == expected.distance == by_data["result"]["distance"]
     assert by_path["result"]["parts"] == expected.parts
+    for name in ("size", "amounts", "strengths", "directions", "percentiles"):
+        assert by_path["result"][name] == getattr(expected, name), name
+    assert list(by_path["result"]["anchors"]) == ["JPEG quality"]
     assert (by_path["result"]["above"], by_data["result"]["above"]) == (True, None)
 
 
@@ -93,6 +96,8 @@ def test_the_result_is_that_of_the_library(server, context, images):
     "wish",
     [
         {"ranking": "blur,color"},
+        {"ranking": "blur,*,color=other"},
+        {"importances": {"size": 1}},
         {"importances": "color=0.5,blur=0.25"},
         {"importances": {"color": 0.5, "blur": 0.25}},
     ],
@@ -107,14 +112,12 @@ def test_a_request_may_say_what_matters(server, universal, images, wish):
     assert answer["result"]["distance"] == expected.compare(images["a"], images["b"]).distance
 
 
-def test_views_and_sizes(server, universal, images):
-    whole, refused, resized = talk(
+def test_sizes(server, images):
+    refused, resized = talk(
         server,
-        compare(images, context="universal", view="whole"),
         compare(images, candidate=images["small"]),
         compare(images, candidate=images["small"], resize=True),
     )
-    assert whole["result"]["view"] == "whole"
     assert refused["error"]["kind"] == "image"
     assert resized["ok"]
 
@@ -139,7 +142,8 @@ def test_one_context_need_not_be_named(context, images):
         ({"requestId": 7, "method": "compare"}, "request", "reference"),
         ({"resize": "yes"}, "request", "resize"),
         ({"threshold": -1}, "request", "threshold"),
-        ({"view": "sideways"}, "request", "sideways"),
+        # Of protocol 1.
+        ({"view": "whole"}, "request", "view"),
         ({"context": "none"}, "usage", "plain, universal"),
         ({"context": None}, "usage", "plain, universal"),
         ({"ranking": "color,blur"}, "usage", "exclude"),
@@ -149,7 +153,7 @@ def test_one_context_need_not_be_named(context, images):
         ({"candidate": "a\0b"}, "image", "cannot be read"),
         ({"candidate": {"base64": "?"}}, "image", "base64"),
         ({"candidate": {"base64": "aGVsbG8="}}, "image", "candidate"),
-        ({"view": "tiles"}, "context", "view"),
+        ({"context": None, "ranking": "*"}, "usage", "at least two"),
     ],
 )
 def test_a_bad_line_is_answered_and_the_next_one_too(server, images, line, kind, words):

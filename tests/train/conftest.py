@@ -12,7 +12,14 @@ import pytest
 # pytest imports test files by path (importlib mode), so that their folder is no import path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from train_helpers import Outcome, instead_of_the_real, write_images, write_stand_ins
+from train_helpers import (
+    Outcome,
+    StandIns,
+    instead_of_the_real,
+    measured_quickly,
+    write_images,
+    write_stand_ins,
+)
 
 from dps_infer.contexts.context import ranking_context
 from dps_infer.contexts.ranking import parse_ranking
@@ -22,12 +29,12 @@ from dps_train.fit.settings import Settings
 from dps_train.fit.training import Trained, train
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 
-REAL_WEIGHTS = (embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS)
+REAL_WEIGHTS = (embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS, embedded_metric.PRESENCE)
 
 
 @pytest.fixture(scope="session")
-def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Files with random weights for the embedded metric: its backbone, and the rest."""
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> StandIns:
+    """Files with random weights for the embedded metric."""
     return write_stand_ins(tmp_path_factory.mktemp("weights"))
 
 
@@ -41,6 +48,12 @@ def _embedded_metric(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     with instead_of_the_real(request.getfixturevalue("stand_ins")):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _measured_quickly() -> Iterator[None]:
+    with measured_quickly():
         yield
 
 
@@ -62,22 +75,22 @@ def tiny_settings(images_folder: Path) -> Settings:
     return Settings(
         context=ranking_context(parse_ranking("3,1=5,0", NAMES)),
         data=str(images_folder),
-        pairs=200,
+        pairs=20,
         epochs=1,
         device="cpu",
     )
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
+def trained(tiny_settings: Settings, stand_ins: StandIns) -> Trained:
     """The embedded metric, adapted."""
-    with instead_of_the_real(stand_ins):
+    with instead_of_the_real(stand_ins), measured_quickly():
         return train(tiny_settings, "tiny")
 
 
 @pytest.fixture(scope="session")
-def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) -> Trained:
-    with instead_of_the_real(stand_ins):
+def trained_from_scratch(tiny_settings: Settings, stand_ins: StandIns) -> Trained:
+    with instead_of_the_real(stand_ins), measured_quickly():
         return train(dataclasses.replace(tiny_settings, start="scratch"), "tiny")
 
 
@@ -85,7 +98,7 @@ def trained_from_scratch(tiny_settings: Settings, stand_ins: tuple[Path, Path]) 
 def run_folder(trained: Trained, tmp_path: Path) -> Path:
     """A fresh run folder that the test may spoil."""
     folder = tmp_path / "runs" / "tiny"
-    save_run(folder, trained, settings={"pairs": 200, "epochs": 1})
+    save_run(folder, trained, settings={"pairs": 20, "epochs": 1})
     return folder
 
 

@@ -45,7 +45,7 @@ class BrightnessTarget(PairTarget):
     part_names = ("darken", "blur", "other")
     own = None
     tied = None
-    view = None
+    has_size = False
 
     def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
         mean = reference.mean()

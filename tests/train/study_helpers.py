@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -25,7 +26,7 @@ TINY = Study(
     weights={},
     repetitions=1,
     bapps=None,
-    common=Settings(size=32, pairs=200, epochs=1, steps=2, device="cpu"),
+    common=Settings(size=32, pairs=20, epochs=1, steps=2, device="cpu"),
 )
 
 
@@ -49,11 +50,14 @@ def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: 
     # Imported once before the forks, not in every child.
     importlib.import_module("lightning.fabric")
     importlib.import_module("pyarrow.parquet")
-    from dps_train.model.embedded import embedded_backbone, embedded_metric
+    from train_helpers import instead_of_the_real, measured_quickly
+
     from dps_train.study import run_job
     from dps_train.study.run_study import run_study
 
-    embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = weights
+    kept = contextlib.ExitStack()
+    kept.enter_context(instead_of_the_real(tuple(weights)))
+    kept.enter_context(measured_quickly())
     run_job.draw_lin_bank = with_few_draws(run_job)
     study = dataclasses.replace(tiny_study(data), rankings=1)
 
@@ -80,5 +84,5 @@ def _kill_again_and_again(data: Path, folder: Path, weights: list[Path], kills: 
 
 
 if __name__ == "__main__":
-    paths = [Path(argument) for argument in sys.argv[1:5]]
-    _kill_again_and_again(paths[0], paths[1], paths[2:], int(sys.argv[5]))
+    paths = [Path(argument) for argument in sys.argv[1:6]]
+    _kill_again_and_again(paths[0], paths[1], paths[2:], int(sys.argv[6]))

@@ -16,20 +16,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_infer.model.manifest import DataInfo
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.distortions.distortion import quantize
-from dps_train.model.backbones import Backbone
+from dps_train.fit.presence import fit
+from dps_train.fit.presence.training import initialize
+from dps_train.measure import anchor_ladders, evaluation_bank
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import Comparison
 from dps_train.model.embedded import embedded_backbone, embedded_metric
-from dps_train.model.heads import ChannelHead, PairHead
+from dps_train.model.heads import PairHead, ScalarHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, PairEncoder
 from dps_train.pretrain.embedded_parts import EmbeddedParts, fold, stored_weights
 
 COUNT = 6
-TINY = ("--pairs", "200", "--epochs", "3")
-"""A training of about a second; its metric is useless."""
+TINY = ("--pairs", "100", "--epochs", "20")
+"""A training of seconds; its metric is useless."""
+
+StandIns = tuple[Path, Path, Path]
+"""Files of the embedded metric: its backbone, its pair encoder, and its head."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -69,37 +77,75 @@ def random_pretraining(seed: int = 4) -> EmbeddedParts:
     return model.eval()
 
 
-def write_stand_ins(folder: Path) -> tuple[Path, Path]:
+def write_stand_ins(folder: Path) -> StandIns:
     """Write weights of the embedded metric that are random, under the names of the real ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = (folder / embedded_backbone.WEIGHTS.name, folder / embedded_metric.WEIGHTS.name)
+    real = embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS, embedded_metric.PRESENCE
+    backbone, rest, presence = (folder / path.name for path in real)
     data = DataInfo(source="none", images=1, sha256="0" * 64)
     recipe = embedded_metric.Recipe(data, steps=0, seed=0).metadata()
-    for path, weights in zip(paths, stored_weights(fold(random_pretraining())), strict=True):
+    for path, weights in zip(
+        (backbone, rest), stored_weights(fold(random_pretraining())), strict=True
+    ):
         safetensors.torch.save_file(weights, path, metadata=recipe)
-    return paths
+    metric = with_random_presence(embedded_metric.untrained_universal(backbone, rest))
+    weights = embedded_metric.presence_weights(metric)
+    safetensors.torch.save_file(weights, presence, metadata=recipe)
+    return backbone, rest, presence
 
 
-def pair_metric() -> Metric:
-    """An embedded metric with random weights, all seven importances different."""
+def encoder_metric() -> Metric:
+    """The pair encoder and its own head with random weights, as a metric of its own."""
     weights, rest = stored_weights(fold(random_pretraining()))
-    metric = Metric(Preprocess(64), _backbone(weights), PairEncoder(), PairHead(CODE, AMOUNTS))
-    metric.load_state_dict(rest, strict=False)
-    return with_importances(metric.eval())
+    encoder, head = PairEncoder(), PairHead(CODE, PAPER_AMOUNTS)
+    metric = Metric(Preprocess(64), _backbone(weights), encoder, head)
+    nn.ModuleDict({"comparison": encoder, "head": head}).load_state_dict(rest)
+    return metric.eval()
 
 
-def channel_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
-    """A metric with fixed comparisons and random weights, all seven importances different."""
+def pair_metric() -> ChangeMetric:
+    """The embedded metric with random weights, all importances different."""
+    parts = encoder_metric()
+    code = PairCode(parts.comparison, parts.head)
+    metric = ChangeMetric(parts.preprocess, parts.backbone, code)
+    return with_importances(with_random_presence(metric.eval()))
+
+
+def channel_metric(size: int | None, comparison: str = "spatial+mean") -> ChangeMetric:
+    """A metric that reads channel distances, with random weights, all importances different."""
     weights, _ = stored_weights(fold(random_pretraining()))
-    parts = Preprocess(size), _backbone(weights), Comparison(comparison)
+    backbone, compared = _backbone(weights), Comparison(comparison)
+    code = ChannelCode(compared, _channels(backbone, compared))
+    metric = ChangeMetric(Preprocess(size), backbone, code)
+    return with_importances(with_random_presence(metric.eval()))
+
+
+def scalar_metric(size: int | None, comparison: str = "spatial+mean") -> Metric:
+    """A metric of one amount: random scalars on channel distances."""
+    weights, _ = stored_weights(fold(random_pretraining()))
+    backbone, compared = _backbone(weights), Comparison(comparison)
+    head = ScalarHead(_channels(backbone, compared))
     with torch.no_grad():
-        bare = Metric(*parts, ChannelHead(1, AMOUNTS))
-        z = bare.comparison(*bare.features(photos(40, 32, 32, 1), photos(40, 32, 32, 2)))
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        head = ChannelHead(z.shape[1], AMOUNTS, hidden=32)
-    head.fit_scales(z)
-    return with_importances(Metric(*parts, head).eval())
+        head.weights.uniform_(0, 2, generator=seeded(5))
+    return Metric(Preprocess(size), backbone, compared, head).eval()
+
+
+def with_random_presence(metric: ChangeMetric) -> ChangeMetric:
+    """Give a metric a head of random weights, as files hold them."""
+    generator = seeded(6)
+    for part in (metric.comparison.cell_head, metric.head.layers):
+        initialize(part, generator)
+        with torch.no_grad():
+            for parameter in part.parameters():
+                parameter.copy_(parameter.half().float())
+    metric.head.scale.uniform_(0.5, 2, generator=generator)
+    return metric
+
+
+@torch.no_grad()
+def _channels(backbone: Backbone, comparison: Comparison) -> int:
+    maps = comparison.normalized(backbone(torch.zeros(1, 3, 32, 32)))
+    return comparison(maps, maps).shape[1]
 
 
 def _backbone(weights: dict[str, Tensor]) -> Backbone:
@@ -108,9 +154,9 @@ def _backbone(weights: dict[str, Tensor]) -> Backbone:
     return backbone
 
 
-def with_importances(metric: Metric) -> Metric:
+def with_importances(metric: ChangeMetric) -> ChangeMetric:
     """Set importances that are all different, and exact in binary."""
-    metric.head.set_importances({name: 2.0 ** (number - 6) for number, name in enumerate(AMOUNTS)})
+    metric.head.set_importances({name: 2.0 ** (number - 8) for number, name in enumerate(AMOUNTS)})
     return metric
 
 
@@ -121,6 +167,18 @@ def photos(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
     grain = torch.randn(smooth.shape, generator=generator) * 10
     return (smooth + grain).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def mean_over_image(metric: Metric, places: Tensor, height: int, width: int) -> Tensor:
+    """The mean of maps [N, h, w]; those of changes have places of 8 pixels, some partly outside."""
+    if not isinstance(metric, ChangeMetric):
+        return places.mean(dim=(1, 2))
+    rows, columns = (
+        (length / 8 - torch.arange(count)).clamp(0, 1)
+        for length, count in zip((height, width), places.shape[1:], strict=True)
+    )
+    share = rows[:, None] * columns
+    return (places * share).sum(dim=(1, 2)) / share.sum()
 
 
 def write_images(folder: Path, count: int = COUNT) -> Path:
@@ -180,9 +238,24 @@ def strict_json(text: str) -> dict:
 
 
 @contextmanager
-def instead_of_the_real(stand_ins: tuple[Path, Path]) -> Iterator[None]:
-    """Make the embedded metric of other files."""
+def measured_quickly() -> Iterator[None]:
+    """Train and measure on few and small images."""
+    few = {name: (change, steps[::5]) for name, (change, steps) in anchor_ladders.LADDERS.items()}
     with pytest.MonkeyPatch.context() as patch:
-        for module, path in zip((embedded_backbone, embedded_metric), stand_ins, strict=True):
-            patch.setattr(module, "WEIGHTS", path)
+        patch.setattr(anchor_ladders, "LADDERS", few)
+        patch.setattr(anchor_ladders, "SIDE", 64)
+        patch.setattr(anchor_ladders, "PARTS", anchor_ladders.PARTS[:1])
+        patch.setattr(evaluation_bank, "GRADES", 3)
+        patch.setattr(fit, "OWN_SIDE", 64)
+        yield
+
+
+@contextmanager
+def instead_of_the_real(stand_ins: StandIns) -> Iterator[None]:
+    """Make the embedded metric of other files."""
+    backbone, rest, presence = stand_ins
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded_backbone, "WEIGHTS", backbone)
+        patch.setattr(embedded_metric, "WEIGHTS", rest)
+        patch.setattr(embedded_metric, "PRESENCE", presence)
         yield

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from train_helpers import photos, seeded
 
-from dps_train.bank.bank import FeatureDistances
 from dps_train.data.crops import random_crops
 from dps_train.data.sources import TRAINING_PHOTOGRAPHS, photograph
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.model.backbones import load_backbone
+from dps_train.model.backbone.backbones import load_backbone
 from dps_train.model.comparisons import Comparison
-from dps_train.model.metric import Preprocess
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import ScalarHead
+from dps_train.model.metric import Metric, Preprocess
 
 COLUMNS = ("reference", "p0", "p1", "judge")
 SIZE = 64
@@ -65,8 +66,10 @@ def write_judgements(
         seed: of everything random.
     """
     if distances is None:
-        parts = Preprocess(SIZE), load_backbone("embedded"), Comparison("spatial")
-        distances = FeatureDistances(*parts, torch.device("cpu"))
+        backbone, comparison = load_backbone("embedded"), Comparison("spatial")
+        # The head is not used.
+        metric = Metric(Preprocess(SIZE), backbone, comparison, ScalarHead(1))
+        distances = FeatureDistances(metric, torch.device("cpu"))
     generator = seeded(seed)
     images = [photograph(name) for name in TRAINING_PHOTOGRAPHS]
     reference = quantize(random_crops(images, count, SIZE, generator))

@@ -15,6 +15,8 @@ from dps_infer.errors import UsageError
 if TYPE_CHECKING:
     from dps_infer.compare.metric import Metric
     from dps_infer.compare.pairs import Comparison
+    from dps_infer.images.decode import ImageSource
+    from dps_infer.images.ignored import Ignored
 
 MapOption = Annotated[
     Path | None,
@@ -23,7 +25,8 @@ MapOption = Annotated[
         metavar="FILE",
         help="Write a heat map of where the images differ, at their size. Dark is no difference, "
         "bright a large one, on the same scale for all images: a local distance d has the color "
-        "at d / (d + 0.5) of the way from dark to bright. For several candidates or contexts, "
+        "at d / (d + 0.5) of the way from dark to bright. Boxes mark the regions that differ, and "
+        "what is left out is hatched. For several candidates or contexts, "
         "name a folder for PNG files.",
     ),
 ]
@@ -39,9 +42,9 @@ MapPartOption = Annotated[
     typer.Option(
         "--map-part",
         metavar="NAME",
-        help="Instead of the distance, show the amount of one distortion in each tile, regardless "
-        "of its importance: blur, for example, or other for changes that no distortion explains. "
-        "1 is a strong change, the reference strength of the distortion.",
+        help="Instead of the distance, show how much of the difference in each part of the image "
+        "is of one kind, regardless of its importance: blur, for example, or other for changes "
+        "that have no name.",
     ),
 ]
 
@@ -114,13 +117,14 @@ def plan_maps(
 def write_maps(
     plan: Plan,
     style: MapStyle,
-    reference: Path,
-    candidates: Sequence[Path],
+    reference: ImageSource,
+    candidates: Sequence[ImageSource],
     results: Sequence[Mapping[str, Comparison]],
     metrics: Mapping[str, Metric],
     *,
     resize: bool,
     force: bool,
+    ignored: Ignored | None = None,
 ) -> None:
     """Draw and write the maps of a plan; see `dps_infer.show.heatmap`."""
     from dps_infer.images.decode import load_picture, make_pair
@@ -129,7 +133,8 @@ def write_maps(
     first = load_picture(reference, label="reference")
     for number, candidate in enumerate(candidates):
         second = load_picture(candidate, label="candidate")
-        ((_, image), *_) = make_pair(first, second, resize=resize).renderings
+        pair = make_pair(first, second, resize=resize, ignored=ignored)
+        image = pair.renderings[0][1]
         for label, metric in metrics.items():
             picture = draw_map(
                 results[number][label],
@@ -138,6 +143,7 @@ def write_maps(
                 part=style.part,
                 overlay=style.overlay,
                 legend=style.legend,
+                ignored=pair.ignored,
             )
             save_picture(picture, plan[number, label], force=force)
 

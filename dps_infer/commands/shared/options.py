@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
 
 ABOVE = 3
@@ -36,10 +35,12 @@ RankingsOption = Annotated[
     typer.Option(
         "--ranking",
         metavar="NAME,...",
-        help="What matters: distortions from the least to the most disruptive, as in "
+        help="What matters: kinds of change from the least to the most disruptive, as in "
         "color,translate,zoom,rotate,darken,blur. An equals sign ties two: color=translate,blur. "
-        "Numbers stand for names: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom. "
-        "Repeat it for several contexts.",
+        "A star stands for all kinds that are not named: noise,*,content; without it, they count "
+        "as the middle. The kinds: 0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom, "
+        "6 noise, 7 contrast, 8 saturation, 9 tint, 10 compression, 11 warp, 12 content, "
+        "13 mirror, and other. Repeat it for several contexts.",
     ),
 ]
 ImportancesOption = Annotated[
@@ -47,29 +48,33 @@ ImportancesOption = Annotated[
     typer.Option(
         "--importance",
         metavar="NAME=NUMBER,...",
-        help="Instead of --ranking, the weight of each distortion: color=0.1,blur=5. Distortions "
-        "that are left out do not count. Repeat it for several contexts.",
+        help="Instead of --ranking, the weight of each kind of change: color=0.1,blur=5. Kinds "
+        "that are left out do not count; size counts all kinds alike. Repeat it for several "
+        "contexts.",
     ),
 ]
+
+
+def complete_names(incomplete: str) -> list[str]:
+    """Return the names of saved contexts that begin with this text, for the shell."""
+    from dps_infer.contexts.folders import find_all
+
+    found, _ = find_all()
+    return [name for one in found if (name := str(one.context.name)).startswith(incomplete)]
+
+
 ContextNamesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--context-name",
         metavar="NAME",
         help="Instead of --ranking, a context by its name: one saved by dps-infer contexts save, "
-        "or one of this package: print-inspection, map-rendering, camera-pipeline, ui-regression, "
-        "video-coding. Repeat it for several contexts.",
+        "or one of this package: general, print-inspection, map-rendering, camera-pipeline, "
+        "ui-regression, video-coding. Repeat it for several contexts.",
+        autocompletion=complete_names,
     ),
 ]
-ViewOption = Annotated[
-    View | None,
-    typer.Option(
-        "--view",
-        help="The view of the images: the whole image, shrunk to a small size (whole); small "
-        "tiles at full resolution, which show fine changes (tiles); or both.  [default: that of "
-        "the context file]",
-    ),
-]
+
 ThresholdOption = Annotated[
     str | None,
     typer.Option(

@@ -18,6 +18,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from dps_infer import progress
+from dps_infer.commands.shared.heartbeat import signs_of_life
 from dps_infer.commands.shared.process import (
     INTERRUPTED,
     ended_by_signals,
@@ -31,6 +33,12 @@ from dps_infer.errors import DpsError
 from dps_infer.extras import how_to_install
 
 _program = ContextVar("program", default="dps-infer")
+
+_quiet = False
+"""Of the process and not of a context: other threads print, too."""
+
+# Typer brings a click of its own, or uses the package.
+_ClickError: Any = next(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException")
 
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="When something fails, show the full traceback as well.")
@@ -48,6 +56,7 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     """
     prepare_streams()
     _program.set(name)
+    be_quiet(False)
     with ended_by_signals() as received:
         code = _run(app, name)
     if code == INTERRUPTED and received:
@@ -59,7 +68,7 @@ def run(app: typer.Typer, name: str) -> NoReturn:
         silence_stdout()
         code = 1
     if fault is not None:
-        say(name, _cannot_print(fault))
+        _say(name, _cannot_print(fault))
         code = 1
     flush_stderr()
     sys.exit(code)
@@ -70,8 +79,21 @@ def program_name() -> str:
     return _program.get()
 
 
+def be_quiet(wanted: bool) -> None:
+    """From now on, print results and errors only, or notes and progress too."""
+    global _quiet
+    _quiet = wanted
+    progress.set_silent(wanted)
+
+
 def say(name: str, *lines: str) -> None:
-    """Print lines for people on stderr, each after the name of the program."""
+    """Print lines for people on stderr, each after the name of the program; none if quiet."""
+    if not _quiet:
+        _say(name, *lines)
+        progress.sign_of_life(step=True)
+
+
+def _say(name: str, *lines: str) -> None:
     for line in lines:
         # A standard error that cannot be written must not stop the work.
         with contextlib.suppress(OSError):
@@ -116,11 +138,15 @@ def printable(text: str) -> str:
 def _run(app: typer.Typer, name: str) -> int:
     debug = "--debug" in sys.argv[1:]
     try:
-        app(prog_name=name)
+        with signs_of_life(lambda line: _say(name, line)):
+            code = app(prog_name=name, standalone_mode=False)
+        # Typer returns the exit code of a command that ended with one.
+        return code if isinstance(code, int) else 0
     except SystemExit as leaving:
-        # Typer exits this way after results, help and usage errors.
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except KeyboardInterrupt:
+    except _ClickError as error:
+        return _wrong_usage(error, name)
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the output is gone; there is nobody to report to.
@@ -129,27 +155,38 @@ def _run(app: typer.Typer, name: str) -> int:
     except DpsError as error:
         if debug:
             traceback.print_exc()
-        say(name, *(f"error: {line}" for line in error.lines))
+        _say(name, *(f"error: {line}" for line in error.lines))
         return error.exit_code
     except MemoryError:
         if debug:
             traceback.print_exc()
-        say(name, "error: not enough memory: use smaller images or a machine with more")
+        _say(name, "error: not enough memory: use smaller images or a machine with more")
         return 1
     except Exception as error:
         if debug:
             traceback.print_exc()
         if isinstance(error, OSError) and is_of_stdout(error):
             silence_stdout()
-            say(name, _cannot_print(error.strerror or str(error)))
+            _say(name, _cannot_print(error.strerror or str(error)))
             return 1
         if isinstance(error, ModuleNotFoundError) and (command := how_to_install(error.name)):
-            say(name, f"error: this needs {error.name}, which is not installed: {command}")
+            _say(name, f"error: this needs {error.name}, which is not installed: {command}")
             return 1
         hint = "" if debug else "; run it again with --debug to see where, and report it"
-        say(name, f"error: unexpected {type(error).__name__}: {error}{hint}")
+        _say(name, f"error: unexpected {type(error).__name__}: {error}{hint}")
         return 1
-    return 0
+
+
+def _wrong_usage(error: Any, name: str) -> int:
+    """Print what is wrong with a command line, in one line; a group alone shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        context = getattr(error, "ctx", None)
+        command = name if context is None else context.command_path
+        text = error.format_message().strip().rstrip(".")
+        _say(name, f"error: {text}: see {command} -h")
+    return int(error.exit_code)
 
 
 def _cannot_print(fault: str) -> str:

@@ -52,8 +52,8 @@ function formatNumber(value) {
 
 const formatCount = (count) => count.toLocaleString("en-GB");
 
-/** The color of a part, by its place among the parts of its context. */
-const partClass = (place) => `part-${place % 8}`;
+/** The color of a part, by its place among the parts of its context; from the ninth on, striped. */
+const partClass = (place) => `part-${place % 8}${place < 8 ? "" : " striped"}`;
 
 function decodeBytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

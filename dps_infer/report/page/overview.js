@@ -129,20 +129,20 @@ function showExplanation() {
   }
   parts.push(make("p", { class: "quiet" },
     "A distance is 0 for identical images, and larger for images that this context calls more " +
-    "different. It is the sum of its parts: the amount of each distortion in the pair, times " +
-    "the importance of the distortion."));
+    "different. It is the sum of its parts: the amount of each kind of change in the pair, times " +
+    "the importance of the kind."));
   if (context.importances !== null) {
-    parts.push(make("h3", {}, "Importance of each distortion"),
+    parts.push(make("h3", {}, "Importance of each kind of change"),
       bars(Object.keys(context.importances), Object.values(context.importances)));
   }
   if (context.examples.length > 0) {
-    parts.push(make("h3", {}, "The same amount of each distortion, the closest first"),
+    parts.push(make("h3", {}, "A strong change of each kind, the closest first"),
       make("div", { class: "examples" }, ...context.examples.map(example)));
   }
   if (context.importances === null) {
     parts.push(make("p", { class: "quiet" },
       "Make the report with the --context, --ranking or --importance of these results to see " +
-      "the importance of each distortion here, with pictures."));
+      "the importance of each kind here, with pictures."));
   }
   byId("explanation").replaceChildren(...parts);
   byId("average").replaceChildren(...(context.parts.length === 0 ? [] : [
@@ -156,14 +156,16 @@ function meanPart(place) {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Named bars with numbers, one per part. */
-function bars(names, values) {
+/** Named bars with numbers, one per part above 0; `words` may call a part otherwise. */
+function bars(names, values, words = {}) {
   const most = Math.max(...values) || 1;
-  return make("dl", { class: "bars" }, ...names.map((name, place) => {
+  const shown = names.map((name, place) => [name, values[place], place])
+    .filter(([, value]) => value > 0);
+  return make("dl", { class: "bars" }, ...shown.map(([name, value, place]) => {
     const bar = make("i", { class: partClass(place) });
-    bar.style.width = `${values[place] / most * 100}%`;
-    return make("div", {}, make("dt", {}, name),
-      make("dd", {}, make("span", { class: "track" }, bar), formatNumber(values[place])));
+    bar.style.width = `${value / most * 100}%`;
+    return make("div", {}, make("dt", {}, words[name] ?? name),
+      make("dd", {}, make("span", { class: "track" }, bar), formatNumber(value)));
   }));
 }
 

@@ -83,7 +83,7 @@ function makeRow(pair, place) {
     { id: `pair-${pair}`, class: "row", role: "row", "aria-rowindex": place + 2 },
     make("span", { role: "gridcell", class: "cell number quiet" }, formatCount(place + 1)),
     make("span", { role: "gridcell", class: "cell pictures" },
-      thumbnail(pairs.referenceImage[pair]), thumbnail(pairs.candidateImage[pair])),
+      thumbnail(pairs.referenceImage[pair], pair), thumbnail(pairs.candidateImage[pair], pair)),
     nameCell(pair),
     ...report.contexts.map((_, context) => distanceCell(pair, context)),
     madeOfCell(pair));
@@ -95,10 +95,12 @@ function makeRow(pair, place) {
   return row;
 }
 
-function thumbnail(image) {
+function thumbnail(image, pair) {
   const { thumbnail: url, why } = report.images[image];
   if (url === null) return make("span", { class: "thumbnail missing", title: why }, "no image");
-  return make("img", { class: "thumbnail", src: url, alt: "" });
+  const picture = make("img", { class: "thumbnail", src: url, alt: "" });
+  const hatched = hatchLayer(pair);
+  return hatched.length > 0 ? make("span", { class: "framed" }, picture, ...hatched) : picture;
 }
 
 function nameCell(pair) {

@@ -13,6 +13,7 @@ let view = 0;
 let split = 50; // position of the slider in percent from the left
 let heat = 50; // blend in percent: 0 shows only the candidate, 100 only the heat map
 let blinking = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+let showsBoxes = true; // the boxes of the regions that differ
 let showsCandidate = false; // which image the blink shows
 let blinkTimer = null;
 
@@ -69,12 +70,28 @@ function showStage() {
     return;
   }
   DRAW[view](...images);
+  if (report.maps[state.context]?.[state.selected]?.regions.length > 0) {
+    controls.append(button({ "aria-pressed": String(showsBoxes), "aria-keyshortcuts": "b" },
+      toggleBoxes, "Boxes", make("kbd", { "aria-hidden": "true" }, "b")));
+  }
   const small = images.filter((image) => image.url !== null && image.reduced);
   if (small.length > 0 && controls.querySelector(".message") === null) {
     controls.append(make("p", { class: "quiet" }, small[0].large
       ? "Reduced in size for this page."
       : "A small preview: --worst N gives the N worst pairs larger ones."));
   }
+}
+
+function toggleBoxes() {
+  showsBoxes = !showsBoxes;
+  redrawStage();
+}
+
+/** Draw the same view again; the control that has the focus keeps it. */
+function redrawStage() {
+  const place = [...controls.querySelectorAll("input, button")].indexOf(document.activeElement);
+  showStage();
+  controls.querySelectorAll("input, button")[place]?.focus();
 }
 
 /** Describe an image, with its larger preview if there is one. */
@@ -96,8 +113,8 @@ function drawSides(reference, candidate) {
   const [beside, below] = [scaleFor(size, 2, 1), scaleFor(size, 1, 2)];
   stage.classList.toggle("below", below > beside);
   const scale = Math.max(beside, below);
-  stage.append(frame(size, scale, "Reference", layer(reference, "reference")),
-    frame(size, scale, "Candidate", layer(candidate, "candidate")));
+  stage.append(frame(size, scale, "Reference", layer(reference, "reference"), ...hatchLayer(), ...boxLayers()),
+    frame(size, scale, "Candidate", layer(candidate, "candidate"), ...hatchLayer(), ...boxLayers()));
 }
 
 function drawSlider(reference, candidate) {
@@ -108,7 +125,7 @@ function drawSlider(reference, candidate) {
     line.style.left = `${split}%`;
   };
   const box = frame(reference, scaleFor(reference, 1, 1), "Reference left, candidate right",
-    layer(reference, "reference"), top, line);
+    layer(reference, "reference"), top, ...hatchLayer(), ...boxLayers(), line);
   stage.append(box);
   const input = slider("Reference", "Candidate", split, (value) => {
     split = value;
@@ -133,7 +150,8 @@ function drawSlider(reference, candidate) {
 
 function drawBlink(reference, candidate) {
   const top = layer(candidate, "candidate");
-  const box = frame(reference, scaleFor(reference, 1, 1), "", layer(reference, "reference"), top);
+  const box = frame(reference, scaleFor(reference, 1, 1), "", layer(reference, "reference"), top,
+    ...hatchLayer(), ...boxLayers());
   stage.append(box);
   const show = () => {
     top.hidden = !showsCandidate;
@@ -176,7 +194,7 @@ function drawHeat(reference, candidate) {
     image.style.filter = `grayscale(${overlay})`;
   };
   stage.append(frame(reference, scaleFor(reference, 1, 1), "Where the images differ",
-    image, canvas));
+    image, canvas, ...hatchLayer(), ...boxLayers()));
   slider("Candidate", "Heat map", heat, (value) => {
     heat = value;
     draw();
@@ -220,6 +238,29 @@ function legend() {
   return make("div", { class: "legend", title: "Local distance: its mean over the image is the " +
     "distance. The scale is the same for all pairs." }, bar,
   make("div", { class: "axis quiet" }, ...labels));
+}
+
+/** What is left out of the pair, hatched; nothing if all of it counts. */
+function hatchLayer(pair = state.selected) {
+  const number = pairs.hatch[pair];
+  if (number === null) return [];
+  const hatched = make("i", { class: "layer hatched", title: "Left out of the comparison" });
+  hatched.style.maskImage = `url("${report.hatches[number]}")`;
+  return [hatched];
+}
+
+/** The boxes of the regions that differ, with their numbers. */
+function boxLayers() {
+  const regions = report.maps[state.context]?.[state.selected]?.regions ?? [];
+  if (!showsBoxes) return [];
+  return regions.map((region, place) => {
+    const box = make("i", { class: `layer box${region.top < 0.05 ? " top" : ""}`, title: region.words },
+      make("b", {}, String(place + 1)));
+    box.style.inset = `${100 * region.top}% auto auto ${100 * region.left}%`;
+    box.style.width = `${100 * region.width}%`;
+    box.style.height = `${100 * region.height}%`;
+    return box;
+  }).reverse();
 }
 
 function layer(image, name) {
@@ -276,7 +317,23 @@ function showReading(facts, pair) {
       : make("div", { class: "tile" }, value, ...words));
   });
   const { parts, words } = report.contexts[state.context];
-  if (parts.length > 0) facts.append(make("h3", {}, "Made of"), bars(parts, partsOf(pair)));
+  // Only pairs with a heat map have more than their parts: the results hold no more.
+  const map = report.maps[state.context]?.[pair];
+  if (map?.anchors) facts.append(make("p", { class: "anchors" }, map.anchors));
+  if (parts.length > 0) {
+    facts.append(make("h3", {}, "Made of"), bars(parts, partsOf(pair), map?.words));
+  }
+  if (map?.regions.length > 0) {
+    facts.append(make("h3", {}, "Regions that differ"),
+      make("ol", { class: "regions" }, ...map.regions.map((region) => {
+        const limit = thresholdOf();
+        const above = limit !== null && region.distance > limit;
+        return make("li", { class: above ? "bad" : "" }, region.words);
+      })));
+  }
+  if (map && map.size !== null) {
+    facts.append(fact("Size, all kinds alike", formatNumber(map.size)));
+  }
   if (words !== "") facts.append(fact("Context", words));
 }
 
@@ -308,7 +365,7 @@ viewer.addEventListener("close", () => {
   grid.focus({ preventScroll: true });
 });
 new ResizeObserver(() => {
-  if (viewer.open) showStage();
+  if (viewer.open) redrawStage();
 }).observe(stage);
 
 viewer.addEventListener("keydown", (event) => {
@@ -317,9 +374,10 @@ viewer.addEventListener("keydown", (event) => {
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key] ??
     (onRange ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[event.key]);
   if (event.key in VIEW_KEYS) chooseView(VIEW_KEYS[event.key]);
+  else if (event.key === "b") toggleBoxes();
   else if (step !== undefined) stepViewer(step);
   else if (event.key === " " && view === 2 && !event.target.matches("button")) {
-    controls.lastElementChild.click();
+    controls.querySelector("[aria-keyshortcuts=Space]").click();
   } else return;
   event.preventDefault();
 });

@@ -33,7 +33,7 @@ def median(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tens
         window = 1 + 2 * round(7 * level)
         return np.asarray(cv2.medianBlur(pixels, window) if window > 1 else pixels, np.uint8)
 
-    return _each(filtered, images, strength)
+    return each(filtered, images, strength)
 
 
 def pixelate(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,10 +61,10 @@ def jpeg(images: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor
         _, data = cv2.imencode(".jpg", pixels[..., ::-1], quality)
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
 
-    return _each(compressed, images, strength)
+    return each(compressed, images, strength)
 
 
-def _each(change: Callable[[Pixels, float], Pixels], images: Tensor, strength: Tensor) -> Tensor:
+def each(change: Callable[[Pixels, float], Pixels], images: Tensor, strength: Tensor) -> Tensor:
     """Change images one by one, as uint8 pixels [H, W, 3]."""
     pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     changed = [change(image, level) for image, level in zip(pixels, strength.tolist(), strict=True)]

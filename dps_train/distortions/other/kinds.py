@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dps_train.distortions.other import filters, geometry, noise, occlusions, tones
+from dps_train.distortions.other import filters, geometry, held_out, noise, occlusions, tones
 
 Change = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
@@ -48,7 +48,13 @@ their order is part of what a seed means."""
 
 HELD_OUT: dict[str, Change] = {
     change.__name__: change
-    for change in (filters.jpeg, tones.tint, tones.vignette, geometry.elastic, filters.median)
+    for change in (
+        held_out.jpeg2000,
+        held_out.flare,
+        held_out.rain,
+        held_out.halftone,
+        held_out.seam,
+    )
 }
 """Changes that training never sees: with them, evaluation measures *retention*, how much the
 metric keeps of a general one."""

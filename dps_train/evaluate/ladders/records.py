@@ -176,7 +176,6 @@ class LadderReport:
 
     Attributes:
         target: the metric.
-        view: how it looked at images; None where it has no views.
         data: where the photographs come from.
         seed: of everything random.
         left_out: why there is no ladder of a kind, by its name.
@@ -184,7 +183,6 @@ class LadderReport:
     """
 
     target: str
-    view: str | None
     data: str
     seed: int
     left_out: dict[str, str]
@@ -192,5 +190,5 @@ class LadderReport:
 
     @property
     def title(self) -> str:
-        """The metric and its view, for people."""
-        return self.target if self.view is None else f"{self.target}, view {self.view}"
+        """The metric, for people."""
+        return self.target

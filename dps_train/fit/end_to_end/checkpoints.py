@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file
-from dps_train.model.weights import load_strictly, read_weights
+from dps_train.model.backbone.weights import load_strictly, read_weights
 
 FORMAT = 1
 KEY = "dps.checkpoint"

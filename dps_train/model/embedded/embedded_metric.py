@@ -11,41 +11,60 @@ from pathlib import Path
 
 import msgspec
 import safetensors
+from torch import Tensor, nn
 
 from dps_infer.model.manifest import DataInfo
-from dps_train.contexts import AMOUNTS
-from dps_train.model.backbones import load_backbone
+from dps_train.contexts import PAPER_AMOUNTS
+from dps_train.model.backbone.backbones import load_backbone
+from dps_train.model.backbone.weights import load_strictly, read_weights
+from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.codes import PairCode
 from dps_train.model.embedded import embedded_backbone
 from dps_train.model.heads import PairHead
-from dps_train.model.metric import Metric, Preprocess
+from dps_train.model.metric import Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.model.weights import load_strictly, read_weights
 
 NAME = "universal"
 WEIGHTS = Path(__file__).with_name("universal.safetensors")
-"""Weights of the pair encoder and the head; the backbone has a separate file."""
+"""Weights of the pair encoder and its own head; the backbone has a separate file."""
+
+PRESENCE = Path(__file__).with_name("presence.safetensors")
+"""Weights of the head of size and presence."""
 
 
-def load_universal() -> Metric:
+def load_universal() -> ChangeMetric:
     """Return the embedded metric in evaluation mode, with all importances 1."""
-    metric = Metric(
-        Preprocess(IMAGE_SIZE),
-        load_backbone(embedded_backbone.NAME),
-        PairEncoder(),
-        PairHead(CODE, AMOUNTS),
-    )
-    weights = read_weights(WEIGHTS)
-    for part in ("comparison", "head"):
-        load_strictly(
-            getattr(metric, part),
-            {
-                name.removeprefix(f"{part}."): value
-                for name, value in weights.items()
-                if name.startswith(f"{part}.")
-            },
-            origin=WEIGHTS.name,
-        )
+    metric = untrained_universal()
+    load_strictly(presence_parts(metric), read_weights(PRESENCE), origin=PRESENCE.name)
     return metric.eval()
+
+
+def untrained_universal(network: Path | None = None, weights: Path | None = None) -> ChangeMetric:
+    """Return the embedded metric before its head is trained.
+
+    Args:
+        network: weights of the backbone; None takes the package's own.
+        weights: weights of the pair encoder and its own head; None takes the package's own.
+    """
+    encoder, head = PairEncoder(), PairHead(CODE, PAPER_AMOUNTS)
+    parts = nn.ModuleDict({"comparison": encoder, "head": head})
+    path = WEIGHTS if weights is None else weights
+    load_strictly(parts, read_weights(path), origin=path.name)
+    backbone = load_backbone(embedded_backbone.NAME, weights=network)
+    return ChangeMetric(Preprocess(IMAGE_SIZE), backbone, PairCode(encoder, head)).eval()
+
+
+def presence_weights(metric: ChangeMetric) -> dict[str, Tensor]:
+    """Return the weights of the head as `PRESENCE` stores them: matrices in half precision."""
+    return {
+        name: (value.half() if value.dim() > 1 else value).contiguous()
+        for name, value in presence_parts(metric).state_dict().items()
+    }
+
+
+def presence_parts(metric: ChangeMetric) -> nn.ModuleDict:
+    """Return the parts whose weights are in `PRESENCE`."""
+    return nn.ModuleDict({"cells": metric.comparison.cell_head, "head": metric.head})
 
 
 @dataclass(frozen=True)

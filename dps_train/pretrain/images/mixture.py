@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from dps_infer.arrays import Pixels
+from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.pretrain.images.collages import mosaic, photograph_collage, textured_leaves
 from dps_train.pretrain.images.drawings import line_drawing, street_map
@@ -62,6 +65,26 @@ def pretraining_images(count: int, side: int, generator: torch.Generator) -> Ten
     for index, kind in enumerate(track(kinds.tolist(), "Drawing images")):
         painted = np.ascontiguousarray(paint[kind](side, rng))
         images[index] = torch.from_numpy(painted).permute(2, 0, 1)
+    return images
+
+
+def kept_images(path: Path | None, count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Return `pretraining_images`, which are painted once and kept in a file.
+
+    Args:
+        path: the safetensors file; None keeps none.
+        count: of the images.
+        side: of them in pixels.
+        generator: of everything random; it draws the same whether the file exists or not.
+    """
+    if path is None:
+        return pretraining_images(count, side, generator)
+    if path.exists():
+        torch.randint(2**63 - 1, (1,), generator=generator)
+        return safetensors.torch.load_file(path)["images"]
+    images = pretraining_images(count, side, generator)
+    with atomic_file(path, force=True) as temporary:
+        safetensors.torch.save_file({"images": images}, temporary)
     return images
 
 

@@ -87,7 +87,7 @@ def test_a_run_without_errors(cli, folder, context_path):
 
 def test_several_contexts_are_a_column_each(cli, folder, universal_path):
     pairs, output = write_pairs(folder, 5), folder / "o.csv"
-    options = ("--ranking", "color,blur", "--ranking", "blur,color", "--view", "tiles")
+    options = ("--ranking", "color,blur", "--ranking", "blur,color")
     outcome = cli("batch", pairs, "-o", output, "--context", universal_path, *options)
     assert outcome.code == 0
     assert {"distance.color-blur", "distance.blur-color"} <= set(read_rows(output)[1])
@@ -323,7 +323,7 @@ def test_mistakes_are_one_line(cli, folder, context_path):
         ((pairs, "-o", folder / "o.txt"), 2, "expected a name"),
         ((pairs, "-o", folder / "o.csv", "--resume", "--force"), 2, "give one"),
         ((folder / "named.csv", "-o", folder / "o.csv"), 2, "'distance'"),
-        ((pairs, "-o", folder / "o.csv", "--view", "tiles"), 1, "one way only"),
+        ((pairs, "-o", folder / "o.csv", "--ranking", "color,blur"), 2, "frozen in"),
     ]:
         outcome = cli("batch", *arguments, *what)
         assert outcome.code == code

@@ -160,8 +160,8 @@ def test_a_table_with_the_worst_first(cli, folders, context_path):
     assert outcome.code == 0
     assert outcome.out.splitlines() == [
         "file       distance",
-        "b.png      0.24 = blur 0.24",
-        "sub/c.PNG  0.039 = blur 0.039",
+        "b.png      0.24 = 0.24 softer (about sigma 2.4 px)",
+        "sub/c.PNG  0.039 = 0.039 softer (about sigma 0.39 px)",
         "a.png      0 (identical images)",
         "context fake: color < rotate < blur (blur matters most)",
         "3 pairs: 3 compared, 1 identical, 0 not compared",
@@ -181,7 +181,7 @@ def test_contexts_are_columns(cli, folders, universal_path):
     given = ("--context", universal_path, "--ranking", "color,blur", "--ranking", "blur,color")
     lines = cli("folder", *folders, *given).out.splitlines()
     assert lines[0].split() == ["file", "[1]", "[2]"]
-    assert lines[1].split() == ["b.png", "0.24", "(blur)", "0.094", "(blur)"]
+    assert lines[1].split() == ["b.png", "0.24", "(softer)", "0.094", "(softer)"]
     assert lines[-1].startswith("[2] distance: ")
 
 

@@ -14,7 +14,7 @@ csv_of = pytest.importorskip("pyarrow.csv")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 from dps_infer.bulk.ray_batches import PairScorer  # noqa: E402
-from dps_infer.errors import ContextError, RankingError, TableError, UsageError  # noqa: E402
+from dps_infer.errors import RankingError, TableError, UsageError  # noqa: E402
 
 RANKINGS = ["color,rotate,blur", "blur,color"]
 
@@ -78,13 +78,13 @@ def test_rows_are_those_of_the_command(pairs, by_command, options, kind):
 
 
 def assert_alike(rows: list[dict], others: list[dict]) -> None:
-    """Other pairs in a run change the order in which it rounds."""
+    """Other pairs in a run change the order in which it adds up some hundred float32 numbers."""
     for row, other in zip(rows, others, strict=True):
         assert list(row) == list(other)
         for name, value in row.items():
             expected = other[name]
             assert value == (
-                pytest.approx(expected, rel=1e-6) if type(value) is float else expected
+                pytest.approx(expected, rel=1e-5) if type(value) is float else expected
             )
 
 
@@ -108,8 +108,8 @@ def test_mistakes(options, context_path):
         PairScorer()
     with pytest.raises(UsageError, match="unknown device"):
         PairScorer(ranking="color,blur", device="tpu")
-    with pytest.raises(ContextError, match="one way only"):
-        PairScorer(context_files=str(context_path), view="tiles")
+    with pytest.raises(UsageError, match="frozen in"):
+        PairScorer(context_files=str(context_path), ranking="color,blur")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import IMPORTANCES, make_model, write
+from infer_helpers import KINDS, make_model, write
 
 from dps_infer import Metric
 from dps_infer.bulk import results
@@ -35,13 +35,13 @@ def rows(contexts, photo) -> list[dict]:
 
 def test_columns_of_one_context(context, photo):
     names = list(results.columns({"fake": context}))
-    parts = [f"part.{name}" for name in IMPORTANCES]
+    parts = [f"part.{name}" for name in KINDS]
     assert names == ["distance", *parts, "identical", "notes", "context", "error"]
     comparison = context.compare(photo, 255 - photo)
     row = results.row({"fake": comparison}, {"fake": context})
     assert list(row) == names
     assert row["distance"] == comparison.distance
-    assert {part: row[f"part.{part}"] for part in IMPORTANCES} == comparison.parts
+    assert {part: row[f"part.{part}"] for part in KINDS} == comparison.parts
     assert row["context"] == f"fake: {context.describe()}"
     assert (row["identical"], row["notes"], row["error"]) == (False, "", "")
 
@@ -56,7 +56,7 @@ def test_columns_of_several_contexts(contexts, rows):
 
 
 def test_a_file_without_amounts_has_no_parts(tmp_path):
-    bare = Metric.load(write(tmp_path / "bare.onnx", make_model(amounts=False)))
+    bare = Metric.load(write(tmp_path / "bare.onnx", make_model(kinds=False, amounts=False)))
     assert list(results.columns({"": bare})) == [
         "distance",
         "identical",

@@ -60,8 +60,6 @@ def test_numbers_and_files_are_resolved(tmp_path, context, universal):
     assert resolve_threshold(None, context) is None
     assert resolve_threshold("0.25", context) == resolve_threshold(0.25, context) == 0.25
     assert resolve_threshold(str(path), universal) == (PAIRS - 1) * (1 + MARGIN)
-    # The view that the file looks at images with by default, named.
-    assert resolve_threshold(str(path), universal, view="both") is not None
     assert resolve_thresholds("0.5", {"a": context, "b": universal}) == {"a": 0.5, "b": 0.5}
 
 
@@ -71,8 +69,6 @@ def test_a_threshold_of_another_context_is_refused(tmp_path, context, universal)
         resolve_threshold(path, context)
     with pytest.raises(ThresholdError, match=r"another context .*color < rotate < blur"):
         resolve_threshold(path, universal.in_context(ranking="blur,rotate,color"))
-    with pytest.raises(ThresholdError, match=r"another view .both., here it is whole"):
-        resolve_threshold(path, universal, view="whole")
 
 
 @pytest.mark.parametrize(
@@ -82,17 +78,23 @@ def test_a_threshold_of_another_context_is_refused(tmp_path, context, universal)
         ("[]", "is not a threshold file"),
         ("{", "is not a threshold file"),
         ('{"threshold": 1}', "is not a threshold file"),
-        ("newer", "format 2"),
+        ('{"format": true}', "is not a threshold file"),
+        ('{"format": 3, "shiny": 1}', "has format 3, this version reads 2: upgrade dps-toolkit"),
+        ("older", "has format 1, this version reads 2: run calibrate again"),
     ],
 )
 def test_an_invalid_threshold_file_is_refused(tmp_path, context, text, words):
     path = saved(tmp_path / "t.json", context)
-    if text == "newer":
-        text = json.dumps({**json.loads(path.read_text()), "format": 2})
+    if text == "older":
+        # Format 1 named the view of the images.
+        written = json.loads(path.read_text())
+        older = {**written, "format": 1, "context": {**written["context"], "view": "both"}}
+        text = json.dumps(older)
     path.write_text(text)
     with pytest.raises(ThresholdError, match=words) as error:
         read_threshold(path)
     assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", -1.0])
@@ -132,7 +134,7 @@ def test_calibrate_then_compare_with_auto(cli, tmp_path, pairs, context_path):
 
 
 def test_calibrate_the_metric_of_the_package(cli, tmp_path, pairs):
-    what = ("--ranking", "color,blur", "--view", "whole")
+    what = ("--ranking", "color,blur")
     assert "-o FILE" in cli("calibrate", pairs, *what).error_line
     path = tmp_path / "bars.json"
     done = cli("calibrate", pairs, *what, "-o", path)

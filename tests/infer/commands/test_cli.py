@@ -10,7 +10,16 @@ import sys
 
 import numpy as np
 import pytest
-from infer_helpers import IMPORTANCES, bomb, encode, make_manifest, make_model, python, write
+from infer_helpers import (
+    KINDS,
+    bomb,
+    encode,
+    make_manifest,
+    make_model,
+    python,
+    without_progress,
+    write,
+)
 
 from dps_infer.model.manifest import decode_manifest
 
@@ -34,7 +43,8 @@ def test_compare_in_words(cli, pair, context_path):
     outcome = cli("compare", *pair, "--context", context_path, "--threads", 1)
     assert outcome.code == 0
     assert outcome.out.splitlines() == [
-        "0.25 = blur 0.25",
+        "0.25 = 0.25 softer (about sigma 2.5 px)",
+        "about as different as JPEG quality 70 of a typical photograph",
         "more different than 63 % of rotations and none of the blurs",
         "context fake: color < rotate < blur (blur matters most)",
     ]
@@ -51,16 +61,22 @@ def test_compare_as_json(cli, pair, context_path):
         "candidate",
         "identical",
         "notes",
+        "ignored",
         "distance",
+        "size",
         "amounts",
         "parts",
+        "strengths",
+        "directions",
         "percentiles",
+        "anchors",
         "threshold",
+        "gate",
         "above",
+        "regions",
         "context",
         "provider",
         "threads",
-        "view",
         "map",
     ]
     assert (record["reference"], record["candidate"]) == (str(pair[0]), str(pair[1]))
@@ -69,7 +85,14 @@ def test_compare_as_json(cli, pair, context_path):
     assert record["provider"] == "CPUExecutionProvider"
     assert record["threads"] == 2
     assert record["context"]["ranking"] == [["color"], ["rotate"], ["blur"]]
-    assert (record["threshold"], record["above"], record["view"]) == (None, None, None)
+    assert (record["threshold"], record["above"]) == (None, None)
+    assert record["strengths"] == {"blur": pytest.approx(10 * 64 / 255, rel=1e-6)}
+    assert record["directions"] == {"blur": 1.0}
+    assert record["size"] == pytest.approx(64 / 255 / 3, rel=1e-5)
+    # The distances of the qualities 90, 50 and 10 are 0.2, 0.3 and 0.6.
+    quality = 90 - 40 * (64 / 255 - 0.2) / 0.1
+    expected = {"value": pytest.approx(quality, rel=1e-5), "beyond": 0}
+    assert record["anchors"] == {"JPEG quality": expected}
 
 
 def test_identical_images(cli, pair, context_path):
@@ -166,12 +189,10 @@ def embedded(universal_path, monkeypatch):
 def test_a_ranking_needs_no_file(cli, pair, embedded):
     outcome = cli("compare", *pair, "--ranking", RANKING, "--threads", 1)
     assert outcome.code == 0
-    first, _, last = outcome.out.splitlines()
-    assert first == "0.25 = blur 0.25"
+    first, *_, last = outcome.out.splitlines()
+    assert first == "0.25 = 0.25 softer (about sigma 2.5 px)"
     assert last == "context universal: color < rotate < blur (blur matters most)"
-    assert outcome.err == (
-        "dps-infer: computed by CPUExecutionProvider, CPU threads: 1, view: both\n"
-    )
+    assert outcome.err == "dps-infer: computed by CPUExecutionProvider, CPU threads: 1\n"
 
 
 def test_importances_need_no_file(cli, pair, embedded):
@@ -183,7 +204,7 @@ def test_importances_need_no_file(cli, pair, embedded):
         "name": "universal",
         "sha256": hashlib.sha256(embedded.read_bytes()).hexdigest(),
         "ranking": None,
-        "importances": {**dict.fromkeys(IMPORTANCES, 0), "color": 0.1, "blur": 2},
+        "importances": {**dict.fromkeys(KINDS, 0), "color": 0.1, "blur": 2},
     }
 
 
@@ -194,19 +215,26 @@ def test_a_universal_file_may_be_named(cli, pair, universal_path):
     assert cli(*given, "--importance", "blur=1").code == 0
 
 
-@pytest.mark.parametrize("view", ["whole", "tiles", "both"])
-def test_views(cli, pair, universal_path, view):
-    given = ("compare", *pair, "--context", universal_path, "--ranking", RANKING, "--json")
-    outcome = cli(*given, "--view", view)
-    assert outcome.record["view"] == view
-    assert f", view: {view}\n" in outcome.err
-    assert (outcome.record == cli(*given).record) == (view == "both")
+def test_the_rest_and_other_may_be_ranked(cli, pair, embedded):
+    # The change counts as blur, which has the second place of four.
+    for ranking in ("color,*,zoom,other", "color,blur,zoom,other"):
+        record = cli("compare", *pair, "--ranking", ranking, "--json").record
+        assert record["distance"] == pytest.approx(2.5**-2 * 64 / 255, rel=1e-5)
+        assert record["context"]["importances"]["other"] == 1
+    assert record["context"]["ranking"] == [["color"], ["blur"], ["zoom"], ["other"]]
 
 
-def test_a_view_of_a_file_without_views_is_refused(cli, pair, context_path):
+def test_the_general_context_is_the_size(cli, pair, embedded):
+    record = cli("compare", *pair, "--context-name", "general", "--json").record
+    assert record["distance"] == record["size"] == pytest.approx(64 / 255 / 3, rel=1e-5)
+    assert record["parts"]["blur"] == pytest.approx(record["size"], rel=1e-6)
+    assert sum(record["parts"].values()) == pytest.approx(record["size"], rel=1e-6)
+
+
+def test_there_are_no_views(cli, pair, context_path):
     outcome = cli("compare", *pair, "--context", context_path, "--view", "tiles")
-    assert outcome.code == 1
-    assert "no view 'tiles'" in outcome.error_line
+    assert outcome.code == 2
+    assert "No such option: --view" in outcome.err
 
 
 def test_what_matters_must_be_said_once(cli, pair, embedded, context_path):
@@ -235,11 +263,14 @@ def test_without_the_embedded_file_there_is_a_clear_line(cli, pair, tmp_path, mo
 
 
 def test_info_without_a_file_is_of_the_embedded_one(cli, embedded):
-    outcome = cli("info")
+    outcome = cli("info", "--all")
     assert outcome.code == 0
-    for words in (str(embedded), "universal: given at run time", "default: both"):
+    for words in (str(embedded), "universal: given at run time", "pixels of sigma"):
         assert words in outcome.out
-    manifest = make_manifest(universal=True, views=True)
+    short = cli("info").out
+    assert str(embedded) in short
+    assert len(short.splitlines()) <= 10
+    manifest = make_manifest(universal=True)
     assert decode_manifest(cli("info", "--json").out) == manifest
 
 
@@ -312,6 +343,8 @@ def bad_context(kind: str, tmp_path):
         write(path, make_model(""))
     elif kind == "newer":
         write(path, make_model(make_manifest(format=99)))
+    elif kind == "older":
+        write(path, make_model(make_manifest(format=3)))
     elif kind == "external":
         model = make_model()
         tensor = model.graph.initializer[0]
@@ -335,6 +368,7 @@ def bad_context(kind: str, tmp_path):
         ("text", "no ONNX file"),
         ("bare", "without a manifest"),
         ("newer", "upgrade dps-toolkit"),
+        ("older", "manifest format 3, this version reads 4: export the context again"),
         ("external", "external data"),
         ("inputs", "expected reference and distorted"),
     ],
@@ -451,8 +485,8 @@ def test_a_closed_pipe_is_no_drama(pair, context_path):
     result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writer)
     assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert "computed by" in result.stderr
+    (line,) = without_progress(result.stderr)
+    assert "computed by" in line
 
 
 def test_the_whole_command_in_a_process_of_its_own(pair, context_path):
@@ -460,4 +494,4 @@ def test_the_whole_command_in_a_process_of_its_own(pair, context_path):
     result = python("-c", MAIN, *arguments)
     assert result.returncode == 0
     assert json.loads(result.stdout)["distance"] > 0
-    assert len(result.stderr.splitlines()) == 1
+    assert len(without_progress(result.stderr)) == 1

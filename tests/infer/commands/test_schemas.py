@@ -92,7 +92,10 @@ def test_schemas_miss_what_is_missing(cli, images, context_path, monkeypatch, co
     validator = jsonschema.Draft202012Validator(schema(command))
     validator.validate(value)
     # Names of contexts and of parts are free, and so are not missed.
-    free = {"amounts", "parts", "percentiles", "importances"}
+    free = {
+        *("amounts", "parts", "percentiles", "importances"),
+        *("strengths", "directions", "anchors"),
+    }
     incomplete = broken(without(value, free))
     assert len(incomplete) > len(value)
     assert [less for less in incomplete if validator.is_valid(less)] == []

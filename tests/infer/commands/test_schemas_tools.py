@@ -101,7 +101,7 @@ def test_serve(tmp_path, photo, context, universal):
     both = {"method": "compare", "reference": str(path), "candidate": encoded}
     requests = [
         {**both, "requestId": 1, "context": "plain", "threshold": 0.5},
-        {**both, "ranking": "color,blur", "view": "tiles"},
+        {**both, "ranking": "color,*,blur"},
         {**both, "importances": {"blur": 1}, "resize": True},
         {"method": "ping", "requestId": "x"},
         {"method": "info"},

@@ -54,8 +54,8 @@ def test_candidates_are_rows_in_their_order(cli, images, context_path):
     assert head.split() == ["candidate", "distance"]
     assert [row.split(maxsplit=1) for row in rows] == [
         [str(images["a"]), "0 (identical images)"],
-        [str(images["green"]), "0.25 = blur 0.25"],
-        [str(images["red"]), "0.063 = rotate 0.063"],
+        [str(images["green"]), "0.25 = 0.25 softer (about sigma 2.5 px)"],
+        [str(images["red"]), "0.063 = 0.063 turned clockwise by about 2.5 degrees"],
     ]
     assert last == "context fake: color < rotate < blur (blur matters most)"
 
@@ -65,8 +65,8 @@ def test_contexts_are_columns(cli, images, universal_path):
     given = ("compare", images["a"], images["green"], "--context", universal_path, *rankings)
     outcome = cli(*given)
     assert outcome.out.splitlines() == [
-        f"{'candidate':{len(str(images['green']))}}  [1]          [2]",
-        f"{images['green']}  0.25 (blur)  0.10 (blur)",
+        f"{'candidate':{len(str(images['green']))}}  [1]            [2]",
+        f"{images['green']}  0.25 (softer)  0.10 (softer)",
         "[1] universal: color < rotate < blur (blur matters most)",
         "[2] universal: color < blur < rotate (rotate matters most)",
     ]
@@ -232,7 +232,7 @@ def test_names_of_contexts_cannot_lead_out_of_the_folder(cli, images, tmp_path):
         (["--map-part", "blur"], 2, "need --map"),
         (["--map", "heat.txt"], 1, "expected a name that ends in"),
         (["--map", "heat.png", "--map-part", "hue"], 2, "unknown part 'hue'"),
-        (["--map", "heat.png", "--map-part", "blur", "--view", "whole"], 2, "view tiles or both"),
+        (["--map", "heat.png", "--map-part", "size"], 2, "unknown part 'size'"),
     ],
 )
 def test_maps_that_cannot_be(

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from infer_helpers import (
+    CELL,
+    DIRECTIONS,
     IMPORTANCES,
+    KINDS,
+    STRENGTH,
+    UNITS,
     encode,
     make_manifest,
     make_model,
@@ -23,7 +28,7 @@ from onnx import TensorProto, helper
 from dps_infer import Metric
 from dps_infer.errors import ContextError, ImageError, UsageError
 from dps_infer.model.context_file import read_context_file
-from dps_infer.model.contract import check_ports
+from dps_infer.model.contract import Measurement, check_measurement, check_ports
 from dps_infer.model.manifest import FORMAT_VERSION, encode_manifest
 from dps_infer.runtime.engine import Port
 
@@ -31,8 +36,13 @@ from dps_infer.runtime.engine import Port
 CLOSE = {"rel": 1e-5, "abs": 1e-7}
 
 
+def expected_means(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The mean absolute difference of each color channel, in [0, 1]."""
+    return np.abs(first.astype(float) - second).mean(axis=(0, 1)) / 255
+
+
 def expected_distance(first: np.ndarray, second: np.ndarray) -> float:
-    red, green, blue = np.abs(first.astype(float) - second).mean(axis=(0, 1)) / 255
+    red, green, blue = expected_means(first, second)
     return red * IMPORTANCES["rotate"] + green * IMPORTANCES["blur"] + blue * IMPORTANCES["color"]
 
 
@@ -53,7 +63,8 @@ def test_a_comparison_is_what_the_file_computes(context, pair):
     result = context.compare(first, second)
     assert result.distance == pytest.approx(expected_distance(first, second), **CLOSE)
     assert sum(result.parts.values()) == pytest.approx(result.distance, **CLOSE)
-    assert list(result.amounts) == list(IMPORTANCES)
+    assert list(result.amounts) == KINDS
+    assert result.size == pytest.approx(expected_means(first, second).mean(), **CLOSE)
     assert result.identical == np.array_equal(first, second)
     assert context.compare(second, first).distance == pytest.approx(result.distance, **CLOSE)
     assert context.compare(first, first).distance == 0
@@ -76,7 +87,7 @@ def test_a_comparison_is_frozen_and_tells_all(context, photo):
     result = context.compare(photo, 255 - photo)
     assert result.provider == "CPUExecutionProvider"
     assert set(result.percentiles) == {"rotate", "blur"}
-    assert result.map is None
+    assert (result.map, result.cells) == (None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.distance = 0
 
@@ -86,6 +97,43 @@ def test_the_map_comes_when_asked_for(context, photo):
     assert result.map.shape == photo.shape[:2]
     assert result.map.dtype == np.float32
     assert result.map.mean() == pytest.approx(result.distance, **CLOSE)
+    height, width, _ = photo.shape
+    assert result.cells.shape == (height // CELL, width // CELL, len(KINDS))
+    assert result.cells.dtype == np.float32
+    means = result.cells.mean(axis=(0, 1))
+    assert means.tolist() == pytest.approx(list(result.amounts.values()), **CLOSE)
+
+
+def test_strengths_and_directions_are_those_of_the_kinds_that_are_there(context, photo):
+    result = context.compare(photo, photo // 2)
+    assert result.strengths == {
+        name: pytest.approx(STRENGTH * result.amounts[name], rel=1e-6) for name in UNITS
+    }
+    assert result.directions == dict.fromkeys(DIRECTIONS, -1.0)
+    # In the other order, the same change has the other direction.
+    back = context.compare(photo // 2, photo)
+    assert back.strengths == result.strengths
+    assert back.directions == dict.fromkeys(DIRECTIONS, 1.0)
+    greener = photo.copy()
+    greener[:, :, 1] //= 2
+    only = context.compare(photo, greener)
+    assert (list(only.strengths), list(only.directions)) == (["blur"], ["blur"])
+    same = context.compare(photo, photo)
+    assert (same.strengths, same.directions) == ({}, {})
+
+
+def test_a_distance_is_read_beside_the_ladders_of_the_file(context, photo):
+    green = np.zeros_like(photo)
+
+    def anchor_of(difference: int):
+        green[:, :, 1] = difference
+        (anchor,) = context.compare(np.zeros_like(photo), green).anchors
+        return anchor.change, anchor.value, anchor.beyond
+
+    # The typical distances of its steps are 0.2, 0.3 and 0.6.
+    assert anchor_of(51 // 2) == ("JPEG quality", 90, -1)
+    assert anchor_of(200) == ("JPEG quality", 10, 1)
+    assert anchor_of(102) == ("JPEG quality", pytest.approx(50 - 40 / 3, rel=1e-4), 0)
 
 
 def test_alpha_that_differs_counts_by_the_larger_distance(context):
@@ -169,11 +217,19 @@ def test_a_context_knows_its_file(context, context_path):
     assert (file.manifest, file.sha256) == (context.manifest, context.sha256)
 
 
-def test_a_file_without_amounts(tmp_path, photo):
-    path = write(tmp_path / "plain.onnx", make_model(amounts=False))
-    result = Metric.load(path).compare(photo, 255 - photo)
-    assert result.distance == pytest.approx(expected_distance(photo, 255 - photo), **CLOSE)
-    assert (result.amounts, result.parts) == ({}, {})
+@pytest.mark.parametrize("amounts", [False, True])
+def test_a_file_that_names_no_kinds(tmp_path, photo, amounts):
+    path = write(tmp_path / "plain.onnx", make_model(kinds=False, amounts=amounts))
+    metric = Metric.load(path)
+    result = metric.compare(photo, 255 - photo, with_map=True)
+    expected = expected_distance(photo, 255 - photo)
+    assert result.distance == pytest.approx(expected, **CLOSE)
+    assert result.amounts == ({"other": pytest.approx(expected, **CLOSE)} if amounts else {})
+    assert result.parts == result.amounts
+    assert metric.part_names == tuple(result.parts)
+    assert (result.size, result.strengths, result.directions, result.anchors) == (None, {}, {}, ())
+    assert result.map.mean() == pytest.approx(expected, **CLOSE)
+    assert result.cells is None
 
 
 def refusal(path, expected: str) -> None:
@@ -223,6 +279,10 @@ def changed(**changes: object) -> str:
         (changed(format=FORMAT_VERSION + 1), "upgrade dps-toolkit"),
         (changed(format=FORMAT_VERSION + 1, metric="quite another thing"), "upgrade dps-toolkit"),
         (changed(format=1, metric="quite another thing"), f"this version reads {FORMAT_VERSION}"),
+        (
+            changed(format=3, views=None),
+            f"has manifest format 3, this version reads {FORMAT_VERSION}: export the context again",
+        ),
         (changed(format=0), "no format version"),
         (changed(format=True), "no format version"),
         (changed(surplus=1), "not valid"),
@@ -278,14 +338,15 @@ def test_wrong_inputs_and_outputs_are_refused(tmp_path):
                 node.input[index] = {"amounts": "flat"}.get(name, name)
         graph.node[-1].input[0] = "flat"
         graph.node[-1].output[0] = "amounts"
-        graph.output[1].type.tensor_type.shape.dim.add().dim_param = "more"
+        (amounts,) = (output for output in graph.output if output.name == "amounts")
+        amounts.type.tensor_type.shape.dim.add().dim_param = "more"
 
     check("inputs picture, distorted", rename)
     check("inputs reference, distorted, extra", third)
     check("input reference float", retype)
     check("input reference uint8 [?, 64, ?, 3]", set_dimension(1, dim_value=64))
     check("input reference uint8 [1, ?, ?, 3]", set_dimension(0, dim_value=1))
-    check("outputs amounts, map", no_distance)
+    check("outputs size, amounts, strengths, directions, map, cells", no_distance)
     check("means", surplus)
     check("float with 2 dimensions", amounts_of_rank_3)
 
@@ -298,14 +359,95 @@ def test_inputs_that_take_no_rgb_images_are_refused(context, shape):
         check_ports(inputs, engine.outputs, context.manifest)
 
 
+@pytest.mark.parametrize("name", ["size", "amounts", "strengths", "directions", "map", "cells"])
+def test_wrong_outputs_are_refused(context, name):
+    engine = context.runner._engine
+
+    def refused(outputs, message: str) -> None:
+        with pytest.raises(ContextError, match=message):
+            check_ports(engine.inputs, outputs, context.manifest)
+
+    missing = {key: port for key, port in engine.outputs.items() if key != name}
+    refused(missing, "has the outputs .* expected distance, amounts, map, size")
+    shape = engine.outputs[name].shape
+    for wrong in (Port(name, "double", shape), Port(name, "float", (*shape, None))):
+        refused({**engine.outputs, name: wrong}, f"output {name}.*float with {len(shape)} dim")
+    if name not in ("size", "map"):
+        narrow = Port(name, "float", (*shape[:-1], 3))
+        refused({**engine.outputs, name: narrow}, f"3 columns in its output {name}, expected")
+
+
+def test_a_file_without_kinds_has_no_outputs_of_kinds(context, tmp_path):
+    manifest, engine = make_manifest(kinds=False), context.runner._engine
+    with pytest.raises(ContextError, match="expected distance, and maybe amounts and map"):
+        check_ports(engine.inputs, engine.outputs, manifest)
+    refusal(
+        write(tmp_path / "a.onnx", make_model(make_manifest(), kinds=False)),
+        "expected distance, amounts, map, size, strengths, directions, cells",
+    )
+
+
+NAN = float("nan")
+
+
 @pytest.mark.parametrize(
-    ("offset", "expected"),
-    [(-9.0, "finite number >= 0"), (float("nan"), "finite number"), (0.5, "do not add up")],
+    ("name", "offset", "expected"),
+    [
+        ("distance", -9.0, "a distance that is no finite number >= 0"),
+        ("distance", NAN, "a distance that is no finite number"),
+        ("distance", 0.5, "amounts that do not add up to the distance"),
+        ("amounts", -9.0, "an amount that is no finite number >= 0"),
+        ("amounts", NAN, "an amount that is no finite number"),
+        ("amounts", 0.5, "amounts that do not add up to the distance"),
+        ("strengths", -99.0, "strengths that are no finite numbers >= 0"),
+        ("strengths", NAN, "strengths that are no finite numbers"),
+        ("directions", 1.5, "a direction that is not within -1 to 1"),
+        ("directions", NAN, "a direction that is not within -1 to 1"),
+        ("cells", -9.0, "cells that are no finite numbers >= 0"),
+        ("cells", NAN, "cells that are no finite numbers"),
+    ],
 )
-def test_answers_that_cannot_be_true_are_refused(tmp_path, photo, offset, expected):
-    path = write(tmp_path / "a.onnx", make_model(offset=offset))
+@pytest.mark.parametrize("universal", [False, True])
+def test_answers_that_cannot_be_true_are_refused(
+    tmp_path, photo, universal, name, offset, expected
+):
+    model = make_model(universal=universal, offsets={name: offset})
+    path = write(tmp_path / "a.onnx", model)
+
+    def measure():
+        metric = Metric.load(path, ranking="color,blur" if universal else None)
+        metric.compare(photo, photo // 2, with_map=True)
+
+    with pytest.raises(ContextError, match=f"a.onnx: gave {expected}"):
+        measure()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("distances", (2,), r"distances of shape \[2\] for 3 pairs"),
+        ("amounts", (3, 2), r"amounts of shape \[3, 2\] for 3 pairs"),
+        ("strengths", (3, 3), r"strengths of shape \[3, 3\] for 3 pairs"),
+        ("strengths", (2, 2), r"strengths of shape \[2, 2\] for 3 pairs"),
+        ("directions", (3, 3), r"directions of shape \[3, 3\] for 3 pairs"),
+        ("directions", (3,), r"directions of shape \[3\] for 3 pairs"),
+        ("maps", (3, 4), r"a map of shape \[3, 4\] for 3 pairs"),
+        ("maps", (2, 4, 4), r"a map of shape \[2, 4, 4\] for 3 pairs"),
+        ("cells", (3, 1, 1, 3), r"cells of shape \[3, 1, 1, 3\] for 3 pairs"),
+        ("cells", (3, 1, 2), r"cells of shape \[3, 1, 2\] for 3 pairs"),
+    ],
+)
+def test_answers_of_another_shape_are_refused(name, shape, expected):
+    """Three pairs, one kind, `other` and the size."""
+    shapes = {
+        "distances": (3,), "amounts": (3, 3), "strengths": (3, 2), "directions": (3, 2),
+        "maps": (3, 8, 8), "cells": (3, 1, 1, 2),
+    }  # fmt: skip
+    sound = {key: np.zeros(of, np.float32) for key, of in shapes.items()}
+    check_measurement(Measurement(**sound), 3, [1.0, 1.0, 0.0])
+    broken = Measurement(**{**sound, name: np.zeros(shape, np.float32)})
     with pytest.raises(ContextError, match=expected):
-        Metric.load(path).compare(photo, 255 - photo)
+        check_measurement(broken, 3, [1.0, 1.0, 0.0])
 
 
 def test_unknown_devices_are_refused(context_path):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
-from infer_helpers import TILE, VIEWS, make_manifest, make_model, write
+from infer_helpers import make_manifest, make_model, write
 from onnx import helper, numpy_helper
 
 from dps_export.metadata import embed_manifest
@@ -21,13 +20,17 @@ def load(path, **options) -> Metric:
 
 
 def test_identical_images_with_a_distance_are_refused(tmp_path):
-    path = write(tmp_path / "a.onnx", make_model(amounts=False, offset=0.5))
+    path = write(
+        tmp_path / "a.onnx", make_model(kinds=False, amounts=False, offsets={"distance": 0.5})
+    )
     with pytest.raises(ContextError, match=r"a\.onnx: gave the distance 0\.5 for identical images"):
         load(path)
 
 
 def test_a_distance_of_identical_images_is_refused_in_every_run(tmp_path, monkeypatch, photo):
-    path = write(tmp_path / "a.onnx", make_model(amounts=False, offset=0.5))
+    path = write(
+        tmp_path / "a.onnx", make_model(kinds=False, amounts=False, offsets={"distance": 0.5})
+    )
     monkeypatch.setattr(probe, "check_by_running", lambda *_: None)
     context = load(path)
     context.compare(photo, 255 - photo)
@@ -36,22 +39,13 @@ def test_a_distance_of_identical_images_is_refused_in_every_run(tmp_path, monkey
 
 
 def test_a_distance_that_depends_on_the_order_is_refused(tmp_path):
-    model = make_model(amounts=False)
+    model = make_model(kinds=False, amounts=False)
     # Only what is brighter in the first image counts.
     for node in model.graph.node:
         if node.op_type == "Abs":
             node.op_type = "Relu"
     with pytest.raises(ContextError, match="for the same two images"):
         load(write(tmp_path / "a.onnx", model))
-
-
-@pytest.mark.parametrize("tile", [TILE - 1, TILE + 1, 2 * TILE, 64])
-def test_tiles_of_another_size_than_stated_are_refused(tmp_path, tile):
-    manifest = make_manifest(universal=True, views=True)
-    manifest.views = msgspec.structs.replace(VIEWS, tile=tile)
-    path = write(tmp_path / "a.onnx", make_model(manifest, universal=True, views=True))
-    with pytest.raises(ContextError, match=f"tiles of {tile} pixels make"):
-        load(path, ranking="color,blur")
 
 
 def test_a_flipped_byte_is_damage_and_not_another_number(tmp_path):

@@ -148,12 +148,8 @@ def test_a_context_that_no_longer_works_stops_the_run(context, photo, monkeypatc
         list(score([(photo, photo)] * 3, {"": context}))
 
 
-def test_mistakes_are_told_before_the_first_pair(context, universal):
+def test_mistakes_are_told_before_the_first_pair(context):
     pairs = iter(())
-    with pytest.raises(UsageError, match="unknown view"):
-        score(pairs, {"": universal}, view="sideways")
-    with pytest.raises(ContextError, match="one way only"):
-        score(pairs, {"u": universal, "c": context}, view="tiles")
     for options in ({"batch_size": 0}, {"decoders": 0}):
         with pytest.raises(UsageError, match="at least 1"):
             score(pairs, {"": context}, **options)

@@ -10,7 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dps_infer.contexts.ranking import (
+    IMPORTANCE_RATIO,
     OTHER,
+    REST,
+    SIZE,
     check_importances,
     check_ranking,
     describe_ranking,
@@ -20,6 +23,7 @@ from dps_infer.contexts.ranking import (
     parse_ranking,
     ranked_pairs,
     ranking_importances,
+    without_rest,
 )
 from dps_infer.errors import RankingError, UsageError
 
@@ -125,8 +129,14 @@ def test_any_text_is_a_ranking_or_refused_in_one_line(text):
         ("3,1.0", "'1.0'"),
         ("3,\u0663", "unknown distortion"),
         ("3,\u00b2", "unknown distortion"),
-        ("3,other", "'other'"),
-        ("3,sharpen", "0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom"),
+        ("3,sharpen", "0 rotate, 1 translate, 2 darken, 3 color, 4 blur, 5 zoom, other"),
+        ("3,6", "expected one of 0 rotate"),
+        ("3,size", "unknown distortion 'size'"),
+        ("*,3,*", "* appears 2 times"),
+        ("3=*", "at least two distortions, got color=*"),
+        ("*", "at least two distortions, got *"),
+        ("3,**", "unknown distortion '**'"),
+        ("other,3,OTHER", "other appears 2 times"),
         ("", "unknown distortion ''"),
         (" ", "unknown distortion ''"),
         ("3,", "unknown distortion ''"),
@@ -163,6 +173,73 @@ def test_check_ranking_refuses_what_parsing_would():
     ]:
         with pytest.raises(RankingError, match=message):
             check_ranking(groups, NAMES)
+
+
+# --- the rest, and other ----------------------------------------------------------------
+
+
+@st.composite
+def rankings_with_a_rest(draw: st.DrawFn) -> tuple[tuple[str, ...], ...]:
+    """A ranking in which `*`, and perhaps `other`, have a place."""
+    groups = [list(group) for group in draw(rankings())]
+    for name in draw(st.sampled_from([[REST], [REST, OTHER], [OTHER]])):
+        place = draw(st.integers(0, len(groups)))
+        if place < len(groups) and draw(st.booleans()):
+            groups[place].append(name)
+        else:
+            groups.insert(place, [name])
+    return tuple(tuple(group) for group in groups)
+
+
+@given(rankings_with_a_rest())
+def test_a_rest_is_read_back(ranking):
+    assert parse_ranking(format_ranking(ranking), NAMES) == ranking
+
+
+@given(rankings_with_a_rest())
+def test_each_kind_counts_as_its_place_and_unnamed_ones_as_the_rest(ranking):
+    values = ranking_importances(ranking, NAMES)
+    last = len(ranking) - 1
+    places = {name: place for place, group in enumerate(ranking) for name in group}
+    between = math.sqrt(IMPORTANCE_RATIO**-last)
+    rest = IMPORTANCE_RATIO ** (places[REST] - last) if REST in places else between
+    assert list(values) == [*NAMES, OTHER]
+    for name, value in values.items():
+        expected = IMPORTANCE_RATIO ** (places[name] - last) if name in places else rest
+        assert value == pytest.approx(expected, rel=1e-12), name
+
+
+@given(rankings_with_a_rest())
+def test_the_rest_is_every_kind_that_has_no_place_of_its_own(ranking):
+    groups = without_rest(ranking, NAMES)
+    listed = [name for group in groups for name in group]
+    named = {name for group in ranking for name in group} - {REST}
+    expected = {*NAMES, OTHER} if any(REST in group for group in ranking) else named
+    assert REST not in listed
+    assert sorted(listed) == sorted(expected)
+    values = ranking_importances(ranking, NAMES)
+    for less, more in ranked_pairs(groups):
+        assert values[less] < values[more]
+
+
+def test_a_rest_that_stands_for_nothing_keeps_the_other_places():
+    every = ",".join((*NAMES, OTHER))
+    values = ranking_importances(parse_ranking(f"{every},*", NAMES), NAMES)
+    # The place of `*` counts although nothing is on it.
+    assert values[OTHER] == pytest.approx(1 / IMPORTANCE_RATIO)
+    assert without_rest(parse_ranking(f"{every},*", NAMES), NAMES) == tuple(
+        (name,) for name in (*NAMES, OTHER)
+    )
+
+
+def test_a_rest_is_described():
+    ranking = parse_ranking("color, * ,other=blur", NAMES)
+    assert ranking == (("color",), ("*",), ("other", "blur"))
+    assert describe_ranking(ranking) == "color < * < other = blur (other and blur matter most)"
+
+
+def test_a_number_stands_for_no_other():
+    assert "unknown distortion '6'" in refusal(parse_ranking, "3,6")
 
 
 # --- pairs ----------------------------------------------------------------------------
@@ -306,6 +383,16 @@ def test_what_is_not_named_does_not_count():
 )
 def test_bad_importances(text, message):
     assert message in refusal(parse_importances, text)
+
+
+def test_the_size_counts_where_it_is_given_and_only_there():
+    values = parse_importances("size=2,blur=0.5", NAMES)
+    assert values == {**dict.fromkeys((*NAMES, OTHER), 0.0), "blur": 0.5, "size": 2.0}
+    assert list(values) == [*NAMES, OTHER, SIZE]
+    assert SIZE not in parse_importances("size=0,blur=1", NAMES)
+    assert check_importances({"size": 1}, NAMES)[SIZE] == 1
+    assert "importance of size" in refusal(parse_importances, "size=-1")
+    assert "size appears twice" in refusal(parse_importances, "size=1,size=1")
 
 
 @pytest.mark.parametrize("value", ["1e39", "1e300"])

@@ -12,15 +12,18 @@ from infer_helpers import DISTORTIONS, encode
 from dps_infer import ContextError, Metric
 from dps_infer.contexts import folders
 from dps_infer.contexts.context import Context, choose_context
+from dps_infer.contexts.ranking import KINDS, ranking_importances
 from dps_infer.contexts.ranking import PAPER_DISTORTIONS as SIX
-from dps_infer.contexts.ranking import ranking_importances
 from dps_infer.contexts.saved import read_saved, saved_context, write_saved
 from dps_infer.errors import OutputError, UsageError
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
 from dps_infer.testing import assert_similar
 
-GALLERY = ("camera-pipeline", "map-rendering", "print-inspection", "ui-regression", "video-coding")
+GALLERY = (
+    *("camera-pipeline", "general", "map-rendering", "print-inspection"),
+    *("ui-regression", "video-coding"),
+)
 GOOD = 'format = 1\nname = "mine"\nwhy = "So."\nfrom = "me"\n'
 
 
@@ -53,16 +56,16 @@ def ranked(name: str, *order: str) -> Context:
 def test_a_ranking_is_read(read):
     saved = read(GOOD + 'ranking = "3=1,blur"\n[figures]\nscore = 1\n')
     assert saved.ranking == (("color", "translate"), ("blur",))
-    assert saved.importances == ranking_importances(saved.ranking, SIX)
+    assert saved.importances == ranking_importances(saved.ranking, KINDS)
     assert (saved.name, saved.why, saved.origin) == ("mine", "So.", "me")
     assert saved.figures == {"score": 1.0}
 
 
 def test_importances_are_read_and_what_is_missing_does_not_count(read):
     saved = read(GOOD + "[importances]\nblur = 2\nother = 0.5\n")
-    expected = {**dict.fromkeys(SIX, 0.0), "blur": 2.0, "other": 0.5}
-    assert saved.importances == expected
-    assert saved.for_distortions(SIX).importances == expected
+    expected = {"blur": 2.0, "other": 0.5}
+    assert saved.importances == {**dict.fromkeys(KINDS, 0.0), **expected}
+    assert saved.for_distortions(SIX).importances == {**dict.fromkeys(SIX, 0.0), **expected}
 
 
 def test_distortions_of_its_own_are_known_to_it_and_refused_by_a_metric_without_them(read):
@@ -132,14 +135,15 @@ numbers = st.floats(1e-9, 1e9) | st.just(0.0)
 figures = st.dictionaries(texts, st.floats(allow_nan=False, allow_infinity=False), max_size=3)
 
 
-@given(why=texts, origin=texts, values=st.tuples(*[numbers] * 7).filter(any), extra=figures)
+@given(why=texts, origin=texts, values=st.tuples(*[numbers] * 16).filter(any), extra=figures)
 def test_what_is_written_is_read_again(tmp_path_factory, why, origin, values, extra):
-    importances = dict(zip([*SIX, "other"], values, strict=True))
+    importances = dict(zip([*KINDS, "other", "size"], values, strict=True))
     saved = saved_context("mine", why, origin, importances=importances, figures=extra)
     folder = tmp_path_factory.mktemp("saved")
     assert read_saved(write_saved(saved, folder)) == saved
-    ordered = saved_context("mine", why, origin, ranking="blur=zoom,color")
-    assert read_saved(write_saved(ordered, folder, force=True)) == ordered
+    for ranking in ("blur=zoom,color", "noise,*,other=blur"):
+        ordered = saved_context("mine", why, origin, ranking=ranking)
+        assert read_saved(write_saved(ordered, folder, force=True)) == ordered
 
 
 def test_writing_replaces_nothing_unasked_and_leaves_no_half(tmp_path):
@@ -207,21 +211,34 @@ def test_a_bad_file_stops_nobody_else(tmp_path):
 # --- the gallery ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.parametrize("name", sorted({*GALLERY} - {"general"}))
 def test_the_gallery_is_valid_says_why_and_orders_something(name):
     saved = folders.find(name).context
     assert len(saved.why.split()) >= 50
-    importances = saved.for_distortions(SIX).importances
+    importances = saved.importances
+    assert set(importances) == {*KINDS, "other"}
     assert len({importances[distortion] for distortion in SIX}) > 2
     assert all(value > 0 for value in importances.values())
+
+
+def test_the_general_context_is_the_size_itself(universal, photo):
+    saved = folders.find("general").context
+    assert {name: value for name, value in saved.importances.items() if value} == {"size": 1.0}
+    assert len(saved.why.split()) >= 50
+    general = universal.in_context(context=saved).compare(photo, photo // 2)
+    assert general.distance == general.size > 0
+    assert sum(general.parts.values()) == pytest.approx(general.size, rel=1e-6)
+    total = sum(general.amounts.values())
+    for name, part in general.parts.items():
+        expected = general.size * general.amounts[name] / total
+        assert part == pytest.approx(expected, rel=1e-6, abs=0)
 
 
 def test_the_known_distortions_are_those_of_the_packages_metric():
     if not embedded.UNIVERSAL.is_file():
         pytest.skip("there is no universal.onnx: make it with python -m dps_export.universal")
     metric = read_context_file(embedded.UNIVERSAL).manifest.metric
-    assert tuple(distortion.name for distortion in metric.distortions) == SIX
-    assert tuple(DISTORTIONS) == SIX
+    assert metric.distortion_names == KINDS
 
 
 # --- measuring ------------------------------------------------------------------------
@@ -266,7 +283,7 @@ def test_the_command_line_has_a_column_for_each_name(cli, images, universal_path
     for name, record in zip(names, outcome.record, strict=True):
         saved = folders.find(name).context
         assert record["context"]["label"] == name
-        assert record["context"]["importances"] == saved.for_distortions(SIX).importances
+        assert record["context"]["importances"] == saved.for_distortions(DISTORTIONS).importances
     assert outcome.record[0]["distance"] != outcome.record[1]["distance"]
 
 
@@ -303,5 +320,5 @@ def test_an_assertion_takes_a_name(universal_path, universal, photo):
     asked = {"threshold": 9.0, "context_name": "map-rendering"}
     by_path = assert_similar(changed, photo, metric=universal_path, **asked)
     loaded = assert_similar(changed, photo, metric=universal, **asked)
-    expected = universal.in_context(ranking="darken=color,blur,zoom,rotate,translate")
+    expected = universal.in_context(context=folders.find("map-rendering").context)
     assert by_path.distance == loaded.distance == expected.compare(photo, changed).distance

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from dps_infer.contexts.ranking import KINDS
 from dps_infer.graph.model import Model, read_model
 from dps_infer.graph.split import Split, split
 from dps_infer.model import embedded
@@ -95,25 +96,27 @@ def test_what_cannot_be_cut_stays_whole(model):
 @pytest.mark.skipif(
     not embedded.UNIVERSAL.is_file(), reason="the package has no universal file yet"
 )
-@pytest.mark.parametrize("view", ["whole", "tiles", "both"])
-def test_the_universal_file_in_two_gives_what_it_gives_whole(view):
+def test_the_universal_file_in_two_gives_what_it_gives_whole():
     generator = np.random.default_rng(5)
     feeds = {
         "reference": generator.integers(0, 256, (1, 70, 140, 3), dtype=np.uint8),
         "distorted": generator.integers(0, 256, (2, 70, 140, 3), dtype=np.uint8),
-        "importance": generator.random(7, dtype=np.float32),
+        "importance": generator.random(len(KINDS) + 2, dtype=np.float32),
     }
-    outputs = [f"distance_{view}", f"amounts_{view}", f"map_{view}"]
+    outputs = ["distance", "amounts", "strengths", "directions", "map", "cells"]
     model = read_model(embedded.UNIVERSAL.read_bytes()).pruned(outputs)
     halves = split(model, "reference")
     assert isinstance(halves, Split)
-    assert not halves.again
-    # Each view has 19 convolutions: 8 on the reference, 8 on the distorted image, 3 on both.
     counts = [operators(part).count("Conv") for part in (model, halves.first, halves.rest)]
-    assert counts == ([38, 16, 22] if view == "both" else [19, 8, 11])
+    # Every convolution is in one of the two, and those on the reference alone are in the first.
+    assert counts[0] == counts[1] + counts[2]
+    assert 0 < counts[1] < counts[2]
     known = run(halves.first, {"reference": feeds["reference"]}, halves.between)
     given = {**dict(zip(halves.between, known, strict=True)), "distorted": feeds["distorted"]}
     given["importance"] = feeds["importance"]
+    if halves.again:
+        given["reference"] = feeds["reference"]
     expected = run(model, feeds, outputs)
     for name, value, whole in zip(outputs, run(halves.rest, given, outputs), expected, strict=True):
-        np.testing.assert_array_equal(value, whole, err_msg=name)
+        # onnxruntime fuses other nodes, which adds up single precision in another order.
+        np.testing.assert_allclose(value, whole, rtol=1e-4, atol=1e-5, err_msg=name)

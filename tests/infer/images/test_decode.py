@@ -437,11 +437,11 @@ def test_arrays_are_not_copied(photo):
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (np.zeros((4, 4, 3), np.float32), "multiply values in [0, 1] by 255"),
-        (np.zeros((4, 4, 3), np.uint16), "expected uint8 RGB"),
-        (np.zeros((3, 4, 4), np.uint8), "[height, width, 3]"),
-        (np.zeros((4, 4), np.uint8), "[height, width, 3]"),
-        (np.zeros((4, 4, 4), np.uint8), "[height, width, 3]"),
+        (np.zeros((4, 4, 3), np.float32), "pass value_range=(0, 1)"),
+        (np.zeros((4, 4, 3), np.uint16), "pass value_range=(0, 65535)"),
+        (np.zeros((3, 5, 5), np.uint8), "pass channel_last=False"),
+        (np.zeros((5, 5, 5), np.uint8), "[height, width, channels]"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "compare_batch"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (None, "NoneType"),
         (b"", "empty"),

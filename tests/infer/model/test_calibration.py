@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer_helpers import DISTORTIONS, DRAWS_EACH, IMAGES, IMPORTANCES, LEVELS, make_draws
+from infer_helpers import (
+    AMOUNTS,
+    DISTORTIONS,
+    DRAWN,
+    DRAWS_EACH,
+    IMAGES,
+    IMPORTANCES,
+    LEVELS,
+    make_draws,
+)
 
 from dps_infer.contexts.context import Context, ranking_context
 from dps_infer.model.calibration import calibrate, percentiles, scores
@@ -52,17 +61,17 @@ importances = st.fixed_dictionaries({name: st.floats(0, 10) for name in IMPORTAN
 
 def distances(name: str, weights: dict[str, float]) -> list[float]:
     return [
-        sum(weights[part] * amount for part, amount in zip(IMPORTANCES, row, strict=True))
+        sum(weights.get(part, 0) * amount for part, amount in zip(IMPORTANCES, row, strict=True))
         for row in make_draws().amounts[name]
     ]
 
 
 @given(importances)
 def test_quantiles_are_those_of_the_draws_distances(weights):
-    calibration = calibrate(make_draws(), weights)
+    calibration = calibrate(make_draws(), AMOUNTS, weights)
     assert calibration.images == IMAGES
     assert calibration.levels == [step / 100 for step in range(101)]
-    assert list(calibration.distances) == DISTORTIONS
+    assert list(calibration.distances) == DRAWN
     for name, quantiles in calibration.distances.items():
         assert quantiles == sorted(quantiles)
         expected = np.quantile(distances(name, weights), calibration.levels)
@@ -91,6 +100,22 @@ def expected_score(pairs: list[tuple[str, str]], distances_of) -> float:
     [
         ("color,blur", [("color", "blur")]),
         ("blur,color=zoom", [("blur", "color"), ("blur", "zoom")]),
+        # No draws show a mirror image, and none of what is left: they have no pairs.
+        ("mirror,color,other,blur", [("color", "blur")]),
+        (
+            "color,*,blur=mirror",
+            [
+                ("color", "rotate"),
+                ("color", "translate"),
+                ("color", "darken"),
+                ("color", "zoom"),
+                ("color", "blur"),
+                ("rotate", "blur"),
+                ("translate", "blur"),
+                ("darken", "blur"),
+                ("zoom", "blur"),
+            ],
+        ),
         ("rotate,zoom,darken", [("rotate", "zoom"), ("rotate", "darken"), ("zoom", "darken")]),
     ],
 )
@@ -98,7 +123,7 @@ def test_scores_follow_their_definition(text, pairs):
     draws = make_draws()
     context = ranking_context(text, DISTORTIONS)
     weights = context.importances
-    found = scores(draws, context)
+    found = scores(draws, AMOUNTS, context)
     assert found.adapted == pytest.approx(expected_score(pairs, lambda n: distances(n, weights)))
     assert found.baseline == pytest.approx(expected_score(pairs, draws.uniform.__getitem__))
     true = {name: np.array(values) * weights[name] for name, values in draws.true_amounts.items()}
@@ -111,18 +136,21 @@ def test_importances_order_what_is_unequal():
     weights = {**dict.fromkeys(IMPORTANCES, 1.0), "blur": 2.0, "color": 0.5, "other": 9.0}
     pairs = [
         (less, more)
-        for less, more in itertools.product(DISTORTIONS, DISTORTIONS)
+        for less, more in itertools.product(DRAWN, DRAWN)
         if weights[less] < weights[more]
     ]
-    found = scores(draws, Context(weights))
+    found = scores(draws, AMOUNTS, Context(weights))
     assert found.adapted == pytest.approx(expected_score(pairs, lambda n: distances(n, weights)))
 
 
 def test_nothing_ordered_has_no_score():
-    assert scores(make_draws(), Context({**dict.fromkeys(IMPORTANCES, 1.0), "other": 2.0})) is None
+    assert (
+        scores(make_draws(), AMOUNTS, Context({**dict.fromkeys(IMPORTANCES, 1.0), "other": 2.0}))
+        is None
+    )
 
 
 def test_equal_distances_count_half():
     draws = make_draws()
-    draws.uniform = dict.fromkeys(DISTORTIONS, [1.0] * (IMAGES * DRAWS_EACH))
-    assert scores(draws, ranking_context("color,blur", DISTORTIONS)).baseline == 0.5
+    draws.uniform = dict.fromkeys(DRAWN, [1.0] * (IMAGES * DRAWS_EACH))
+    assert scores(draws, AMOUNTS, ranking_context("color,blur", DISTORTIONS)).baseline == 0.5

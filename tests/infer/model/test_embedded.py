@@ -1,15 +1,19 @@
-"""Universal files: any context at run time, and several views of the images."""
+"""Universal files: any context at run time, and the file in the package."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import onnx.numpy_helper
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from infer_helpers import CHANNEL_OF, IMPORTANCES, TILE, encode, make_manifest, make_model, write
+from infer_helpers import AMOUNTS, CHANNEL_OF, KINDS, encode, make_manifest, make_model, write
 
-from dps_infer import Metric, View
+from dps_infer import Metric
+from dps_infer.contexts import ranking as contexts
+from dps_infer.contexts.folders import find
 from dps_infer.contexts.ranking import ranking_importances
 from dps_infer.errors import ContextError, RankingError, UsageError
 from dps_infer.model import embedded
@@ -19,8 +23,10 @@ from dps_infer.runtime.engine import Port
 
 # A float32 sum over some hundred pixels, in any order.
 CLOSE = {"rel": 1e-5, "abs": 1e-7}
-
-VIEWS = ["whole", "tiles", "both"]
+# A network in float32, with its inputs in another order.
+SYMMETRIC = {"rel": 1e-3, "abs": 1e-6}
+# The manifest states amounts with a few digits; the rest is float32.
+ROUNDED, ROUNDING = 1e-3, 1e-5
 
 
 @st.composite
@@ -29,155 +35,91 @@ def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return draw(arrays.arrays(np.uint8, shape)), draw(arrays.arrays(np.uint8, shape))
 
 
-importances = st.dictionaries(st.sampled_from(list(IMPORTANCES)), st.floats(1e-3, 1e3), min_size=1)
+importances = st.dictionaries(st.sampled_from(AMOUNTS), st.floats(1e-3, 1e3), min_size=1)
 
 
-def expected_tiles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Amounts of each tile [TH, TW, K+1], by the fake metric's definition."""
-    difference = np.abs(first.astype(float) - second) / 255
-    height, width, _ = difference.shape
-    rows, columns = range(0, height, TILE), range(0, width, TILE)
-    tiles = np.zeros((len(rows), len(columns), len(IMPORTANCES)))
-    for name, channel in CHANNEL_OF.items():
-        place = list(IMPORTANCES).index(name)
-        for down, top in enumerate(rows):
-            for right, left in enumerate(columns):
-                tile = difference[top : top + TILE, left : left + TILE, channel]
-                tiles[down, right, place] = tile.mean()
-    return tiles
-
-
-def expected_amounts(first: np.ndarray, second: np.ndarray, view: str) -> np.ndarray:
+def expected_amounts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Amounts [A], by the fake metric's definition."""
     difference = np.abs(first.astype(float) - second).mean(axis=(0, 1)) / 255
-    whole = np.zeros(len(IMPORTANCES))
+    found = np.zeros(len(AMOUNTS))
     for name, channel in CHANNEL_OF.items():
-        whole[list(IMPORTANCES).index(name)] = difference[channel]
-    tiles = expected_tiles(first, second).max(axis=(0, 1))
-    return {"whole": whole, "tiles": tiles, "both": np.maximum(whole, tiles)}[view]
-
-
-# --- views ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("view", VIEWS)
-@given(pair=pairs())
-def test_each_view_is_what_the_file_computes(universal, pair, view):
-    result = universal.compare(*pair, view=view, with_map=True)
-    assert result.view == view
-    expected = expected_amounts(*pair, view)
-    assert list(result.amounts.values()) == pytest.approx(expected.tolist(), **CLOSE)
-    assert list(result.amounts) == list(IMPORTANCES)
-    if view == "whole":
-        assert result.tiles is None
-        assert result.map.shape == pair[0].shape[:2]
-    else:
-        np.testing.assert_allclose(result.tiles, expected_tiles(*pair), rtol=1e-5, atol=1e-7)
-        shares = result.tiles @ np.array(list(universal.importances.values()))
-        np.testing.assert_allclose(result.map, shares, rtol=1e-5, atol=1e-7)
-
-
-def test_the_default_view_is_the_files(universal, photo):
-    pair = photo, 255 - photo
-    for spelt in (View.both, "both", None):
-        result = universal.compare(*pair, view=spelt)
-        assert result == universal.compare(*pair)
-        assert (result.view, result.map, result.tiles) == ("both", None, None)
-    assert universal.compare(*pair, view=View.whole) == universal.compare(*pair, view="whole")
-
-
-def test_a_file_with_views_gives_its_default_where_none_is_named(universal, photo):
-    feeds = {
-        "reference": photo[None],
-        "distorted": 255 - photo[None],
-        "importance": np.array(list(universal.importances.values()), np.float32),
-    }
-    kinds = ("distance", "amounts", "map")
-    outputs = universal.runner._engine.run([*kinds, *(f"{kind}_both" for kind in kinds)], feeds)
-    for kind in kinds:
-        np.testing.assert_array_equal(outputs[kind], outputs[f"{kind}_both"])
-
-
-def test_a_batch_is_its_pairs_whatever_the_runs(universal, photo, monkeypatch):
-    pair = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo] * 3)
-    whole = [universal.compare_batch(*pair, view=view, with_map=True) for view in VIEWS]
-    monkeypatch.setattr("dps_infer.compare.pairs.PIXELS_PER_RUN", 1)
-    for view, results in zip(VIEWS, whole, strict=True):
-        alone = universal.compare_batch(*pair, view=view, with_map=True)
-        for one, other in zip(alone, results, strict=True):
-            assert one.distance == pytest.approx(other.distance, **CLOSE)
-            np.testing.assert_allclose(one.map, other.map, rtol=1e-5)
-            assert (one.tiles is None) == (view == "whole")
-    shared = universal.compare_batch(photo, list(pair[1]), view="tiles")
-    assert shared[0].distance == pytest.approx(
-        universal.compare(photo, pair[1][0], view="tiles").distance, **CLOSE
-    )
-
-
-def test_map_and_tiles_are_of_the_rendering_that_counts(universal):
-    white = np.full((8, 8, 3), 255, np.uint8)
-    alpha = np.zeros((8, 8), np.uint8)
-    # Over white both are white; over black they differ as much as images can.
-    result = universal.compare(white, encode(".png", np.dstack([white, alpha])), with_map=True)
-    assert result.tiles[..., list(IMPORTANCES).index("blur")].tolist() == [[1, 1], [1, 1]]
-    assert result.map.mean() == pytest.approx(result.distance, **CLOSE)
-
-
-def test_views_that_are_not_there(universal, context, photo):
-    with pytest.raises(UsageError, match="expected one of whole, tiles, both"):
-        universal.compare(photo, photo, view="parts")
-    for ask in (
-        lambda: context.compare(photo, photo, view="tiles"),
-        lambda: context.compare_batch([photo], [photo], view=View.whole),
-        lambda: context.measure(photo[None], photo[None], view="both"),
-    ):
-        with pytest.raises(ContextError, match="there is no view"):
-            ask()
-    assert context.compare(photo, photo).view is None
-
-
-def test_a_plain_file_may_have_views(tmp_path, photo):
-    path = write(tmp_path / "a.onnx", make_model(views=True))
-    result = Metric.load(path).compare(photo, 255 - photo, view="tiles")
-    expected = expected_amounts(photo, 255 - photo, "tiles")
-    assert result.distance == pytest.approx(expected @ list(IMPORTANCES.values()), **CLOSE)
+        found[AMOUNTS.index(name)] = difference[channel]
+    found[-1] = difference.mean()
+    return found
 
 
 # --- contexts at run time -------------------------------------------------------------
 
 
-@given(pairs(), importances, st.sampled_from(VIEWS))
-def test_importances_multiply_amounts_and_parts_add_up(universal, pair, given_ones, view):
+@given(pairs(), importances)
+def test_importances_multiply_amounts_and_parts_add_up(universal, pair, given_ones):
     context = universal.in_context(importances=given_ones)
-    assert context.importances == {name: given_ones.get(name, 0) for name in IMPORTANCES}
+    # The size is among the importances only where it counts.
+    columns = AMOUNTS if "size" in given_ones else KINDS
+    assert context.importances == {name: given_ones.get(name, 0) for name in columns}
     assert context.ranking is None
-    result = context.compare(*pair, view=view)
-    weights = np.array(list(context.importances.values()))
-    expected = weights @ expected_amounts(*pair, view)
-    assert result.distance == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    assert sum(result.parts.values()) == pytest.approx(result.distance, rel=1e-5)
-    assert context.compare(pair[1], pair[0], view=view).distance == pytest.approx(
-        result.distance, rel=1e-5
+    result = context.compare(*pair)
+    expected = expected_amounts(*pair)
+    assert list(result.amounts) == KINDS
+    assert list(result.amounts.values()) == pytest.approx(expected[:-1].tolist(), **CLOSE)
+    assert result.size == pytest.approx(expected[-1], **CLOSE)
+    distance = sum(
+        given_ones.get(name, 0) * value for name, value in zip(AMOUNTS, expected, strict=True)
     )
-    assert context.compare(pair[0], pair[0], view=view).distance == 0
+    assert result.distance == pytest.approx(distance, rel=1e-5, abs=1e-5)
+    assert list(result.parts) == KINDS
+    assert sum(result.parts.values()) == pytest.approx(result.distance, rel=1e-5)
+    assert all(part >= 0 for part in result.parts.values())
+    assert context.compare(pair[1], pair[0]).distance == pytest.approx(result.distance, rel=1e-5)
+    assert context.compare(pair[0], pair[0]).distance == 0
 
 
-@given(pairs(), importances, st.sampled_from(VIEWS))
-def test_doubling_every_importance_doubles_every_distance(universal, pair, given_ones, view):
+@given(pairs(), importances)
+def test_doubling_every_importance_doubles_every_distance(universal, pair, given_ones):
     doubled = {name: 2 * value for name, value in given_ones.items()}
-    once = universal.in_context(importances=given_ones).compare(*pair, view=view)
-    twice = universal.in_context(importances=doubled).compare(*pair, view=view)
+    once = universal.in_context(importances=given_ones).compare(*pair)
+    twice = universal.in_context(importances=doubled).compare(*pair)
     # Doubling is exact in binary; only the sum of products is rounded.
     assert twice.distance == pytest.approx(2 * once.distance, rel=1e-6)
-    assert twice.amounts == once.amounts
-    # The draws' distances are doubled as well.
+    assert (twice.amounts, twice.size) == (once.amounts, once.size)
+    assert (twice.strengths, twice.directions) == (once.strengths, once.directions)
+    # The distances of the draws and of the ladders are doubled as well.
     assert twice.percentiles == pytest.approx(once.percentiles, abs=1e-5)
+    assert [one.beyond for one in twice.anchors] == [one.beyond for one in once.anchors]
+    assert [one.value for one in twice.anchors] == pytest.approx(
+        [one.value for one in once.anchors], rel=1e-4
+    )
+
+
+def test_a_batch_is_its_pairs_whatever_the_runs(universal, photo, monkeypatch):
+    pair = np.stack([photo, photo[::-1], photo[:, ::-1]]), np.stack([255 - photo] * 3)
+    whole = universal.compare_batch(*pair, with_map=True)
+    monkeypatch.setattr("dps_infer.compare.pairs.PIXELS_PER_RUN", 1)
+    alone = universal.compare_batch(*pair, with_map=True)
+    for one, other in zip(alone, whole, strict=True):
+        assert one.distance == pytest.approx(other.distance, **CLOSE)
+        np.testing.assert_allclose(one.map, other.map, rtol=1e-5)
+        np.testing.assert_allclose(one.cells, other.cells, rtol=1e-5)
+    shared = universal.compare_batch(photo, list(pair[1]))
+    assert shared[0].distance == pytest.approx(
+        universal.compare(photo, pair[1][0]).distance, **CLOSE
+    )
+
+
+def test_map_and_cells_are_of_the_rendering_that_counts(universal):
+    white = np.full((8, 8, 3), 255, np.uint8)
+    alpha = np.zeros((8, 8), np.uint8)
+    # Over white both are white; over black they differ as much as images can.
+    result = universal.compare(white, encode(".png", np.dstack([white, alpha])), with_map=True)
+    assert result.cells[..., KINDS.index("blur")].tolist() == [[1]]
+    assert result.map.mean() == pytest.approx(result.distance, **CLOSE)
 
 
 def test_another_context_shares_the_engine(universal, photo):
     other = universal.in_context(ranking="blur,color")
     assert other.runner._engine is universal.runner._engine
     assert other.ranking == (("blur",), ("color",))
-    assert other.importances == ranking_importances(other.ranking, list(IMPORTANCES)[:-1])
+    assert other.importances == ranking_importances(other.ranking, KINDS[:-1])
     assert universal.ranking == (("color",), ("rotate",), ("blur",))
     pair = photo, 255 - photo
     assert other.compare(*pair).distance != universal.compare(*pair).distance
@@ -189,7 +131,7 @@ def test_percentiles_are_those_of_the_context(universal, photo):
     for ranking in ("color,rotate,blur", "blur,color"):
         context = universal.in_context(ranking=ranking)
         result = context.compare(photo, 255 - photo)
-        expected = percentiles(result.distance, calibrate(draws, context.importances))
+        expected = percentiles(result.distance, calibrate(draws, AMOUNTS, context.importances))
         assert result.percentiles == expected
 
 
@@ -267,18 +209,14 @@ def test_graph_and_manifest_must_agree(tmp_path):
     refusal(path, "inputs reference, distorted, importance, expected reference and distorted")
     write(path, make_model(universal, universal=False))
     refusal(path, "expected reference and distorted and importance", "color,blur")
-    write(path, make_model(plain, views=True))
-    refusal(path, "expected distance, and maybe amounts and map")
-    write(path, make_model(make_manifest(views=True)))
-    refusal(path, "expected distance, amounts, map, distance_whole")
 
 
 @pytest.mark.parametrize(
     "port",
     [
-        Port("importance", "double", (7,)),
-        Port("importance", "float", (6,)),
-        Port("importance", "float", (1, 7)),
+        Port("importance", "double", (9,)),
+        Port("importance", "float", (8,)),
+        Port("importance", "float", (1, 9)),
         Port("importance", "float", ()),
     ],
     ids=str,
@@ -290,34 +228,15 @@ def test_wrong_inputs_for_importances(universal, port):
         check_ports(inputs, engine.outputs, universal.manifest)
 
 
-@pytest.mark.parametrize(
-    "name", ["tiles", "amounts_tiles", "map_both", "distance_whole", "amounts"]
-)
-def test_wrong_outputs_of_views(universal, name):
-    engine = universal.runner._engine
-    missing = {key: port for key, port in engine.outputs.items() if key != name}
-    with pytest.raises(ContextError, match="has the outputs"):
-        check_ports(engine.inputs, missing, universal.manifest)
-    shape = engine.outputs[name].shape
-    for wrong in (Port(name, "double", shape), Port(name, "float", (*shape, None))):
-        with pytest.raises(ContextError, match=f"output {name}"):
-            check_ports(engine.inputs, {**engine.outputs, name: wrong}, universal.manifest)
-    if name in ("tiles", "amounts", "amounts_tiles"):
-        narrow = Port(name, "float", (*shape[:-1], 3))
-        with pytest.raises(ContextError, match="3 columns"):
-            check_ports(engine.inputs, {**engine.outputs, name: narrow}, universal.manifest)
-
-
 def test_amounts_that_do_not_add_up_are_refused(tmp_path, photo, monkeypatch):
-    path = write(tmp_path / "a.onnx", make_model(universal=True, views=True, offset=0.5))
+    path = write(tmp_path / "a.onnx", make_model(universal=True, offsets={"distance": 0.5}))
     with pytest.raises(ContextError, match="do not add up"):
         Metric.load(path, importances={"blur": 1})
     # Not only in the first run, on small images: later ones are checked too.
     monkeypatch.setattr("dps_infer.compare.probe.check_by_running", lambda *_: None)
     context = Metric.load(path, importances={"blur": 1})
-    for view in VIEWS:
-        with pytest.raises(ContextError, match="do not add up"):
-            context.compare(photo, 255 - photo, view=view)
+    with pytest.raises(ContextError, match="do not add up"):
+        context.compare(photo, 255 - photo)
 
 
 # --- the file in the package ----------------------------------------------------------
@@ -340,16 +259,137 @@ def test_the_packages_own_file_in_any_context(packaged, universal, photo):
             Metric.universal(**options)
 
 
-@pytest.mark.skipif(
+needs_embedded = pytest.mark.skipif(
     not embedded.UNIVERSAL.exists(), reason="the package holds no universal file yet"
 )
-def test_the_embedded_file_is_small_and_measures(photo):
+SLOW = settings(max_examples=15, deadline=None)
+"""A run of the embedded file takes a while."""
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Metric:
+    return Metric.universal(importances={"size": 1}, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def scale(shipped) -> dict[str, float]:
+    """The amount of each kind that is fully there, in an image pair of size 1: in the graph."""
+    graph = onnx.load(embedded.UNIVERSAL).graph
+    (found,) = (
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.name.endswith("head.scale")
+    )
+    return dict(zip(shipped.manifest.metric.amounts[:-1], found.tolist(), strict=True))
+
+
+@st.composite
+def changed_images(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """An image of smooth random shapes or of noise, and a copy that is changed somehow."""
+    height, width = draw(st.integers(1, 150)), draw(st.integers(1, 150))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    coarse = generator.integers(0, 256, (2 + height // 9, 2 + width // 9, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    noise = generator.integers(0, 256, smooth.shape, dtype=np.uint8)
+    image = draw(st.sampled_from([smooth, noise]))
+    changed = draw(
+        st.sampled_from(
+            [
+                noise,
+                255 - image,
+                image // 2,
+                image[::-1],
+                np.roll(image, 3, axis=1),
+                cv2.GaussianBlur(image, (0, 0), 1.5),
+                np.clip(image + generator.normal(0, 12, image.shape), 0, 255).astype(np.uint8),
+                np.where(np.arange(width)[:, None] < width // 3, noise, image),
+                image,
+            ]
+        )
+    )
+    return image, np.ascontiguousarray(changed)
+
+
+counting = st.floats(1e-2, 1e2)
+counted = st.fixed_dictionaries(
+    {}, optional={name: counting for name in (*contexts.KINDS, "other", "size")}
+).filter(bool)
+
+
+@needs_embedded
+def test_the_embedded_file_is_small_and_names_the_kinds(shipped):
     assert embedded.UNIVERSAL.stat().st_size < 2_000_000
-    context = Metric.universal(ranking="color,translate,zoom,rotate,darken,blur", device="cpu")
-    assert context.manifest.universal
-    assert context.manifest.views is not None
-    for view in VIEWS:
-        result = context.compare(photo, 255 - photo, view=view)
-        assert result.distance > 0
-        assert sum(result.parts.values()) == pytest.approx(result.distance, rel=1e-4)
-        assert context.compare(photo, photo, view=view).distance == 0
+    metric = shipped.manifest.metric
+    assert metric.amounts == [*contexts.KINDS, "other", "size"]
+    assert set(shipped.manifest.draws.amounts) >= set(contexts.PAPER_DISTORTIONS)
+    assert shipped.manifest.ladders
+
+
+@needs_embedded
+@SLOW
+@given(changed_images())
+def test_the_size_of_the_embedded_file_is_a_distance(shipped, pair):
+    result = shipped.compare(*pair)
+    assert result.distance == result.size
+    assert (result.size > 0) or result.identical
+    assert shipped.compare(pair[1], pair[0]).size == pytest.approx(result.size, **SYMMETRIC)
+    for image in pair:
+        same = shipped.compare(image, image.copy())
+        assert (same.size, same.parts) == (0, dict.fromkeys(same.amounts, 0))
+    back = shipped.compare(pair[1], pair[0])
+    assert list(back.amounts.values()) == pytest.approx([*result.amounts.values()], **SYMMETRIC)
+    # An enlargement by 25 % is undone by a reduction by 20 %: strengths may differ.
+    assert list(back.strengths) == list(result.strengths)
+    assert all(np.isfinite(value) and value >= 0 for value in back.strengths.values())
+    assert list(back.directions.values()) == pytest.approx(
+        [-direction for direction in result.directions.values()], abs=1e-3
+    )
+
+
+@needs_embedded
+def test_the_largest_amount_of_a_kind_is_its_scale_times_the_size(shipped, scale):
+    manifest = shipped.manifest
+    rows = [row for of_kind in manifest.draws.amounts.values() for row in of_kind]
+    rows += [row for ladder in manifest.ladders for step in ladder.amounts for row in step]
+    table = np.array([row for row in rows if row[-1] > 0])
+    presences = table[:, :-1] / table[:, -1:] / np.array(list(scale.values()))
+    # At least one kind is fully there, and none is more than that.
+    assert presences.max(axis=1) == pytest.approx(np.ones(len(table)), rel=ROUNDED)
+
+
+@needs_embedded
+@SLOW
+@given(changed_images(), counted)
+def test_a_context_only_weighs_the_size(shipped, scale, pair, given_ones):
+    result = shipped.in_context(importances=given_ones).compare(*pair)
+    assert sum(result.parts.values()) == pytest.approx(result.distance, rel=1e-5, abs=1e-9)
+    assert all(part >= 0 for part in result.parts.values())
+    weights = {name: given_ones.get(name, 0) * scale[name] for name in result.amounts}
+    size = given_ones.get("size", 0)
+    assert result.distance >= (min(weights.values()) + size) * result.size * (1 - ROUNDING)
+    assert result.distance <= (sum(weights.values()) + size) * result.size * (1 + ROUNDING)
+    present = {name: result.amounts[name] / scale[name] for name in result.amounts}
+    assert max(present.values()) == pytest.approx(result.size, rel=ROUNDING)
+
+
+@needs_embedded
+@SLOW
+@given(changed_images(), counted)
+def test_importances_of_the_embedded_file_are_linear(shipped, pair, given_ones):
+    doubled = {name: 2 * value for name, value in given_ones.items()}
+    once = shipped.in_context(importances=given_ones).compare(*pair)
+    twice = shipped.in_context(importances=doubled).compare(*pair)
+    assert twice.distance == pytest.approx(2 * once.distance, rel=1e-6)
+    assert twice.amounts == once.amounts
+
+
+@needs_embedded
+@SLOW
+@given(changed_images())
+def test_the_general_context_of_the_embedded_file_is_its_size(shipped, pair):
+    general = Metric(shipped.runner, find("general").context.for_distortions(contexts.KINDS))
+    result = general.compare(*pair)
+    assert result.distance == result.size
+    present = {name for name, amount in result.amounts.items() if amount > 0}
+    assert {name for name, part in result.parts.items() if part > 0} == present
+    assert bool(present) == (result.size > 0)

@@ -25,18 +25,30 @@ def valid() -> dict:
             "variant": "additive",
             "ranking": [["color"], ["blur"]],
             "judgements": None,
-            "amounts": ["color", "blur", "other"],
-            "importances": {"color": 0.5, "blur": 1.0, "other": 0.7},
+            "amounts": ["color", "blur", "mirror", "other", "size"],
+            "importances": {"color": 0.5, "blur": 1.0, "mirror": 0.2, "other": 0.7, "size": 0.0},
             "distortions": [
                 {
-                    "name": name,
+                    "name": "color",
+                    "unit": None,
+                    "directions": None,
                     "parameter": "p",
                     "range": [0.0, 1.0],
-                    "strength": "s",
-                    "threshold": 0.1,
-                    "reference": 0.5,
-                }
-                for name in ("color", "blur")
+                },
+                {
+                    "name": "blur",
+                    "unit": "px",
+                    "directions": ["softer", "sharper"],
+                    "parameter": "q",
+                    "range": [0.5, 2.0],
+                },
+                {
+                    "name": "mirror",
+                    "unit": None,
+                    "directions": None,
+                    "parameter": None,
+                    "range": None,
+                },
             ],
             "backbone": "embedded",
             "layers": ["stage1"],
@@ -58,31 +70,31 @@ def valid() -> dict:
             "images": 1,
         },
         "draws": None,
-        "views": None,
+        "ladders": [
+            {
+                "name": "JPEG quality",
+                "steps": [90.0, 10.0],
+                "amounts": [[[0.1] * 5, [0.2] * 5], [[0.3] * 5, [0.4] * 5]],
+            }
+        ],
         "parity": {"max_abs_error": 1e-7, "pairs": 3},
         "precision": "float32",
+        "cell": 64,
         "map": "its mean is the distance",
     }
 
 
 def universal() -> dict:
-    """The manifest of a small universal file with views."""
+    """The manifest of a small universal file; no draws show a mirror image."""
     raw = valid()
     raw["metric"] |= {"ranking": None, "importances": None, "scores": None}
     raw["calibration"] = None
     raw["draws"] = {
         "images": 2,
         "per_image": 1,
-        "amounts": {"color": [[1.0, 0.0, 0.5], [2.0, 0.1, 0.0]], "blur": [[0.0] * 3] * 2},
+        "amounts": {"color": [[1.0, 0.0, 0.5, 0.0, 0.3]] * 2, "blur": [[0.0] * 5] * 2},
         "true_amounts": {"color": [1.0, 2.0], "blur": [0.5, 0.25]},
         "uniform": {"color": [0.1, 0.2], "blur": [0.3, 0.4]},
-    }
-    raw["views"] = {
-        "default": "both",
-        "tile": 64,
-        "layout": "side by side",
-        "aggregation": "the largest",
-        "both": "the larger",
     }
     return raw
 
@@ -113,7 +125,7 @@ def listed(make) -> list[tuple]:
     return [(make, path) for path in places(make()) if path]
 
 
-PLACES = listed(valid) + [one for one in listed(universal) if one[1][0] in ("draws", "views")]
+PLACES = listed(valid) + [one for one in listed(universal) if one[1][0] == "draws"]
 FIELDS = [
     (make, path)
     for make, path in PLACES
@@ -171,9 +183,11 @@ def manifests(draw: st.DrawFn) -> Manifest:
         )
     else:
         raw["draws"]["uniform"]["blur"] = draw(st.lists(numbers, min_size=2, max_size=2))
-        raw["views"]["tile"] = draw(st.integers(1, 1024))
-        raw["views"]["default"] = draw(st.sampled_from(["whole", "tiles", "both"]))
     raw["parity"]["max_abs_error"] = draw(numbers)
+    raw["cell"] = draw(st.none() | st.integers(1, 4096))
+    raw["ladders"][0]["steps"] = draw(st.tuples(numbers, numbers))
+    raw["ladders"][0]["amounts"][1][0] = draw(st.lists(numbers, min_size=5, max_size=5))
+    raw["ladders"] *= draw(st.integers(0, 2))
     return msgspec.convert(raw, Manifest)
 
 
@@ -293,7 +307,7 @@ def test_any_value_anywhere_is_taken_or_refused(place, value):
 @pytest.mark.parametrize("path", [
     ("metric", "importances", "color"),
     ("metric", "scores", "adapted"),
-    ("metric", "distortions", 0, "threshold"),
+    ("metric", "distortions", 0, "range", 1),
     ("parity", "max_abs_error"),
     ("calibration", "levels", 1),
 ], ids=dotted)  # fmt: skip
@@ -350,9 +364,10 @@ def test_a_ranking_that_does_not_fit(ranking, message):
 @pytest.mark.parametrize(
     "importances",
     [
-        {"color": 0.5, "sharpen": 1.0, "other": 0.7},
-        {"color": 0.5, "blur": 1.0},
-        {"blur": 1.0, "color": 0.5, "other": 0.7},
+        {"color": 0.5, "sharpen": 1.0, "mirror": 0.2, "other": 0.7, "size": 0.0},
+        {"color": 0.5, "blur": 1.0, "mirror": 0.2, "other": 0.7},
+        {"blur": 1.0, "color": 0.5, "mirror": 0.2, "other": 0.7, "size": 0.0},
+        {"other": 1.0},
         {},
     ],
 )
@@ -362,16 +377,53 @@ def test_importances_that_do_not_fit_the_amounts(importances):
     )
 
 
-@pytest.mark.parametrize("amounts", [["color", "blur"], ["blur", "color", "other"], []])
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        ["color", "blur", "mirror"],
+        ["color", "blur", "mirror", "other"],
+        ["blur", "color", "mirror", "other", "size"],
+        ["color", "blur", "mirror", "size", "other"],
+        ["size"],
+        [],
+    ],
+)
 def test_amounts_that_are_not_the_distortions(amounts):
     assert "its amounts are not" in contradiction(valid, "metric", "amounts", value=amounts)
 
 
-def test_a_distortion_of_the_name_of_the_rest():
+@pytest.mark.parametrize("name", ["other", "size", "color"])
+def test_a_distortion_of_a_name_that_is_taken(name):
     raw = valid()
-    raw["metric"]["distortions"][1]["name"] = "other"
-    raw["metric"]["amounts"][1] = "other"
+    raw["metric"]["distortions"][1]["name"] = name
+    raw["metric"]["amounts"][1] = name
     assert "each once" in refusal(json.dumps(raw))
+
+
+def test_a_metric_that_names_no_kinds():
+    raw = valid()
+    raw["metric"] |= {"amounts": ["other"], "importances": {"other": 1.0}}
+    assert "ladder" in refusal(json.dumps(raw))
+    raw |= {"ladders": [], "cell": None}
+    manifest = decode_manifest(json.dumps(raw))
+    assert manifest.metric.amounts == ["other"]
+    assert manifest.metric.distortion_names == ("color", "blur", "mirror")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": [90.0]},
+        {"steps": [], "amounts": []},
+        {"amounts": [[], []]},
+        {"amounts": [[[0.1] * 5], [[0.3] * 5, [0.4] * 5]]},
+        {"amounts": [[[0.1] * 4], [[0.3] * 5]]},
+    ],
+)
+def test_a_ladder_that_contradicts_itself(change):
+    raw = valid()
+    message = contradiction(valid, "ladders", value=[{**raw["ladders"][0], **change}])
+    assert "its ladder 'JPEG quality' has" in message
 
 
 def test_plain_and_universal_parts_do_not_mix():
@@ -392,26 +444,25 @@ def test_plain_and_universal_parts_do_not_mix():
     [
         (("images",), 3, "are not 3"),
         (("per_image",), 2, "are not 4"),
-        (("amounts", "blur"), [[0.0] * 3], "'blur'"),
-        (("amounts", "blur", 1), [0.0] * 2, "3 amounts each"),
+        (("amounts", "blur"), [[0.0] * 5], "'blur'"),
+        (("amounts", "blur", 1), [0.0] * 2, "5 amounts each"),
         (("true_amounts", "color"), [1.0], "'color'"),
         (("uniform", "color"), [], "'color'"),
         (("uniform",), {"color": [0.1, 0.2]}, "do not fit its distortions"),
         (("amounts",), {}, "do not fit its distortions"),
+        (("true_amounts",), {"color": [1.0, 2.0]}, "do not fit its distortions"),
     ],
 )
 def test_draws_that_contradict_themselves(path, value, message):
     assert message in contradiction(universal, "draws", *path, value=value)
 
 
-def test_a_default_view_that_is_none():
-    assert "'parts'" in contradiction(universal, "views", "default", value="parts")
-
-
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("views", "tile"), 0),
+        (("cell",), 0),
+        (("ladders", 0, "amounts", 0, 0, 0), -0.1),
+        (("metric", "distortions", 0, "directions"), ["one"]),
         (("draws", "images"), 0),
         (("draws", "per_image"), -1),
         (("draws", "uniform", "blur", 0), -0.1),

@@ -11,7 +11,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from infer_helpers import encode, make_manifest, make_model, write
+from infer_helpers import DRAWN, encode, make_manifest, make_model, write
 from report_helpers import HOSTILE, data_of, make_images, policy_of, write_results
 
 from dps_infer import Metric
@@ -23,6 +23,8 @@ from dps_infer.report.examples import examples
 from dps_infer.report.maps import LONGEST, color_table, quantize
 from dps_infer.report.rows import load_results
 from dps_infer.show.heatmap import paint
+from dps_infer.show.phrases import kind_words
+from dps_infer.show.words import anchor_words
 
 RANKINGS = ("blur,color,rotate", "rotate,color,blur")
 
@@ -199,6 +201,15 @@ def test_heat_maps_of_the_worst_pairs_in_each_context(tmp_path, contexts):
     assert report.notes == ()
     assert [sorted(maps) for maps in data["maps"]] == [["3", "4"], ["3", "4"]]
     heat = data["maps"][0]["4"]
+    expected = contexts["blur-color-rotate"].compare(
+        tmp_path / "reference.png", tmp_path / "candidate-4.png"
+    )
+    assert (heat["distance"], heat["size"]) == (expected.distance, expected.size)
+    assert heat["words"] == {
+        name: kind_words(name, expected) for name, part in expected.parts.items() if part
+    }
+    assert set(heat["words"]) == {"rotate", "color", "blur"}
+    assert heat["anchors"] == anchor_words(expected.anchors)
     cells = np.frombuffer(base64.b64decode(heat["cells"]), np.uint8)
     cells = cells.reshape(heat["height"], heat["width"])
     assert cells.shape == (30, 40)
@@ -250,20 +261,32 @@ def test_large_maps_are_averaged():
     assert set(base64.b64decode(heat.cells)) == {128}
 
 
-def test_examples_show_the_reference_strengths(context):
-    """The fake context takes 1 as every reference strength."""
+def test_examples_are_strong_changes_of_the_distortions_that_are_known(context):
     picture = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    before = picture.copy()
     found = examples(context, picture)
     by_name = {example.name: example for example in found}
+    # The fake context names a mirror image too, for which there is no example.
     assert next(iter(by_name)) == ""
+    assert sorted(by_name) == sorted(["", *DRAWN])
     assert [e.distance for e in found] == sorted(e.distance for e in found)
-    np.testing.assert_array_equal(by_name[""].pixels, picture)
-    assert not by_name["darken"].pixels.any()
-    assert not by_name["translate"].pixels.any()
-    assert by_name["zoom"].strength == "2 times"
+    np.testing.assert_array_equal(by_name[""].pixels, before)
+    np.testing.assert_array_equal(by_name["darken"].pixels, np.rint(before * 0.5))
+    np.testing.assert_array_equal(by_name["translate"].pixels[:, 3:], before[:, :9])
+    assert not by_name["translate"].pixels[:, :3].any()
+    np.testing.assert_array_equal(by_name["rotate"].pixels, np.rot90(before))
+    assert by_name["blur"].pixels.std() < before.std()
+    assert {name: example.strength for name, example in by_name.items() if name} == {
+        "rotate": "90 degrees",
+        "translate": "25 % of the side",
+        "darken": "50 % darker",
+        "color": "hue by 0.25 turns",
+        "blur": "sigma 6.25 % of the side",
+        "zoom": "1.5 times",
+    }
     for example in found[1:]:
         assert example.distance == context.compare(picture, example.pixels).distance
-    assert picture.max() > 0
+    np.testing.assert_array_equal(picture, before)
 
 
 # --- the command -----------------------------------------------------------------------

@@ -207,6 +207,40 @@ def test_views_by_keyboard(page):
     assert page.locator("#grid [aria-selected=true]").get_attribute("aria-rowindex") == "3"
 
 
+def test_boxes_can_be_turned_off(page):
+    page.locator("#grid .row").first.click()
+    page.keyboard.press("4")
+    page.wait_for_timeout(100)  # The stage is drawn again when its size changes.
+    boxes = page.locator("#stage .box")
+    shown = boxes.count()
+    assert shown == page.locator("#facts .regions li").count() > 0
+    page.keyboard.press("b")
+    assert boxes.count() == 0
+    page.get_by_role("button", name="Boxes").click()
+    assert boxes.count() == shown
+
+
+def test_a_pair_with_a_heat_map_is_put_into_words(page):
+    page.locator("#filter").fill("candidate-99")
+    page.locator("#grid .row").first.click()
+    facts = page.locator("#facts")
+    names = facts.locator("dt").all_inner_texts()
+    assert any(name.startswith("turned clockwise by about ") for name in names)
+    assert any(name.startswith("softer (about sigma ") for name in names)
+    assert "other hues" in names
+    # Parts that are 0 have no bar.
+    assert len(names) == 3
+    assert "more different than JPEG quality 10" in facts.locator(".anchors").inner_text()
+    assert "Size, all kinds alike" in facts.inner_text()
+    page.keyboard.press("Escape")
+    # The results alone hold the names of the parts, and neither directions nor strengths.
+    page.locator("#filter").fill("candidate-50")
+    page.locator("#grid .row").first.click()
+    assert set(facts.locator("dt").all_inner_texts()) == {"rotate", "color", "blur"}
+    assert facts.locator(".anchors").count() == 0
+    assert "Size" not in facts.inner_text()
+
+
 def test_views_by_mouse(page):
     page.locator("#grid .row").nth(0).click()
     views = page.locator("#views button")

@@ -147,7 +147,7 @@ def test_cuda_that_is_not_offered_is_refused(model, monkeypatch):
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [runtime.CPU])
-    with pytest.raises(DeviceError, match=r"dps-toolkit\[gpu\]"):
+    with pytest.raises(DeviceError, match=r"\.\[gpu\]"):
         runtime.open_engine(model, device=Device.cuda)
     assert runtime.open_engine(model, device=Device.auto).remark is None
 
@@ -157,13 +157,13 @@ def test_cuda_that_is_not_offered_is_refused(model, monkeypatch):
 
 def test_without_onnxruntime_the_first_use_says_what_to_install(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(DeviceError, match=r'pip install "dps-toolkit\[cpu\]"'):
+    with pytest.raises(DeviceError, match=r'pip install "\.\[cpu\]" in a checkout'):
         runtime.open_engine(model)
 
 
 def test_an_empty_onnxruntime_counts_as_none(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
-    with pytest.raises(DeviceError, match=r"dps-toolkit\[cpu\]"):
+    with pytest.raises(DeviceError, match=r"\.\[cpu\]"):
         runtime.open_engine(model)
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from dps_infer import Metric
 from dps_infer.compare import pairs as compared
-from dps_infer.compare import runner
 from dps_infer.compare.stream import score
 from dps_infer.model import embedded
 from dps_infer.runtime import reference_cache
@@ -55,42 +54,31 @@ def images(count: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def of_the_reference(computed) -> int:
-    return sum(not fetches[0].startswith(("distance", "amounts", "tiles")) for fetches in computed)
+    return sum("distance" not in fetches for fetches in computed)
 
 
-@pytest.mark.parametrize("view", ["whole", "tiles", "both"])
 @pytest.mark.parametrize("with_map", [False, True])
-def test_the_numbers_are_those_of_pairs(context, view, with_map):
+def test_the_numbers_are_those_of_pairs(context, with_map):
     (reference,), candidates = images(1), images(CANDIDATES, 1)
-    options = {"view": view, "with_map": with_map}
+    options = {"with_map": with_map}
     shared = context.compare_batch(reference, candidates, **options)
     pairs = context.compare_batch([reference.copy() for _ in candidates], candidates, **options)
     for one, other in zip(shared, pairs, strict=True):
-        assert one.amounts == pytest.approx(other.amounts, rel=1e-5, abs=1e-6)
+        assert one.size == pytest.approx(other.size, rel=1e-4)
+        assert one.amounts == pytest.approx(other.amounts, rel=1e-3, abs=1e-4)
+        assert one.strengths == pytest.approx(other.strengths, rel=1e-3)
+        assert one.directions == pytest.approx(other.directions, abs=1e-3)
         if with_map:
-            np.testing.assert_allclose(one.map, other.map, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(one.map, other.map, rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(one.cells, other.cells, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("view", "runs"), [("whole", 3), ("tiles", 5), ("both", 5)])
-def test_the_reference_is_computed_once_however_many_batches(context, computed, view, runs):
+def test_the_reference_is_computed_once_however_many_batches(context, computed):
     (reference,), candidates = images(1), images(CANDIDATES, 1)
-    context.compare_batch(reference, candidates, view=view, batch_size=2)
+    context.compare_batch(reference, candidates, batch_size=2)
     # The last batch is a pair like any other, and takes the graph as it is.
     assert of_the_reference(computed) == 1
-    assert len(computed) == 1 + runs
-
-
-def test_so_is_each_band_of_a_large_one(context, computed, monkeypatch):
-    (reference,), candidates = images(1), images(CANDIDATES, 1)
-    expected = context.compare_batch(reference, candidates)
-    monkeypatch.setattr(runner, "BAND_PIXELS", 64 * SHAPE[1])
-    computed.clear()
-    found = context.compare_batch(reference, candidates)
-    parts, whole = 2, 1
-    assert of_the_reference(computed) == parts + whole
-    assert len(computed) == (1 + CANDIDATES) * (parts + whole)
-    for one, other in zip(found, expected, strict=True):
-        assert one.amounts == pytest.approx(other.amounts, rel=1e-4, abs=1e-5)
+    assert len(computed) == 1 + CANDIDATES
 
 
 def test_what_would_take_too_much_memory_is_not_kept(context, computed, monkeypatch):

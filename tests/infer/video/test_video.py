@@ -223,7 +223,7 @@ def test_without_matplotlib(cli, tmp_path, films, context_path, monkeypatch):
     what = ("--context", context_path, "--worst", 0, "--every", 10)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused = cli("video", *films, "-o", tmp_path / "a", *what, "--plot")
-    assert 'pip install "dps-toolkit[plot]"' in refused.error_line
+    assert 'pip install ".[plot]" in a checkout' in refused.error_line
     outcome = cli("video", *films, "-o", tmp_path / "a", *what)
     assert outcome.code == 0
     assert "no plot without matplotlib" in outcome.err

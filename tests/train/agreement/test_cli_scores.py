@@ -14,6 +14,7 @@ from scores_helpers import write_scores
 from train_helpers import TINY, strict_json
 from triplet_helpers import write_bapps
 
+from dps_infer.contexts.ranking import SIZE
 from dps_train.agreement.report import AgreementReport
 from dps_train.agreement.scores.read import read_scores
 from dps_train.data.sources import read_pixels
@@ -41,14 +42,13 @@ def test_the_embedded_metric_is_measured_in_the_general_context(cli, scores, tmp
     for part in ("ours: 24 pairs of 3 references, higher is better", "additive (general)", "psnr"):
         assert part in outcome.out
     assert "3 references are few" in outcome.out
-    assert "view both" in outcome.out
     found = strict_json(report.read_text())
-    assert (found["target"], found["view"], found["seed"]) == ("embedded", "both", 0)
+    assert (found["target"], found["seed"]) == ("embedded", 0)
     (figures,) = found["sets"]
     assert list(figures["metrics"]) == ["additive (general)", "psnr"]
     pairs = read_scores(scores)
     target = load_pair_target(EMBEDDED, threads=1)
-    general = [dict.fromkeys(target.part_names, 1.0)]
+    general = [{SIZE: 1.0}]
     distances = [
         target.measure(read_pixels(first), [read_pixels(second)], general)[0].distances[0]
         for first, second in zip(pairs.references, pairs.candidates, strict=True)
@@ -79,7 +79,7 @@ def test_sets_of_both_directions_are_measured_in_one_run(cli, scores, worse, tmp
 
 
 def test_a_direction_that_every_metric_contradicts_is_noted(cli, worse):
-    outcome = cli("evaluate", "embedded", "--scores", worse, "--view", "whole")
+    outcome = cli("evaluate", "embedded", "--scores", worse)
     assert outcome.code == 0
     assert "note: every metric contradicts" in outcome.err
     assert "--higher" in outcome.err
@@ -135,14 +135,13 @@ def test_a_run_is_measured_in_its_own_context(cli, scores, run_folder, tmp_path)
     outcome = cli("evaluate", run_folder, *options)
     assert outcome.code == 0, outcome.err
     found = strict_json(report.read_text())
-    assert found["view"] is None
     assert list(found["sets"][0]["metrics"]) == ["uniform", "additive (own)"]
 
 
 def test_the_same_seed_gives_the_same_report(cli, scores, tmp_path):
     reports = [tmp_path / f"{number}.json" for number in range(3)]
     for report, seed in zip(reports, (0, 0, 1), strict=True):
-        options = ("--view", "whole", "--rankings", "3", "--seed", seed, "--json", report)
+        options = ("--rankings", "3", "--seed", seed, "--json", report)
         assert cli("evaluate", "embedded", "--scores", scores, *options).code == 0
     first, again, other = (json.loads(report.read_text()) for report in reports)
     assert first == again

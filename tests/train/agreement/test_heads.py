@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scores_helpers import write_scores
-from train_helpers import channel_metric, photos
+from train_helpers import photos, scalar_metric
 
 from dps_infer.errors import DpsError
-from dps_infer.model.view import View
 from dps_train.agreement import distances as module
 from dps_train.agreement.distances import Measure, measure_pairs
 from dps_train.agreement.feature_heads import feature_measure
@@ -67,15 +66,13 @@ def images() -> tuple[np.ndarray, list[np.ndarray]]:
     return reference, candidates
 
 
-@pytest.mark.parametrize("view", [None, *View])
-def test_uniform_is_the_sum_of_what_lin_weighs(images, view):
-    metric = channel_metric(64)
+def test_uniform_is_the_sum_of_what_lin_weighs(images):
+    metric = scalar_metric(64)
     features = metric.features(*(torch.from_numpy(images[0][None]),) * 2)
     channels = lin_comparison()(*features).shape[1]
     measure = feature_measure(
-        metric, {"ones": torch.ones(channels), "twice": 2 * torch.ones(channels)}, view=view,
-        device=CPU,
-    )  # fmt: skip
+        metric, {"ones": torch.ones(channels), "twice": 2 * torch.ones(channels)}, device=CPU
+    )
     assert measure.names == (UNIFORM, "ones", "twice")
     uniform, ones, twice = measure.distances(*images)
     assert uniform.shape == (3,)
@@ -84,29 +81,19 @@ def test_uniform_is_the_sum_of_what_lin_weighs(images, view):
     np.testing.assert_allclose(twice, 2 * uniform, rtol=1e-5)
 
 
-def test_views_are_the_working_size_the_own_size_and_both(images):
+@pytest.mark.parametrize("size", [64, None])
+def test_features_are_those_at_the_working_size(images, size):
     reference, candidates = images
-    metric = channel_metric(64)
-    found = {
-        view: feature_measure(metric, {}, view=view, device=CPU).distances(reference, candidates)[0]
-        for view in (None, *View)
-    }
-    np.testing.assert_array_equal(found[None], found[View.whole])
-    np.testing.assert_allclose(found[View.both], found[View.whole] + found[View.tiles], rtol=1e-6)
-    # A metric without a working size sees images as they are.
+    metric = scalar_metric(size)
+    (found,) = feature_measure(metric, {}, device=CPU).distances(reference, candidates)
     first = torch.from_numpy(np.stack([reference] * 3))
-    maps = channel_metric(None).features(first, torch.from_numpy(np.stack(candidates)))
-    np.testing.assert_allclose(
-        found[View.tiles], uniform_distance(lin_comparison()(*maps)).numpy(), rtol=1e-4
-    )
     maps = metric.features(first, torch.from_numpy(np.stack(candidates)))
-    np.testing.assert_allclose(
-        found[View.whole], uniform_distance(lin_comparison()(*maps)).numpy(), rtol=1e-4
-    )
+    expected = uniform_distance(lin_comparison()(*maps))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
 
 
 def test_large_images_are_measured_some_at_a_time_with_the_same_result(images, monkeypatch):
-    measure = feature_measure(channel_metric(64), {}, view=View.both, device=CPU)
+    measure = feature_measure(scalar_metric(64), {}, device=CPU)
     at_once = measure.distances(*images)
     monkeypatch.setattr("dps_train.agreement.feature_heads.PIXELS_AT_ONCE", 1)
     # Batches of another size are added up in another order.

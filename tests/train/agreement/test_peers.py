@@ -16,7 +16,7 @@ from train_helpers import photos
 
 from dps_infer.errors import DpsError, UsageError
 from dps_train.agreement.peers import IDENTICAL, PEERS, peer_measures, psnr, ssim
-from dps_train.model.weights import WeightsError
+from dps_train.model.backbone.weights import WeightsError
 
 # piq 0.8 makes tensors in a way that torch 2.15 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")

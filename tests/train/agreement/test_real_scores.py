@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dps_infer.model.view import View
+from dps_infer.contexts.ranking import SIZE
 from dps_train.agreement.agreement import agreement, resampled_references
 from dps_train.agreement.distances import Measure, measure_pairs
 from dps_train.agreement.peers import peer_measures
@@ -43,14 +43,14 @@ def test_peers_agree_with_people_as_elsewhere(name):
 
 def test_the_embedded_metric_agrees_with_people_as_elsewhere(real_weights):
     pairs = read_scores(SETS / "tid2013")
-    target = load_pair_target(EMBEDDED, view=View.whole, threads=1)
-    general = [dict.fromkeys(target.part_names, 1.0)]
+    target = load_pair_target(EMBEDDED, threads=1)
+    general = [{SIZE: 1.0}]
 
     def distances(reference, candidates):
         return np.stack([target.measure(reference, candidates, general)[0].distances])
 
     found = measure_pairs(pairs, [Measure(("embedded",), distances)])["embedded"]
     figures = agreement(pairs, found, resampled_references(2, seed=0))
-    # As measured for the metric of 1dd9a50; another embedded metric has another figure.
-    assert figures.overall.spearman.value == pytest.approx(0.703, abs=0.01)
-    assert figures.within.spearman.value == pytest.approx(0.760, abs=0.01)
+    # Well below the figures of the docs: above SSIM here.
+    assert figures.overall.spearman.value >= 0.83
+    assert figures.within.spearman.value >= 0.83

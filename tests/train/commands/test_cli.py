@@ -20,20 +20,26 @@ from dps_train.distortions.paper import NAMES
 from dps_train.fit.run_folder import MANIFEST, RunError, load_run
 from dps_train.fit.runs import newest_run
 from dps_train.fit.settings import PAIRS, Settings
+from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.heads import ChannelHead, PairHead
 
-WITH_STAND_INS = """
+HELPERS = str(Path(__file__).parents[1])
+
+WITH_STAND_INS = f"""
+import contextlib
 import sys
 from pathlib import Path
-from dps_train.model.embedded import embedded_backbone
-from dps_train.model.embedded import embedded_metric
+
+sys.path.insert(0, {HELPERS!r})
+from train_helpers import instead_of_the_real, measured_quickly
 from dps_train.cli import main
 
-embedded_backbone.WEIGHTS, embedded_metric.WEIGHTS = map(Path, sys.argv[1:3])
-del sys.argv[1:3]
+kept = contextlib.ExitStack()
+kept.enter_context(instead_of_the_real(tuple(map(Path, sys.argv[1:4]))))
+kept.enter_context(measured_quickly())
+del sys.argv[1:4]
 """
-"""Code for a separate process, which does not see the fixture that replaces the real weights."""
+"""Code for a separate process, which does not see the fixtures that replace the real weights."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def done(images_folder, stand_ins, tmp_path_factory):
         [sys.executable, "-c", WITH_STAND_INS + "main()", *stand_ins,
          "--ranking", "3,1=5,0", "--data", str(images_folder), *TINY,
          "--out", str(folder), "--json"],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     return folder, process
 
@@ -128,20 +134,21 @@ def test_from_scratch_there_is_no_before(cli, images_folder, tmp_path):
     assert outcome.code == 0, outcome.err
     assert outcome.record == strict_json((tmp_path / "run" / "metrics.json").read_text())
     metric, manifest = load_run(tmp_path / "run")
-    assert isinstance(metric.head, ChannelHead)
+    assert isinstance(metric.comparison.code, ChannelCode)
     assert manifest.metric.backbone == "embedded"
 
 
 def test_adapting_keeps_the_network_and_changes_the_head(done):
     folder, _ = done
     adapted, start = load_run(folder)[0], load_universal()
-    assert isinstance(adapted.head, PairHead)
-    for part in ("backbone", "comparison"):
-        state = getattr(adapted, part).state_dict()
-        for name, value in getattr(start, part).state_dict().items():
+    assert isinstance(adapted.comparison.code, PairCode)
+    for part in ("backbone", "comparison.code"):
+        state = adapted.get_submodule(part).state_dict()
+        for name, value in start.get_submodule(part).state_dict().items():
             assert torch.equal(state[name], value), name
-    for name, value in start.head.named_parameters():
-        assert not torch.equal(adapted.head.get_parameter(name), value), name
+    for part in ("head.layers", "comparison.cell_head"):
+        for name, value in start.get_submodule(part).named_parameters():
+            assert not torch.equal(adapted.get_submodule(part).get_parameter(name), value), name
 
 
 @pytest.mark.parametrize(
@@ -214,7 +221,7 @@ def test_another_folder_to_measure_on_and_the_images_own_size(cli, images_folder
         (("--ranking", "3"), "at least two distortions"),
         (("--ranking", "3,3"), "color appears 2 times"),
         (("--ranking", "3,blurr"), "did you mean blur?"),
-        (("--ranking", "3,6"), "unknown distortion '6'"),
+        (("--ranking", "3,14"), "unknown distortion '14'"),
         (("--ranking", "3," + "9" * 5000), "unknown distortion"),
         (("--importance", "color"), "no importance"),
         (("--importance", "color=-1"), "from 1e-09 to 1e+09"),
@@ -317,7 +324,7 @@ def test_help_lists_the_exit_codes(cli):
         "--weights",
         "0 done",
         "1 something broke",
-        "2 usage",
+        "2 wrong usage",
     ):
         assert text in outcome.out
 

@@ -18,7 +18,7 @@ from dps_export.freeze import freeze
 from dps_infer import Metric
 from dps_infer.contexts import folders
 from dps_infer.contexts.context import ranking_context
-from dps_infer.contexts.ranking import parse_ranking
+from dps_infer.contexts.ranking import KINDS, parse_ranking
 from dps_infer.errors import UsageError
 from dps_train.custom.custom_distortion import all_distortions
 from dps_train.custom.find import find_custom
@@ -31,7 +31,7 @@ from dps_train.model.embedded.embedded_metric import load_universal
 
 JPEG = str(Path(__file__).parents[3] / "examples" / "jpeg_distortion.py")
 RANKING = "jpeg,color,translate,zoom,rotate,darken,blur"
-QUICK = ("--pairs", "300", "--epochs", "1", "--device", "cpu")
+QUICK = ("--pairs", "100", "--epochs", "1", "--device", "cpu")
 
 
 pytestmark = pytest.mark.usefixtures("real_weights")
@@ -45,7 +45,7 @@ def run(images_folder, tmp_path_factory) -> Path:
         context=ranking_context(parse_ranking(RANKING, names), names),
         custom=own,
         data=str(images_folder),
-        pairs=300,
+        pairs=20,
         epochs=1,
         device="cpu",
     )
@@ -61,8 +61,9 @@ def compressed(image: np.ndarray) -> np.ndarray:
 
 def test_a_run_keeps_the_six_as_they_were(run):
     metric, manifest = load_run(run)
-    assert manifest.metric.amounts == [*NAMES, "jpeg", "other"]
-    assert manifest.metric.distortions[-1].reference == 2
+    assert manifest.metric.amounts == [*KINDS, "jpeg", "other", "size"]
+    assert manifest.metric.distortions[-1].name == "jpeg"
+    assert manifest.metric.distortions[-1].range is not None
     older = load_universal().head.state_dict()
     for name, value in metric.head.older.state_dict().items():
         if name != "importances":
@@ -78,7 +79,7 @@ def test_exported_it_explains_and_takes_rankings(run, tmp_path, monkeypatch):
     export_run(run, universal, universal=True)
     image = photos(1, 70, 80)[0].numpy()
     comparison = Metric.load(plain, device="cpu").compare(image, compressed(image))
-    assert list(comparison.parts) == [*NAMES, "jpeg", "other"]
+    assert list(comparison.parts) == [*KINDS, "jpeg", "other"]
     assert sum(comparison.parts.values()) == pytest.approx(comparison.distance, rel=1e-5)
     assert "jpeg" in comparison.percentiles
     same = Metric.load(universal, ranking=RANKING, device="cpu")
@@ -121,7 +122,7 @@ def test_it_can_be_judged_and_fitted(cli, run, images_folder, tmp_path, monkeypa
     command = ("--triplets", str(out), "--distortions", JPEG)
     assert outcome.err.endswith(f"dps-train {' '.join(command)}\n")
     phrases = {one["name"]: one["words"] for one in asked[0]["importances"]}
-    assert list(phrases) == [*NAMES, "jpeg", "other"]
+    assert list(phrases) == [*KINDS, "jpeg", "other", "size"]
     assert phrases["jpeg"].startswith("jpeg of strength 2 (coarseness")
     outcome = cli(*command, "--data", images_folder, *QUICK, "--out", tmp_path / "judged")
     assert outcome.code == 0, outcome.err
@@ -179,7 +180,8 @@ def test_pairs_of_files_are_trained_on(cli, images_folder, tmp_path):
     measures = json.loads(outcome.out)
     # Blur, too, is measured on the scenes.
     assert {"soft>jpeg", "soft>blur", "jpeg>blur"} == set(measures["pairs"])
-    assert load_run(run)[1].metric.amounts[6:] == ["soft", "jpeg", "other"]
+    amounts = load_run(run)[1].metric.amounts
+    assert amounts == [*KINDS, "soft", "jpeg", "other", "size"]
     for variant in ("lin", "tune"):
         refused = cli(*options, "--variant", variant, "--out", tmp_path / variant)
         assert refused.code == 2

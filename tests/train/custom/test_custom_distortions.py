@@ -6,23 +6,33 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from train_helpers import photos, seeded
+from train_helpers import pair_metric, photos, seeded
 
 from dps_infer.contexts.context import ranking_context
+from dps_infer.contexts.ranking import KINDS, OTHER, SIZE
 from dps_infer.errors import DataError, UsageError
 from dps_train.contexts import pair_table, random_rankings
 from dps_train.custom import distortion
 from dps_train.custom.contact_sheet import custom_sheet
-from dps_train.custom.custom_distortion import all_distortions, split_custom, with_scenes
+from dps_train.custom.custom_distortion import (
+    CustomDistortion,
+    all_distortions,
+    split_custom,
+    with_scenes,
+)
 from dps_train.custom.families import CUSTOM_FAMILY_SIZE, draw_custom_family
 from dps_train.custom.find import find_custom
 from dps_train.custom.read_recording import read_recording
 from dps_train.custom.recording import recorded_distortion
-from dps_train.data.crops import resize_images
+from dps_train.data.crops import random_crops, resize_images
+from dps_train.data.sources import load_folder
+from dps_train.distortions.distortion import quantize
 from dps_train.distortions.paper import NAMES
+from dps_train.fit.extend_head import extend
+from dps_train.fit.presence.bank import Collection, measured_pairs
+from dps_train.fit.presence.loss import z_of
 from dps_train.measure.statistics import spearman, two_afc
-from dps_train.model.embedded.embedded_metric import load_universal
-from dps_train.model.extended_head import ExtendedHead
+from dps_train.model.feature_distances import FeatureDistances
 
 MODULE = """
 import numpy as np
@@ -282,26 +292,41 @@ def test_a_sheet_shows_functions_and_files(pairs):
 # --- the head -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def extended(real_weights) -> ExtendedHead:
-    torch.manual_seed(0)
-    return ExtendedHead(load_universal().head, ["jpeg", "grain"]).eval()
+def test_a_head_learns_a_custom_distortion(images_folder):
+    """Stripes, which no kind is: quickly, on two images."""
 
+    @distortion(unit="gray levels", range=(20, 90), threshold=4, reference=40)
+    def stripes(pixels, strength):
+        lines = strength * (-1) ** np.arange(pixels.shape[0])
+        return np.clip(pixels + lines[:, None, None], 0, 255).astype(np.uint8)
 
-def test_where_nothing_custom_is_read_the_rest_is_unchanged(extended):
-    z = torch.cat([torch.rand(50, 1), torch.randn(50, extended.inputs)], dim=1)
+    metric = pair_metric()
+    distances = FeatureDistances(metric, torch.device("cpu"))
+    images = load_folder(images_folder).images
+    kept = {name: value.clone() for name, value in metric.head.state_dict().items()}
+    collection = Collection("own", 6, 64, paper=False)
+    ordinary = z_of(metric, measured_pairs(collection, metric, images, 0))
+    extended = extend(
+        metric.head, [CustomDistortion(stripes)], ordinary, distances, images,
+        pairs=40, size=64, epochs=400, generator=seeded(),
+    )  # fmt: skip
+    assert extended.names == (*KINDS, "stripes", OTHER, SIZE)
+    assert all(torch.equal(value, kept[n]) for n, value in extended.older.state_dict().items())
+    batch = random_crops(images, 6, 64, seeded(9))
+    parameters = stripes.with_strength(torch.full((6,), 60.0), torch.zeros(6))
+    shown = quantize(stripes.apply(batch, parameters))
+    dark = 0.5 * batch
     with torch.no_grad():
-        older, newer = extended.older.amounts(z), extended.amounts(z)
-        silent = (newer[:, 6:8] == 0).all(dim=1)
-        assert silent.any()
-        assert not silent.all()
-        kept = [0, 1, 2, 3, 4, 5, 8]
-        assert torch.equal(newer[silent][:, kept], older[silent])
-        assert (newer[:, kept] <= older).all()
-        assert (newer[~silent][:, kept] < older[~silent]).any()
-        nothing = torch.cat([torch.zeros(50, 1), z[:, 1:]], dim=1)
-        assert not extended.amounts(nothing).any()
-    assert extended.names == (*NAMES, "jpeg", "grain", "other")
+        probabilities = [
+            extended.probabilities(z, extended.read(z))[0]
+            for z in (distances.z(distances.maps(batch), changed) for changed in (shown, dark))
+        ]
+    assert probabilities[0].median() > 0.7
+    assert probabilities[1].median() < 0.3
+    # Its typical amount is 1.
+    with torch.no_grad():
+        amounts = extended.amounts(distances.z(distances.maps(batch), shown))
+    assert 0.3 < float(amounts[:, extended.names.index("stripes")].median()) < 3
 
 
 # --- measures -------------------------------------------------------------------------

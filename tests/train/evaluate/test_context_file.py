@@ -13,9 +13,7 @@ from dps_infer.compare.metric import Metric as LoadedMetric
 from dps_infer.errors import ContextError, UsageError
 from dps_infer.model.contract import Measurement
 from dps_infer.model.embedded import UNIVERSAL
-from dps_infer.model.view import View
 from dps_infer.runtime.device import Device
-from dps_train.bank.bank import FeatureDistances
 from dps_train.contexts import random_rankings
 from dps_train.data.crops import resize_images
 from dps_train.distortions.distortion import quantize
@@ -24,6 +22,7 @@ from dps_train.evaluate.context_file import FileMetric, load_file_metric
 from dps_train.evaluate.heads import measure_file, measure_heads
 from dps_train.judgements import image_distance
 from dps_train.model.embedded.embedded_metric import load_universal
+from dps_train.model.feature_distances import FeatureDistances
 
 CPU = torch.device("cpu")
 
@@ -33,13 +32,13 @@ def images() -> torch.Tensor:
     return resize_images([image.numpy() for image in photos(3, 70, 80)], 64)
 
 
-def universal(view: View | None = None) -> FileMetric:
-    return load_file_metric(UNIVERSAL, view=view, device=Device.cpu)
+def universal() -> FileMetric:
+    return load_file_metric(UNIVERSAL, device=Device.cpu)
 
 
 def test_it_reads_the_amounts_that_the_metric_reads(real_weights, images):
     metric = load_universal()
-    distances = FeatureDistances(metric.preprocess, metric.backbone, metric.comparison, CPU)
+    distances = FeatureDistances(metric, CPU)
     file = universal()
     generator = seeded()
     for distortion in DISTORTIONS:
@@ -48,7 +47,7 @@ def test_it_reads_the_amounts_that_the_metric_reads(real_weights, images):
             expected = metric.head.amounts(distances.z(distances.maps(images), changed))
         # onnxruntime and PyTorch add up in different orders.
         torch.testing.assert_close(
-            file.z(file.maps(images), changed), expected, rtol=1e-4, atol=1e-4
+            file.z(file.maps(images), changed), expected, rtol=1e-3, atol=1e-3
         )
     assert not file.z(file.maps(images), images).any()
 
@@ -71,9 +70,8 @@ def test_its_measures_are_the_metrics(real_weights, images):
     assert file.retention == pytest.approx(own.retention, abs=1e-2)
 
 
-def test_tiles_are_measured_on_larger_images_than_the_whole():
-    assert universal().size == universal(View.whole).size == 64
-    assert universal(View.tiles).size == universal(View.both).size == 128
+def test_it_is_measured_at_the_size_of_its_training():
+    assert universal().size == 64
 
 
 def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypatch):
@@ -84,7 +82,7 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
     in_parts = file.z(file.maps(images), changed)
     torch.testing.assert_close(in_parts, at_once, rtol=1e-5, atol=1e-5)
     first, second = (x.numpy() for (x,) in (file.maps(images), file.maps(changed)))
-    expected = file.metric.measure(first, second, view=View.whole).distances
+    expected = file.metric.measure(first, second).distances
     np.testing.assert_allclose(file.distance(first, second), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -93,12 +91,11 @@ def test_it_measures_what_it_is_shown_in_parts_of_bounded_size(images, monkeypat
     [
         (NAMES[::-1], "is of the distortions rotate, translate.* in the same order"),
         ((*NAMES, "jpeg"), "and not of .*zoom, jpeg: name the same --distortions"),
-        (NAMES[:-1], "knows zoom, which cannot be applied here"),
     ],
 )
 def test_other_distortions_than_the_files_are_refused(names, message):
     with pytest.raises(UsageError, match=message):
-        load_file_metric(UNIVERSAL, view=None, device=Device.cpu, names=names)
+        load_file_metric(UNIVERSAL, device=Device.cpu, names=names)
 
 
 class Scalars:
@@ -107,15 +104,17 @@ class Scalars:
     path = "scalars.onnx"
     importances = {"other": 1.0}  # noqa: RUF012
     part_names = ()
-    manifest = SimpleNamespace(universal=False, metric=SimpleNamespace(working_size=32))
+    manifest = SimpleNamespace(
+        universal=False, metric=SimpleNamespace(working_size=32, amounts=["other"])
+    )
 
-    def measure(self, reference, distorted, *, view):
+    def measure(self, reference, distorted):
         difference = np.abs(reference.astype(np.float32) - distorted).mean(axis=(1, 2, 3))
         return Measurement(distances=difference, amounts=None, maps=None)
 
 
 def test_a_file_without_amounts_is_measured_by_its_distances(images):
-    file = FileMetric(Scalars(), None)
+    file = FileMetric(Scalars())
     assert file.size == 32
     contexts = random_rankings(2, seeded())
     measures = measure_file(file, images, contexts, seed=0)
@@ -129,7 +128,7 @@ def test_a_file_without_amounts_is_measured_by_its_distances(images):
 
 def test_a_universal_file_without_amounts_is_refused():
     loaded = LoadedMetric.universal(ranking=",".join(NAMES), device="cpu")
-    file = FileMetric(loaded, None)
+    file = FileMetric(loaded)
     file.metric = SimpleNamespace(path="some.onnx", part_names=())
     with pytest.raises(ContextError, match="gives no amounts"):
         file.adapted(random_rankings(1, seeded()))

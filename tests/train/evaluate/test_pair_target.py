@@ -11,10 +11,8 @@ import torch
 from train_helpers import photos
 
 from dps_infer.compare.metric import Metric as LoadedFile
-from dps_infer.contexts.ranking import parse_ranking, ranking_importances
+from dps_infer.contexts.ranking import KINDS, SIZE, parse_ranking, ranking_importances
 from dps_infer.errors import RankingError, UsageError
-from dps_infer.model.view import View
-from dps_train.distortions.paper import NAMES
 from dps_train.evaluate.pair_contexts import Group, pair_contexts
 from dps_train.evaluate.pair_target import PairTarget, load_pair_target
 from dps_train.evaluate.target import EMBEDDED
@@ -26,7 +24,7 @@ RANKING = "color,blur,rotate"
 
 @pytest.fixture(scope="module")
 def images() -> list[np.ndarray]:
-    """A reference and two candidates of a size that no view is made for."""
+    """A reference and two candidates of an odd size."""
     reference, other = photos(2, 90, 70).numpy()
     return [reference, other, np.ascontiguousarray(reference[:, ::-1])]
 
@@ -36,24 +34,26 @@ def embedded() -> PairTarget:
     return load_pair_target(EMBEDDED, threads=1)
 
 
-@pytest.mark.parametrize("view", [None, *View])
-def test_the_embedded_metric_measures_as_the_command_line_does(images, view):
-    target = load_pair_target(EMBEDDED, view=view, threads=1)
+def test_the_embedded_metric_measures_as_the_command_line_does(images, embedded):
+    target = embedded
     contexts = pair_contexts(target, "general", [RANKING])
     reference, *candidates = images
     general, ranked = target.measure(reference, candidates, [c.importances for c in contexts])
     loaded = LoadedFile.universal(ranking=RANKING, threads=1)
     for row, candidate in enumerate(candidates):
-        expected = loaded.compare(reference, candidate, view=view)
+        expected = loaded.compare(reference, candidate)
         # Batches of another size are added up in another order.
         assert ranked.distances[row] == pytest.approx(expected.distance, rel=1e-5)
         parts = dict(zip(target.part_names, ranked.parts[row], strict=True))
         assert parts == pytest.approx(expected.parts, rel=1e-4, abs=1e-6)
     for measures in (general, ranked):
         np.testing.assert_allclose(measures.parts.sum(axis=1), measures.distances, rtol=1e-6)
-        assert measures.sizes is measures.strengths is measures.directions is None
+        assert measures.strengths.shape == measures.directions.shape == measures.parts.shape
+        assert np.abs(measures.directions).max() <= 1
     np.testing.assert_array_equal(general.amounts, ranked.amounts)
-    np.testing.assert_array_equal(general.parts, general.amounts)
+    # In the general context the distance is the size, whatever the kinds are.
+    np.testing.assert_allclose(general.distances, general.sizes, rtol=1e-6)
+    assert (general.sizes > 0).all()
 
 
 def test_a_plain_file_is_measured_in_its_own_context(cli, images, embedded, tmp_path):
@@ -65,7 +65,7 @@ def test_a_plain_file_is_measured_in_its_own_context(cli, images, embedded, tmp_
     assert context.group is Group.own
     reference, *candidates = images
     (own,) = target.measure(reference, candidates, [context.importances])
-    given = ranking_importances(parse_ranking(RANKING, NAMES), NAMES)
+    given = ranking_importances(parse_ranking(RANKING, KINDS), KINDS)
     (expected,) = embedded.measure(reference, candidates, [given])
     np.testing.assert_allclose(own.distances, expected.distances, rtol=1e-5)
     np.testing.assert_allclose(own.parts, expected.parts, rtol=1e-4, atol=1e-6)
@@ -76,7 +76,6 @@ def test_a_plain_file_is_measured_in_its_own_context(cli, images, embedded, tmp_
 
 def test_a_run_is_measured_in_its_own_context_and_in_others(images, run_folder):
     target = load_pair_target(run_folder)
-    assert target.view is None
     contexts = pair_contexts(target, "own,general")
     reference, *candidates = images
     own, general = target.measure(reference, candidates, [c.importances for c in contexts])
@@ -87,9 +86,9 @@ def test_a_run_is_measured_in_its_own_context_and_in_others(images, run_folder):
         )
     np.testing.assert_allclose(own.distances, distance, rtol=1e-6)
     np.testing.assert_allclose(own.parts.sum(axis=1), own.distances, rtol=1e-5)
-    np.testing.assert_allclose(general.distances, amounts.sum(dim=1), rtol=1e-5)
-    with pytest.raises(UsageError, match="--view is for context files"):
-        load_pair_target(run_folder, view=View.whole)
+    np.testing.assert_allclose(general.distances, amounts[:, -1], rtol=1e-5)
+    np.testing.assert_allclose(own.sizes, amounts[:, -1], rtol=1e-5)
+    assert own.strengths.shape == own.directions.shape == own.amounts.shape
 
 
 def test_a_head_that_tells_no_kinds_apart_has_distances_alone(images, tiny_settings, tmp_path):
@@ -105,7 +104,7 @@ def test_a_head_that_tells_no_kinds_apart_has_distances_alone(images, tiny_setti
     (own,) = target.measure(reference, candidates, [context.importances])
     assert own.distances.shape == (2,)
     assert (own.distances > 0).all()
-    assert own.amounts is own.parts is None
+    assert own.amounts is own.parts is own.sizes is own.strengths is own.directions is None
     with pytest.raises(UsageError, match="tells no kinds of change apart"):
         pair_contexts(target, "general")
 
@@ -115,7 +114,7 @@ def test_the_contexts_that_words_ask_for(embedded):
     groups = [context.group.value for context in contexts]
     # The second ranking is the first one, in numbers.
     assert groups == ["general", *["rankings"] * 3, "named", "named"]
-    assert contexts[0].importances == dict.fromkeys((*NAMES, "other"), 1.0)
+    assert contexts[0].importances == {SIZE: 1.0}
     assert [c.label for c in contexts[-2:]] == ["print-inspection", RANKING]
     assert contexts[-2].importances["color"] == 1.0
     assert pair_contexts(embedded, "3", seed=1) == contexts[1:4]

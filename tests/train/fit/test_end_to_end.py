@@ -18,16 +18,15 @@ from train_helpers import random_backbone, seeded
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
-from dps_train.contexts import AMOUNTS
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, triplet_batch
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
 from dps_train.fit.settings import Settings
+from dps_train.model.backbone.weights import WeightsError, state_sha256
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
 from dps_train.model.metric import Metric, Preprocess
-from dps_train.model.weights import WeightsError, state_sha256
 
 SIZE = 32
 WITH_BATCH_NORM = ("resnet18", ("relu", "layer1"))
@@ -43,7 +42,7 @@ def metric(name: str = "embedded", layers: tuple[str, ...] | None = None) -> Met
 
 
 def context(text: str) -> Context:
-    return ranking_context(parse_ranking(text, NAMES))
+    return ranking_context(parse_ranking(text, NAMES), NAMES)
 
 
 def noisy(step: int, count: int = 6) -> Batch:
@@ -176,7 +175,7 @@ def test_a_ranking_judges_its_pairs():
 def test_a_context_without_pairs_teaches_nothing():
     with pytest.raises(UsageError, match="orders no two"):
         ranking_batches(
-            leaves(), importance_context({name: 1.0 for name in AMOUNTS}), size=SIZE, seed=1
+            leaves(), importance_context(dict.fromkeys(NAMES, 1.0), NAMES), size=SIZE, seed=1
         )
 
 

@@ -11,24 +11,26 @@ from train_helpers import random_backbone, seeded
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import parse_ranking
-from dps_train.bank.bank import FeatureDistances
-from dps_train.contexts import AMOUNTS, all_rankings, pair_table
+from dps_train.contexts import all_rankings, pair_table
 from dps_train.data.sources import load_folder
 from dps_train.distortions.paper import NAMES
 from dps_train.fit import lin
 from dps_train.fit.lin import draw_lin_bank, fit_lin, fit_lin_to_triplets
 from dps_train.fit.settings import OBJECTIVES
 from dps_train.measure.statistics import two_afc
+from dps_train.model.backbone.backbones import Backbone
+from dps_train.model.backbone.weights import state_sha256
 from dps_train.model.comparisons import Comparison
 from dps_train.model.context_heads import context_distances
-from dps_train.model.metric import Preprocess
-from dps_train.model.weights import state_sha256
+from dps_train.model.feature_distances import FeatureDistances
+from dps_train.model.heads import ScalarHead
+from dps_train.model.metric import Metric, Preprocess
 
 KINDS = len(NAMES)
 
 
 def contexts(*texts: str) -> list[Context]:
-    return [ranking_context(parse_ranking(text, NAMES)) for text in texts]
+    return [ranking_context(parse_ranking(text, NAMES), NAMES) for text in texts]
 
 
 def telling(rows: int = 200, seed: int = 1) -> Tensor:
@@ -100,7 +102,7 @@ def test_only_judged_pairs_count():
 
 
 def test_a_context_without_pairs_keeps_equal_weights():
-    context = importance_context({name: 1.0 for name in AMOUNTS})
+    context = importance_context(dict.fromkeys(NAMES, 1.0), NAMES)
     (weights,) = fit_lin(telling(20), [context], generator=seeded(), epochs=1)
     assert weights.std() == 0
     assert weights[0] > 0
@@ -142,9 +144,14 @@ def test_divided_judgements_count_as_such():
 # --- its data, and the command line ---------------------------------------------------
 
 
+def distances_of(backbone: Backbone) -> FeatureDistances:
+    # The head is not used.
+    metric = Metric(Preprocess(32), backbone, Comparison("spatial"), ScalarHead(1))
+    return FeatureDistances(metric.eval(), torch.device("cpu"))
+
+
 def test_draws_are_compared_with_their_crop(images_folder):
-    cpu = torch.device("cpu")
-    distances = FeatureDistances(Preprocess(32), random_backbone(), Comparison("spatial"), cpu)
+    distances = distances_of(random_backbone())
     images = load_folder(images_folder).images
     z = draw_lin_bank(distances, images, size=32, generator=seeded(), crops=70, draws=2)
     assert z.shape[:2] == (140, KINDS)
@@ -157,13 +164,26 @@ def test_draws_are_compared_with_their_crop(images_folder):
 def test_the_network_is_left_as_it_was(images_folder):
     backbone = random_backbone("resnet18", ("relu", "layer1"))
     before = state_sha256(backbone)
-    cpu = torch.device("cpu")
-    distances = FeatureDistances(Preprocess(32), backbone, Comparison("spatial"), cpu)
+    distances = distances_of(backbone)
     images = load_folder(images_folder).images
     z = draw_lin_bank(distances, images, size=32, generator=seeded(), crops=8, draws=1)
     fit_lin(z, contexts("3,1,5"), generator=seeded(), epochs=1)
     assert state_sha256(backbone) == before
     assert any("running_mean" in key for key in backbone.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("ranking", "names"),
+    [("noise,blur", "noise"), ("color,mirror=warp,*,blur", "mirror, warp")],
+)
+def test_kinds_that_it_does_not_apply_are_refused(cli, images_folder, tmp_path, ranking, names):
+    out = tmp_path / "run"
+    options = ("--ranking", ranking, "--variant", "lin", "--data", images_folder, "--out", out)
+    outcome = cli(*options)
+    assert f"{names}: this variant learns from distortions that it applies" in outcome.error_line
+    assert "--variant additive" in outcome.error_line
+    assert outcome.code == 2
+    assert not out.exists()
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from train_helpers import levels, strict_json
 
 from dps_infer.errors import DpsError, OutputError
+from dps_infer.files.write import sha256_file
 from dps_train.fit.run_folder import (
     MANIFEST,
     METRIC,
@@ -23,9 +25,9 @@ from dps_train.fit.run_folder import (
 from dps_train.fit.runs import free_name, newest_run
 from dps_train.fit.training import Trained
 from dps_train.model import pair_encoder
-from dps_train.model.heads import ChannelHead, PairHead
+from dps_train.model.codes import ChannelCode, PairCode
 
-SETTINGS = {"pairs": 200, "epochs": 1}
+SETTINGS = {"pairs": 20, "epochs": 1}
 
 
 def refusal(function, *arguments: object) -> str:
@@ -76,25 +78,29 @@ def test_what_is_saved_is_loaded(either, tmp_path):
         assert loaded.max() > 0
     assert manifest.metric == trained.info
     assert manifest.calibration == trained.calibration
+    assert manifest.ladders == list(trained.ladders)
     assert manifest.settings == SETTINGS
 
 
-def test_a_head_is_described_by_what_it_needs(trained, trained_from_scratch, tmp_path):
-    assert isinstance(trained.metric.head, PairHead)
-    assert isinstance(trained_from_scratch.metric.head, ChannelHead)
+def test_a_network_is_described_by_what_it_needs(trained, trained_from_scratch, tmp_path):
     for name, made in (("embedded", trained), ("scratch", trained_from_scratch)):
         save_run(tmp_path / name, made, settings=SETTINGS)
-    adapted, anew = (load_run(tmp_path / name)[1] for name in ("embedded", "scratch"))
-    assert adapted.metric.comparison == pair_encoder.NAME
-    assert adapted.hidden is None
-    assert anew.metric.comparison == "spatial+mean+layout"
-    assert anew.hidden == trained_from_scratch.metric.head.hidden
+    (adapted, its), (anew, other) = (load_run(tmp_path / name) for name in ("embedded", "scratch"))
+    assert isinstance(adapted.comparison.code, PairCode)
+    assert isinstance(anew.comparison.code, ChannelCode)
+    assert its.metric.comparison == pair_encoder.NAME
+    assert other.metric.comparison == "spatial+mean+layout"
+    assert anew.comparison.code.length == trained_from_scratch.metric.comparison.code.length
 
 
 def test_a_head_of_another_width_is_refused(trained_from_scratch, tmp_path):
     folder = tmp_path / "run"
     save_run(folder, trained_from_scratch, settings=SETTINGS)
-    edit(folder, hidden=5)
+    weights = safetensors.torch.load_file(folder / METRIC)
+    weights["head.layers.shared.mean"] = weights["head.layers.shared.mean"][:-3].clone()
+    safetensors.torch.save_file(weights, folder / METRIC)
+    files = {name: sha256_file(folder / name) for name in (METRIC, METRICS)}
+    edit(folder, files=files)
     with pytest.raises(DpsError, match=METRIC) as caught:
         load_run(folder)
     assert "\n" not in str(caught.value)
@@ -170,6 +176,11 @@ def test_the_files_of_another_run(trained, run_folder):
     assert "hash differs" in refusal(load_run, run_folder)
 
 
+def test_an_older_format_is_refused_with_what_to_do(run_folder):
+    edit(run_folder, format=3, hidden=96, ladders=LEFT_OUT)
+    assert "train it again" in refusal(load_run, run_folder)
+
+
 def test_a_newer_format_is_refused_as_such_whatever_its_fields(run_folder):
     edit(run_folder, format=1000, colour_space="linear", metric=LEFT_OUT)
     message = refusal(load_run, run_folder)
@@ -179,7 +190,7 @@ def test_a_newer_format_is_refused_as_such_whatever_its_fields(run_folder):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"more": 1}, {"hidden": LEFT_OUT}, {"hidden": "wide"}, {"format": "1"}, {"files": []}],
+    [{"more": 1}, {"ladders": LEFT_OUT}, {"ladders": "high"}, {"format": "1"}, {"files": []}],
     ids=str,
 )
 def test_a_manifest_with_wrong_fields(run_folder, fields):

@@ -27,6 +27,7 @@ def settings(images_folder) -> Settings:
         context=ranking_context(RANKING),
         data=str(images_folder),
         size=32,
+        pairs=20,
         epochs=1,
         steps=2,
         device="cpu",

@@ -15,7 +15,7 @@ import pytest
 from train_helpers import instead_of_the_real, seeded
 
 from dps_infer.errors import DpsError, OutputError, UsageError
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.custom import distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.judge.answers import AnswerFile
@@ -161,7 +161,8 @@ def test_a_file_that_is_not_the_pages_own_is_refused(made, answers, text, messag
 
 
 def test_a_judge_is_understood_in_few_answers(session, made):
-    hidden = np.array([0.2, 0.1, 1, 0.05, 4, 0.5, 0.3])
+    hidden = np.full(len(AMOUNTS), 0.1)
+    hidden[[AMOUNTS.index(name) for name in ("darken", "blur", "noise")]] = 1, 4, 2
     right = made[1].differences @ hidden > 0
     for _ in range(25):
         give(session, float(session.question.difference @ hidden > 0))
@@ -173,7 +174,9 @@ def test_a_judge_is_understood_in_few_answers(session, made):
 
 def test_explanation():
     known = FittedImportances(np.array([0.12, 0.25, 0.5, 0.3, 3.0, 0.05, 2.9]), 0.02 * np.eye(7))
-    explanation = explain_importances(amount_phrases(AMOUNTS), known, known.sample(2000, seeded()))
+    explanation = explain_importances(
+        amount_phrases(PAPER_AMOUNTS), known, known.sample(2000, seeded())
+    )
     assert explanation.most == "A blur by a sixteenth of the side counts"
     assert explanation.times == (
         "about 6 times as much as a loss of half of the brightness",
@@ -187,7 +190,9 @@ def test_explanation():
         == "Whether it counts more than another kind of change is not clear yet."
     )
     unknown = fit_differences(np.zeros((0, 7)), np.zeros(0))
-    nothing = explain_importances(amount_phrases(AMOUNTS), unknown, unknown.sample(200, seeded()))
+    nothing = explain_importances(
+        amount_phrases(PAPER_AMOUNTS), unknown, unknown.sample(200, seeded())
+    )
     assert nothing == Explanation("Nothing is clear yet.")
 
 

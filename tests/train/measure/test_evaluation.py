@@ -15,7 +15,7 @@ from train_helpers import seeded
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import OTHER, parse_importances, parse_ranking, ranked_pairs
-from dps_train.contexts import AMOUNTS, importance_table, pair_table, random_rankings
+from dps_train.contexts import PAPER_AMOUNTS, importance_table, pair_table, random_rankings
 from dps_train.distortions.paper import NAMES
 from dps_train.measure import evaluation as evaluation
 from dps_train.measure.evaluation import Measures, evaluate, evaluate_adapted
@@ -36,7 +36,7 @@ class Perfect(AdditiveHead):
     """A head whose channel distances are the amounts themselves."""
 
     def __init__(self) -> None:
-        super().__init__(AMOUNTS, len(AMOUNTS))
+        super().__init__(PAPER_AMOUNTS, len(PAPER_AMOUNTS))
 
     def amounts(self, z: torch.Tensor) -> torch.Tensor:
         return z
@@ -52,25 +52,25 @@ def small_integers(*shape: int, seed: int, low: int = 0, high: int = 5) -> torch
 
 @pytest.fixture
 def bank() -> EvaluationBank:
-    drawn = small_integers(KINDS, DRAWS, IMAGES, len(AMOUNTS), seed=1)
+    drawn = small_integers(KINDS, DRAWS, IMAGES, len(PAPER_AMOUNTS), seed=1)
     return EvaluationBank(
         names=NAMES,
         drawn=drawn,
         drawn_amounts=small_integers(KINDS, DRAWS, IMAGES, seed=2, low=1),
-        graded=small_integers(KINDS, GRADES, IMAGES, len(AMOUNTS), seed=3),
+        graded=small_integers(KINDS, GRADES, IMAGES, len(PAPER_AMOUNTS), seed=3),
         strengths=torch.arange(GRADES).float()[:, None].expand(KINDS, GRADES, IMAGES),
-        composed=small_integers(KINDS, KINDS, IMAGES, len(AMOUNTS), seed=4),
-        noise=small_integers(IMAGES, len(AMOUNTS), seed=5) / 64,
+        composed=small_integers(KINDS, KINDS, IMAGES, len(PAPER_AMOUNTS), seed=4),
+        noise=small_integers(IMAGES, len(PAPER_AMOUNTS), seed=5) / 64,
         unseen={
-            "jpeg": small_integers(GRADES, IMAGES, len(AMOUNTS), seed=6),
-            "tint": small_integers(GRADES, IMAGES, len(AMOUNTS), seed=7),
+            "jpeg": small_integers(GRADES, IMAGES, len(PAPER_AMOUNTS), seed=6),
+            "tint": small_integers(GRADES, IMAGES, len(PAPER_AMOUNTS), seed=7),
         },
     )
 
 
 def perfect_bank(bank: EvaluationBank) -> EvaluationBank:
     """Channel distances that are the true amounts of the draws."""
-    drawn = torch.zeros(KINDS, DRAWS, IMAGES, len(AMOUNTS))
+    drawn = torch.zeros(KINDS, DRAWS, IMAGES, len(PAPER_AMOUNTS))
     for kind in range(KINDS):
         drawn[kind, :, :, kind] = bank.drawn_amounts[kind]
     return EvaluationBank(**{**vars(bank), "drawn": drawn})
@@ -78,15 +78,15 @@ def perfect_bank(bank: EvaluationBank) -> EvaluationBank:
 
 def contexts() -> list[Context]:
     texts = ("3,1,5,0,2,4", "4=2,0", "0=1=2,3=4=5", "5,4")
-    ranked = [ranking_context(parse_ranking(text, NAMES)) for text in texts]
-    given = importance_context(parse_importances("color=0.25,blur=4,other=0.5", NAMES))
+    ranked = [ranking_context(parse_ranking(text, NAMES), NAMES) for text in texts]
+    given = importance_context(parse_importances("color=0.25,blur=4,other=0.5", NAMES), NAMES)
     return [*ranked, given]
 
 
 def distance(amounts: torch.Tensor, context: Context) -> float:
     return sum(
         context.importances[name] * value
-        for name, value in zip(AMOUNTS, amounts.tolist(), strict=True)
+        for name, value in zip(PAPER_AMOUNTS, amounts.tolist(), strict=True)
     )
 
 
@@ -234,7 +234,7 @@ def test_the_unadapted_head_is_its_own_baseline(bank):
 
 def test_scalars_weigh_the_channels_of_each_context_by_its_own(bank):
     chosen = contexts()[:2]
-    weights = small_integers(2, len(AMOUNTS), seed=10, low=1)
+    weights = small_integers(2, len(PAPER_AMOUNTS), seed=10, low=1)
     measures = evaluate_adapted(scalars_in_contexts(weights), bank, chosen)
     scores = [
         expected_score(context, lambda k, v, m, row=row: float(bank.drawn[k, v, m] @ row))
@@ -249,7 +249,7 @@ def test_scalars_weigh_the_channels_of_each_context_by_its_own(bank):
 
 
 def test_named_is_how_often_the_own_amount_is_the_largest(bank):
-    drawn = small_integers(KINDS, DRAWS, IMAGES, len(AMOUNTS), seed=11, high=20)
+    drawn = small_integers(KINDS, DRAWS, IMAGES, len(PAPER_AMOUNTS), seed=11, high=20)
     for kind in range(KINDS):
         drawn[kind, :, :, kind] += 8
     changed = EvaluationBank(**{**vars(bank), "drawn": drawn})
@@ -265,7 +265,7 @@ def test_named_is_how_often_the_own_amount_is_the_largest(bank):
 
 def test_a_draw_is_not_named_by_a_tie_nor_by_other(bank):
     assert evaluate(Perfect(), perfect_bank(bank), contexts()).named == dict.fromkeys(NAMES, 1.0)
-    for column in (AMOUNTS.index(OTHER), 1):
+    for column in (PAPER_AMOUNTS.index(OTHER), 1):
         drawn = perfect_bank(bank).drawn
         drawn[0, :, :, column] = drawn[0, :, :, 0]
         tied = EvaluationBank(**{**vars(bank), "drawn": drawn})
@@ -315,7 +315,7 @@ def test_monotonicity_and_retention_are_spearmans(bank):
 @pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, -1.0), (0, 0.0)])
 def test_monotonicity_of_rising_falling_and_constant_distances(bank, sign, expected):
     rising = torch.arange(GRADES, dtype=torch.float32)[None, :, None, None]
-    graded = (sign * rising + 10).expand(KINDS, GRADES, IMAGES, len(AMOUNTS)).contiguous()
+    graded = (sign * rising + 10).expand(KINDS, GRADES, IMAGES, len(PAPER_AMOUNTS)).contiguous()
     changed = EvaluationBank(**{**vars(bank), "graded": graded})
     measures = evaluate(Perfect(), changed, contexts()[:2])
     assert list(measures.monotonicity.values()) == pytest.approx([expected] * KINDS, abs=1e-12)
@@ -351,7 +351,7 @@ def test_stability(bank, number, least):
                                   "darken=1,color=1,blur=1,zoom=1,other=1"])  # fmt: skip
 def test_measures_are_finite_in_every_context(bank, text):
     # Importances of 0 make distances of 0, and all equal ones leave no pair to judge.
-    context = importance_context(parse_importances(text, NAMES))
+    context = importance_context(parse_importances(text, NAMES), NAMES)
     measures = evaluate(Perfect(), perfect_bank(bank), [context])
     # In the JSON, unknown values may be missing, but are never NaN or infinite.
     json.dumps(dataclasses.asdict(measures), allow_nan=False)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from train_helpers import photos, seeded
 
-from dps_train.model.backbones import NORMALIZATIONS, Backbone
+from dps_train.model.backbone.backbones import NORMALIZATIONS, Backbone
+from dps_train.model.backbone.layer_presets import LPIPS
 from dps_train.model.comparisons import Comparison
 from dps_train.model.heads import ScalarHead
-from dps_train.model.layer_presets import LPIPS
 from dps_train.model.metric import Metric, Preprocess
 
 TOLERANCE = 1e-6

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from train_helpers import pair_metric, photos, seeded
+from train_helpers import encoder_metric, photos, seeded
 
 from dps_train.model.comparisons import difference_map
 from dps_train.model.embedded.embedded_backbone import WIDTHS
@@ -34,7 +34,7 @@ ROUNDING = 1e-6
 
 @pytest.fixture(scope="module")
 def metric() -> Metric:
-    return pair_metric()
+    return encoder_metric()
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,27 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from train_helpers import levels, photos, random_pretraining, seeded
+from train_helpers import (
+    levels,
+    pair_metric,
+    photos,
+    random_pretraining,
+    seeded,
+    with_random_presence,
+)
 
 from dps_infer.model.manifest import DataInfo
-from dps_train.contexts import AMOUNTS
+from dps_train.contexts import PAPER_AMOUNTS
 from dps_train.distortions.distortion import quantize
-from dps_train.model.backbones import Backbone
+from dps_train.fit.end_to_end.checkpoints import CheckpointError
+from dps_train.fit.presence import bank
+from dps_train.fit.presence.bank import Collection
+from dps_train.model.backbone.backbones import Backbone
 from dps_train.model.embedded import embedded_backbone, embedded_metric
 from dps_train.model.embedded.embedded_metric import Recipe, load_universal, recipe
-from dps_train.model.heads import PairHead
 from dps_train.model.metric import Metric, Preprocess
 from dps_train.model.pair_encoder import CODE, IMAGE_SIZE, PairEncoder
-from dps_train.pretrain import cli, train
+from dps_train.pretrain import cli, presence, train
 from dps_train.pretrain.embedded_parts import (
     EmbeddedParts,
     fold,
@@ -28,6 +37,7 @@ from dps_train.pretrain.embedded_parts import (
     normalize,
     stored_weights,
 )
+from dps_train.pretrain.presence import pretrain_presence
 from dps_train.pretrain.train import FAMILY_SIZE, augment
 
 STEPS = 2
@@ -128,8 +138,8 @@ def test_there_is_a_target_for_every_member(small, monkeypatch):
     # One step of the second half, and one of the head alone.
     (z, targets, contexts, graded, composed), _ = seen
     assert z == (3, FAMILY_SIZE, 1 + CODE)
-    assert targets.shape == (3, FAMILY_SIZE, len(AMOUNTS))
-    assert contexts.shape[1] == len(AMOUNTS)
+    assert targets.shape == (3, FAMILY_SIZE, len(PAPER_AMOUNTS))
+    assert contexts.shape[1] == len(PAPER_AMOUNTS)
     assert torch.all(targets >= 0)
     # The last two are moved windows: one amount each, and more of it in the second.
     weaker, stronger = targets[:, -2], targets[:, -1]
@@ -215,38 +225,131 @@ def test_files_hold_half_parameters_and_no_statistics():
 
 
 @pytest.fixture
-def untrained(monkeypatch) -> list[tuple[int, int]]:
+def untrained(monkeypatch) -> list[tuple[object, ...]]:
     """Let the command train nothing; gives what it was asked for."""
-    asked = []
+    asked: list[tuple[object, ...]] = []
+    data = DataInfo(source="x", images=3, sha256="ab")
 
-    def made(steps: int, seed: int, note: object) -> tuple[EmbeddedParts, Recipe]:
-        asked.append((steps, seed))
-        return fold(random_pretraining()), Recipe(
-            DataInfo(source="x", images=3, sha256="ab"), steps, seed
-        )
+    def network(steps: int, seed: int, folder: object, note: object) -> tuple[object, Recipe]:
+        asked.append(("network", steps, seed, folder))
+        return fold(random_pretraining()), Recipe(data, steps, seed)
 
-    monkeypatch.setattr(cli, "pretrain", made)
+    def head(metric: object, seed: int, folder: object, *, steps: int, note: object) -> Recipe:
+        asked.append(("head", steps, seed, folder))
+        with_random_presence(metric)
+        return Recipe(data, steps, seed)
+
+    monkeypatch.setattr(cli, "pretrain", network)
+    monkeypatch.setattr(cli, "pretrain_presence", head)
     return asked
 
 
-def test_the_command_writes_both_files(run_main, untrained, tmp_path, monkeypatch):
-    arguments = ("--steps", 20, "--seed", 7, "--out", tmp_path)
-    code, out, err = run_main("dps_train.pretrain.cli", *arguments)
-    assert (code, out) == (0, "")
-    assert untrained == [(20, 7)]
-    files = [tmp_path / module.WEIGHTS.name for module in (embedded_backbone, embedded_metric)]
-    assert sorted(tmp_path.iterdir()) == sorted(files)
+def test_the_command_writes_all_files(run_main, untrained, tmp_path, monkeypatch):
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    arguments = ("--steps", 20, "--head-steps", 30, "--seed", 7, "--out", out, "--work", work)
+    code, printed, err = run_main("dps_train.pretrain.cli", *arguments)
+    assert (code, printed) == (0, "")
+    assert untrained == [("network", 20, 7, work / "network"), ("head", 30, 7, work / "head")]
+    places = (
+        (embedded_backbone, "WEIGHTS"), (embedded_metric, "WEIGHTS"), (embedded_metric, "PRESENCE"),
+    )  # fmt: skip
+    files = [out / getattr(module, name).name for module, name in places]
+    assert sorted(out.iterdir()) == sorted(files)
     assert all(str(file) in err for file in files)
-    for module, file in zip((embedded_backbone, embedded_metric), files, strict=True):
-        monkeypatch.setattr(module, "WEIGHTS", file)
-    assert isinstance(load_universal().head, PairHead)
+    for (module, name), file in zip(places, files, strict=True):
+        monkeypatch.setattr(module, name, file)
+    head = load_universal().head
+    assert torch.equal(head.scale, with_random_presence(load_universal()).head.scale)
     assert (recipe().steps, recipe().seed, recipe().data.sha256) == (20, 7, "ab")
     # Nothing is overwritten unasked, or trained in vain.
     content = [file.read_bytes() for file in files]
     code, _, err = run_main("dps_train.pretrain.cli", *arguments)
     assert code == 1
     assert "exists already" in err
-    assert untrained == [(20, 7)]
+    assert len(untrained) == 2
     assert [file.read_bytes() for file in files] == content
     assert run_main("dps_train.pretrain.cli", *arguments, "--force")[0] == 0
-    assert len(untrained) == 2
+    assert len(untrained) == 4
+
+
+def test_the_command_may_train_the_head_alone(run_main, untrained, tmp_path):
+    code, _, err = run_main("dps_train.pretrain.cli", "--head-only", "--out", tmp_path)
+    assert code == 0, err
+    assert [path.name for path in tmp_path.iterdir()] == [embedded_metric.PRESENCE.name]
+    ((stage, steps, seed, folder),) = untrained
+    assert (stage, steps, seed, folder) == ("head", presence.STEPS, 0, None)
+
+
+# --- the head -------------------------------------------------------------------------
+
+
+def test_the_head_is_trained_and_may_be_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(presence, "SIDE", 96)
+    options = {
+        "images": 3, "steps": 2,
+        "collections": (
+            Collection("paper", 1, 64, paper=True), Collection("own", 1, 64, paper=False),
+        ),
+    }  # fmt: skip
+    metrics = [pair_metric() for _ in range(3)]
+    recipes = [pretrain_presence(metrics[0], 4, None, **options)]
+    measured = []
+    measure = bank._measure
+    monkeypatch.setattr(bank, "_measure", lambda *a: measured.append(1) or measure(*a))
+    for metric in metrics[1:]:
+        recipes.append(pretrain_presence(metric, 4, tmp_path, **options))
+    # The second time, everything is read.
+    assert len(measured) == 2
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {
+        "images-4.safetensors", "pairs/recipe.json", "pairs/paper-0.safetensors",
+        "pairs/own-0.safetensors",
+    }  # fmt: skip
+    assert recipes[0] == recipes[1] == recipes[2]
+    assert (recipes[0].steps, recipes[0].seed, recipes[0].data.images) == (2, 4, 3)
+    start = pair_metric().state_dict()
+    for name, value in metrics[0].state_dict().items():
+        for metric in metrics[1:]:
+            assert torch.equal(value, metric.state_dict()[name]), name
+        if name.startswith(("backbone.", "comparison.code.")):
+            assert torch.equal(value, start[name]), name
+    assert not torch.equal(metrics[0].head.layers.direct.weight, start["head.layers.direct.weight"])
+
+
+# --- runs that are cut off ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps_done", [0, 1, 2])
+def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
+    made, tmp_path, monkeypatch, steps_done
+):
+    monkeypatch.setattr(train, "STEPS_KEPT", 1)
+    loss, calls = train.additive_loss, []
+
+    def interrupted(*arguments, **options):
+        if len(calls) == steps_done:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return loss(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "additive_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.pretrain(STEPS, seed=3, folder=tmp_path)
+    left = []
+    monkeypatch.setattr(train, "additive_loss", lambda *a, **o: left.append(1) or loss(*a, **o))
+    model, recipe_again = train.pretrain(STEPS, seed=3, folder=tmp_path)
+    # The steps that were done before are not done again.
+    assert len(left) == STEPS + train.BALANCING - steps_done
+    expected, recipe_made = made
+    assert recipe_again == recipe_made
+    for name, value in expected.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_checkpoints_of_another_plan_are_refused(small, tmp_path):
+    train.pretrain(STEPS, seed=3, folder=tmp_path)
+    for steps, seed in ((STEPS + 2, 3), (STEPS, 4)):
+        with pytest.raises(CheckpointError):
+            train.pretrain(steps, seed=seed, folder=tmp_path)

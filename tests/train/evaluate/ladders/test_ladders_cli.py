@@ -15,11 +15,8 @@ import pytest
 from ladder_helpers import photograph, write_photographs
 from train_helpers import strict_json
 
-from dps_infer.model.view import View
-from dps_train.evaluate.ladders.kinds import KINDS
 from dps_train.evaluate.ladders.measuring import climb, kinds_here
 from dps_train.evaluate.ladders.page import render
-from dps_train.evaluate.ladders.photographs import load_photographs
 from dps_train.evaluate.ladders.records import LadderReport
 from dps_train.evaluate.pair_contexts import pair_contexts
 from dps_train.evaluate.pair_target import load_pair_target
@@ -30,9 +27,7 @@ SHARED = Path(__file__).parents[5] / "shared" / "images" / "bsds500" / "val"
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-OPTIONS = (
-    "--view", "whole", "--contexts", "general,2", "--ranking", "color,blur", "--seed", "3",
-)  # fmt: skip
+OPTIONS = ("--contexts", "general,2", "--ranking", "color,blur", "--seed", "3")
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
 
@@ -64,7 +59,7 @@ def embedded_report(folder, tmp_path_factory) -> dict:
 
 def test_the_json_holds_every_ladder_in_every_context(embedded_report):
     report = embedded_report["json"]
-    assert (report["target"], report["view"], report["seed"]) == ("embedded", "whole", 3)
+    assert (report["target"], report["seed"]) == ("embedded", 3)
     (size,) = report["sizes"]
     assert size["megapixels"] is None
     assert size["photographs"] == {"0.png": [132, 150], HOSTILE: [150, 132]}
@@ -72,7 +67,7 @@ def test_the_json_holds_every_ladder_in_every_context(embedded_report):
     assert report["left_out"] == left_out
     assert list(size["kinds"]) == [kind.name for kind in here]
     assert size["kinds"]["shift"]["named_as"] == "translate"
-    assert size["kinds"]["jpeg"]["named_as"] is None
+    assert size["kinds"]["jpeg"]["named_as"] == "compression"
     groups = [context["group"] for context in size["contexts"]]
     assert groups == ["general", "rankings", "rankings", "named"]
     assert size["contexts"][-1]["label"] == "color,blur"
@@ -90,7 +85,7 @@ def test_the_json_holds_every_ladder_in_every_context(embedded_report):
 
 def test_the_table_has_a_row_for_each_ladder(embedded_report):
     lines = embedded_report["out"].splitlines()
-    assert lines[0] == "embedded, view whole: 2 photographs at their own size"
+    assert lines[0] == "embedded: 2 photographs at their own size"
     heading = next(line for line in lines if "2 rankings" in line and "1 named" in line)
     assert "general" in heading
     for kind in embedded_report["json"]["sizes"][0]["kinds"]:
@@ -175,7 +170,6 @@ def test_a_run_is_measured_in_its_own_context_at_several_sizes(cli, run_folder, 
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     report = strict_json(path.read_text())
-    assert report["view"] is None
     assert [size["megapixels"] for size in report["sizes"]] == [None, 0.03]
     for size in report["sizes"]:
         (context,) = size["contexts"]
@@ -219,15 +213,3 @@ def test_figures_do_not_depend_on_the_number_of_threads(monkeypatch):
     cv2.setNumThreads(-1)
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")
-def test_the_faults_of_the_additive_head_are_visible():
-    target = load_pair_target(EMBEDDED, view=View.both)
-    if "noise" in target.part_names:
-        pytest.skip("the embedded metric is no longer the additive one")
-    noise = [kind for kind in KINDS if kind.name == "noise"]
-    contexts = pair_contexts(target, "general,20")
-    (climbed,), _ = climb(target, contexts, load_photographs(str(SHARED), 4), noise)
-    low, high = np.percentile(climbed.distances[1:, :, 1:], [10, 90], axis=1)
-    assert (high / low).max() > 100

@@ -1,1 +1,0 @@
-"""The distance bank: channel distances of many pairs, computed once."""

@@ -1,0 +1,1 @@
+"""Random changes of single pictures, to learn the names of changes from."""

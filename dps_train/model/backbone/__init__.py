@@ -1,0 +1,1 @@
+"""Networks whose features are compared: backbones, layer presets, and weight files."""

@@ -1,0 +1,186 @@
+"""Training of the head of size and presence: it learns, follows its seed, and adapts."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+from train_helpers import channel_metric, photos
+
+from dps_train.distortions.kinds import KIND_NAMES
+from dps_train.fit.presence import fit as fitting
+from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
+from dps_train.fit.presence.fit import fit_presence
+from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
+from dps_train.fit.presence.stored import BankError
+from dps_train.fit.presence.training import FEWEST, set_scales, train_presence
+from dps_train.model.change.change_metric import ChangeMetric
+
+COLLECTIONS = (Collection("paper", 4, 64, paper=True), Collection("own", 3, 64, paper=False))
+STEPS = 40
+
+Banks = list[tuple[Collection, MeasuredPairs]]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [image.numpy() for image in photos(4, 90, 110)]
+
+
+@pytest.fixture(scope="module")
+def banks(images) -> Banks:
+    metric = channel_metric(32)
+    return [(one, measured_pairs(one, metric, images, 1)) for one in COLLECTIONS]
+
+
+def trained(banks: Banks, *, steps: int = STEPS, seed: int = 0, **options: bool) -> ChangeMetric:
+    metric = channel_metric(32)
+    train_presence(metric, banks, steps=steps, seed=seed, **options)
+    return metric
+
+
+@pytest.fixture(scope="module")
+def well_trained(banks) -> ChangeMetric:
+    """Not to be changed."""
+    return trained(banks)
+
+
+def learned(metric: ChangeMetric) -> dict[str, Tensor]:
+    """The weights of the layers that are trained."""
+    return {
+        name: value
+        for name, value in metric.state_dict().items()
+        if name.startswith(("comparison.cell_head.layers", "head.layers.layers"))
+    }
+
+
+@torch.no_grad()
+def loss(metric: ChangeMetric, banks: Banks) -> float:
+    return sum(
+        float(presence_loss(metric, pairs, collection.members, Weights()))
+        for collection, pairs in banks
+    )
+
+
+def named(metric: ChangeMetric, banks: Banks) -> float:
+    """The share of single changes of the whole image whose largest evidence is their own kind."""
+    right = []
+    for _, pairs in banks:
+        with torch.no_grad():
+            found = read_pairs(metric, pairs).reading.evidence.argmax(dim=1)
+        alone = (pairs.present.sum(dim=1) == 1) & (pairs.local == 0)
+        right.append((pairs.present.argmax(dim=1) == found)[alone].float())
+    return float(torch.cat(right).mean())
+
+
+def test_it_learns_what_it_is_shown(banks, well_trained):
+    short, longer = trained(banks, steps=1), well_trained
+    assert loss(longer, banks) < 0.7 * loss(short, banks)
+    assert named(longer, banks) > max(0.7, named(short, banks))
+
+
+def test_it_trains_the_head_alone(banks):
+    before, after = channel_metric(32), trained(banks, steps=2)
+    for part in ("backbone", "comparison.code", "preprocess"):
+        one, other = (metric.get_submodule(part).state_dict() for metric in (before, after))
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert all(
+        not torch.equal(value, learned(after)[name]) for name, value in learned(before).items()
+    )
+
+
+def test_equal_seeds_give_equal_heads(banks):
+    torch.rand(3)
+    first, again, other = (trained(banks, steps=2, seed=seed) for seed in (1, 1, 2))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+        assert torch.isfinite(value).all(), name
+    assert any(not torch.equal(value, learned(other)[n]) for n, value in learned(first).items())
+
+
+def test_weights_are_rounded_as_files_store_them(banks):
+    metric = trained(banks, steps=2)
+    for part in (metric.comparison.cell_head, metric.head.layers):
+        for parameter in part.parameters():
+            assert torch.equal(parameter, parameter.half().float())
+
+
+def test_adapting_continues_from_the_head_that_is_there(banks, well_trained):
+    metric = copy.deepcopy(well_trained)
+    state = {name: value.clone() for name, value in metric.state_dict().items()}
+    before, weights = loss(metric, banks), {k: v.clone() for k, v in learned(metric).items()}
+    train_presence(metric, banks, steps=5, seed=3, adapt=True)
+    for name, value in metric.state_dict().items():
+        if name.endswith(("scale", "mean", "std")):
+            assert torch.equal(value, state[name]), name
+    moved = [(value - weights[name]).abs().max() for name, value in learned(metric).items()]
+    # Five steps of AdamW at a rate of at most 3e-4, and the rounding of weights below 4.
+    assert 0 < max(moved) < 5 * 3e-4 * 2 + 2e-3
+    assert loss(metric, banks) < before
+
+
+def test_amounts_of_reference_changes_are_1(banks):
+    (paper, pairs), _ = banks
+    blur, noise = KIND_NAMES.index("blur"), KIND_NAMES.index("noise")
+    rows = torch.arange(FEWEST + 1)
+    present = torch.zeros(len(rows), len(KIND_NAMES))
+    present[:, blur] = 1
+    shown = dataclasses.replace(
+        pairs.rows(rows),
+        present=present,
+        local=torch.zeros(len(rows)),
+        visible=torch.ones(len(rows)),
+    )
+    metric = channel_metric(32)
+    before = metric.head.scale.clone()
+    set_scales(metric, [(paper, shown)])
+    with torch.no_grad():
+        sizes = read_pairs(metric, shown).size
+    assert float(metric.head.scale[blur] * sizes.median()) == pytest.approx(1, rel=1e-5)
+    # Kinds that too few pairs show keep their scale.
+    assert metric.head.scale[noise] == before[noise]
+
+
+def test_the_loss_follows_the_labels(banks, well_trained):
+    metric = well_trained
+    for collection, pairs in banks:
+        turned = dataclasses.replace(pairs, directions=-pairs.directions)
+        shuffled = dataclasses.replace(pairs, present=pairs.present.roll(1, dims=1))
+        for wrong in (turned, shuffled):
+            with torch.no_grad():
+                right_loss, wrong_loss = (
+                    presence_loss(metric, one, collection.members, Weights())
+                    for one in (pairs, wrong)
+                )
+            assert right_loss < wrong_loss
+
+
+def test_every_layer_has_a_gradient(banks):
+    metric = channel_metric(32)
+    for collection, pairs in banks:
+        presence_loss(metric, pairs, collection.members, Weights()).backward()
+    for part in (metric.comparison.cell_head, metric.head.layers):
+        for name, parameter in part.named_parameters():
+            assert torch.isfinite(parameter.grad).all(), name
+            assert parameter.grad.count_nonzero(), name
+
+
+def test_a_whole_training_keeps_its_pairs(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "OWN_SIDE", 64)
+    metrics = [channel_metric(32) for _ in range(3)]
+    notes: list[str] = []
+    options = {"pairs": 20, "seed": 2, "epochs": 2, "note": notes.append}
+    fit_presence(metrics[0], images, **options)
+    for metric in metrics[1:]:
+        fit_presence(metric, images, **options, folder=tmp_path / "pairs")
+    for one, other in itertools.pairwise(metrics):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    names = sorted(path.name for path in (tmp_path / "pairs").iterdir())
+    assert names == ["own-0.safetensors", "paper-0.safetensors", "recipe.json"]
+    with pytest.raises(BankError, match="seed"):
+        fit_presence(channel_metric(32), images, pairs=20, seed=3, folder=tmp_path / "pairs")
