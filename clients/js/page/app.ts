@@ -65,6 +65,7 @@ function listen(): void {
   take(byId("reference-file"), (files) => open(files.slice(0, 1), []));
   take(byId("candidate-files"), (files) => open([], files));
   byId("example").addEventListener("click", () => void showPictures(drawExample()));
+  byId("clear").addEventListener("click", () => void clear());
   for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]] as const) {
     document.addEventListener(event, (happened) => {
       const files = [...(happened.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
@@ -106,34 +107,49 @@ async function open(first: File[], others: File[]): Promise<void> {
 
 /** Start anew with a reference and candidates. */
 async function showPictures([first, ...others]: Picture[]): Promise<void> {
-  for (const { measured } of candidates) await measured?.release();
+  await clear();
+  reference = first!;
+  byId("choose-reference").firstChild!.textContent = `Reference: ${reference.name} `;
+  viewer.showImage(reference);
+  await measure(others);
+}
+
+/** Forget all images. */
+async function clear(): Promise<void> {
+  delete document.documentElement.dataset.answered;
+  const before = candidates;
   candidates = [];
-  selected = shown = undefined;
+  reference = selected = shown = undefined;
   byId("candidates").replaceChildren();
   byId("boxes").replaceChildren();
-  reference = first;
-  byId("choose-reference").firstChild!.textContent = `Reference: ${first!.name} `;
-  viewer.showImage(first!);
-  await measure(others);
+  byId("choose-reference").firstChild!.textContent = "Reference ";
+  byId("distance-value").textContent = "–";
+  byId("reading").textContent = "";
+  viewer.clear();
+  say("");
+  for (const { measured } of before) await measured?.release();
 }
 
 /** Measure further candidates: the only step that takes time. */
 async function measure(pictures: Picture[]): Promise<void> {
-  if (!reference) return say("Choose a reference first.", true);
+  const of = reference;
+  if (!of) return say("Choose a reference first.", true);
   if (!pictures.length && !candidates.length) return say("Now add candidates of the same size.");
   for (const [index, picture] of pictures.entries()) {
     say(`Comparing ${picture.name} (${index + 1} of ${pictures.length}) …`);
     const candidate = addCandidate(picture);
     try {
-      candidate.measured = await metric.measure(reference.pixels, picture.pixels, { map: true });
+      candidate.measured = await metric.measure(of.pixels, picture.pixels, { map: true });
     } catch (error) {
       candidate.error = error instanceof Error ? error.message : `${error}`;
     }
+    // Other images have taken their place meanwhile.
+    if (reference !== of) return candidate.measured?.release();
     candidates.push(candidate);
     if (!selected?.measured) selected = candidate;
     update();
   }
-  const shrunk = [reference, ...pictures].some(
+  const shrunk = [of, ...pictures].some(
     ({ pixels }) => pixels.width * pixels.height > 0.98 * LARGEST,
   );
   say(shrunk ? "Large images were shrunk to 3 megapixels, which makes changes smaller." : "");

@@ -28,6 +28,11 @@ export class Viewer {
     this.#canvas.setAttribute("aria-label", `heat map of ${name}`);
   }
 
+  clear(): void {
+    this.#canvas.getContext("2d")!.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#canvas.setAttribute("aria-label", "No images yet");
+  }
+
   showBoxes(boxes: readonly Box[], { pixels }: Picture): void {
     // The canvas may be letterboxed: boxes lie over the image in it.
     const { clientWidth, clientHeight } = this.#canvas;
