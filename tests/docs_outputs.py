@@ -9,6 +9,7 @@ output. So does one of Python in a tutorial.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -77,7 +78,7 @@ def with_output(page: Path) -> Iterator[tuple[Block, Block | None]]:
     """
     found = list(all_blocks(page))
     pairs: list[tuple[Block, Block | None]] = []
-    for block, following in zip(found, [*found, None][1:], strict=True):
+    for block, following in itertools.zip_longest(found, found[1:]):
         if block.language == "sh" or (block.language == "python" and page in TUTORIALS):
             shown = following is not None and following.language == "text" and following.adjacent
             pairs.append((block, following if shown else None))

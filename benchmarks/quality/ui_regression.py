@@ -2,7 +2,7 @@
 
 A threshold is calibrated on pages that another machine would render a little differently, checked
 on further ones, and then applied to pages with one change each. `--pages` is the folder that
-`python examples/tutorials/web_pages.py` or `ui_pages.py` writes.
+`python examples/tutorials/web_pages.py` writes.
 """
 
 from __future__ import annotations

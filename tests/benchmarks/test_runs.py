@@ -8,7 +8,15 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks.quality import accuracy, custom_distortion, gallery, heads, judgements, study
+from benchmarks.quality import (
+    accuracy,
+    custom_distortion,
+    gallery,
+    heads,
+    judgements,
+    study,
+    ui_regression,
+)
 from benchmarks.shared import domains
 from benchmarks.speed import backbone_speed, throughput
 from dps_infer.contexts.folders import GALLERY
@@ -59,6 +67,28 @@ def test_gallery_has_a_column_for_each_context(measured):
         assert (entry.score is None) == (entry.name == "general")
         if entry.score is not None:
             assert entry.baseline < entry.score <= 1
+
+
+def test_ui_regression(measured, images_folder, tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    first, second = sorted(images_folder.iterdir())[:2]
+    header, moved = "reference,candidate,change\n", ui_regression.MOVED[0]
+    for name in (ui_regression.ACCEPTABLE, ui_regression.MORE):
+        (pages / name).write_text(header + f"{first},{first},{moved}\n" * 32)
+    (pages / ui_regression.CHANGED).write_text(
+        header + f"{first},{second},another\n{first},{first},none\n"
+    )
+    record = measured("ui_regression", "--pages", pages, "--others", pages / "changed.csv")
+    figures = record.read_figures(ui_regression.Figures)
+    assert figures.threshold == 0
+    assert [len(group.distances) for group in figures.acceptable] == [32]
+    another, none = figures.changed
+    assert another.distances[0] > 0.1
+    assert none.distances == [0]
+    assert figures.others == figures.changed
+    told = {row[0]: row[-2:] for row in ui_regression.tables(figures)["changed"].rows}
+    assert told == {"another": ("1 of 1", "1 of 1"), "none": ("0 of 1", "0 of 1")}
 
 
 def test_custom_distortion(measured, images_folder, monkeypatch):
