@@ -9,6 +9,7 @@ flat, nearly identical and identical ones among them, and those counted that are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -80,8 +81,6 @@ def measure(
     seed: SeedOption = 0,
 ) -> Measured:
     """Denoise, and take gradients."""
-    # Activations that fade away become denormal numbers, which a CPU is slow with.
-    torch.set_flush_denormal(True)
     found = load_held_out(data, generator_for("held-out images", seed))
     large = tuple(image for image in found.images if min(image.shape[:2]) >= SIDE)
     photographs = Images(found.source, large[:images])
@@ -91,18 +90,22 @@ def measure(
         lpips = lpips_module(lpips_trunk).requires_grad_(False)
         losses[LPIPS] = lambda one, two: lpips(2 * one - 1, 2 * two - 1).mean()
         inputs["lpips_trunk"] = file_input(lpips_trunk)
-    denoised = [
-        Denoised(
-            loss=name,
-            rate=rate,
-            gains=[
-                gain(loss, middle(image), rate, generator_for(f"noise {number}", seed))
-                for number, image in enumerate(photographs.images)
-            ],
-        )
-        for name, loss in losses.items()
-        for rate in RATES
-    ]
+    with ExitStack() as stack:
+        # Activations that fade away become denormal numbers, which a CPU is slow with.
+        if torch.set_flush_denormal(True):
+            stack.callback(torch.set_flush_denormal, False)
+        denoised = [
+            Denoised(
+                loss=name,
+                rate=rate,
+                gains=[
+                    gain(loss, middle(image), rate, generator_for(f"noise {number}", seed))
+                    for number, image in enumerate(photographs.images)
+                ],
+            )
+            for name, loss in losses.items()
+            for rate in RATES
+        ]
     finite = [Finite(loss=mode, pairs=pairs, not_finite=wrong(mode, pairs, seed)) for mode in MODES]
     return Measured(Figures(steps=STEPS, denoised=denoised, finite=finite), inputs)
 

@@ -48,8 +48,7 @@ def test_gradients_that_are_not_finite_are_counted_and_refused(monkeypatch):
 
 
 def test_the_cost_of_a_step(measured):
-    # Smaller images do not show beside what importing PyTorch takes for a while.
-    figures = measured("loss_cost", "--side", 512).read_figures(loss_cost.Figures)
+    figures = measured("loss_cost", "--side", 256).read_figures(loss_cost.Figures)
     assert [one.mode for one in figures.costs] == list(MODES)
     for one in figures.costs:
         assert one.seconds > 0
