@@ -9,6 +9,7 @@ flat, nearly identical and identical ones among them, and those counted that are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from benchmarks.shared.record import file_input, image_input
 from benchmarks.shared.suite import Measured
 from benchmarks.shared.table import Table
 from dps_infer.arrays import Pixels
-from dps_infer.errors import DataError
+from dps_infer.errors import DpsError
 from dps_train.agreement.peers import lpips_module
 from dps_train.data.sources import Images, load_held_out
 from dps_train.seeds import generator_for
@@ -80,8 +81,6 @@ def measure(
     seed: SeedOption = 0,
 ) -> Measured:
     """Denoise, and take gradients."""
-    # Activations that fade away become denormal numbers, which a CPU is slow with.
-    torch.set_flush_denormal(True)
     found = load_held_out(data, generator_for("held-out images", seed))
     large = tuple(image for image in found.images if min(image.shape[:2]) >= SIDE)
     photographs = Images(found.source, large[:images])
@@ -91,18 +90,22 @@ def measure(
         lpips = lpips_module(lpips_trunk).requires_grad_(False)
         losses[LPIPS] = lambda one, two: lpips(2 * one - 1, 2 * two - 1).mean()
         inputs["lpips_trunk"] = file_input(lpips_trunk)
-    denoised = [
-        Denoised(
-            loss=name,
-            rate=rate,
-            gains=[
-                gain(loss, middle(image), rate, generator_for(f"noise {number}", seed))
-                for number, image in enumerate(photographs.images)
-            ],
-        )
-        for name, loss in losses.items()
-        for rate in RATES
-    ]
+    with ExitStack() as stack:
+        # Activations that fade away become denormal numbers, which a CPU is slow with.
+        if torch.set_flush_denormal(True):
+            stack.callback(torch.set_flush_denormal, False)
+        denoised = [
+            Denoised(
+                loss=name,
+                rate=rate,
+                gains=[
+                    gain(loss, middle(image), rate, generator_for(f"noise {number}", seed))
+                    for number, image in enumerate(photographs.images)
+                ],
+            )
+            for name, loss in losses.items()
+            for rate in RATES
+        ]
     finite = [Finite(loss=mode, pairs=pairs, not_finite=wrong(mode, pairs, seed)) for mode in MODES]
     return Measured(Figures(steps=STEPS, denoised=denoised, finite=finite), inputs)
 
@@ -111,11 +114,11 @@ def check(figures: Figures) -> None:
     """Refuse gradients that are not finite.
 
     Raises:
-        DataError: there are some.
+        DpsError: there are some.
     """
     for one in figures.finite:
         if one.not_finite:
-            raise DataError(f"{one.loss}: {one.not_finite} of {one.pairs} gradients are not finite")
+            raise DpsError(f"{one.loss}: {one.not_finite} of {one.pairs} gradients are not finite")
 
 
 def tables(figures: Figures) -> dict[str, Table]:
@@ -167,14 +170,13 @@ def middle(image: Pixels) -> Tensor:
 
 
 def wrong(mode: str, pairs: int, seed: int) -> int:
-    """Return at how many pairs the gradient is not finite, on either side."""
+    """Return at how many pairs a gradient is not finite, or the loss of their batch is not."""
     loss = loss_of(mode)
     found = 0
     for first, second in hard_pairs(pairs, seed):
-        for one, two in ((first, second), (second, first)):
-            value, gradient = step(loss, one, two)
-            bad = ~torch.isfinite(gradient).flatten(1).all(dim=1)
-            found += int(bad.sum()) if torch.isfinite(value) else len(one)
+        value, gradients = step(loss, first, second)
+        bad = ~torch.isfinite(gradients).flatten(2).all(dim=2).all(dim=0)
+        found += int(bad.sum()) if torch.isfinite(value) else len(first)
     return found
 
 

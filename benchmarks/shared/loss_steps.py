@@ -31,12 +31,12 @@ def image_pair(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def step(loss: PerceptualLoss, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss, and its gradient at the first images."""
-    first = first.detach().requires_grad_()
-    value = loss(first, second)
+    """Return the loss, and its gradients at both images [2, N, 3, H, W]."""
+    both = torch.stack([first, second]).requires_grad_()
+    value = loss(*both)
     value.backward()
-    assert first.grad is not None
-    return value.detach(), first.grad
+    assert both.grad is not None
+    return value.detach(), both.grad
 
 
 def seconds_of_step(loss: PerceptualLoss, first: Tensor, second: Tensor) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dps_infer.contexts.context import Context, choose_context
 from dps_infer.contexts.folders import find
 from dps_infer.contexts.ranking import Ranking
-from dps_infer.errors import DataError, UsageError
+from dps_infer.errors import ImageError, UsageError
 from dps_train.fit.run_folder import load_run
 from dps_train.loss.detail_difference import detail_difference
 from dps_train.model.change import general_distance
@@ -137,7 +137,7 @@ class PerceptualLoss(nn.Module):
             A number, or [N] for the reduction ``none``.
 
         Raises:
-            DataError: shapes differ, images are not float RGB [N, 3, H, W], or (of the first
+            ImageError: shapes differ, images are not float RGB [N, 3, H, W], or (of the first
                 targets, as it takes time) values are far beyond `value_range`.
         """
         self._check(prediction, target)
@@ -190,18 +190,14 @@ class PerceptualLoss(nn.Module):
     def _check(self, prediction: Tensor, target: Tensor) -> None:
         for name, images in (("prediction", prediction), ("target", target)):
             if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():
-                raise DataError(
-                    [
-                        f"{name}: expected float RGB [N, 3, H, W], got "
-                        f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-                    ]
+                raise ImageError(
+                    f"{name}: expected float RGB [N, 3, H, W], got "
+                    f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
                 )
         if prediction.shape != target.shape:
-            raise DataError(
-                [
-                    "expected images of one shape, got a prediction "
-                    f"{list(prediction.shape)} and a target {list(target.shape)}"
-                ]
+            raise ImageError(
+                "expected images of one shape, got a prediction "
+                f"{list(prediction.shape)} and a target {list(target.shape)}"
             )
         # Once, as it waits for the device, and a compiled graph would break here.
         if not self._checked and not torch.compiler.is_compiling():
@@ -213,11 +209,9 @@ class PerceptualLoss(nn.Module):
         least, most = (float(value) for value in torch.aminmax(target.detach()))
         room = BEYOND * (high - low)
         if not (low - room <= least and most <= high + room):
-            raise DataError(
-                [
-                    f"expected images in [{low:g}, {high:g}], got a target in "
-                    f"[{least:g}, {most:g}]: state its range, for example value_range=(0, 255)"
-                ]
+            raise ImageError(
+                f"expected images in [{low:g}, {high:g}], got a target in [{least:g}, {most:g}]: "
+                "state its range, for example value_range=(0, 255)"
             )
 
 

@@ -35,9 +35,8 @@ def test_the_cpu_in_place_of_cuda_agrees_with_itself(small, monkeypatch, measure
     assert record.inputs["context"].name == "universal.onnx"
     assert figures.identical == 0
     assert [one.output for one in figures.agreement] == list(gpu.OUTPUTS)
-    assert all(one.from_cpu == 0 for one in figures.agreement)
-    # Batches of other sizes add up in another order.
-    assert all(one.from_single < 1e-3 for one in figures.agreement)
+    # Other numbers of threads, and batches of other sizes, add up in another order.
+    assert all(max(one.from_cpu, one.from_single) < 1e-3 for one in figures.agreement)
     assert [(row.device, row.filled, row.bound) for row in figures.speed] == [
         ("CPU", None, None),
         ("CUDA", False, False),

@@ -86,8 +86,10 @@ class Halving(nn.Module):
     def forward(self, images: Tensor) -> HalfPlanes:
         """Convert images of any size."""
         rows, columns = (_whole_cells(line) for line in (images[0, :, 0, 0], images[0, 0, :, 0]))
-        whole = images.index_select(1, rows).index_select(2, columns)
-        bands = F.conv2d(whole.permute(0, 3, 1, 2).to(self.kernels.dtype), self.kernels, stride=2)
+        whole = images.index_select(1, rows).index_select(2, columns).permute(0, 3, 1, 2)
+        # Compiled gradients of padding are wrong where channels come last (PyTorch 2.15).
+        whole = whole.to(self.kernels.dtype).contiguous()
+        bands = F.conv2d(whole, self.kernels, stride=2)
         return HalfPlanes(bands[:, :3], bands[:, 3:])
 
 

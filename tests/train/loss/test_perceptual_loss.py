@@ -7,10 +7,12 @@ import copy
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 from train_helpers import photos, scalar_metric, seeded
 
 from dps_infer.contexts.context import importance_context, ranking_context
-from dps_infer.errors import DataError, UsageError
+from dps_infer.errors import ImageError, UsageError
 from dps_infer.model.run_folder import RunError
 from dps_train.data.sources import photograph
 from dps_train.loss import PerceptualLoss, perceptual_loss
@@ -245,6 +247,21 @@ def test_half_precision_is_computed_in_single():
     assert gradient(loss, first.half(), second.half()).dtype == torch.float16
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_it_runs_where_its_images_are(mode):
+    """Tensors without values, on a device that need not be there: a mix of devices is refused."""
+    loss = loss_of(mode)
+    loss(*pairs(1, 64, 64))  # checks the range
+    own = [*loss.named_parameters(), *loss.named_buffers()]
+    with FakeTensorMode():
+        there = {name: torch.empty(v.shape, dtype=v.dtype, device="cuda") for name, v in own}
+        images = torch.empty(2, 3, 70, 80, device="cuda")
+        assert functional_call(loss, there, (images, images)).device.type == "cuda"
+        there["metric.comparison.change.halving.kernels"] = torch.empty(12, 3, 2, 2)
+        with pytest.raises(RuntimeError, match="device"):
+            functional_call(loss, there, (images, images))
+
+
 @pytest.mark.parametrize("mode", ["general", "ranking"])
 def test_it_compiles_to_one_graph(mode):
     loss, (first, second) = loss_of(mode), pairs(2, 40, 48)
@@ -324,7 +341,7 @@ def test_wrong_images_are_refused():
         (images, images[:, :1], "target: expected float RGB"),
         (images, 255 * images, r"got a target in \[.*: state its range"),
     ):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(ImageError, match=message):
             loss(first, second)
     # What a network overshoots is no mistake.
     loss(2 * images - 1, images)
