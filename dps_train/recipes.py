@@ -20,10 +20,10 @@ def field_differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
         ]
     if stored == wanted:
         return []
-    return [f"{path} is {_shown(stored, path)} there and {_shown(wanted, path)} here"]
+    return [f"{path or 'it'} is {_shown(stored, path)} there and {_shown(wanted, path)} here"]
 
 
 def _shown(value: Any, path: str) -> str:
-    if path.endswith("sha256"):
+    if path.endswith("sha256") and isinstance(value, str):
         return f"{value[:HASH_SHOWN]}..."
     return "absent" if value is None else json.dumps(value, ensure_ascii=False)

@@ -74,8 +74,8 @@ def test_differences_are_refused():
     with pytest.raises(DpsError, match="identical images give 1e-09"):
         runtimes.check(figures(identical=1e-9))
     for value in (1.1e-4, np.nan):
-        with pytest.raises(DpsError, match="map differs by"):
-            runtimes.check(figures(map=value))
+        with pytest.raises(DpsError, match="amounts differs by"):
+            runtimes.check(figures(amounts=value))
 
 
 def test_difference_is_relative_above_1():

@@ -5,6 +5,7 @@ It is written in parts, so that a run that was cut off continues where it stoppe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dps_infer.arrays import Pixels
+from dps_infer.errors import DpsError
 from dps_infer.files.write import atomic_file
 from dps_infer.progress import track
 from dps_train.distortions.changes.detail import jpeg
@@ -45,9 +47,16 @@ QUALITIES = (65, 97)
 
 BLOCK = 8
 
+HASH = "sha256"
+"""Key of the metadata of a stored part: `part_sha256` of it when it was written."""
+
 GAMMA = 0.25
 MARGIN = 0.3
 """Surroundings of a rescaled scene, as a share of its side."""
+
+
+class BankError(DpsError):
+    """Stored pairs that are damaged, or were measured otherwise, or of other things."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +149,16 @@ def measured_pairs(
         images: uint8 RGB [H, W, 3] to draw scenes from.
         seed: of the scenes and changes.
         folder: keeps parts, so that a run that was cut off continues; None keeps none.
+
+    Raises:
+        BankError: a stored part is damaged.
     """
     parts = []
     starts = range(0, collection.scenes, SCENES_PER_PART)
     for start in track(starts, f"measuring {collection.name}"):
         path = None if folder is None else folder / f"{collection.name}-{start}.safetensors"
         if path is not None and path.exists():
-            parts.append(safetensors.torch.load_file(path))
+            parts.append(read_part(path))
             continue
         drawn = int(collection.paper) + 2 * int(collection.parts)
         rng = np.random.default_rng([seed, collection.side, drawn, start])
@@ -154,8 +166,39 @@ def measured_pairs(
         parts.append(_measure(collection, count, metric, images, rng))
         if path is not None:
             with atomic_file(path, force=True) as temporary:
-                safetensors.torch.save_file(parts[-1], temporary)
+                facts = {HASH: part_sha256(parts[-1])}
+                safetensors.torch.save_file(parts[-1], temporary, metadata=facts)
     return MeasuredPairs(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def read_part(path: Path) -> dict[str, Tensor]:
+    """Read the fields of `MeasuredPairs` from a stored part.
+
+    Raises:
+        BankError: it is not as it was written.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            stated = (file.metadata() or {}).get(HASH)
+            part = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError, RuntimeError, ValueError) as error:
+        raise _damaged(path) from error
+    if stated != part_sha256(part):
+        raise _damaged(path)
+    return part
+
+
+def _damaged(path: Path) -> BankError:
+    return BankError(f"{path} is damaged: remove it, and its pairs are measured again")
+
+
+def part_sha256(part: dict[str, Tensor]) -> str:
+    """Hash the names, types, shapes and values of a part."""
+    found = hashlib.sha256()
+    for name, values in sorted(part.items()):
+        found.update(f"{name} {values.dtype} {list(values.shape)}".encode())
+        found.update(values.contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _measure(

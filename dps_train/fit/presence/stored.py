@@ -9,22 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dps_infer.arrays import Pixels
-from dps_infer.errors import DpsError, OutputError
+from dps_infer.errors import OutputError
 from dps_infer.files.write import atomic_file
-from dps_train.fit.presence.bank import Collection
+from dps_train.fit.presence.bank import BankError, Collection
 from dps_train.model.backbone.weights import state_sha256
 from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.recipes import field_differences
 from dps_train.versions import installed_versions
 
 RECIPE = "recipe.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 PARTS = "*.safetensors"
 TOOLS = ("dps-toolkit", "torch", "torchvision", "numpy", "opencv-python-headless")
-
-
-class BankError(DpsError):
-    """A folder of measured pairs that were measured otherwise, or of other things."""
 
 
 def bank_recipe(

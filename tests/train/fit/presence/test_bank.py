@@ -138,6 +138,18 @@ def test_a_bank_that_was_cut_off_continues(measured, metric, images, tmp_path, m
     assert len(parts) == SCENES - 1
 
 
+def test_a_damaged_part_is_refused(metric, images, tmp_path):
+    measured_pairs(COLLECTIONS[0], metric, images, SEED, tmp_path)
+    path = tmp_path / "paper-0.safetensors"
+    sound = path.read_bytes()
+    changed = bytearray(sound)
+    changed[-1] ^= 1
+    for damaged in (b"", sound[:100], sound[:-1], bytes(changed)):
+        path.write_bytes(damaged)
+        with pytest.raises(BankError, match="paper-0.safetensors is damaged: remove it"):
+            measured_pairs(COLLECTIONS[0], metric, images, SEED, tmp_path)
+
+
 # --- the folder -----------------------------------------------------------------------
 
 
