@@ -20,10 +20,11 @@ def field_differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
         ]
     if stored == wanted:
         return []
-    return [f"{path or 'it'} is {_shown(stored, path)} there and {_shown(wanted, path)} here"]
+    name = json.dumps(path, ensure_ascii=False)[1:-1] or "it"
+    return [f"{name} is {_shown(stored, path)} there and {_shown(wanted, path)} here"]
 
 
 def _shown(value: Any, path: str) -> str:
     if path.endswith("sha256") and isinstance(value, str):
-        return f"{value[:HASH_SHOWN]}..."
+        return json.dumps(value[:HASH_SHOWN], ensure_ascii=False)[1:-1] + "..."
     return "absent" if value is None else json.dumps(value, ensure_ascii=False)

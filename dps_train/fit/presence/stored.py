@@ -83,6 +83,6 @@ def _differing(path: Path, recipe: dict[str, object]) -> list[str]:
     """Name the fields that differ from a stored recipe."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return [f"{RECIPE} cannot be read"]
     return field_differences(stored, recipe)
