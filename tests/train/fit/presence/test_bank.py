@@ -146,7 +146,7 @@ def test_a_damaged_part_is_refused(metric, images, tmp_path):
     changed[-1] ^= 1
     for damaged in (b"", sound[:100], sound[:-1], bytes(changed)):
         path.write_bytes(damaged)
-        with pytest.raises(BankError, match="paper-0.safetensors is damaged: remove it"):
+        with pytest.raises(BankError, match=r"paper-0\.safetensors is damaged: remove it"):
             measured_pairs(COLLECTIONS[0], metric, images, SEED, tmp_path)
 
 
