@@ -34,6 +34,9 @@ LOSSLESS = 0.01
 SMALLEST_SPAN = 100
 """From this range on, values that are all at most 1 are taken to be in another range."""
 
+FEWEST_PIXELS = 64
+"""Images of fewer pixels do not tell the order of their channels."""
+
 _ORIENTATION = 274
 _TRANSPARENT_MODES = ("1", "L", "P", "RGB")
 _READ_AS = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
@@ -192,10 +195,15 @@ def read_open_file(file: Any, *, limit: int) -> bytes:
 
 
 def seems_reversed(first: Pixels, second: Pixels) -> bool:
-    """Return whether two images of one size fit much better if the channels of one are reversed."""
+    """Return whether two images of one size fit much better if the channels of one are reversed.
+
+    Small images and those of one color cannot tell: red and blue icons are no mistake.
+    """
     step = max(1, math.isqrt(first.shape[0] * first.shape[1]) // 64)
     one = first[::step, ::step].astype(np.int16)
     other = second[::step, ::step].astype(np.int16)
+    if one.shape[0] * one.shape[1] < FEWEST_PIXELS or np.std(one[..., 0] - one[..., 2]) < 8:
+        return False
     difference = float(np.abs(one - other).mean())
     return difference > 8 and float(np.abs(one - other[:, :, ::-1]).mean()) < difference / 4
 

@@ -57,7 +57,7 @@ def train_variant(
         note: called with one line about a stored bank.
 
     Returns:
-        Whether the network has changed.
+        Whether channel distances have changed: the network was trained, or the head for cells.
     """
     if settings.end_to_end:
         size = settings.size or TRAINING_SIZE
@@ -65,8 +65,8 @@ def train_variant(
         train_network(metric, settings, batches, f"{training.sha256()} {context.order}")
         return True
     if settings.variant == ADDITIVE:
-        train_additive(metric, settings, training, device, note)
-    elif settings.variant == LIN:
+        return train_additive(metric, settings, training, device, note)
+    if settings.variant == LIN:
         check_ordered(context)
         _train_lin(metric, settings, context, training, device)
     return False
@@ -97,8 +97,8 @@ def train_additive(
     training: Images,
     device: torch.device,
     note: Note = lambda _: None,
-) -> None:
-    """Train a metric's head of size and presence, in place; see `train_variant` for the arguments.
+) -> bool:
+    """Train a metric's head of size and presence, in place; see `train_variant`.
 
     A new head is trained from scratch. A trained one is adapted to images of the user's own, and
     stays as it is without any. With custom distortions it keeps its amounts, and only learns new
@@ -121,6 +121,7 @@ def train_additive(
         )
     if settings.custom:
         metric.head = _extended(metric, settings, training, device)
+    return adapts or not settings.from_embedded
 
 
 def _extended(

@@ -130,11 +130,11 @@ def train(settings: Settings, name: str, note: Note = lambda _: None) -> Trained
     custom, custom_held_out = split_custom(settings.custom, settings.seed)
     settings = dataclasses.replace(settings, custom=custom)
     images, distortions = with_scenes(evaluation_images(metric, held_out), custom_held_out)
-    bank = evaluation_bank(metric, images, settings.seed, device, distortions)
-    before = None
+    bank = before = None
     if settings.variant != BASELINE and settings.from_embedded | (settings.variant != ADDITIVE):
+        bank = evaluation_bank(metric, images, settings.seed, device, distortions)
         before = evaluate(metric.head, bank, [context])
-    if train_variant(metric, settings, context, training, device, note):
+    if train_variant(metric, settings, context, training, device, note) or bank is None:
         bank = evaluation_bank(metric, images, settings.seed, device, distortions)
     if metric.head.names_kinds:
         context = context.for_distortions(metric.head.kind_names)

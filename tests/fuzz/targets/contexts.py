@@ -28,7 +28,7 @@ def seeds() -> dict[str, bytes]:
     signed, _ = embed_manifest(make_model(), make_manifest())
     return {
         "plain": make_model().SerializeToString(),
-        "universal": make_model(universal=True, views=True).SerializeToString(),
+        "universal": make_model(universal=True).SerializeToString(),
         "with hashes": signed,
     }
 

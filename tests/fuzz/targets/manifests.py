@@ -16,7 +16,7 @@ def seeds() -> dict[str, bytes]:
     """Return a plain manifest and a universal one."""
     return {
         "plain": encode_manifest(make_manifest()).encode(),
-        "universal": encode_manifest(make_manifest(universal=True, views=True)).encode(),
+        "universal": encode_manifest(make_manifest(universal=True)).encode(),
     }
 
 

@@ -27,7 +27,7 @@ def _folder() -> Path:
 
 @cache
 def _server() -> Server:
-    path = write(_folder() / "u.onnx", make_model(universal=True, views=True))
+    path = write(_folder() / "u.onnx", make_model(universal=True))
     return Server({"u": Metric.load(path, ranking="color,blur", device="cpu", threads=1)})
 
 

@@ -140,6 +140,13 @@ def test_ordinary_changes_are_not_taken_for_bgr(colorful):
         make_pair(load(colorful), load(changed))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (40, 40)])
+def test_red_and_blue_images_are_not_taken_for_bgr(shape):
+    red, blue = np.zeros((2, *shape, 3), np.uint8)
+    red[..., 0] = blue[..., 2] = 200
+    assert not make_pair(load(red), load(blue)).identical
+
+
 # --- tensors, Pillow, files -----------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def test_a_training_from_the_shell(done):
 def test_it_echoes_how_it_understood_the_ranking_and_where_the_run_is(done):
     folder, process = done
     # A slow machine adds lines of progress.
-    lines = [line for line in process.stderr.splitlines() if line.startswith("dps-train: ")]
+    lines = [line for line in process.stderr.splitlines() if line.startswith("dps-train: r")]
     assert len(lines) == 2, process.stderr
     assert "color < translate = zoom < rotate" in lines[0]
     assert str(folder) in lines[1]

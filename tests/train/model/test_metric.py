@@ -102,8 +102,9 @@ def test_one_reference_with_many_is_as_many_pairs(metric, count):
 def test_one_reference_that_is_among_the_candidates(metric):
     candidates = photos(5, 40, 40)
     distance, _, _ = metric(candidates[3:4], candidates)
-    assert distance[3] == 0
-    assert (distance > 0).sum() == 4
+    # A convolution of one image may round otherwise than one of five.
+    assert distance[3] <= 1e-12
+    assert (distance > 1e-6).sum() == 4
 
 
 @torch.no_grad()

@@ -109,10 +109,6 @@ def test_additive_starts_from_the_embedded_metric_where_that_has_what_is_asked_f
     assert starts == {True: {embedded}, False: {False}}
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: with random weights, a few presences of the additive head flip between runs",
-)
 def test_a_row_is_what_a_training_with_its_settings_gives(finished, monkeypatch):
     study, _, rows = finished
     monkeypatch.setattr("dps_train.fit.train_variant.draw_lin_bank", with_few_draws(run_job))
