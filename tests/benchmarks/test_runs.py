@@ -21,6 +21,13 @@ from benchmarks.shared import domains
 from benchmarks.speed import backbone_speed, throughput
 from dps_infer.contexts.folders import GALLERY
 from dps_train.data.sources import load_folder
+from dps_train.measure import evaluation_bank
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    monkeypatch.setattr(evaluation_bank, "GRADES", 3)
+    monkeypatch.setattr(evaluation_bank, "DRAWS", 2)
 
 
 def test_accuracy_is_that_of_the_evaluate_command(measured, images_folder, run_main, tmp_path):

@@ -19,6 +19,7 @@ from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.data.dead_leaves import dead_leaves
 from dps_train.distortions.distortion import quantize
+from dps_train.fit import from_judgements
 from dps_train.fit.presence import fit
 from dps_train.fit.presence.training import initialize
 from dps_train.measure import anchor_ladders, evaluation_bank
@@ -246,6 +247,8 @@ def measured_quickly() -> Iterator[None]:
         patch.setattr(anchor_ladders, "SIDE", 64)
         patch.setattr(anchor_ladders, "PARTS", anchor_ladders.PARTS[:1])
         patch.setattr(evaluation_bank, "GRADES", 3)
+        patch.setattr(evaluation_bank, "DRAWS", 2)
+        patch.setattr(from_judgements, "MOST_HELD_OUT", 4)
         patch.setattr(fit, "OWN_SIDE", 64)
         yield
 

@@ -88,7 +88,6 @@ def test_only_own_images_change_the_embedded_head(tiny_settings, trained):
     ("ranking", "importances"),
     [
         ("color,*,blur", {"color": 0.16, "noise": 0.4, "zoom": 0.4, OTHER: 0.4, "blur": 1.0}),
-        ("noise,blur", {"noise": 0.4, "blur": 1.0}),
         ("other,blur,mirror", {OTHER: 0.16, "blur": 0.4, "mirror": 1.0}),
     ],
 )

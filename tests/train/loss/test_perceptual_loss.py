@@ -262,11 +262,10 @@ def test_it_runs_where_its_images_are(mode):
             functional_call(loss, there, (images, images))
 
 
-@pytest.mark.parametrize("mode", ["general", "ranking"])
-def test_it_compiles_to_one_graph(mode):
-    loss, (first, second) = loss_of(mode), pairs(2, 40, 48)
+def test_it_compiles_to_one_graph():
+    loss, (first, second) = loss_of("ranking"), pairs(2, 40, 48)
     # What breaks a graph breaks it before any backend; compiling to machine code takes minutes.
-    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(first, second), loss(first, second))
     torch.testing.assert_close(gradient(compiled, first, second), gradient(loss, first, second))
 
