@@ -90,10 +90,11 @@ def report(
     """Make an HTML page of results: the worst pairs first, to filter and to look at.
 
     The page is a single file that contains its pictures and needs no network. It has a summary, a
-    histogram, and a table that can be sorted and filtered, also by the columns of your own table of
-    pairs. Pairs that could not be compared are on top. Each pair opens side by side, under a
-    slider, blinking, or as a heat map, with zoom, 1:1 and a loupe; ? shows the keys. For heat maps, and for pictures that explain the context,
-    give the --context, --ranking, --importance or --context-name that the results were made with.
+    histogram, and a table to sort and filter, also by the columns of your own table of pairs; pairs
+    that could not be compared are on top. Each pair opens side by side, under a slider, blinking,
+    or as a heat map, with zoom, 1:1 and a loupe; ? shows the keys. For heat maps, and for pictures
+    that explain the context, give the --context, --ranking, --importance or --context-name that the
+    results were made with.
     """
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output

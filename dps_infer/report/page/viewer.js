@@ -37,11 +37,11 @@ function chooseView(wanted) {
 function stepViewer(step) {
   const next = state.order[state.order.indexOf(state.selected) + step];
   if (next === undefined) return;
-  const range = controls.contains(document.activeElement);
+  const holder = [controls, byId("views")].find((one) => one.contains(document.activeElement));
   state.selected = next;
   showViewer();
   // The control that had the focus was replaced.
-  if (range) controls.querySelector("input, button")?.focus();
+  holder?.querySelector("input, button:not([aria-pressed=false])")?.focus();
 }
 
 /** Draw the pair in the chosen view. */
@@ -126,8 +126,8 @@ new ResizeObserver(() => {
   if (viewer.open && !printing) redrawStage();
 }).observe(stage);
 
-viewer.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+document.addEventListener("keydown", (event) => {
+  if (!viewer.open || help.open || event.ctrlKey || event.metaKey || event.altKey) return;
   const onRange = event.target.matches("input");
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key] ??
     (onRange ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[event.key]);

@@ -110,11 +110,12 @@ function placeLoupes() {
   for (const { loupe, box, sheet, size, left, top } of frames) {
     if (loupe === null) continue;
     const middle = loupe.clientWidth / 2;
+    const radius = loupe.offsetWidth / 2;
     const { x, y } = look.spot;
     const [width, height] = [size.width, size.height];
     setBox(loupe, {
-      left: box.offsetLeft + within(0, left + x * width * shown, box.clientWidth) - middle,
-      top: box.offsetTop + within(0, top + y * height * shown, box.clientHeight) - middle,
+      left: box.offsetLeft + within(0, left + x * width * shown, box.clientWidth) - radius,
+      top: box.offsetTop + within(0, top + y * height * shown, box.clientHeight) - radius,
     });
     setBox(loupe.firstChild, { width: width * scale, height: height * scale,
       left: middle - x * width * scale, top: middle - y * height * scale });
@@ -164,14 +165,14 @@ function toggleWhole(point) {
   placeFrames();
 }
 
-/** Show a region, in shares of the image's sides, so that it takes up half of the room. */
+/** Show a region, in shares of the image's sides, with a little around it. */
 function zoomTo({ left, top, width, height }) {
   if (frames.length === 0) return;
   const [{ size, space }] = frames;
   const part = { width: size.width * width, height: size.height * height };
   [look.x, look.y] = [left + width / 2, top + height / 2];
   look.spot = { x: look.x, y: look.y };
-  zoomAt(scaleIn(space(), part) / 2 * window.devicePixelRatio);
+  zoomAt(Math.max(fitZoom(), 0.7 * scaleIn(space(), part) * window.devicePixelRatio));
 }
 
 function moveTo(x, y) {
