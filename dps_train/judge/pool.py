@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
-from dps_infer.progress import track
+from dps_infer.progress import Progress, ignore
 from dps_train.data.crops import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import folder_images, load_training, read_pixels
 from dps_train.distortions.distortion import Distortion
@@ -74,6 +74,7 @@ def draw_pool(
     generator: torch.Generator,
     excluded: Path,
     distortions: Sequence[Distortion] = DISTORTIONS,
+    progress: Progress = ignore,
 ) -> Pool:
     """Draw references and changes of them, and compare them with an additive metric.
 
@@ -83,23 +84,26 @@ def draw_pool(
         generator: draws everything.
         excluded: a folder below `source` to skip: the pictures that were written there.
         distortions: to draw changes from, in addition to other changes.
+        progress: called with the number of pictures done and their total.
 
     Raises:
         UsageError: there are no such images.
         ImageError: an image cannot be read.
     """
-    references = torch.cat([_square(image) for image in _references(source, generator, excluded)])
-    changed = torch.stack(
-        [
-            _changed(references, 2 if number % 2 else 1, distortions, generator)
-            for number in track(range(CHANGES), "pictures")
-        ],
-        dim=1,
-    )
+    read = _references(source, generator, excluded)
+    # All changes are drawn first; then every reference is compared with its own.
+    total = len(read) * (CHANGES + 1)
+    references = torch.cat([_square(image) for image in read])
+    drawn = []
+    for number in range(CHANGES):
+        progress(number * len(read), total)
+        drawn.append(_changed(references, 2 if number % 2 else 1, distortions, generator))
+    changed = torch.stack(drawn, dim=1)
     triplets: list[tuple[Picture, Picture, Picture]] = []
     first, second = [], []
-    for reference, changes in zip(_pixels(references), changed, strict=True):
-        candidates = _pixels(changes)
+    for number, reference in enumerate(_pixels(references)):
+        progress(len(read) * CHANGES + number, total)
+        candidates = _pixels(changed[number])
         amounts = picture_amounts(metric, reference, candidates)
         pictures = [_picture(pixels) for pixels in candidates]
         for one, other in itertools.combinations(range(CHANGES), 2):
