@@ -91,18 +91,19 @@ def draw_pool(
         ImageError: an image cannot be read.
     """
     read = _references(source, generator, excluded)
-    # All changes are drawn first; then every reference is compared with its own.
     total = len(read) * (CHANGES + 1)
+    progress(0, total)
     references = torch.cat([_square(image) for image in read])
-    drawn = []
-    for number in range(CHANGES):
-        progress(number * len(read), total)
-        drawn.append(_changed(references, 2 if number % 2 else 1, distortions, generator))
-    changed = torch.stack(drawn, dim=1)
+    changed = torch.stack(
+        [
+            _changed(references, 2 if number % 2 else 1, distortions, generator)
+            for number in range(CHANGES)
+        ],
+        dim=1,
+    )
     triplets: list[tuple[Picture, Picture, Picture]] = []
     first, second = [], []
     for number, reference in enumerate(_pixels(references)):
-        progress(len(read) * CHANGES + number, total)
         candidates = _pixels(changed[number])
         amounts = picture_amounts(metric, reference, candidates)
         pictures = [_picture(pixels) for pixels in candidates]
@@ -112,6 +113,8 @@ def draw_pool(
             triplets.append((_picture(reference), pictures[one], pictures[other]))
             first.append(amounts[one])
             second.append(amounts[other])
+        # Comparing takes most of the time.
+        progress((number + 1) * (CHANGES + 1), total)
     differences = scaled_differences(torch.stack(first), torch.stack(second))
     return Pool(triplets, differences, distortions)
 
@@ -121,11 +124,6 @@ def picture_amounts(metric: Metric, reference: Pixels, candidates: Pixels) -> Te
     """Return the amounts [N, A] between a picture [H, W, 3] and others [N, H, W, 3]."""
     amounts, _ = metric.read(torch.from_numpy(reference[None]), torch.from_numpy(candidates))
     return amounts
-
-
-def in_pixels(distortion: Distortion) -> bool:
-    """Return whether a distortion's strength is in pixels, and so depends on the image size."""
-    return "pixel" in distortion.unit
 
 
 def _references(source: str, generator: torch.Generator, excluded: Path) -> list[Pixels]:
@@ -179,7 +177,7 @@ def _changed(
 
 
 def _distorted(distortion: Distortion, images: Tensor, parameters: Tensor) -> Tensor:
-    if not in_pixels(distortion):
+    if not distortion.in_pixels:
         return distortion.apply(images, parameters)
     return resize(distortion.apply(resize(images, TRAINING_SIZE), parameters), SIDE)
 

@@ -105,7 +105,7 @@ function showKnown() {
 
 /** What the metric foretold: the share of the checks, and its interval. */
 function showAgreement({ right, checks, low, high }) {
-  const percent = (share) => `${Math.round(100 * share)} %`;
+  const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
   byId("agreement").textContent = checks === 0
     ? "It has guessed none of your answers yet."
     : `It agrees with ${right} of your last ${checks} answers to random questions: ` +

@@ -109,8 +109,8 @@ def test_judging_by_keyboard_undone_left_and_resumed(page, made, tmp_path):
         page.locator("#first").click()
         page.wait_for_function("() => state.answered === 13")
         assert re.fullmatch(
-            r"It agrees with [0-3] of your last [123] answers to random questions: \d+ %, between "
-            r"\d+ % and \d+ %\.",
+            r"It agrees with [0-3] of your last [123] answers to random questions: \d+\s%, between "
+            r"\d+\s% and \d+\s%\.",
             page.locator("#agreement").inner_text(),
         )
         assert page.locator(".importance").count() == len(AMOUNTS)
