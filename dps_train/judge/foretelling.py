@@ -47,8 +47,9 @@ def is_check(number: int) -> bool:
 def foretold(hits: list[bool]) -> Foretold:
     """Return the share of the latest checks that were decided as the person did.
 
-    >>> foretold([True] * 17 + [False] * 3)
-    Foretold(right=17, checks=20, low=0.639..., high=0.947...)
+    >>> known = foretold([True] * 17 + [False] * 3)
+    >>> f"{known.right} of {known.checks}, {known.low:.2f} to {known.high:.2f}"
+    '17 of 20, 0.64 to 0.95'
     """
     latest = hits[-LAST:]
     low, high = wilson_interval(sum(latest), len(latest))
