@@ -173,6 +173,16 @@ def test_the_worst_pairs_keep_every_pixel_while_there_is_room(results, tmp_path)
     assert not any(image["exact"] for image in images)
 
 
+def test_the_command_takes_the_room_for_exact_images(cli, results, tmp_path):
+    for megabytes, kept in (("16", True), ("0", False)):
+        page = tmp_path / "page.html"
+        outcome = cli("report", results, "-o", page, "--force", "--exact", megabytes)
+        assert outcome.code == 0, outcome.err
+        images = data_of(page.read_bytes())["images"]
+        assert any(image["exact"] for image in images) == kept
+    assert cli("report", results, "-o", page, "--force", "--exact", "-1").code == 2
+
+
 def test_a_missing_image_has_its_reason_and_no_path(results, tmp_path):
     (tmp_path / "candidate-3.png").unlink()
     report = build_report(results)
