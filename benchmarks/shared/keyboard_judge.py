@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.shared.browser_runtime import find_browser
 from dps_infer.errors import DpsError
@@ -111,6 +111,7 @@ def judge_in_browser(
     sittings: Sequence[int],
     seed: int = 0,
     command: Sequence[str] = COMMAND,
+    browser: Browser | None = None,
 ) -> None:
     """Let a person judge in several sittings, and close program and browser between them.
 
@@ -121,13 +122,14 @@ def judge_in_browser(
         sittings: number of answers at the end of each.
         seed: of ``dps-train judge``.
         command: runs ``dps-train``.
+        browser: opens the tabs; None starts one for each sitting.
 
     Raises:
         LostAnswerError: an answer is not in the file after a sitting.
     """
     for answers in sittings:
         arguments = [*command, "judge", images, "--out", str(out), "--seed", str(seed)]
-        with _serving(arguments) as url, _tab() as page:
+        with _serving(arguments) as url, _tab(browser) as page:
             person.sit_down(page, url, answers)
         person.check(out)
 
@@ -155,17 +157,22 @@ def _serving(arguments: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _tab() -> Iterator[Page]:
-    """Open a tab in a new browser; fail at the end if the page logged anything."""
+def _tab(browser: Browser | None) -> Iterator[Page]:
+    """Open a tab in a browser, or in a new one; fail at the end if the page logged anything."""
     logged: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+    with ExitStack() as stack:
+        if browser is None:
+            playwright = stack.enter_context(sync_playwright())
+            browser = playwright.chromium.launch(
+                executable_path=find_browser(), args=["--no-sandbox"]
+            )
+            stack.callback(browser.close)
         page = browser.new_page()
+        stack.callback(page.close)
         page.set_default_timeout(1000 * PATIENCE)
         page.on("console", lambda message: logged.append(message.text))
         page.on("pageerror", lambda error: logged.append(str(error)))
         yield page
-        browser.close()
     if logged:
         raise DpsError(f"the page logged: {'; '.join(logged)}")
 

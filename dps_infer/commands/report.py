@@ -60,6 +60,15 @@ def report(
     preview: Annotated[
         int, typer.Option(min=16, max=4096, help="Longest side of the large pictures in pixels.")
     ] = 512,
+    exact: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="MB",
+            help="Megabytes of the page for the images of the worst pairs themselves: every pixel, "
+            "for 1:1 and the loupe.",
+        ),
+    ] = 16.0,
     context: options.ContextsOption = None,
     ranking: options.RankingsOption = None,
     importance: options.ImportancesOption = None,
@@ -81,9 +90,11 @@ def report(
     """Make an HTML page of results: the worst pairs first, to filter and to look at.
 
     The page is a single file that contains its pictures and needs no network. It has a summary, a
-    histogram, and a table that can be sorted and filtered. Each pair opens side by side, under a
-    slider, blinking, or as a heat map. For heat maps, and for pictures that explain the context,
-    give the --context, --ranking, --importance or --context-name that the results were made with.
+    histogram, and a table to sort and filter, also by the columns of your own table of pairs; pairs
+    that could not be compared are on top. Each pair opens side by side, under a slider, blinking,
+    or as a heat map, with zoom, 1:1 and a loupe; ? shows the keys. For heat maps, and for pictures
+    that explain the context, give the --context, --ranking, --importance or --context-name that the
+    results were made with.
     """
     from dps_infer.compare.open import open_metrics
     from dps_infer.files.write import atomic_file, check_output
@@ -113,6 +124,7 @@ def report(
             worst_pairs=worst,
             thumbnail=thumbnail,
             preview=preview,
+            exact=exact,
             resize=resize,
             ignored=ignored,
             progress=progress,

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).with_name("page")
-SCRIPTS = ("base.js", "model.js", "overview.js", "table.js", "viewer.js", "main.js")
+SCRIPTS = (
+    "base.js",
+    "columns.js",
+    "model.js",
+    "overview.js",
+    "table.js",
+    "facts.js",
+    "zoom.js",
+    "views.js",
+    "viewer.js",
+    "print.js",
+    "main.js",
+)
 
 
 def assemble(title: str, data: Any) -> bytes:

@@ -19,11 +19,18 @@ from dps_infer.report.assembly import assemble
 from dps_infer.report.examples import Example, examples
 from dps_infer.report.hatches import hatches, ignored_of
 from dps_infer.report.maps import HeatMap, heat_map, scale_data
-from dps_infer.report.pictures import Embedded, data_url, embed_all, find_image, shrink
+from dps_infer.report.pictures import (
+    Embedded,
+    data_url,
+    embed_all,
+    find_image,
+    keep_exact,
+    shrink,
+)
 from dps_infer.report.rows import MeasuredContext, Results, load_results
 from dps_infer.version import __version__
 
-THUMBNAIL, PREVIEW, WORST = 96, 512, 200
+THUMBNAIL, PREVIEW, WORST, EXACT = 96, 512, 200, 16.0
 TITLE = "Image comparison"
 EXAMPLE_SIDE = 128
 """Longest side in pixels of the pictures that explain a context."""
@@ -58,6 +65,7 @@ def build_report(
     thumbnail: int = THUMBNAIL,
     preview: int = PREVIEW,
     worst_pairs: int = WORST,
+    exact: float = EXACT,
     resize: bool = False,
     ignored: Ignored | None = None,
     progress: Progress = ignore,
@@ -76,6 +84,8 @@ def build_report(
         thumbnail: longest side of the small pictures, in pixels.
         preview: longest side of the larger pictures of the worst pairs.
         worst_pairs: number of pairs with larger pictures and, with `metrics`, heat maps.
+        exact: megabytes of the page for the images of the worst pairs themselves, so that 1:1 and
+            the loupe show every pixel; of other pairs they show the larger pictures.
         resize: for the heat maps, resize candidates to the size of their references.
         ignored: parts that were left out of every pair, besides those in the column ``ignore``.
             They are hatched, and left out of the heat maps.
@@ -105,6 +115,7 @@ def build_report(
         large={name for number in chosen for name in names[number]},
         on_done=on_done,
     )
+    keep_exact(embedded, paths, [names[number] for number in chosen], round(exact * 1e6))
 
     left_out = ignored_of(pairs, ignored)
     sizes = [(embedded[name].width, embedded[name].height) for name in pairs.reference]

@@ -2,41 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from dps_infer.contexts.ranking import SIZE
 from dps_infer.model.manifest import Calibration, Manifest
 from dps_infer.show.columns import align_columns
+
+MOST, LEAST = 2, 2
+"""Numbers of importances that a summary states as the largest ones, and the smallest ones."""
+
+NAMED = 5
+"""So many kinds of one importance are named."""
 
 SHOWN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def summarize_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:
+def summarize_manifest(manifest: Manifest, *, name: str, sha256: str, size: int) -> list[str]:
     """Return what a user of a context file asks first, in at most ten aligned lines.
 
     Args:
         manifest: of the file.
         name: the file.
         sha256: of its bytes, in hexadecimal.
+        size: number of its bytes.
     """
     metric = manifest.metric
-    kinds = [distortion.name for distortion in metric.distortions]
     if manifest.universal:
         context = "universal: --ranking, --importance or --context-name states what matters"
-        score = "depends on the context: dps-infer contexts show NAME"
+        agreement = "depends on the context: dps-infer contexts show NAME"
     else:
-        context = f"{metric.name}: {metric.describe_context()}"
-        score = f"{_scores(manifest)} (2AFC, held-out images)"
+        # Importances have lines of their own.
+        words = metric.describe_context()
+        context = metric.name if words.startswith("importances ") else f"{metric.name}: {words}"
+        agreement = f"{_scores(manifest)} (2AFC, held-out images)"
+    # Cells have a size in pixels of the image itself.
+    whole = manifest.cell is not None or metric.working_size is None
+    pixels = "their own size" if whole else f"{metric.working_size} pixels"
     facts = [
         ("context", context),
-        ("file", name),
-        ("tells apart", ", ".join(kinds) if len(metric.amounts) > 1 else "no kinds of change"),
-        ("agreement", score),
-        ("trained on", f"{metric.training_data.images} images"),
-        ("measured on", f"{metric.held_out_data.images} other images"),
-        ("license", metric.weights.licence),
-        ("checked", f"within {manifest.parity.max_abs_error:.1e} of PyTorch, at export"),
+        *_extremes(metric.importances or {}),
+        ("readings", _readings(manifest)),
+        *_typical(manifest.calibration),
+        ("agreement", agreement),
+        (
+            "trained on",
+            f"{metric.training_data.images} images, measured on {metric.held_out_data.images} "
+            f"others; license {metric.weights.licence}",
+        ),
+        ("file", f"{name}, {size / 1e6:.1f} MB, compares images at {pixels}"),
         ("SHA-256", sha256),
         ("more", "--all for everything, --json for programs"),
     ]
     return align_columns([[f"{label}:", value] for label, value in facts])
+
+
+def _extremes(importances: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return lines of what counts most and what least; none of a file that states neither."""
+    values = {kind: value for kind, value in importances.items() if (kind, value) != (SIZE, 0)}
+    groups: dict[float, list[str]] = {}
+    for kind in sorted(values, key=lambda kind: -values[kind]):
+        groups.setdefault(values[kind], []).append(kind)
+    words = [
+        f"{', '.join(kinds) if len(kinds) <= NAMED else f'{len(kinds)} kinds'} {value:.3g}"
+        for value, kinds in groups.items()
+    ]
+    least = words[MOST:][-LEAST:][::-1]
+    return [
+        (label, "; ".join(shown))
+        for label, shown in (("counts most", words[:MOST]), ("counts least", least))
+        if shown
+    ]
+
+
+def _readings(manifest: Manifest) -> str:
+    """Return what comparing two images with the file tells."""
+    kinds = [distortion.name for distortion in manifest.metric.distortions]
+    if len(manifest.metric.amounts) > 1:
+        return f"a distance, and the part and strength of {', '.join(kinds)}"
+    return "a distance, without its parts"
+
+
+def _typical(calibration: Calibration | None) -> list[tuple[str, str]]:
+    """Return a line with the median distance of drawn changes; none of a universal file."""
+    if calibration is None:
+        return []
+    middle = min(
+        range(len(calibration.levels)), key=lambda place: abs(calibration.levels[place] - 0.5)
+    )
+    medians = {kind: distances[middle] for kind, distances in calibration.distances.items()}
+    return [("typical", ", ".join(f"{kind} {value:.3g}" for kind, value in medians.items()))]
 
 
 def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str]:

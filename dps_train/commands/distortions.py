@@ -21,7 +21,8 @@ def distortions(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            help="Write a contact sheet of the image under each distortion at several strengths."
+            help="Write a contact sheet: the image at its own size under each distortion, at "
+            "several strengths with their unit."
         ),
     ] = None,
     distortions: CustomOption = None,
@@ -41,11 +42,13 @@ def distortions(
     custom = find_custom(distortions or (), with_installed=True)
     if sheet is not None:
         from dps_train.custom.contact_sheet import custom_sheet
-        from dps_train.data.contact_sheet import check_sheet, save_sheet
+        from dps_train.data.contact_sheet import check_sheet, save_sheet, shown_share
         from dps_train.data.sources import photograph, read_pixels
 
         check_sheet(sheet, force=force, inputs=[image])
         pixels = photograph("chelsea") if image is None else read_pixels(image)
         save_sheet(custom_sheet(pixels, custom), sheet, force=force)
-        note(f"contact sheet written to {sheet}")
+        share = shown_share(pixels, len(all_distortions(custom)))
+        size = "" if share == 1 else f", the image at {share:.0%} of its size"
+        note(f"contact sheet written to {sheet}{size}")
     print_distortions(all_distortions(custom))

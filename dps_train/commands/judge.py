@@ -13,7 +13,10 @@ from dps_infer.errors import UsageError
 from dps_train.commands.options import SOURCES, CustomOption, SeedOption, note
 
 if TYPE_CHECKING:
+    from dps_infer.progress import Progress
     from dps_train.custom.custom_distortion import CustomDistortion
+    from dps_train.judge.answers import AnswerFile
+    from dps_train.judge.session import Session
     from dps_train.model.metric import Metric
 
 
@@ -46,36 +49,61 @@ def judge(
     """Judge triplets in the browser, to use them as your context.
 
     Prints the address of a page that only this computer can open. It shows an image and two
-    changes of it; keys 1 and 2 choose the closer one. Each question is the most informative one.
-    Every answer is saved at once. Ctrl-C ends the judging; the same command continues it.
+    changes of it; keys 1 and 2 choose the closer one. Most questions are the most informative ones;
+    every fourth checks how well the metric knows you. Every answer is saved at once. The button
+    Finish or Ctrl-C ends the judging; the same command continues it.
     """
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise UsageError(f"--out is {out}: expected the name of a CSV file, such as judgements.csv")
     if not out.parent.is_dir():
         raise UsageError(f"--out is {out}: there is no folder {out.parent}")
-    from dps_infer.progress import set_silent
+    from dps_infer.progress import set_silent, show_progress
+    from dps_train.data.names import check_source
+    from dps_train.judge.answers import AnswerFile
+    from dps_train.judge.server import Server
+
+    check_source(images)
+    answers = AnswerFile(out)
+    with answers.locked(), Server(port=port) as server, server.running():
+        # PyTorch takes seconds to import, and so do the pictures; meanwhile the page can be opened.
+        typer.echo(server.url)
+        note("open this address in a browser on this computer; Finish there or Ctrl-C here ends it")
+        with show_progress("preparing", "pictures") as shown:
+
+            def progress(done: int, total: int) -> None:
+                server.prepared = (done, total)
+                shown(done, total)
+
+            session = _session(answers, images, run, tuple(distortions or ()), seed, progress)
+        server.session = session
+        set_silent(True)  # The page waits for a person.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+        count = session.state()["answered"]
+    note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
+
+
+def _session(
+    answers: AnswerFile,
+    images: str,
+    run: Path | None,
+    specs: tuple[str, ...],
+    seed: int,
+    progress: Progress,
+) -> Session:
+    """Load the metric and draw the pictures, which takes seconds."""
     from dps_train.custom.custom_distortion import all_distortions
     from dps_train.custom.find import find_custom
-    from dps_train.judge.answers import AnswerFile
     from dps_train.judge.pool import draw_pool
-    from dps_train.judge.server import Server
     from dps_train.judge.session import Session
     from dps_train.seeds import generator_for
 
-    shown = all_distortions(_functions(find_custom(distortions or ())))
+    shown = all_distortions(_functions(find_custom(specs)))
     metric = _metric(run, tuple(distortion.name for distortion in shown))
-    answers = AnswerFile(out)
-    options = [word for spec in distortions or () for word in ("--distortions", spec)]
-    with answers.locked():
-        pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown)
-        session = Session(answers, metric, pool, seed, options)
-        with Server(session, port) as server, contextlib.suppress(KeyboardInterrupt):
-            typer.echo(server.url)
-            note("open this address in a browser on this computer; Ctrl-C ends the judging")
-            set_silent(True)  # The page waits for a person.
-            server.serve_forever()
-        count = session.state()["answered"]
-    note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
+    generator = generator_for("judge", seed)
+    pool = draw_pool(images, metric, generator, answers.folder, shown, progress)
+    options = [word for spec in specs for word in ("--distortions", spec)]
+    return Session(answers, metric, pool, seed, options)
 
 
 def _functions(custom: tuple[CustomDistortion, ...]) -> tuple[CustomDistortion, ...]:

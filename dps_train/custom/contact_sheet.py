@@ -8,7 +8,13 @@ import numpy as np
 
 from dps_infer.arrays import Pixels
 from dps_train.custom.custom_distortion import CustomDistortion, all_distortions
-from dps_train.data.contact_sheet import COLUMNS, PAPER, distortion_sheet, labeled_row
+from dps_train.data.contact_sheet import (
+    COLUMNS,
+    PAPER,
+    distortion_sheet,
+    labeled_row,
+    reduced,
+)
 from dps_train.distortions.paper import DISTORTIONS
 
 
@@ -22,8 +28,8 @@ def custom_sheet(image: Pixels, custom: Sequence[CustomDistortion]) -> Pixels:
             chosen = [round(place) for place in places.tolist()]
             sheets.append(
                 labeled_row(
-                    f"{number} {one.name}",
-                    [scene.before, *(scene.after[i] for i in chosen)],
+                    f"{number} {one.name}: {one.distortion.unit}",
+                    [reduced(one, 1) for one in (scene.before, *(scene.after[i] for i in chosen))],
                     ["original", *(f"{scene.strengths[i]:.3g}" for i in chosen)],
                 )
             )

@@ -40,6 +40,11 @@ class Distortion:
     _with_strength: Callable[[Tensor, Tensor], Tensor]
     needs_original: bool = False
 
+    @property
+    def in_pixels(self) -> bool:
+        """Whether a strength is in pixels, and so is meant for images of the training's size."""
+        return "pixel" in self.unit
+
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` parameters uniformly from the range: [count, columns]."""
         low, high = self.range

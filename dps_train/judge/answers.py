@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import filelock
 
 from dps_infer.errors import DataError, OutputError
 from dps_infer.files.write import atomic_file, cannot_write, write_all
-from dps_train.judge.pool import Picture
-from dps_train.judgements.read_triplets import COLUMNS, read_triplets
-from dps_train.judgements.triplets import Triplets
+
+if TYPE_CHECKING:
+    # They import PyTorch, and the file shall be locked before.
+    from dps_train.judge.pool import Picture
+    from dps_train.judgements.triplets import Triplets
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class AnswerFile:
         Raises:
             DpsError: the file is not as this page would have written it.
         """
+        from dps_train.judgements.read_triplets import COLUMNS, read_triplets
+
         if not self.path.exists() or not self.path.stat().st_size:
             return None
         content = self._content()
@@ -79,6 +84,8 @@ class AnswerFile:
 
     def append(self, pictures: tuple[Picture, Picture, Picture], judge: float) -> None:
         """Add an answer, its pictures first; OutputError if a file cannot be written."""
+        from dps_train.judgements.read_triplets import COLUMNS
+
         for picture in pictures:
             file = self.folder / picture.name
             if not file.exists():

@@ -1,4 +1,4 @@
-"""The choice of the next triplet, and an estimate of how good a fit is."""
+"""The choice of the next triplet."""
 
 from __future__ import annotations
 
@@ -26,15 +26,6 @@ def information_gain(differences: Numbers, samples: Numbers) -> Numbers:
     chosen = WRONG + (1 - 2 * WRONG) * certain
     gained: Numbers = _entropy(chosen.mean(axis=1)) - _entropy(chosen).mean(axis=1)
     return gained
-
-
-def expected_agreement(differences: Numbers, mode: Numbers, samples: Numbers) -> float:
-    """Return the share of triplets that the fit is expected to decide as the person would.
-
-    Differences are [T, A], the fitted importances [A], and samples of the posterior [S, A].
-    """
-    decided = differences @ mode > 0
-    return float(np.mean((differences @ samples.T > 0) == decided[:, None]))
 
 
 def _entropy(probability: Numbers) -> Numbers:

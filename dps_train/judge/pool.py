@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dps_infer.arrays import Pixels
 from dps_infer.errors import UsageError
-from dps_infer.progress import track
+from dps_infer.progress import Progress, ignore
 from dps_train.data.crops import TRAINING_SIZE, to_tensor
 from dps_train.data.sources import folder_images, load_training, read_pixels
 from dps_train.distortions.distortion import Distortion
@@ -74,6 +74,7 @@ def draw_pool(
     generator: torch.Generator,
     excluded: Path,
     distortions: Sequence[Distortion] = DISTORTIONS,
+    progress: Progress = ignore,
 ) -> Pool:
     """Draw references and changes of them, and compare them with an additive metric.
 
@@ -83,23 +84,27 @@ def draw_pool(
         generator: draws everything.
         excluded: a folder below `source` to skip: the pictures that were written there.
         distortions: to draw changes from, in addition to other changes.
+        progress: called with the number of pictures done and their total.
 
     Raises:
         UsageError: there are no such images.
         ImageError: an image cannot be read.
     """
-    references = torch.cat([_square(image) for image in _references(source, generator, excluded)])
+    read = _references(source, generator, excluded)
+    total = len(read) * (CHANGES + 1)
+    progress(0, total)
+    references = torch.cat([_square(image) for image in read])
     changed = torch.stack(
         [
             _changed(references, 2 if number % 2 else 1, distortions, generator)
-            for number in track(range(CHANGES), "pictures")
+            for number in range(CHANGES)
         ],
         dim=1,
     )
     triplets: list[tuple[Picture, Picture, Picture]] = []
     first, second = [], []
-    for reference, changes in zip(_pixels(references), changed, strict=True):
-        candidates = _pixels(changes)
+    for number, reference in enumerate(_pixels(references)):
+        candidates = _pixels(changed[number])
         amounts = picture_amounts(metric, reference, candidates)
         pictures = [_picture(pixels) for pixels in candidates]
         for one, other in itertools.combinations(range(CHANGES), 2):
@@ -108,6 +113,8 @@ def draw_pool(
             triplets.append((_picture(reference), pictures[one], pictures[other]))
             first.append(amounts[one])
             second.append(amounts[other])
+        # Comparing takes most of the time.
+        progress((number + 1) * (CHANGES + 1), total)
     differences = scaled_differences(torch.stack(first), torch.stack(second))
     return Pool(triplets, differences, distortions)
 
@@ -117,11 +124,6 @@ def picture_amounts(metric: Metric, reference: Pixels, candidates: Pixels) -> Te
     """Return the amounts [N, A] between a picture [H, W, 3] and others [N, H, W, 3]."""
     amounts, _ = metric.read(torch.from_numpy(reference[None]), torch.from_numpy(candidates))
     return amounts
-
-
-def in_pixels(distortion: Distortion) -> bool:
-    """Return whether a distortion's strength is in pixels, and so depends on the image size."""
-    return "pixel" in distortion.unit
 
 
 def _references(source: str, generator: torch.Generator, excluded: Path) -> list[Pixels]:
@@ -175,7 +177,7 @@ def _changed(
 
 
 def _distorted(distortion: Distortion, images: Tensor, parameters: Tensor) -> Tensor:
-    if not in_pixels(distortion):
+    if not distortion.in_pixels:
         return distortion.apply(images, parameters)
     return resize(distortion.apply(resize(images, TRAINING_SIZE), parameters), SIDE)
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import msgspec
 
 from dps_infer.errors import DpsError, UsageError
-from dps_train.judge.session import Session
+
+if TYPE_CHECKING:
+    # It imports PyTorch, and the page shall open before.
+    from dps_train.judge.session import Session
 
 HOST = "127.0.0.1"
 LONGEST_REQUEST = 1000
@@ -46,6 +53,12 @@ HEADERS = {
 class Server(ThreadingHTTPServer):
     """Serves one session; port 0 selects a free one.
 
+    It can serve before there is a session: the page then shows how far the pictures are.
+
+    Attributes:
+        session: the session; None while it is being prepared.
+        prepared: the number of pictures done and their total, 0 if it is unknown.
+
     Raises:
         UsageError: the port is not free.
     """
@@ -54,8 +67,10 @@ class Server(ThreadingHTTPServer):
     # On some systems, sharing the port with another process would go unnoticed.
     allow_reuse_address = False
 
-    def __init__(self, session: Session, port: int = 0) -> None:
+    def __init__(self, session: Session | None = None, port: int = 0) -> None:
         self.session = session
+        self.prepared = (0, 0)
+        self.finished = threading.Event()
         self.secret = secrets.token_urlsafe(16)
         try:
             super().__init__((HOST, port), _Handler)
@@ -73,6 +88,23 @@ class Server(ThreadingHTTPServer):
     def url(self) -> str:
         """URL of the page."""
         return f"http://{self.address}/{self.secret}/"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve in another thread during the block."""
+        thread = threading.Thread(target=self.serve_forever, args=(0.1,))
+        thread.start()
+        try:
+            yield
+        finally:
+            self.shutdown()
+            thread.join()
+
+    def wait(self) -> None:
+        """Return when the person presses Finish."""
+        # With a limit, because Windows interrupts no other waiting.
+        while not self.finished.wait(1):
+            pass
 
 
 class _Answer(msgspec.Struct):
@@ -105,12 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self._refuse(HTTPStatus.FORBIDDEN)
             return
+        session = self.server.session
         try:
             if path == "answer":
                 answer = self._answer()
-                accepted = self.server.session.answer(answer.question, answer.judge)
+                accepted = session is not None and session.answer(answer.question, answer.judge)
             elif path == "undo":
-                accepted = self.server.session.undo()
+                accepted = session is not None and session.undo()
+            elif path == "finish":
+                accepted = session is not None
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
@@ -121,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "application/json", body)
         else:
             self._send_state(HTTPStatus.OK if accepted else HTTPStatus.CONFLICT)
+            if path == "finish" and accepted:
+                # The page has its answer now, so the program may end.
+                self.server.finished.set()
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: the address contains the secret."""
@@ -146,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
         kind, *numbers = path.split("/")
         try:
             number, place = map(int, numbers)
+            if self.server.session is None:
+                raise KeyError(number)
             picture = self.server.session.picture(number, place)
         except (KeyError, ValueError):
             kind = ""
@@ -156,7 +196,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, "image/png", encoded.tobytes())
 
     def _send_state(self, status: HTTPStatus) -> None:
-        body = json.dumps(self.server.session.state(), allow_nan=False).encode()
+        if self.server.session is None:
+            state: dict[str, object] = {"preparing": self.server.prepared}
+        else:
+            state = self.server.session.state()
+        body = json.dumps(state, allow_nan=False).encode()
         self._send(status, "application/json", body)
 
     def _refuse(self, status: HTTPStatus) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 
 from dps_infer.errors import DpsError
 from dps_train.data.sources import read_pixels
 from dps_train.judge.answers import AnswerFile
-from dps_train.judge.next_question import expected_agreement, information_gain
+from dps_train.judge.foretelling import foretold, is_check
+from dps_train.judge.next_question import information_gain
 from dps_train.judge.pool import Picture, Pool, picture_amounts
 from dps_train.judge.words import amount_phrases, explain_importances
 from dps_train.judgements.importances import (
@@ -55,6 +57,9 @@ class Question:
 class Session:
     """Asks questions, saves every answer immediately, and fits importances to all of them.
 
+    Most questions are the most informative ones; some check what the fit knows of the person
+    (`dps_train.judge.foretelling`).
+
     Its methods may be called from several threads.
 
     Attributes:
@@ -89,6 +94,12 @@ class Session:
         self.command = shlex.join(["dps-train", "--triplets", str(answers.path), *options])
         self._lock = threading.Lock()
         self._answered = _answered(answers, metric)
+        # By the number of answers before: how much farther the fit finds p0 in a check.
+        self._checks = {
+            number: self._decide(self._fit_importances(number), self._answered[number][0])
+            for number in range(len(self._answered))
+            if is_check(number)
+        }
         self._number = 0
         self._ask(None)
 
@@ -142,7 +153,7 @@ class Session:
                 "answered": len(judges),
                 "cannotSay": judges.count(CANNOT_SAY),
                 "enough": ENOUGH,
-                "sure": expected_agreement(self._pool.differences, self.fitted.mode, self._samples),
+                "foretold": asdict(foretold(self._hits())),
                 "words": asdict(explain_importances(self._phrases, self.fitted, self._samples)),
                 "importances": [
                     {"name": name, "words": words, "value": value, "low": low, "high": high}
@@ -154,22 +165,43 @@ class Session:
 
     def _ask(self, question: Question | None) -> None:
         """Fit to the answers so far, and ask this question, by default the most informative one."""
-        self.fitted = self._fit_importances()
-        self._samples = self.fitted.sample(
-            SAMPLES, generator_for(f"samples {len(self._answered)}", self._seed)
-        )
+        count = len(self._answered)
+        self.fitted = self._fit_importances(count)
+        self._samples = self.fitted.sample(SAMPLES, generator_for(f"samples {count}", self._seed))
         self._number += 1
-        self.question = question or self._most_informative()
+        self.question = question or self._next_question(count)
+        if self.question is not None and is_check(count):
+            self._checks[count] = self._decide(self.fitted, self.question)
 
-    def _fit_importances(self) -> FittedImportances:
-        shape = (len(self._answered), len(self._names))
-        differences = np.array([one.difference for one, _ in self._answered]).reshape(shape)
-        return fit_differences(differences, np.array([judge for _, judge in self._answered]))
+    def _fit_importances(self, count: int) -> FittedImportances:
+        """Fit importances to the first answers."""
+        first = self._answered[:count]
+        differences = np.array([one.difference for one, _ in first])
+        judges = np.array([judge for _, judge in first])
+        return fit_differences(differences.reshape(count, len(self._names)), judges)
 
-    def _most_informative(self) -> Question | None:
-        """Return the best question; None if all have been asked."""
+    def _decide(self, fitted: FittedImportances, question: Question) -> float:
+        """Return how much farther a fit finds p0 than p1."""
+        return float(question.difference @ fitted.mode)
+
+    def _hits(self) -> list[bool]:
+        """Return whether each check was decided as the person did; without "cannot say"."""
+        return [
+            (self._checks[number] > 0) == (judge > CANNOT_SAY)
+            for number, (_, judge) in enumerate(self._answered)
+            if is_check(number) and judge != CANNOT_SAY
+        ]
+
+    def _next_question(self, count: int) -> Question | None:
+        """Return the best question, or a random one as a check; None if all have been asked."""
         asked = {question.key for question, _ in self._answered}
-        for row in np.argsort(-information_gain(self._pool.differences, self._samples)).tolist():
+        if is_check(count):
+            generator = generator_for(f"check {count}", self._seed)
+            order = torch.randperm(len(self._pool.triplets), generator=generator).tolist()
+        else:
+            gains = information_gain(self._pool.differences, self._samples)
+            order = np.argsort(-gains).tolist()
+        for row in order:
             question = Question(self._pool.triplets[row], self._pool.differences[row])
             if question.key not in asked:
                 return question

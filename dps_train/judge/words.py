@@ -11,7 +11,6 @@ from dps_infer.contexts.ranking import OTHER, SIZE
 from dps_train.data.crops import TRAINING_SIZE
 from dps_train.distortions.distortion import Distortion
 from dps_train.distortions.paper import DISTORTIONS
-from dps_train.judge.pool import in_pixels
 from dps_train.judgements.importances import FittedImportances, Numbers
 
 SURE = 0.9
@@ -93,7 +92,7 @@ def explain_importances(
 def _phrase(distortion: Distortion) -> str:
     if distortion.name not in _PHRASES:
         return f"{distortion.name} of strength {distortion.reference:g} ({distortion.unit})"
-    reference = distortion.reference / (TRAINING_SIZE if in_pixels(distortion) else 1)
+    reference = distortion.reference / (TRAINING_SIZE if distortion.in_pixels else 1)
     return _PHRASES[distortion.name].format(_FRACTIONS.get(reference, f"{reference:g}"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,21 @@ def write_results(
     pairs: list[tuple[str, str]],
     contexts: Mapping[str, Metric],
     *,
-    extra: Mapping[str, str] | None = None,
+    extra: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Path:
-    """Measure pairs whose images lie beside `path`, and write their results."""
+    """Measure pairs whose images lie beside `path`, and write their results.
+
+    Further columns have one text for all pairs, or one for each.
+    """
     extra = extra or {}
     columns = {**PAIR_COLUMNS, **dict.fromkeys(extra, PAIR_COLUMNS["reference"])}
     with open_results(path, contexts, input_columns=columns) as write:
-        for reference, candidate in pairs:
-            given = {"reference": reference, "candidate": candidate, **extra}
+        for number, (reference, candidate) in enumerate(pairs):
+            own = {
+                name: text if isinstance(text, str) else text[number]
+                for name, text in extra.items()
+            }
+            given = {"reference": reference, "candidate": candidate, **own}
             try:
                 comparisons = {
                     label: context.compare(path.parent / reference, path.parent / candidate)

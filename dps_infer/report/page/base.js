@@ -10,6 +10,8 @@ island.remove(); // it may be tens of megabytes, which would be held twice
 const pairs = report.pairs;
 const pairCount = pairs.reference.length;
 
+let printing = false; // by print.js
+
 const byId = (id) => document.getElementById(id);
 
 /** Make an element with attributes and children; strings become text. */

@@ -28,11 +28,15 @@ if (thresholdOf() !== null) {
   KINDS.above = ["Above the threshold", (pair) => isAbove(pair)];
 }
 
+/** What pairs can be sorted by: the title, and the value of a pair; null if it has none. */
 const SORTS = {
-  number: (pair) => pair,
-  name: (pair) => pairs.candidate[pair].toLowerCase(),
-  distance: (pair) => distanceOf(pair),
+  distance: ["distance", (pair) => distanceOf(pair)],
+  name: ["name", (pair) => pairs.candidate[pair]],
+  number: ["order of the results", (pair) => pair],
 };
+ownColumns.forEach(({ name, keys }, number) => {
+  SORTS[`own-${number}`] = [name, (pair) => keys[pair]];
+});
 
 /** The text that the filter searches, made once per pair. */
 const haystacks = new Array(pairCount);
@@ -51,23 +55,29 @@ function inRange(pair) {
   return distance !== null && distance >= low && distance < high;
 }
 
-/** Compute `state.order`: the pairs that match the filters, sorted; those without a value last. */
+/**
+ * Compute `state.order`: the pairs that match the filters, sorted.
+ *
+ * Pairs without a value are the last ones. By distance, they are the first ones: they could not be
+ * compared, and somebody has to look at them.
+ */
 function arrange() {
   const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = KINDS[state.kind][1];
+  const tests = [KINDS[state.kind][1], inRange, ...ownColumns.map(columnTest).filter(Boolean),
+    (pair) => words.every((word) => haystack(pair).includes(word))];
   const shown = [];
   for (let pair = 0; pair < pairCount; pair += 1) {
-    if (fits(pair) && inRange(pair) && words.every((word) => haystack(pair).includes(word))) {
-      shown.push(pair);
-    }
+    if (tests.every((test) => test(pair))) shown.push(pair);
   }
-  const keys = new Map(shown.map((pair) => [pair, SORTS[state.sort](pair)]));
+  const keys = new Map(shown.map((pair) => [pair, SORTS[state.sort][1](pair)]));
   const sign = state.descending ? -1 : 1;
+  const missing = state.sort === "distance" ? -1 : 1;
   shown.sort((first, second) => {
     const [one, other] = [keys.get(first), keys.get(second)];
     if (one === other) return first - second;
-    if (one === null || other === null) return one === null ? 1 : -1;
-    return one < other ? -sign : sign;
+    if (one === null || other === null) return one === null ? missing : -missing;
+    const order = typeof one === "string" ? collator.compare(one, other) : one - other;
+    return sign * order || first - second;
   });
   state.order = shown;
   if (!keys.has(state.selected)) state.selected = shown.length > 0 ? shown[0] : null;

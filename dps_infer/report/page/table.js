@@ -15,11 +15,14 @@ function showHead() {
     column("name", "Name", "name"),
     ...report.contexts.map((context, place) =>
       column("distance", several ? context.label : "Distance", "distance", place)),
+    ...shownColumns().map((own) => column("own", own.name, `own-${ownColumns.indexOf(own)}`)),
     make("span", { role: "columnheader", class: "cell made-of" }, "Made of"),
   ];
   byId("head").replaceChildren(...columns);
   byId("head").setAttribute("aria-rowindex", 1);
-  document.body.style.setProperty("--contexts", report.contexts.length);
+  const least = printing ? 60 : 88; // CSS pixels
+  const tracks = [...report.contexts, ...shownColumns()].map(() => `minmax(${least}px, 1fr)`);
+  document.body.style.setProperty("--tracks", tracks.join(" "));
 }
 
 /** A heading that sorts when clicked. */
@@ -51,6 +54,11 @@ function showTable() {
     ? `${formatCount(pairCount)} pairs`
     : `${formatCount(state.order.length)} of ${formatCount(pairCount)} pairs`;
   byId("range").hidden = state.range === null;
+  byId("sort").value = state.sort;
+  byId("direction").textContent = state.descending ? "↓" : "↑";
+  byId("direction").setAttribute("aria-label",
+    state.descending ? "Sorted in descending order" : "Sorted in ascending order");
+  markPanel();
   if (state.range !== null) byId("range").textContent = `${rangeWords(state.range)} ×`;
   showRows();
 }
@@ -86,6 +94,8 @@ function makeRow(pair, place) {
       thumbnail(pairs.referenceImage[pair], pair), thumbnail(pairs.candidateImage[pair], pair)),
     nameCell(pair),
     ...report.contexts.map((_, context) => distanceCell(pair, context)),
+    ...shownColumns().map(({ values }) => make("span",
+      { role: "gridcell", class: "cell own", title: values[pair] }, make("bdi", {}, values[pair]))),
     madeOfCell(pair));
   row.style.top = `${place * ROW_HEIGHT}px`;
   row.addEventListener("click", () => {

@@ -7,7 +7,11 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
 
+const WAIT_MILLISECONDS = 300;
+const FEWEST = 5; // answers that a fit takes
+
 let state = null;
+let finished = false;
 /** Keys are ignored while an answer is being sent or pictures are loading. */
 let waiting = true;
 
@@ -30,7 +34,13 @@ async function ask(path, body, done = () => "") {
       body: JSON.stringify(body),
     });
     const answer = await response.json();
+    if (answer.preparing !== undefined) {
+      showPreparation(...answer.preparing);
+      setTimeout(() => ask("state"), WAIT_MILLISECONDS);
+      return;
+    }
     if (answer.error === undefined) {
+      finished = finished || (response.ok && path === "finish");
       await show(answer);
       byId("last").textContent = response.ok ? done(state.answered) : "";
     } else {
@@ -45,12 +55,23 @@ async function ask(path, body, done = () => "") {
   setWaiting(false);
 }
 
+function showPreparation(done, total) {
+  if (total === 0) return;
+  byId("prepared").textContent = `${done} of ${total} pictures`;
+  byId("preparation").max = total;
+  byId("preparation").value = done;
+}
+
 async function show(next) {
   state = next;
-  const asking = state.question !== null;
-  byId("judging").hidden = !asking && state.answered === 0;
-  byId("finished").hidden = asking;
+  const asking = state.question !== null && !finished;
+  byId("preparing").hidden = true;
+  byId("known").hidden = false;
+  byId("judging").hidden = finished || (!asking && state.answered === 0);
+  byId("exhausted").hidden = asking || finished;
+  byId("finished").hidden = !finished;
   showKnown();
+  showEnd();
   if (asking) {
     await Promise.all(["reference", "p0", "p1"].map((id, place) => {
       const image = byId(id);
@@ -69,7 +90,7 @@ function showKnown() {
   byId("progress").value = Math.min(answered, enough);
   byId("advice").textContent = (cannotSay > 0 ? `${cannotSay} of them “cannot say”. ` : "") +
     (answered < enough ? "You can stop at any time; fewer answers help too." : "This is usually enough. More answers make the result more certain.");
-  byId("sure").textContent = `about ${Math.round(100 * state.sure)} %`;
+  showAgreement(state.foretold);
   byId("file").textContent = state.file;
   byId("command").textContent = state.command;
   byId("most").textContent = words.most;
@@ -82,25 +103,54 @@ function showKnown() {
   byId("importances").replaceChildren(...state.importances.map(bar));
 }
 
+/** What the metric foretold: the share of the checks, and its interval. */
+function showAgreement({ right, checks, low, high }) {
+  const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+  byId("agreement").textContent = checks === 0
+    ? "It has guessed none of your answers yet."
+    : `It agrees with ${right} of your last ${checks} answers to random questions: ` +
+      `${percent(right / checks)}, between ${percent(low)} and ${percent(high)}.`;
+  byId("share").replaceChildren(...(checks === 0 ? [] : [drawing(right / checks, low, high,
+    `${percent(right / checks)}, 95 % interval ${percent(low)} to ${percent(high)}`)]));
+}
+
+/** What is kept and what to run next, once the judging is finished. */
+function showEnd() {
+  const count = `${state.answered} ${state.answered === 1 ? "answer is" : "answers are"}`;
+  byId("kept").textContent = state.answered === 0
+    ? "You gave no answer, so there is no file."
+    : `Your ${count} in ${state.file}.`;
+  const enough = state.answered >= FEWEST;
+  byId("next").textContent = enough
+    ? "To adapt a metric to them, run this in the terminal:"
+    : `A metric can be adapted to ${FEWEST} or more. To go on, start dps-train judge again with the same --out.`;
+  byId("run").textContent = enough ? state.command : "";
+}
+
 function bar({ name, words, value, low, high }) {
   const row = document.createElement("div");
   row.className = "importance";
   row.title = words;
   const label = document.createElement("span");
   label.textContent = name;
-  const drawing = document.createElementNS(SVG, "svg");
-  drawing.setAttribute("viewBox", "0 0 100 14");
-  drawing.setAttribute("preserveAspectRatio", "none");
-  drawing.setAttribute("role", "img");
-  drawing.setAttribute("aria-label",
-    `${value.toFixed(2)}, 90 % interval ${low.toFixed(2)} to ${high.toFixed(2)}`);
-  drawing.append(
+  row.append(label, drawing(value, low, high,
+    `${value.toFixed(2)}, 90 % interval ${low.toFixed(2)} to ${high.toFixed(2)}`));
+  return row;
+}
+
+/** A bar of a value in [0, 1], and its interval below. */
+function drawing(value, low, high, words) {
+  const drawn = document.createElementNS(SVG, "svg");
+  drawn.setAttribute("viewBox", "0 0 100 14");
+  drawn.setAttribute("preserveAspectRatio", "none");
+  drawn.setAttribute("role", "img");
+  drawn.setAttribute("aria-label", words);
+  drawn.append(
     box("track", 0, 100, 0, 10),
     box("value", 0, 100 * value, 0, 10),
     box("interval", 100 * low, 100 * (high - low), 12, 2),
   );
-  row.append(label, drawing);
-  return row;
+  return drawn;
 }
 
 function box(kind, x, width, y, height) {
@@ -113,13 +163,13 @@ function box(kind, x, width, y, height) {
 }
 
 function answer(judge) {
-  if (waiting || state.question === null) return;
+  if (waiting || finished || state.question === null) return;
   ask("answer", { question: state.question, judge },
     (count) => `Answer ${count} is saved: ${LABELS[judge]}.`);
 }
 
 function undo() {
-  if (waiting || state.answered === 0) return;
+  if (waiting || finished || state.answered === 0) return;
   ask("undo", {}, (count) => `Answer ${count + 1} is removed; the question is back.`);
 }
 
@@ -127,6 +177,9 @@ for (const [id, judge] of Object.entries(BUTTONS)) {
   byId(id).addEventListener("click", () => answer(judge));
 }
 byId("undo").addEventListener("click", undo);
+byId("finish").addEventListener("click", () => {
+  if (!waiting) ask("finish", {});
+});
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   // A focused button handles the space bar itself.

@@ -396,6 +396,26 @@ def test_info(cli, context_path):
     assert outcome.code == 0
     assert outcome.err == ""
     assert "blur matters most" in outcome.out
+    lines = dict(line.split(":", 1) for line in outcome.out.splitlines())
+    assert len(lines) <= 10
+    assert list(lines) == [
+        "context",
+        "counts most",
+        "counts least",
+        "readings",
+        "typical",
+        "agreement",
+        "trained on",
+        "file",
+        "SHA-256",
+        "more",
+    ]
+    assert lines["counts most"].split()[0] == "blur"
+    size = context_path.stat().st_size / 1e6
+    assert (
+        lines["file"].strip() == f"{context_path}, {size:.1f} MB, compares images at their own size"
+    )
+    assert lines["SHA-256"].strip() == hashlib.sha256(context_path.read_bytes()).hexdigest()
 
 
 def test_info_as_json_is_the_manifest(cli, context_path):

@@ -145,7 +145,8 @@ def test_numbers_keep_every_digit(results, tmp_path, context):
 
 
 def test_each_image_is_embedded_once(results):
-    data = data_of(build_report(results, thumbnail=16, preview=32, worst_pairs=2).page)
+    options = {"thumbnail": 16, "preview": 32, "worst_pairs": 2, "exact": 0}
+    data = data_of(build_report(results, **options).page)
     assert len(data["images"]) == 7
     assert set(data["pairs"]["referenceImage"]) == {0}
     assert picture_of(data["images"][0]["thumbnail"]).shape == (12, 16, 3)
@@ -153,6 +154,33 @@ def test_each_image_is_embedded_once(results):
     # The worst two, and their reference.
     assert sum(image["preview"] is not None for image in data["images"]) == 3
     assert picture_of(data["images"][0]["preview"]).shape == (24, 32, 3)
+    assert not any(image["exact"] for image in data["images"])
+
+
+def test_the_worst_pairs_keep_every_pixel_while_there_is_room(results, tmp_path):
+    images = data_of(build_report(results, thumbnail=16, preview=32, worst_pairs=3).page)["images"]
+    exact = [number for number, image in enumerate(images) if image["exact"]]
+    assert exact == [0, 4, 5, 6]
+    encoded = images[6]["preview"].removeprefix("data:image/png;base64,")
+    kept = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(kept, cv2.imread(str(tmp_path / "candidate-5.png")))
+    # Room for the worst pair alone: none is passed over for one that is less different.
+    room = (len(images[0]["preview"]) + len(images[6]["preview"])) / 1e6
+    images = data_of(build_report(results, worst_pairs=3, exact=room).page)["images"]
+    assert [number for number, image in enumerate(images) if image["exact"]] == [0, 6]
+    # Images that are far too large are not even encoded.
+    images = data_of(build_report(results, worst_pairs=3, exact=1e-6).page)["images"]
+    assert not any(image["exact"] for image in images)
+
+
+def test_the_command_takes_the_room_for_exact_images(cli, results, tmp_path):
+    for megabytes, kept in (("16", True), ("0", False)):
+        page = tmp_path / "page.html"
+        outcome = cli("report", results, "-o", page, "--force", "--exact", megabytes)
+        assert outcome.code == 0, outcome.err
+        images = data_of(page.read_bytes())["images"]
+        assert any(image["exact"] for image in images) == kept
+    assert cli("report", results, "-o", page, "--force", "--exact", "-1").code == 2
 
 
 def test_a_missing_image_has_its_reason_and_no_path(results, tmp_path):

@@ -16,7 +16,9 @@ import torch
 import torchvision
 from train_helpers import TINY, strict_json, write_images
 
-from dps_train.distortions.paper import NAMES
+from dps_train.data.contact_sheet import LONGEST, MOST_PIXELS, reduced, row_title, shown_share
+from dps_train.data.sources import photograph
+from dps_train.distortions.paper import DISTORTIONS, NAMES
 from dps_train.fit.run_folder import MANIFEST, RunError, load_run
 from dps_train.fit.runs import newest_run
 from dps_train.fit.settings import PAIRS, Settings
@@ -493,8 +495,40 @@ def test_a_sheet_is_named_by_itself_and_shows_another_image_otherwise(
     assert cli("distortions", images_folder / "0.png").code == 0
     assert cli("distortions", "--sheet", "cat.png").code == 0
     first, cat = cv2.imread("distortions.png"), cv2.imread("cat.png")
-    assert first.shape == cat.shape
-    assert not np.array_equal(first, cat)
+    height, width = photograph("chelsea").shape[:2]
+    assert cat.shape[0] > 6 * height > first.shape[0]
+    assert cat.shape[1] > 6 * width > first.shape[1]
+
+
+def test_a_sheet_shows_the_image_pixel_by_pixel(cli, tmp_path):
+    """In every row, the original is there as it is."""
+    image = np.random.default_rng(0).integers(0, 256, (150, 230, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "photo.png"), image)
+    assert cli("distortions", tmp_path / "photo.png", "--sheet", tmp_path / "sheet.png").code == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    row = sheet.shape[0] // 6
+    for number in range(6):
+        part = sheet[number * row :][:row]
+        _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(part, image, cv2.TM_SQDIFF))
+        assert np.array_equal(part[top : top + 150, left : left + 230], image), number
+
+
+def test_a_large_photograph_is_reduced_for_its_sheet():
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    share = shown_share(image, rows=6)
+    assert 0.3 < share < 0.5
+    assert reduced(image, 6).shape == (int(3000 * share), int(4000 * share), 3)
+    assert 36 * reduced(image, 6)[..., 0].size <= MOST_PIXELS
+    # Long strips are limited by the side of the sheet.
+    assert 6 * reduced(np.zeros((10, 20_000, 3), np.uint8), 6).shape[1] <= LONGEST
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert reduced(small, 6) is small
+
+
+def test_a_strength_in_pixels_states_the_size_that_it_is_meant_for():
+    blur, zoom = DISTORTIONS[4], DISTORTIONS[5]
+    assert row_title(4, blur) == "4 blur: Gaussian sigma in pixels of an image with 64 x 64"
+    assert row_title(5, zoom) == "5 zoom: scale above 1"
 
 
 def test_sheets_that_cannot_be_written(cli, images_folder, tmp_path):

@@ -19,6 +19,8 @@ from dps_train.contexts import AMOUNTS, PAPER_AMOUNTS
 from dps_train.custom import distortion
 from dps_train.distortions.paper import DISTORTIONS
 from dps_train.judge.answers import AnswerFile
+from dps_train.judge.foretelling import foretold, wilson_interval
+from dps_train.judge.next_question import information_gain
 from dps_train.judge.pool import draw_pool
 from dps_train.judge.server import Server
 from dps_train.judge.session import Session
@@ -67,7 +69,15 @@ def test_a_pool_shows_changes_of_images(made, images_folder):
     for reference, p0, p1 in pool.triplets[:40]:
         assert reference.pixels.shape == p0.pixels.shape == p1.pixels.shape == (256, 256, 3)
         assert (p0.pixels != p1.pixels).any()
-    again = draw_pool(str(images_folder), metric, seeded(), NOWHERE)
+    counted: list[tuple[int, int]] = []
+    again = draw_pool(
+        str(images_folder),
+        metric,
+        seeded(),
+        NOWHERE,
+        progress=lambda done, total: counted.append((done, total)),
+    )
+    assert counted == [(done, 54) for done in range(0, 55, 9)]
     assert (again.differences == pool.differences).all()
     with pytest.raises(UsageError, match="holds no image"):
         draw_pool(str(images_folder), metric, seeded(), images_folder)
@@ -169,6 +179,52 @@ def test_a_judge_is_understood_in_few_answers(session, made):
     assert np.mean((made[1].differences @ session.fitted.mode > 0) == right) > 0.85
 
 
+# --- how well the metric knows the person --------------------------------------------
+
+
+def test_the_interval_of_a_share():
+    # Its ends are the shares p whose distance to the observed one is z standard deviations.
+    for end in wilson_interval(17, 20):
+        assert abs(17 / 20 - end) == pytest.approx(1.96 * (end * (1 - end) / 20) ** 0.5, rel=1e-4)
+    # Closed forms at the ends: z^2 / (n + z^2).
+    assert wilson_interval(0, 10) == pytest.approx((0, 1.96**2 / (10 + 1.96**2)), rel=1e-4)
+    assert wilson_interval(10, 10) == pytest.approx((10 / (10 + 1.96**2), 1), rel=1e-4)
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_only_the_latest_checks_count():
+    assert foretold([False] * 10 + [True] * 20).right == 20
+    assert foretold([]).checks == 0
+
+
+def test_every_fourth_question_checks_what_is_known(session, made, answers):
+    pool = made[1]
+    rows = {id(triplet): row for row, triplet in enumerate(pool.triplets)}
+    right, checks = 0, 0
+    for number in range(24):
+        guess = session.question.difference @ session.fitted.mode > 0
+        judge = float(number % 3 > 0)
+        if number % 4 == 3:
+            # At random: most informative questions would come first in the order of information.
+            gains = information_gain(pool.differences, session._samples)
+            row = rows[id(session.question.pictures)]
+            checks += 1
+            right += guess == (judge > 0.5)
+            assert (gains > gains[row]).sum() > 0
+        give(session, judge)
+    told = session.state()["foretold"]
+    assert (told["right"], told["checks"]) == (right, checks) == (right, 6)
+    assert told["low"] < right / checks < told["high"]
+    # Read from the file again, it is the same.
+    again = Session(answers, *made, seed=0)
+    assert again.state()["foretold"] == pytest.approx(told)
+    # "Cannot say" contradicts nobody, and an answer that is taken back does not count.
+    assert session.undo()
+    assert session.state()["foretold"]["checks"] == 5
+    give(session, 0.5)
+    assert session.state()["foretold"]["checks"] == 5
+
+
 # --- words ----------------------------------------------------------------------------
 
 
@@ -210,6 +266,23 @@ def test_a_custom_distortion_is_described_by_its_unit():
 
 
 # --- who may ask ----------------------------------------------------------------------
+
+
+def test_the_page_opens_before_the_pictures_are_ready(session, answers):
+    with Server() as server, server.running():
+        path = f"/{server.secret}/"
+        assert fetch(server, path)[0].status == 200
+        assert json.loads(fetch(server, f"{path}state")[1]) == {"preparing": [0, 0]}
+        server.prepared = (40, 360)
+        assert json.loads(fetch(server, f"{path}state")[1]) == {"preparing": [40, 360]}
+        assert fetch(server, f"{path}picture/1/0")[0].status == 404
+        for request in ("answer", "undo", "finish"):
+            body = {"question": 1, "judge": 1}
+            assert fetch(server, f"{path}{request}", body=body)[0].status == 409
+        assert not server.finished.is_set()
+        server.session = session
+        assert json.loads(fetch(server, f"{path}state")[1])["question"] == 1
+    assert answers.read() is None
 
 
 @pytest.fixture
@@ -289,18 +362,25 @@ def test_usage_errors(cli, tmp_path, monkeypatch, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_the_judging(cli, images_folder, tmp_path, monkeypatch):
-    def answered_and_interrupted(server: Server) -> None:
+@pytest.mark.parametrize("end", ["Ctrl-C", "Finish"])
+def test_the_end_of_the_judging(cli, images_folder, tmp_path, monkeypatch, end):
+    def answered_and_ended(server: Server) -> None:
         give(server.session, 0, 1)
-        raise KeyboardInterrupt
+        if end == "Ctrl-C":
+            raise KeyboardInterrupt
+        response, body = fetch(server, f"/{server.secret}/finish", body={})
+        assert response.status == 200
+        assert json.loads(body)["answered"] == len(read_triplets(out))
+        assert server.finished.wait(10)
 
-    monkeypatch.setattr(Server, "serve_forever", answered_and_interrupted)
+    monkeypatch.setattr(Server, "wait", answered_and_ended)
     out = tmp_path / "judged.csv"
     for count in (2, 4):
         outcome = cli("judge", images_folder, "--out", out)
         assert outcome.code == 0, outcome.err
         assert outcome.out.startswith("http://127.0.0.1:")
         assert f"{count} judgements in {out}" in outcome.err
+        assert f"dps-train --triplets {out}" in outcome.err
         assert len(read_triplets(out)) == count
 
 

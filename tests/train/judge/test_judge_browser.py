@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,30 +34,37 @@ JUDGES = (0, 1, 1, 0.5, 0, 0.5, 1, 0, 0, 1)
 
 
 @contextmanager
-def serving(session: Session) -> Iterator[Server]:
-    with Server(session) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def serving(session: Session | None) -> Iterator[Server]:
+    with Server(session) as server, server.running():
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
-def page() -> Iterator[object]:
+def page(browser) -> Iterator[object]:
     """A tab in which nothing may go wrong."""
     happened: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(20_000)
-        tab.on("console", lambda message: happened.append(message.text))
-        tab.on("pageerror", lambda error: happened.append(str(error)))
-        yield tab
-        browser.close()
+    tab = browser.new_page()
+    tab.set_default_timeout(20_000)
+    tab.on("console", lambda message: happened.append(message.text))
+    tab.on("pageerror", lambda error: happened.append(str(error)))
+    yield tab
+    tab.close()
     assert happened == []
+
+
+@pytest.fixture(scope="module")
+def made(images_folder):
+    """The metric and a pool of its triplets."""
+    metric = load_universal()
+    return metric, draw_pool(str(images_folder), metric, seeded(), Path("none"))
 
 
 def press(page, key: str, answered: int) -> None:
@@ -72,10 +80,9 @@ def open_page(page, server: Server) -> None:
     page.wait_for_selector("html[data-ready]")
 
 
-def test_judging_by_keyboard_undone_left_and_resumed(page, images_folder, tmp_path):
-    metric = load_universal()
+def test_judging_by_keyboard_undone_left_and_resumed(page, made, tmp_path):
+    metric, pool = made
     answers = AnswerFile(tmp_path / "judged.csv")
-    pool = draw_pool(str(images_folder), metric, seeded(), tmp_path)
     with serving(Session(answers, metric, pool, seed=0)) as server:
         open_page(page, server)
         assert page.locator("#answered").inner_text() == "0 of about 40 answers"
@@ -101,7 +108,11 @@ def test_judging_by_keyboard_undone_left_and_resumed(page, images_folder, tmp_pa
         # The mouse does too.
         page.locator("#first").click()
         page.wait_for_function("() => state.answered === 13")
-        assert "%" in page.locator("#sure").inner_text()
+        assert re.fullmatch(
+            r"It agrees with [0-3] of your last [123] answers to random questions: \d+\s%, between "
+            r"\d+\s% and \d+\s%\.",
+            page.locator("#agreement").inner_text(),
+        )
         assert page.locator(".importance").count() == len(AMOUNTS)
         assert page.locator("#most").inner_text()
     assert read_triplets(answers.path).judge == (*JUDGES[:8], 1, 0, 1, 0, 0)
@@ -109,7 +120,48 @@ def test_judging_by_keyboard_undone_left_and_resumed(page, images_folder, tmp_pa
     assert len(set(zip(columns.reference, columns.p0, columns.p1, strict=True))) == 13
 
 
-def test_a_person_at_the_keyboard_is_understood_and_loses_no_answer(images_folder, tmp_path):
+def test_the_page_shows_the_preparation_and_says_what_comes_next(page, made, tmp_path):
+    answers = AnswerFile(tmp_path / "judged.csv")
+    with serving(None) as server:
+        page.goto(server.url)
+        assert page.locator("#preparing").is_visible()
+        server.prepared = (40, 360)
+        page.wait_for_function(
+            "() => document.getElementById('prepared').textContent === '40 of 360 pictures'"
+        )
+        assert not page.locator("#judging").is_visible()
+        page.keyboard.press("1")
+        server.session = Session(answers, *made, seed=0)
+        page.wait_for_selector("html[data-ready]")
+        assert not page.locator("#preparing").is_visible()
+        assert page.locator("#agreement").inner_text() == "It has guessed none of your answers yet."
+        for count in range(1, 7):
+            press(page, "1", count)
+        assert not server.finished.is_set()
+        page.locator("#finish").click()
+        assert server.finished.wait(10)
+        page.locator("#finished").wait_for()
+        assert page.locator("#kept").inner_text() == "Your 6 answers are in judged.csv."
+        assert page.locator("#run").inner_text() == f"dps-train --triplets {answers.path}"
+        # Nothing more is taken.
+        page.keyboard.press("1")
+        page.keyboard.press("u")
+        assert not page.locator("#judging").is_visible()
+    assert len(read_triplets(answers.path)) == 6
+
+
+def test_finishing_early_says_how_to_go_on(page, made, tmp_path):
+    with serving(Session(AnswerFile(tmp_path / "judged.csv"), *made, seed=0)) as server:
+        open_page(page, server)
+        page.locator("#finish").click()
+        page.locator("#finished").wait_for()
+        assert page.locator("#kept").inner_text() == "You gave no answer, so there is no file."
+        assert "5 or more" in page.locator("#next").inner_text()
+
+
+def test_a_person_at_the_keyboard_is_understood_and_loses_no_answer(
+    browser, images_folder, tmp_path
+):
     """The program itself, closed and started again halfway; see `judgements_browser`."""
     from benchmarks.shared.keyboard_judge import Person, judge_in_browser
 
@@ -124,7 +176,7 @@ def test_a_person_at_the_keyboard_is_understood_and_loses_no_answer(images_folde
 
     person = Person(decide, np.random.default_rng(0))
     out = tmp_path / "judged.csv"
-    judge_in_browser(person, str(images_folder), out, sittings=(7, 30))
+    judge_in_browser(person, str(images_folder), out, sittings=(7, 30), browser=browser)
     triplets = read_triplets(out)
     assert triplets.judge == tuple(judge for _, judge in person.given)
     assert len(triplets) == 30

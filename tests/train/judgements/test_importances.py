@@ -7,7 +7,7 @@ import pytest
 import torch
 from train_helpers import seeded
 
-from dps_train.judge.next_question import expected_agreement, information_gain
+from dps_train.judge.next_question import information_gain
 from dps_train.judgements.importances import (
     cross_validated,
     fit_differences,
@@ -120,14 +120,3 @@ def test_what_is_informative():
     assert gained[-2] == pytest.approx(0, abs=1e-3)
     assert gained[-1] == pytest.approx(0, abs=1e-6)
     assert gained.max() > 10 * max(gained[-2:])
-
-
-def test_sureness_follows_what_is_known():
-    differences = scaled_differences(*judged(500, seed=8)[:2])
-
-    def sure(count: int) -> float:
-        fitted = fit_importances(*judged(count))
-        return expected_agreement(differences, fitted.mode, fitted.sample(300, seeded()))
-
-    assert 0.5 < sure(5) < sure(50) < sure(1000)
-    assert sure(1000) > 0.95
