@@ -62,7 +62,7 @@ def test_images_are_told_by_their_content_too(cli, tmp_path, photo, context_path
         (tmp_path / folder / "notes.txt").write_text("no image")
     found = find_images(tmp_path / "a")
     assert [str(file) for file in found.files] == ["IMG_1", "same.png"]
-    assert found.left_out == 1
+    assert found.left_out == (PurePath("notes.txt"),)
     options = ("--context", context_path, "--threshold", "0.01")
     assert cli("folder", tmp_path / "a", tmp_path / "b", *options).code == 3
 
@@ -72,7 +72,39 @@ def test_other_files_are_left_out_and_counted(tmp_path):
     found = find_images(fill(tmp_path / "mixed", dict.fromkeys(files, b"")))
     # A format that is not read here is an error later on, and no absence.
     assert found.files == tuple(PurePath(name) for name in ("a.png", "d/e.jpeg", "f.heic"))
-    assert found.left_out == 4
+    assert {path.as_posix() for path in found.left_out} == {
+        *(".cache/b.png", ".hidden.png", "c", "notes.txt")
+    }
+
+
+def test_every_known_format_is_told_without_a_suffix(tmp_path, photo):
+    files = {f"{name}-file": encode(f".{name}", photo) for name in ("jpg", "png", "webp", "bmp")}
+    files |= {"tiff": encode(".tiff", photo), "ppm": encode(".ppm", photo)}
+    files |= {"a.mpo": encode(".jpg", photo), "a.jfif": encode(".jpg", photo)}
+    files |= {"gif": b"GIF89a" + bytes(9), "jxl": b"\0\0\0\x0cJXL \r\n", "exr": b"\x76\x2f\x31\x01"}
+    files |= {"big.tif8": b"II\x2b\0" + bytes(9), "comment": b"P5\n# by hand\n2 2\n255\n1234"}
+    texts = {
+        "p.txt": b"P1 is urgent",
+        "q.txt": b"P5 3 things",
+        "r.txt": b"BMW",
+        "s.txt": b"P7 or so",
+    }
+    found = find_images(fill(tmp_path / "mixed", {**files, **texts}))
+    assert {path.name for path in found.files} == set(files)
+    assert {path.name for path in found.left_out} == set(texts)
+
+
+def test_what_is_skipped_is_named(cli, folders, context_path):
+    fill(folders[0], {"notes.txt": b"text", "sub/.DS_Store": b""})
+    fill(folders[1], {f"{number}.log": b"" for number in range(30)})
+    lines = cli("folder", *folders, "--context", context_path).err.splitlines()
+    (first,) = (line for line in lines if "notes.txt" in line)
+    assert first == (
+        f"dps-infer: note: files left out in {folders[0]}, as hidden or no images: notes.txt, "
+        "sub/.DS_Store"
+    )
+    (second,) = (line for line in lines if "0.log" in line)
+    assert second.endswith("and 10 more")
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
