@@ -65,6 +65,8 @@ def _segment(text: str, glob: str) -> str:
             found.append("[^/]")
         elif token.startswith("["):
             negated = token.startswith("[!")
+            if token in ("[]", "[!]"):
+                raise UsageError(f"the glob {glob!r} has an empty {token}")
             inside = re.sub(r"([\[\]\\^&~|])", r"\\\1", token[1 + negated : -1])
             found.append(f"[^/{inside}]" if negated else f"[{inside}]")
         else:

@@ -111,7 +111,7 @@ def read_rules(path: Path) -> RulesFile:
             pattern = compile_globs(globs)
         layer = Layer(f"{where} ({', '.join(globs)})", _values(table, path, where))
         tables.append(Table(globs, pattern, layer))
-    top = Layer(f"top of {FILE}", _values(content, path))
+    top = Layer(f"top of {path.name}", _values(content, path))
     return RulesFile(path, top, tuple(tables))
 
 
@@ -122,15 +122,16 @@ def _values(settings: Settings, path: Path, *where: str) -> dict[str, Any]:
     context = _context(settings, path, *where)
     if context:
         found[CONTEXT] = context
-    if isinstance(settings.threshold, float):
-        found[THRESHOLD] = settings.threshold
-    elif isinstance(settings.threshold, str):
+    threshold = settings.threshold
+    if isinstance(threshold, (float, str)):
         with _naming(path, *where, THRESHOLD):
-            number = number_of(settings.threshold)
-            if number is None and settings.threshold != AUTO:
-                found[THRESHOLD] = str(_existing(folder / settings.threshold))
+            number = number_of(threshold)
+            if number is not None:
+                found[THRESHOLD] = number
+            elif threshold == AUTO:
+                found[THRESHOLD] = AUTO
             else:
-                found[THRESHOLD] = settings.threshold if number is None else number
+                found[THRESHOLD] = str(_existing(folder / str(threshold)))
     if isinstance(settings.gate, Gate):
         found[GATE] = settings.gate.value
     if isinstance(settings.ignore, list):

@@ -46,6 +46,7 @@ def read_book(
         RulesError: the file is not valid.
         UsageError: options contradict each other.
     """
+    from dps_infer.bulk.thresholds import number_of
     from dps_infer.rules.book import RuleBook
     from dps_infer.rules.file import find_rules, read_rules
     from dps_infer.rules.layers import (
@@ -63,6 +64,9 @@ def read_book(
         raise UsageError("--config names rules and --no-config reads none: give one")
     path = None if no_config else config or find_rules()
     file = None if path is None else read_rules(path)
+    limit: float | str | None = threshold
+    if threshold is not None and (number := number_of(threshold)) is not None:
+        limit = number
     contexts = {
         "--context": context,
         "--ranking": ranking,
@@ -81,7 +85,7 @@ def read_book(
     }
     given: dict[str, Any] = {
         CONTEXT: choice or None,
-        THRESHOLD: threshold,
+        THRESHOLD: limit,
         GATE: None if gate is None else gate.value,
         IGNORE: tuple(ignore) if ignore else None,
         MASK: mask,
