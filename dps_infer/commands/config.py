@@ -76,12 +76,18 @@ def config(
             }
         )
         return
-    lines = [f"rules: {'none' if path is None else path}", *_lines(settings)]
+    lines = [f"rules: {'none' if path is None else _here(path)}", *_lines(settings)]
     if file is None:
         lines += (
             f"{table.layer.source}: {', '.join(_words(table.layer.values))}" for table in tables
         )
     run.print_lines(lines)
+
+
+def _here(path: Path) -> Path:
+    """Return a path relative to the current folder, if it is in there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _lines(settings: Mapping[str, Setting]) -> list[str]:

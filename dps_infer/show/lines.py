@@ -72,7 +72,7 @@ def ruled_lines(
             cell = formula(comparison, threshold=limit)
             shown = "none" if limit is None else format_number(limit)
             if limit is not None and comparison.gated > limit:
-                shown += " (above)"
+                shown += " (above)" if comparison.distance > limit else " (a region is above)"
             cells.append([*names, cell, shown, *([marks[label]] if several else [])])
     lines = align_columns(cells) if rows else []
     return [*lines, *context_lines(metrics)]
