@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from infer_helpers import encode
 
-from dps_infer.bulk.folder import score_folder
-from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
+from dps_infer.bulk.folder import PairScore, score_folder
+from dps_infer.bulk.folder_pairs import FolderPair, all_pairs, find_images, matching_pairs
+from dps_infer.bulk.rule import Rule, score_by_rule
 from dps_infer.errors import ImageError, UsageError
 
 
@@ -292,3 +293,65 @@ def test_any_name_is_told_and_written(cli, tmp_path, context_path):
     assert outcome.code == 0
     assert "\x1b" not in outcome.out
     assert len(file.read_text().splitlines()) == 2
+
+
+# --- rules ----------------------------------------------------------------------------
+
+
+def test_each_pair_is_compared_by_its_rule_and_keeps_its_place(tmp_path, universal, monkeypatch):
+    monkeypatch.setattr("dps_infer.bulk.rule.WINDOW", 5)
+    names = [f"{number:02}.png" for number in range(17)]
+    first = fill(tmp_path / "one", dict.fromkeys(names, gray()))
+    second = fill(tmp_path / "two", {name: gray(int(name[:2])) for name in names})
+    (second / "03.png").unlink()
+    (second / "08.png").write_bytes(b"no image")
+    pairs = matching_pairs(find_images(first), find_images(second))
+    metrics = {
+        label: universal.in_context(importances={"blur": weight})
+        for label, weight in (("a", 1.0), ("b", 10.0))
+    }
+    rules = [Rule({label: metrics[label]}, {label: 0.3}) for label in metrics]
+    seen: list[PairScore] = []
+    done: list[int] = []
+    scores = score_folder(
+        pairs,
+        len(pairs),
+        metrics,
+        batch_size=2,
+        rule_of=lambda pair: rules[int(pair.reference.name[:2]) % 2],
+        on_scored=seen.append,
+        progress=lambda number, _total: done.append(number),
+    )
+    assert [scored.pair for scored in seen] == list(pairs)
+    assert done == [*range(2, 17, 2), 17]
+    assert [Path(scored.pair.reference).name for scored in scores.failed] == ["03.png", "08.png"]
+    for number, scored in enumerate(seen):
+        if scored.error:
+            continue
+        ((label, comparison),) = scored.comparisons.items()
+        assert label == "ab"[number % 2]
+        weight = (1, 10)[number % 2]
+        assert comparison.distance == pytest.approx(weight * number / 255, rel=1e-5)
+        assert scored.above == (comparison.distance > 0.3)
+    # 9, 11, 13, and 15 steps, ten times as far; and 17 pairs, of which two failed.
+    assert scores.worst[0].pair.reference.name == "15.png"
+    assert [spread.above for spread in scores.spreads.values()] == [0, 4]
+    assert [spread.count for spread in scores.spreads.values()] == [8, 7]
+
+
+def test_no_more_than_a_window_is_read_ahead(universal, tmp_path, monkeypatch):
+    monkeypatch.setattr("dps_infer.bulk.rule.WINDOW", 4)
+    folder = fill(tmp_path / "one", {"a.png": gray(), "b.png": gray(9)})
+    read = 0
+
+    def pairs():
+        nonlocal read
+        for _ in range(40):
+            read += 1
+            yield FolderPair(folder / "a.png", folder / "b.png")
+
+    rules = [Rule({"a": universal}), Rule({"a": universal})]
+    results = score_by_rule(pairs(), lambda pair: rules[read % 2])
+    next(results)
+    assert read == 4
+    assert sum(1 for _ in results) == 39

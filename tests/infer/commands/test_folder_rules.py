@@ -11,6 +11,7 @@ import pytest
 from infer_helpers import encode
 
 from dps_infer.errors import RulesError, UsageError
+from dps_infer.report.rows import load_results
 from dps_infer.testing import assert_similar
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -81,6 +82,7 @@ def test_each_file_has_its_own_context_and_threshold(cli, project):
     assert rows["b.png"]["distance.blur-color"] == ""
     assert rows["c.png"]["distance.color-blur"] == ""
     assert float(rows["c.png"]["distance.blur-color"]) == pytest.approx(0.4 * 60 / 255, rel=1e-4)
+    assert load_results(Path("r.csv")).pairs.error == [""] * 4
     assert cli("report", "r.csv").code == 0
 
 
