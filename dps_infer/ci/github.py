@@ -2,7 +2,7 @@
 
 Annotations are workflow commands on standard output, as GitHub documents them: in a message, ``%``
 and line breaks are escaped, and in a property ``:`` and ``,`` too. File names come from others, so
-results in between are printed while commands are stopped (`stopped`).
+everything else is printed while commands are stopped.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def annotation_lines(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def stopped(lines: Sequence[str]) -> list[str]:
-    """Return lines between two commands that keep GitHub from reading them as commands."""
+def stop_commands() -> tuple[str, str]:
+    """Return two lines: after the first, GitHub reads nothing as a command until the second."""
     token = secrets.token_hex(16)
-    return [f"::stop-commands::{token}", *lines, f"::{token}::"]
+    return f"::stop-commands::{token}", f"::{token}::"
 
 
 def summary(outcomes: Sequence[Outcome], *, title: str) -> str:

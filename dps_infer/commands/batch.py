@@ -10,7 +10,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
-from dps_infer.commands.shared.ci import GithubOption, JunitOption, write_outcomes
+from dps_infer.commands.shared.ci import GithubOption, JunitOption, begin, write_outcomes
 from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
 from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
@@ -89,6 +89,7 @@ def batch(
 
     if github and as_json:
         raise UsageError("--github prints commands for GitHub, which are no --json: give one")
+    resume_github = begin(github)
     if junit is not None:
         check_output(junit, force=force, inputs=[pairs, output, *(context or ())])
     metrics = open_metrics(
@@ -132,7 +133,7 @@ def batch(
             suite="dps-infer batch",
             seconds=summary.seconds,
             junit=junit,
-            github=github,
+            resume=resume_github,
             force=force,
         )
     if summary.errors:

@@ -13,7 +13,7 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
-from dps_infer.commands.shared.ci import GithubOption, JunitOption, write_outcomes
+from dps_infer.commands.shared.ci import GithubOption, JunitOption, begin, write_outcomes
 from dps_infer.commands.shared.regions import GateOrRuleOption, IgnoreOption, MaskOption
 from dps_infer.commands.shared.rules import ConfigOption, NoConfigOption, read_book
 from dps_infer.errors import UsageError
@@ -126,7 +126,7 @@ def folder(
     Files without a counterpart, and files that cannot be compared, are listed on stderr, all
     others are compared, and the exit code is 4. With several contexts (a repeated --ranking, for
     example), each one has a column, and the first one decides the order. A dps.toml states
-    contexts and thresholds for some files or all (docs/visual-regression.md). What was approved
+    contexts and thresholds for some files or all (docs/rules.md). What was approved
     counts as passed.
     """
     from dps_infer.bulk.folder import score_folder
@@ -137,6 +137,7 @@ def folder(
 
     if github and as_json:
         raise UsageError("--github prints commands for GitHub, which are no --json: give one")
+    resume_github = begin(github)
     book = read_book(
         config=config,
         no_config=no_config,
@@ -191,15 +192,15 @@ def folder(
     errors = list(dict.fromkeys(scored.error for scored in scores.failed))
     more = [f"{len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
     run.say(NAME, *(f"not compared: {text}" for text in [*errors[:MAX_ERRORS], *more]))
-    lines = _lines(scores, metrics, pairs.within, ruled=len(used) > 1)
-    if github:
-        from dps_infer.ci.github import stopped
-
-        lines = stopped(lines)
     if not as_json:
-        run.print_lines(lines)
+        run.print_lines(_lines(scores, metrics, pairs.within, ruled=len(used) > 1))
     write_outcomes(
-        outcomes, suite="dps-infer folder", seconds=seconds, junit=junit, github=github, force=force
+        outcomes,
+        suite="dps-infer folder",
+        seconds=seconds,
+        junit=junit,
+        resume=resume_github,
+        force=force,
     )
     approvals.take_over()
     if as_json:

@@ -31,16 +31,40 @@ GithubOption = Annotated[
 ]
 
 
+def begin(github: bool) -> str | None:
+    """Keep GitHub from reading file names and other output as commands.
+
+    Returns:
+        For `write_outcomes`, the line after which GitHub reads commands again; None without
+        ``--github``.
+    """
+    if not github:
+        return None
+    from dps_infer.ci.github import stop_commands
+
+    stop, resume = stop_commands()
+    run.print_lines([stop])
+    return resume
+
+
 def write_outcomes(
     outcomes: Sequence[Outcome],
     *,
     suite: str,
     seconds: float,
     junit: Path | None,
-    github: bool,
+    resume: str | None,
     force: bool,
 ) -> None:
     """Write what ``--junit`` and ``--github`` ask for.
+
+    Args:
+        outcomes: of all pairs.
+        suite: a name for all of them.
+        seconds: the time of the run.
+        junit: the file of JUnit XML, if any.
+        resume: from `begin`.
+        force: replace an existing file.
 
     Raises:
         OutputError: a file cannot be written.
@@ -49,11 +73,9 @@ def write_outcomes(
         from dps_infer.ci.junit import write_junit
 
         write_junit(outcomes, junit, suite=suite, seconds=seconds, force=force)
-    if github:
+    if resume is not None:
         from dps_infer.ci.github import SUMMARY, annotation_lines, append_summary, summary
 
-        for line in annotation_lines(outcomes):
-            # Line breaks are escaped already.
-            run.print_lines([line])
+        run.print_lines([resume, *annotation_lines(outcomes)])
         if not append_summary(summary(outcomes, title=suite)):
             run.note(f"no summary of the job: {SUMMARY} is not set")
