@@ -17,7 +17,6 @@ from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.stream import BATCH_SIZE
 from dps_infer.compare.summary import Spread, Tally, Thresholds, any_above
-from dps_infer.files.tables import Row
 from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 
@@ -125,7 +124,7 @@ def score_folder(
 
     one = Rule(metrics, thresholds or {}, regions, ignored, resize)
     results = (
-        nullcontext(_discard)
+        nullcontext(None)
         if output is None
         else open_results(Path(output), metrics, force=force, escape_formulas=escape_formulas)
     )
@@ -138,8 +137,9 @@ def score_folder(
                 failed.append(outcome)
             else:
                 tally.add(outcome, scored.comparisons, thresholds=rule.thresholds)
-            names = {REFERENCE: _text(pair.reference), CANDIDATE: _text(pair.candidate)}
-            write({**names, **row(scored.comparisons, metrics, error=scored.error)})
+            if write is not None:
+                names = {REFERENCE: _text(pair.reference), CANDIDATE: _text(pair.candidate)}
+                write({**names, **row(scored.comparisons, metrics, error=scored.error)})
             on_scored(outcome)
     return FolderScores(
         pairs=tally.compared + len(failed),
@@ -149,10 +149,6 @@ def score_folder(
         worst=tally.worst(),
         failed=tuple(failed),
     )
-
-
-def _discard(_row: Row) -> None:
-    pass
 
 
 def _text(path: Path) -> str:

@@ -157,7 +157,8 @@ def folder(
         if path is not None:
             check_output(path, force=force, inputs=context or ())
     rules = OpenedRules(book, device=device, threads=threads, note=run.note)
-    used = {rules.rule_of(path) for path in pairs.references}
+    ruled = {path: rules.rule_of(path) for path in pairs.references}
+    used = set(ruled.values())
     metrics = rules.metrics
     outcomes: list[Outcome] = []
 
@@ -180,7 +181,7 @@ def folder(
             force=force,
             escape_formulas=escape_formulas,
             progress=progress,
-            rule_of=next(iter(used)) if len(used) == 1 else lambda p: rules.rule_of(p.reference),
+            rule_of=next(iter(used)) if len(used) == 1 else lambda pair: ruled[pair.reference],
             on_scored=note_outcome,
         )
     seconds = time.perf_counter() - began

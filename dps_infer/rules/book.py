@@ -21,6 +21,7 @@ class RuleBook:
     def __init__(self, file: RulesFile | None, options: Sequence[Layer] = ()) -> None:
         self.file = file
         self._options = options
+        self._folders: dict[Path, str] = {}
         self._combined: dict[tuple[int, ...], Mapping[str, Setting]] = {}
 
     def tables_of(self, path: str | os.PathLike[str] | None) -> tuple[int, ...]:
@@ -54,10 +55,20 @@ class RuleBook:
 
     def _name(self, path: str | os.PathLike[str]) -> str:
         """Return a path as globs see it: relative to the root, with forward slashes."""
-        file = Path(os.path.abspath(path))
+        file = Path(path)
+        # Many files lie in few folders. Of relative ones, the current folder may change.
+        folder = file.parent if file.is_absolute() else Path.cwd() / file.parent
+        if folder not in self._folders:
+            self._folders[folder] = self._folder_name(folder)
+        return f"{self._folders[folder]}{file.name}"
+
+    def _folder_name(self, folder: Path) -> str:
+        """Return a folder as the beginning of a name; see `_name`."""
+        here = Path(os.path.abspath(folder))
         # `self.file` is there, or no table could match.
-        root = self.file.path.parent if self.file else file.parent
+        root = self.file.path.parent if self.file else here
         try:
-            return Path(os.path.relpath(file, root)).as_posix()
+            name = Path(os.path.relpath(here, root)).as_posix()
         except ValueError:  # another drive
-            return file.as_posix()
+            name = here.as_posix()
+        return "" if name == "." else f"{name}/"
