@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dps_infer.bulk.folder import PairScore
 from dps_infer.bulk.folder_pairs import FolderPair
-from dps_infer.errors import DataError, DpsError, ImageError, UsageError
+from dps_infer.errors import DataError, ImageError, UsageError
 from dps_infer.files.globs import compile_globs
 from dps_infer.files.read import read_bytes
 from dps_infer.files.write import atomic_file
@@ -22,7 +21,8 @@ class Approvals:
     Args:
         folder: the folder of the references.
         references: all of them, whether they exist or not.
-        globs: of the files to take over (`dps_infer.files.globs`), relative to `folder`.
+        globs: of the files to take over (`dps_infer.files.globs`), from `folder` on: ``a.png`` is
+            the file in that folder, and no other of that name.
         everything: take over all files instead.
 
     Raises:
@@ -45,12 +45,16 @@ class Approvals:
         self.found: list[PairScore] = []
         self._folder = folder
         self._above = 0
-        self._pattern = compile_globs(["**"] if everything else globs)
+        # Globs of rules match the end of a path, which could take over more than was meant.
+        self._pattern = compile_globs(["**"] if everything else globs, rooted=True)
         self._wanted = everything or bool(globs)
         names = [self._name(path) for path in references] if globs else []
         for glob in globs:
-            if not any(map(compile_globs([glob]).fullmatch, names)):
-                raise UsageError(f"--approve {glob}: no file of this name is compared")
+            if not any(map(compile_globs([glob], rooted=True).fullmatch, names)):
+                raise UsageError(
+                    f"--approve {glob}: no file of this name is compared, expected one relative to "
+                    f"{folder}, or a glob like **/{glob}"
+                )
 
     @property
     def errors(self) -> int:
@@ -91,18 +95,20 @@ def _reason(scored: PairScore) -> str:
 def can_approve(scored: PairScore) -> bool:
     """Return whether a candidate can be taken over.
 
-    It is there, and new, above a threshold, or readable while the pair could not be compared, as
-    where the sizes differ.
+    It is above a threshold; or an image whose reference is missing, damaged, or of another size.
     """
     if not scored.error:
         return scored.above
-    if not os.path.exists(scored.pair.candidate):
-        return False
+    candidate, reference = _size(scored.pair.candidate), _size(scored.pair.reference)
+    return candidate is not None and candidate != reference
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return the size of an image; None if there is none that can be read."""
     try:
-        load_picture(scored.pair.candidate, label="candidate")
-    except DpsError:
-        return False
-    return True
+        return load_picture(path, label=path.name).size
+    except ImageError:
+        return None
 
 
 def approve(pairs: Sequence[FolderPair]) -> None:

@@ -107,9 +107,9 @@ def folder(
         typer.Option(
             "--approve",
             metavar="GLOB",
-            help="Take over candidates of this name as references, such as a.png or charts/**, if "
-            "they are new, above the threshold, or cannot be compared with their reference. Repeat "
-            "it for several.",
+            help="Take over this candidate as reference, or those that a glob such as charts/** "
+            "matches, if they are new, above the threshold, or of another size. Repeat it for "
+            "several.",
         ),
     ] = None,
     approve_all: Annotated[

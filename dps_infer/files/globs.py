@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from dps_infer.errors import UsageError
 
 
-def compile_globs(globs: Iterable[str]) -> re.Pattern[str]:
+def compile_globs(globs: Iterable[str], *, rooted: bool = False) -> re.Pattern[str]:
     """Return an expression whose `fullmatch` tells whether any glob matches a path.
 
-    Paths are relative to the root, with forward slashes.
+    Paths are relative to the root, with forward slashes. With `rooted`, all globs match from there.
 
     >>> bool(compile_globs(["charts/*.png"]).fullmatch("baselines/charts/a.png"))
     True
@@ -27,15 +27,14 @@ def compile_globs(globs: Iterable[str]) -> re.Pattern[str]:
     Raises:
         UsageError: a glob is not valid.
     """
-    return re.compile("|".join(f"(?:{_expression(glob)})" for glob in globs), re.DOTALL)
+    return re.compile("|".join(f"(?:{_expression(glob, rooted)})" for glob in globs), re.DOTALL)
 
 
-def _expression(glob: str) -> str:
-    rooted = glob.startswith("/")
-    *folders, last = glob[rooted:].split("/")
+def _expression(glob: str, rooted: bool) -> str:
+    *folders, last = glob.removeprefix("/").split("/")
     if not last:
         raise UsageError(f"the glob {glob!r} names no files: expected one like *.png or charts/**")
-    parts = ["" if rooted else "(?:.*/)?"]
+    parts = ["" if rooted or glob.startswith("/") else "(?:.*/)?"]
     for folder in folders:
         parts.append("(?:[^/]+/)*" if folder == "**" else _segment(folder, glob) + "/")
     parts.append(".+" if last == "**" else _segment(last, glob))

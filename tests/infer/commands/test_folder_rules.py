@@ -261,8 +261,20 @@ def test_all_are_approved_that_can_be(cli, changed):
 def test_what_is_approved_passes(cli, project):
     rules(project)
     assert cli("folder", "base", "new", "--approve", "b.png").code == 3
-    assert cli("folder", "base", "new", "--approve", "c.png").code == 0
+    # A name is that of one file, wherever others of the name are.
+    assert cli("folder", "base", "new", "--approve", "c.png").code == 2
+    assert cli("folder", "base", "new", "--approve", "**/c.png").code == 0
     assert cli("folder", "base", "new").code == 0
+
+
+def test_what_could_not_be_compared_for_other_reasons_is_not_approved(cli, project):
+    """Of a pair that nothing is known of, nothing can be approved."""
+    before = state(project / "base")
+    rules(project, RULES + '[[files]]\nglob = "b.png"\nignore = ["500,0,10,10"]\n')
+    outcome = cli("folder", "base", "new", "--approve", "b.png")
+    assert outcome.code == 4
+    assert outcome.out.splitlines()[-1].startswith("nothing approved")
+    assert state(project / "base") == before
 
 
 def test_no_file_changes_its_type(cli, project):

@@ -47,6 +47,8 @@ def test_several_globs_and_none():
     pattern = compile_globs(["/a.png", "deep/*"])
     assert [bool(pattern.fullmatch(path)) for path in PATHS] == [True, False, False, True, False]
     assert not compile_globs([]).fullmatch("a.png")
+    rooted = compile_globs(["a.png", "**/b.png"], rooted=True)
+    assert [bool(rooted.fullmatch(path)) for path in PATHS] == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize(
