@@ -164,13 +164,14 @@ def _ratio(seconds: dict[str, list[float]]) -> float:
 def _run(pairs: tuple[FolderPair, ...], opened: OpenedRules) -> None:
     """Compare as the command does."""
     ruled = {pair.reference: opened.rule_of(pair.reference) for pair in pairs}
-    used = set(ruled.values())
+    used = list(dict.fromkeys(ruled.values()))
     scores = score_folder(
         pairs,
         len(pairs),
         opened.metrics,
         worst=50,
-        rule_of=next(iter(used)) if len(used) == 1 else lambda pair: ruled[pair.reference],
+        rules=used,
+        rule_of=lambda pair: ruled[pair.reference],
     )
     if scores.failed:
         raise RuntimeError(scores.failed[0].error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count as count_from
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from dps_infer.bulk.folder_pairs import FolderPair
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, open_results, row
-from dps_infer.bulk.rule import Rule, RuleOf, score_by_rule
+from dps_infer.bulk.rule import RuleOf, score_by_rule
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.rule import Rule
 from dps_infer.compare.stream import BATCH_SIZE
 from dps_infer.compare.summary import Spread, Tally, Thresholds, any_above
 from dps_infer.images.ignored import Ignored
@@ -85,7 +86,8 @@ def score_folder(
     escape_formulas: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Progress = ignore,
-    rule_of: Rule | RuleOf | None = None,
+    rules: Collection[Rule] = (),
+    rule_of: RuleOf | None = None,
     on_scored: Callable[[PairScore], None] = lambda scored: None,
 ) -> FolderScores:
     """Compare pairs of files. Memory grows with `worst` and the number of failed pairs.
@@ -93,7 +95,7 @@ def score_folder(
     Args:
         pairs: from `dps_infer.bulk.folder_pairs`.
         count: number of pairs.
-        metrics: by label; with `rule_of`, those of all rules.
+        metrics: by label; with `rules`, those of all of them.
         resize: resize candidates to the size of their references.
         regions: see `dps_infer.compare.stream.score`.
         ignored: parts to leave out of every pair.
@@ -104,8 +106,9 @@ def score_folder(
         escape_formulas: see `dps_infer.files.tables.open_table`.
         batch_size: see `dps_infer.compare.stream.score`.
         progress: called after every batch with the number of pairs done and their total.
-        rule_of: the rule of all pairs, or of each (`dps_infer.bulk.rule`), in place of `resize`,
-            `regions`, `ignored` and `thresholds`.
+        rules: all rules of the pairs, in place of `resize`, `regions`, `ignored` and
+            `thresholds`; of several, `rule_of` chooses.
+        rule_of: returns the rule of a pair.
         on_scored: called with every pair, in their order.
 
     Raises:
@@ -122,7 +125,8 @@ def score_folder(
         if number % batch_size == 0 or number == count:
             progress(number, count)
 
-    one = Rule(metrics, thresholds or {}, regions, ignored, resize)
+    rules = rules or [Rule(metrics, thresholds or {}, regions, ignored, resize)]
+    first = next(iter(rules))
     results = (
         nullcontext(None)
         if output is None
@@ -130,7 +134,7 @@ def score_folder(
     )
     with results as write:
         for pair, rule, scored in score_by_rule(
-            pairs, rule_of or one, batch_size=batch_size, on_done=on_done
+            pairs, rules, rule_of or (lambda pair: first), batch_size=batch_size, on_done=on_done
         ):
             outcome = PairScore(pair, scored.comparisons, scored.error, rule.thresholds)
             if scored.error:

@@ -1,50 +1,29 @@
-"""How a pair is compared and judged, and pairs that are compared by different rules.
+"""Pairs of files that are compared by different rules.
 
-Pairs with the same rule are run together, so that batches are as full as those of one rule for all.
+Within a window of pairs, those with the same rule are run together, so that batches are as full as
+those of one rule for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import islice, tee
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 
 from dps_infer.bulk.folder_pairs import FolderPair
-from dps_infer.compare.metric import Metric
-from dps_infer.compare.regions.gate import Gate
-from dps_infer.compare.stream import BATCH_SIZE, Scored, score
-from dps_infer.compare.summary import Thresholds
-from dps_infer.images.ignored import Ignored
+from dps_infer.compare.rule import Rule
+from dps_infer.compare.stream import BATCH_SIZE, PairSource, Scored, score_by_rules
 
 WINDOW = 1024
-"""Pairs that are held at a time, to run those with the same rule together."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """How a pair is compared and judged; use one object for all pairs that share it.
-
-    Attributes:
-        metrics: by label, at least one. The label of a metric is the same in all rules.
-        thresholds: the largest distances to accept, by label.
-        regions: find the places that differ as well; thresholds apply to what it says.
-        ignored: parts to leave out.
-        resize: resize the candidate to the size of the reference.
-    """
-
-    metrics: Mapping[str, Metric]
-    thresholds: Thresholds = field(default_factory=dict)
-    regions: Gate | None = None
-    ignored: Ignored | None = None
-    resize: bool = False
-
+"""Pairs that are put in the order of their rules at a time."""
 
 RuleOf = Callable[[FolderPair], Rule]
 
 
 def score_by_rule(
     pairs: Iterable[FolderPair],
-    rule_of: Rule | RuleOf,
+    rules: Collection[Rule],
+    rule_of: RuleOf,
     *,
     batch_size: int = BATCH_SIZE,
     on_done: Callable[[], None] = lambda: None,
@@ -52,8 +31,9 @@ def score_by_rule(
     """Compare pairs, each by its rule; memory does not grow with their number.
 
     Args:
-        pairs: read at most `WINDOW` ahead of what is compared.
-        rule_of: the rule of all pairs, or a function that returns the rule of each.
+        pairs: of more than one rule, about `WINDOW` of them are held at a time.
+        rules: all of them.
+        rule_of: returns the rule of a pair.
         batch_size: see `dps_infer.compare.stream.score`.
         on_done: called after every pair.
 
@@ -64,34 +44,25 @@ def score_by_rule(
         UsageError: see `dps_infer.compare.stream.score`.
         ContextError: see `dps_infer.compare.stream.score`.
     """
-    if isinstance(rule_of, Rule):
-        named, compared = tee(pairs)
-        results = _score(compared, rule_of, batch_size)
-        for pair, scored in zip(named, results, strict=True):
-            on_done()
-            yield pair, rule_of, scored
-        return
-    left = iter(pairs)
-    while window := list(islice(left, WINDOW)):
-        numbers: dict[Rule, list[int]] = {}
-        for number, pair in enumerate(window):
-            numbers.setdefault(rule_of(pair), []).append(number)
-        found: dict[int, tuple[Rule, Scored]] = {}
-        for rule, own in numbers.items():
-            results = _score((window[number] for number in own), rule, batch_size)
-            for number, scored in zip(own, results, strict=True):
-                on_done()
-                found[number] = (rule, scored)
-        for number, pair in enumerate(window):
-            yield (pair, *found.pop(number))
+    size = 1 if len(rules) == 1 else WINDOW
+    windows: deque[list[tuple[int, FolderPair, Rule]]] = deque()
 
+    def in_order_of_rules() -> Iterator[tuple[PairSource, Rule]]:
+        places = {rule: place for place, rule in enumerate(rules)}
+        left = iter(pairs)
+        while window := list(islice(left, size)):
+            plan = [(number, pair, rule_of(pair)) for number, pair in enumerate(window)]
+            plan.sort(key=lambda item: places[item[2]])
+            windows.append(plan)
+            for _, pair, rule in plan:
+                yield pair.source, rule
 
-def _score(pairs: Iterable[FolderPair], rule: Rule, batch_size: int) -> Iterator[Scored]:
-    return score(
-        (pair.source for pair in pairs),
-        rule.metrics,
-        resize=rule.resize,
-        regions=rule.regions,
-        ignored=rule.ignored,
-        batch_size=batch_size,
-    )
+    found: dict[int, tuple[FolderPair, Rule, Scored]] = {}
+    for scored in score_by_rules(in_order_of_rules(), rules, batch_size=batch_size):
+        number, pair, rule = windows[0][len(found)]
+        found[number] = (pair, rule, scored)
+        on_done()
+        if len(found) == len(windows[0]):
+            yield from (found[number] for number in range(len(found)))
+            found.clear()
+            windows.popleft()

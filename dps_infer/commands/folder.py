@@ -158,7 +158,7 @@ def folder(
             check_output(path, force=force, inputs=context or ())
     rules = OpenedRules(book, device=device, threads=threads, note=run.note)
     ruled = {path: rules.rule_of(path) for path in pairs.references}
-    used = set(ruled.values())
+    used = list(dict.fromkeys(ruled.values()))
     metrics = rules.metrics
     outcomes: list[Outcome] = []
 
@@ -181,7 +181,8 @@ def folder(
             force=force,
             escape_formulas=escape_formulas,
             progress=progress,
-            rule_of=next(iter(used)) if len(used) == 1 else lambda pair: ruled[pair.reference],
+            rules=used,
+            rule_of=lambda pair: ruled[pair.reference],
             on_scored=note_outcome,
         )
     seconds = time.perf_counter() - began

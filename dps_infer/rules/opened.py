@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from dps_infer.bulk.rule import Rule
 from dps_infer.bulk.thresholds import resolve_thresholds
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.open import label_metrics, open_metrics
 from dps_infer.compare.regions.gate import Gate
+from dps_infer.compare.rule import Rule
 from dps_infer.errors import DpsError, RulesError
 from dps_infer.images.ignored import Ignored
 from dps_infer.rules.book import RuleBook

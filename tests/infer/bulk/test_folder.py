@@ -12,7 +12,8 @@ from infer_helpers import encode
 
 from dps_infer.bulk.folder import PairScore, score_folder
 from dps_infer.bulk.folder_pairs import FolderPair, all_pairs, find_images, matching_pairs
-from dps_infer.bulk.rule import Rule, score_by_rule
+from dps_infer.bulk.rule import score_by_rule
+from dps_infer.compare.rule import Rule
 from dps_infer.errors import ImageError, UsageError
 
 
@@ -318,6 +319,7 @@ def test_each_pair_is_compared_by_its_rule_and_keeps_its_place(tmp_path, univers
         len(pairs),
         metrics,
         batch_size=2,
+        rules=rules,
         rule_of=lambda pair: rules[int(pair.reference.name[:2]) % 2],
         on_scored=seen.append,
         progress=lambda number, _total: done.append(number),
@@ -346,12 +348,13 @@ def test_no_more_than_a_window_is_read_ahead(universal, tmp_path, monkeypatch):
 
     def pairs():
         nonlocal read
-        for _ in range(40):
+        for _ in range(80):
             read += 1
             yield FolderPair(folder / "a.png", folder / "b.png")
 
     rules = [Rule({"a": universal}), Rule({"a": universal})]
-    results = score_by_rule(pairs(), lambda pair: rules[read % 2])
+    results = score_by_rule(pairs(), rules, lambda pair: rules[read % 2], batch_size=4)
     next(results)
-    assert read == 4
-    assert sum(1 for _ in results) == 39
+    # Twice the batch is decoded ahead.
+    assert read <= 4 + 4 + 2 * 4 + 4
+    assert sum(1 for _ in results) == 79
