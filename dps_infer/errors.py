@@ -50,6 +50,10 @@ class ThresholdError(DpsError):
     """A threshold that cannot be estimated, read, or used in this context."""
 
 
+class RulesError(DpsError):
+    """A file of rules (``dps.toml``) that cannot be read, or is not valid."""
+
+
 class OutputError(DpsError):
     """An output that exists already or cannot be written."""
 

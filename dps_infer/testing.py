@@ -41,6 +41,10 @@ from dps_infer.images.decode import (
 )
 from dps_infer.images.ignored import BoxSource, Ignored, as_ignored
 from dps_infer.model import embedded
+from dps_infer.rules.book import RuleBook
+from dps_infer.rules.file import FILE, find_rules, read_rules
+from dps_infer.rules.layers import CONTEXT, GATE, RESIZE
+from dps_infer.rules.opened import OpenedRules
 from dps_infer.runtime.device import Device
 from dps_infer.show.heatmap import draw_map, save_picture
 from dps_infer.show.regions import region_lines
@@ -57,18 +61,22 @@ def assert_similar(
     actual: ImageSource,
     expected: ImageSource,
     *,
-    threshold: float | str | os.PathLike[str],
+    threshold: float | str | os.PathLike[str] | None = None,
     metric: Metric | str | os.PathLike[str] | None = None,
     ranking: str | None = None,
     importances: str | Mapping[str, float] | None = None,
     context_name: str | None = None,
     ignore: Ignored | Sequence[BoxSource] | None = None,
-    gate: Gate | str = Gate.whole,
+    gate: Gate | str | None = None,
     save_to: str | os.PathLike[str] | None = None,
     update: bool | None = None,
     policy: DecodePolicy = DEFAULT_POLICY,
 ) -> Comparison | None:
     """Assert that an image looks like a baseline, in a context.
+
+    Of `threshold`, the context, `ignore` and `gate`, the ones that are not given come from the
+    nearest ``dps.toml`` in the current folder or above it, if there is one: from its tables for
+    the name of the baseline, or from its top (docs/visual-regression.md).
 
     Args:
         actual: the image of the test: a path, an encoded image, an open file, an array, or an image
@@ -99,7 +107,8 @@ def assert_similar(
     Raises:
         AssertionError: the distance, or that of a region, is above the threshold; the sizes
             differ; or there is no baseline.
-        DpsError: the images, the context or the threshold cannot be used.
+        DpsError: the images, the context, the threshold or a ``dps.toml`` cannot be used; or
+            nothing states a threshold.
     """
     __tracebackhide__ = True
     new = load_picture(actual, label="actual", policy=policy)
@@ -112,23 +121,35 @@ def assert_similar(
             f"there is no baseline {os.fspath(expected)}: look at {folder / 'actual.png'}, and "
             f"if it is correct, run the test with {UPDATE}=1"
         )
-    loaded = _metric(metric, ranking, importances, context_name)
-    if isinstance(threshold, os.PathLike):
-        threshold = os.fspath(threshold)
-    limit = resolve_threshold(threshold, loaded)
-    by = _gate(gate)
+    rules = _rules()
+    settings = rules.book.settings(expected if isinstance(expected, (str, os.PathLike)) else None)
+    own = metric is ranking is importances is context_name is None
+    if own and settings[CONTEXT].value:
+        (loaded,) = rules.open_contexts(settings).values()
+    else:
+        loaded = _metric(metric, ranking, importances, context_name)
+    if threshold is None:
+        (limit,) = rules.open_thresholds(settings, {"": loaded}).values()
+    else:
+        given = os.fspath(threshold) if isinstance(threshold, os.PathLike) else threshold
+        limit = resolve_threshold(given, loaded)
+    if limit is None:
+        raise UsageError(f"no threshold: give one, or state one in {FILE}")
+    by = _gate(settings[GATE].value if gate is None else gate)
     old = load_picture(expected, label="expected", policy=policy)
     pictures = {"expected": old, "actual": new}
-    if old.size != new.size:
+    resize = settings[RESIZE].value
+    if old.size != new.size and not resize:
         folder = _save(pictures, save_to, expected)
         raise AssertionError(
             f"the size is {_by(new.size)}, expected {_by(old.size)} (width x height); "
             f"images in {folder}"
         )
-    pair = make_pair(old, new, policy=policy, ignored=as_ignored(ignore))
+    ignored = rules.open_ignored(settings) if ignore is None else as_ignored(ignore)
+    pair = make_pair(old, new, resize=resize, policy=policy, ignored=ignored)
     regions = by if by is Gate.worst else None
     (comparison,) = loaded.compare_pairs([pair], with_map=False, regions=regions)
-    if limit is None or not comparison.gated > limit:
+    if not comparison.gated > limit:
         return comparison
     folder = _save(pictures, save_to, expected)
     (comparison,) = loaded.compare_pairs([pair], with_map=True, regions=by)
@@ -174,6 +195,18 @@ def _same(picture: Picture, path: Path) -> bool:
     except ImageError:
         return False
     return old.size == picture.size and make_pair(old, picture).identical
+
+
+def _rules() -> OpenedRules:
+    """Return the rules of the nearest file; those of one file are opened once."""
+    path = find_rules()
+    return _read(None, 0) if path is None else _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path | None, _changed: int) -> OpenedRules:
+    file = None if path is None else read_rules(path)
+    return OpenedRules(RuleBook(file), device=Device.cpu)
 
 
 def _metric(

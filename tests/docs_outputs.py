@@ -68,7 +68,7 @@ def runs(command: Command) -> bool:
 
 
 def allowed_codes(words: tuple[str, ...]) -> tuple[int, ...]:
-    return (0, ABOVE_THRESHOLD) if "--threshold" in words else (0,)
+    return (0, ABOVE_THRESHOLD) if {"--threshold", "--config"} & {*words} else (0,)
 
 
 def with_output(page: Path) -> Iterator[tuple[Block, Block | None]]:

@@ -58,6 +58,7 @@ import dps_infer
 from dps_infer import write_threshold
 from dps_infer.bulk.threshold_estimate import make_threshold
 from dps_infer.contexts.saved import read_saved
+from dps_infer.rules.file import read_rules
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -426,6 +427,8 @@ TESTED = {
     ("docs/custom-distortions.md", "toml"): 2,
     ("docs/loss.md", "python"): 2,
     ("docs/python.md", "python"): 12,  # by tests/infer/test_python_docs.py
+    ("docs/rules.md", "toml"): 1,
+    ("docs/rules.md", "yaml"): 1,
     ("docs/runtimes.md", "python"): 1,  # by tests/export/test_openvino.py
     ("docs/serve.md", "js"): 1,
     ("docs/serve.md", "json"): 2,
@@ -498,6 +501,23 @@ def test_toml_of_contexts_is_a_saved_context(tmp_path):
     (block,) = blocks(ROOT / "docs" / "contexts.md", "toml")
     (tmp_path / "labels.toml").write_text(block, encoding="utf-8")
     assert read_saved(tmp_path / "labels.toml").figures == {"adapted": 0.98}
+
+
+def test_toml_of_rules_is_that_of_the_example(tmp_path, monkeypatch):
+    (block,) = blocks(ROOT / "docs" / "rules.md", "toml")
+    example = ROOT / "examples" / "tutorials" / "dps.toml"
+    assert block == example.read_text(encoding="utf-8").partition("\n")[2]
+    assert len(read_rules(example).tables) == 2
+
+
+def test_workflow_of_rules_uses_inputs_that_exist():
+    (block,) = blocks(ROOT / "docs" / "rules.md", "yaml")
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    (given,) = (step["with"] for step in yaml.safe_load(block) if "dps-toolkit" in step["uses"])
+    assert set(given) <= set(action["inputs"])
+    assert {name for name, one in action["inputs"].items() if one.get("required")} <= set(given)
+    table = re.findall(r"^\| `([a-z-]+)` \|", prose(ROOT / "docs" / "rules.md"), re.MULTILINE)
+    assert set(action["inputs"]) <= set(table)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -43,7 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, target, content=text))
     names = sorted(path.name for path in (ROOT / DOCS / "json").glob("*.json"))
     listed = "\n".join(f"- [{name}]({name})" for name in names)
-    text = f"# JSON Schemas\n\nOf everything that `--json` prints.\n\n{listed}\n"
+    text = f"# JSON Schemas\n\nOf everything that `--json` prints, and of `dps.toml`.\n\n{listed}\n"
     files.append(File.generated(config, SCHEMAS, content=text))
     files.append(File.generated(config, NOTEBOOK_PAGE, content=_notebook_page()))
     return files

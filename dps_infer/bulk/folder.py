@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import tee
+from dataclasses import dataclass, field
+from itertools import count as count_from
 from pathlib import Path
 
 from dps_infer.bulk.folder_pairs import FolderPair
 from dps_infer.bulk.results import CANDIDATE, REFERENCE, open_results, row
+from dps_infer.bulk.rule import RuleOf, score_by_rule
 from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison
 from dps_infer.compare.regions.gate import Gate
-from dps_infer.compare.stream import BATCH_SIZE, score
-from dps_infer.compare.summary import Spread, Tally, Thresholds
-from dps_infer.files.tables import Row
+from dps_infer.compare.rule import Rule
+from dps_infer.compare.stream import BATCH_SIZE
+from dps_infer.compare.summary import Spread, Tally, Thresholds, any_above
 from dps_infer.images.ignored import Ignored
 from dps_infer.progress import Progress, ignore
 
@@ -29,11 +30,18 @@ class PairScore:
         pair: the two files.
         comparisons: by the labels of the metrics; empty if there is an error.
         error: the reason, in one line, why the pair was not compared; else empty.
+        thresholds: that apply to the pair, by label.
     """
 
     pair: FolderPair
     comparisons: dict[str, Comparison]
     error: str = ""
+    thresholds: Thresholds = field(default_factory=dict)
+
+    @property
+    def above(self) -> bool:
+        """Whether any distance is above its threshold."""
+        return any_above([self.comparisons], self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class FolderScores:
         compared: number of pairs with distances.
         identical: number of compared pairs in which no pixel differs.
         spreads: the spread of the distances, by the labels of the metrics.
-        worst: the pairs with the largest distances in the first metric, the largest first.
+        worst: the pairs with the largest distances in the first metric, the largest first; if
+            thresholds differ, see `dps_infer.compare.summary.Tally.worst`.
         failed: the pairs that were not compared, in their order.
     """
 
@@ -77,13 +86,16 @@ def score_folder(
     escape_formulas: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Progress = ignore,
+    rules: Collection[Rule] = (),
+    rule_of: RuleOf | None = None,
+    on_scored: Callable[[PairScore], None] = lambda scored: None,
 ) -> FolderScores:
     """Compare pairs of files. Memory grows with `worst` and the number of failed pairs.
 
     Args:
         pairs: from `dps_infer.bulk.folder_pairs`.
         count: number of pairs.
-        metrics: by label.
+        metrics: by label; with `rules`, those of all of them.
         resize: resize candidates to the size of their references.
         regions: see `dps_infer.compare.stream.score`.
         ignored: parts to leave out of every pair.
@@ -94,6 +106,10 @@ def score_folder(
         escape_formulas: see `dps_infer.files.tables.open_table`.
         batch_size: see `dps_infer.compare.stream.score`.
         progress: called after every batch with the number of pairs done and their total.
+        rules: all rules of the pairs, in place of `resize`, `regions`, `ignored` and
+            `thresholds`; of several, `rule_of` chooses.
+        rule_of: returns the rule of a pair.
+        on_scored: called with every pair, in their order.
 
     Raises:
         UsageError: an unknown suffix of `output`, or no metric.
@@ -102,43 +118,41 @@ def score_folder(
     """
     tally: Tally[PairScore] = Tally(metrics, worst=worst)
     failed: list[PairScore] = []
-    named, sources = tee(pairs)
+    done = count_from(1)
+
+    def on_done() -> None:
+        number = next(done)
+        if number % batch_size == 0 or number == count:
+            progress(number, count)
+
+    rules = rules or [Rule(metrics, thresholds or {}, regions, ignored, resize)]
+    first = next(iter(rules))
     results = (
-        nullcontext(_discard)
+        nullcontext(None)
         if output is None
         else open_results(Path(output), metrics, force=force, escape_formulas=escape_formulas)
     )
     with results as write:
-        scores = score(
-            (pair.source for pair in sources),
-            metrics,
-            resize=resize,
-            regions=regions,
-            ignored=ignored,
-            batch_size=batch_size,
-        )
-        for done, (pair, scored) in enumerate(zip(named, scores, strict=True), start=1):
-            outcome = PairScore(pair, scored.comparisons, scored.error)
+        for pair, rule, scored in score_by_rule(
+            pairs, rules, rule_of or (lambda pair: first), batch_size=batch_size, on_done=on_done
+        ):
+            outcome = PairScore(pair, scored.comparisons, scored.error, rule.thresholds)
             if scored.error:
                 failed.append(outcome)
             else:
-                tally.add(outcome, scored.comparisons)
-            names = {REFERENCE: _text(pair.reference), CANDIDATE: _text(pair.candidate)}
-            write({**names, **row(scored.comparisons, metrics, error=scored.error)})
-            if done % batch_size == 0 or done == count:
-                progress(done, count)
+                tally.add(outcome, scored.comparisons, thresholds=rule.thresholds)
+            if write is not None:
+                names = {REFERENCE: _text(pair.reference), CANDIDATE: _text(pair.candidate)}
+                write({**names, **row(scored.comparisons, metrics, error=scored.error)})
+            on_scored(outcome)
     return FolderScores(
         pairs=tally.compared + len(failed),
         compared=tally.compared,
         identical=tally.identical,
-        spreads=tally.spreads(thresholds or {}),
+        spreads=tally.spreads(),
         worst=tally.worst(),
         failed=tuple(failed),
     )
-
-
-def _discard(_row: Row) -> None:
-    pass
 
 
 def _text(path: Path) -> str:

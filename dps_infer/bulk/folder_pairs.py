@@ -1,15 +1,14 @@
 """Pairs from folders: files with the same relative path in two folders, or every two files of one.
 
-Files are images by their suffix (`SUFFIXES`, in any case), or by their first bytes. The list has
+Files are images by their suffix (`SUFFIXES`, in any case), or by their first bytes. Both include
 formats that cannot be read here, so that such a file is reported as an error instead of being
-skipped. Other files, and those whose name or folder begins with a dot, are skipped and counted.
+skipped. Other files, and those whose name or folder begins with a dot, are skipped and listed.
 Folders are searched recursively, linked folders as well, each one once.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path, PurePath
 
 from dps_infer.compare.stream import PairSource
 from dps_infer.errors import DpsError, ImageError, UsageError
+from dps_infer.images.headers import STARTS, begins_as_image
 
 READ = (
     ".bmp",
@@ -39,13 +39,6 @@ NOT_READ = (".avif", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jp2", ".jxl", "
 SUFFIXES = frozenset([*READ, *NOT_READ])
 
 
-_STARTS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF[\s\S]{4}WEBP|II\x2a\0|MM\0\x2a"
-    rb"|[\s\S]{4}ftyp(avi[fs]|hei|hev|mif1)|\0\0\0\x0cJ(XL|P) "
-)
-"""First bytes of images that nothing else begins with."""
-
-
 @dataclass(frozen=True)
 class FolderImages:
     """The images in a folder.
@@ -53,12 +46,12 @@ class FolderImages:
     Attributes:
         folder: the folder.
         files: the paths of the images relative to the folder, sorted.
-        left_out: number of other files.
+        left_out: the other files, sorted: hidden ones, and those that are no images.
     """
 
     folder: Path
     files: tuple[PurePath, ...]
-    left_out: int
+    left_out: tuple[PurePath, ...]
 
 
 @dataclass(frozen=True)
@@ -89,16 +82,16 @@ def find_images(folder: str | os.PathLike[str]) -> FolderImages:
     """
     folder = Path(folder)
     files: list[PurePath] = []
-    left_out = 0
+    left_out: list[PurePath] = []
     for file in _walk(folder):
         hidden = any(part.startswith(".") for part in file.parts)
         if not hidden and (file.suffix.lower() in SUFFIXES or _begins_as_image(folder / file)):
             files.append(file)
         else:
-            left_out += 1
+            left_out.append(file)
     if not files:
         raise ImageError(f"{folder}: has no images, expected files like a.png or b/c.jpg")
-    return FolderImages(folder, tuple(sorted(files)), left_out)
+    return FolderImages(folder, tuple(sorted(files)), tuple(sorted(left_out)))
 
 
 def matching_pairs(
@@ -169,7 +162,7 @@ def _begins_as_image(path: Path) -> bool:
     if not path.is_file():
         return False
     with suppress(OSError), path.open("rb") as stream:
-        return _STARTS.match(stream.read(16)) is not None
+        return begins_as_image(stream.read(STARTS))
     return False
 
 

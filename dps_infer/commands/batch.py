@@ -10,7 +10,9 @@ import typer
 
 from dps_infer.commands import NAME
 from dps_infer.commands.shared import options, run
+from dps_infer.commands.shared.ci import GithubOption, JunitOption, begin, write_outcomes
 from dps_infer.commands.shared.regions import IgnoreOption, MaskOption, read_ignored
+from dps_infer.errors import UsageError
 from dps_infer.runtime.device import Device
 
 EPILOG = (
@@ -64,6 +66,8 @@ def batch(
             "is none. Refused if the pairs, the contexts or an option that affects results differ.",
         ),
     ] = False,
+    junit: JunitOption = None,
+    github: GithubOption = False,
     escape_formulas: options.EscapeOption = False,
     force: options.ForceOption = False,
     as_json: options.JsonOption = False,
@@ -77,10 +81,17 @@ def batch(
     """
     from dps_infer.bulk.batch import score_file
     from dps_infer.bulk.journal import RESUME, journal_path
+    from dps_infer.bulk.results import read_results
     from dps_infer.compare.open import open_metrics
+    from dps_infer.files.write import check_output
     from dps_infer.progress import show_progress
     from dps_infer.show.words import describe_run
 
+    if github and as_json:
+        raise UsageError("--github prints commands for GitHub, which are no --json: give one")
+    resume_github = begin(github)
+    if junit is not None:
+        check_output(junit, force=force, inputs=[pairs, output, *(context or ())])
     metrics = open_metrics(
         context, ranking, importance, context_name, device=device, threads=threads, note=run.note
     )
@@ -114,5 +125,16 @@ def batch(
             counts += f", {summary.resumed} of them by an earlier run"
         time = f"{summary.seconds:.1f} s, {summary.rate:.1f} pairs/s"
         run.print_lines([run.one_line(f"{counts}; {time} -> {output}")])
+    if junit is not None or github:
+        from dps_infer.ci.outcome import row_outcome
+
+        write_outcomes(
+            [row_outcome(row) for row in read_results(output)],
+            suite="dps-infer batch",
+            seconds=summary.seconds,
+            junit=junit,
+            resume=resume_github,
+            force=force,
+        )
     if summary.errors:
         raise typer.Exit(options.SOME_FAILED)

@@ -176,7 +176,7 @@ def _lines(scores: VideoScores, metrics: dict[str, Metric], thresholds: Threshol
     ]
     lines = result_lines(["frame", "time"], rows, metrics, thresholds=thresholds)
     lines.append(f"{scores.frames} frames compared, {scores.identical} identical")
-    return [*lines, *spread_lines(scores.spreads, scores.frames, thresholds)]
+    return [*lines, *spread_lines(scores.spreads)]
 
 
 def _record(
@@ -189,7 +189,7 @@ def _record(
         "frames": scores.frames,
         "identical": scores.identical,
         "remark": scores.remark,
-        "results": spreads_record(scores.spreads, thresholds),
+        "results": spreads_record(scores.spreads),
         "worst": [
             {
                 "frame": scored.pair.frame,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dps_infer.compare.metric import Metric
 from dps_infer.errors import UsageError
@@ -21,6 +22,8 @@ def open_metrics(
     device: Device | str = Device.auto,
     threads: int | None = None,
     note: Callable[[str], None] = lambda text: None,
+    project: Path | None = None,
+    opened: dict[Path, Metric] | None = None,
 ) -> dict[str, Metric]:
     """Open what ``--context``, ``--ranking``, ``--importance`` and ``--context-name`` ask for.
 
@@ -35,6 +38,10 @@ def open_metrics(
         device: where to compute.
         threads: CPU threads.
         note: called with one line for each saved context that hides another of its name.
+        project: the folder of the project's saved contexts; None takes that of
+            `dps_infer.contexts.folders`.
+        opened: the files that earlier calls opened, by their paths; this call adds its own, and
+            opens none of them again.
 
     Returns:
         The metrics by their labels, in the order that they were given. Labels differ: the second
@@ -59,11 +66,17 @@ def open_metrics(
             f"{given[0]} sets the context of one universal file: "
             f"expected one --context beside it, got {len(files)}"
         )
+    kept = {} if opened is None else opened
+
+    def open_once(path: Path, **how: Any) -> Metric:
+        if path in kept:
+            return kept[path].in_context(**how)
+        kept[path] = Metric.load(path, device=device, threads=threads, **how)
+        return kept[path]
+
     if not given:
-        return _by_label([Metric.load(f, device=device, threads=threads) for f in files or []])
-    load = partial(
-        Metric.load, files[0] if files else embedded.UNIVERSAL, device=device, threads=threads
-    )
+        return label_metrics([open_once(file) for file in files or []])
+    load = partial(open_once, files[0] if files else embedded.UNIVERSAL)
     if rankings:
         first = load(ranking=rankings[0])
         others = [first.in_context(ranking=ranking) for ranking in rankings[1:]]
@@ -72,15 +85,17 @@ def open_metrics(
         others = [first.in_context(importances=numbers) for numbers in importances[1:]]
     else:
         # Only saved contexts need TOML and folders, whose import takes time.
-        from dps_infer.contexts.folders import find
+        from dps_infer.contexts.folders import PROJECT, find
 
-        context, *more = (find(name, note=note).context for name in names or [])
+        folder = PROJECT if project is None else project
+        context, *more = (find(n, project=folder, note=note).context for n in names or [])
         first = load(context=context)
         others = [first.in_context(context=another) for another in more]
-    return _by_label([first, *others])
+    return label_metrics([first, *others])
 
 
-def _by_label(metrics: Sequence[Metric]) -> dict[str, Metric]:
+def label_metrics(metrics: Iterable[Metric]) -> dict[str, Metric]:
+    """Return metrics by labels that differ: the second with a label gets the suffix -2."""
     labeled: dict[str, Metric] = {}
     for metric in metrics:
         label, number = metric.label, 1

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from dps_infer.compare.metric import Metric
 from dps_infer.compare.pairs import Comparison, new_cache
 from dps_infer.compare.regions.gate import Gate
 from dps_infer.compare.regions.measure import compare_regions
+from dps_infer.compare.rule import Rule
 from dps_infer.errors import ContextError, DpsError, UsageError
 from dps_infer.images.decode import (
     DEFAULT_POLICY,
@@ -108,31 +110,66 @@ def score(
             once, not at the first result.
         ContextError: later, a context no longer works on any pair.
     """
-    if not metrics:
+    rule = Rule(metrics, regions=regions, ignored=ignored, resize=resize)
+    return score_by_rules(
+        ((pair, rule) for pair in pairs),
+        [rule],
+        policy=policy,
+        batch_size=batch_size,
+        decoders=decoders,
+        with_map=with_map,
+    )
+
+
+def score_by_rules(
+    pairs: Iterable[tuple[PairSource, Rule]],
+    rules: Iterable[Rule],
+    *,
+    policy: DecodePolicy = DEFAULT_POLICY,
+    batch_size: int = BATCH_SIZE,
+    decoders: int | None = None,
+    with_map: bool = False,
+) -> Iterator[Scored]:
+    """Compare any number of pairs, each by its own rule; see `score`.
+
+    Args:
+        pairs: with their rules. A batch ends where the rule changes, so pairs that share one are
+            best neighbors.
+        rules: all of them.
+        policy: see `score`.
+        batch_size: see `score`.
+        decoders: see `score`.
+        with_map: see `score`.
+    """
+    comparers = {rule: _Comparer(rule.metrics, with_map, rule.regions) for rule in rules}
+    if not all(rule.metrics for rule in comparers):
         raise UsageError("expected at least one context")
     if batch_size < 1:
         raise UsageError(f"expected a batch size of at least 1, got {batch_size}")
     threads = min(available_threads(), MAX_DECODERS) if decoders is None else decoders
     if threads < 1:
         raise UsageError(f"expected at least 1 decoding thread, got {threads}")
-    loader = _Loader(resize, policy, threads, ignored)
-    return _score(pairs, _Comparer(metrics, with_map, regions), loader, batch_size)
+    return _score(pairs, comparers, _Loader(policy, threads), batch_size)
 
 
 def _score(
-    pairs: Iterable[PairSource], comparer: _Comparer, loader: _Loader, batch_size: int
+    pairs: Iterable[tuple[PairSource, Rule]],
+    comparers: Mapping[Rule, _Comparer],
+    loader: _Loader,
+    batch_size: int,
 ) -> Iterator[Scored]:
     index = 0
-    for group in _groups(loader.load(pairs, ahead=2 * batch_size), batch_size):
-        sound = [pair for pair in group if isinstance(pair, Pair)]
-        outcomes = iter(comparer.compare(sound))
-        for pair in group:
-            outcome = next(outcomes) if isinstance(pair, Pair) else pair
-            if isinstance(outcome, DpsError):
-                yield Scored(index, error=" ".join(str(outcome).split()))
-            else:
-                yield Scored(index, outcome)
-            index += 1
+    for rule, run in groupby(loader.load(pairs, ahead=2 * batch_size), key=itemgetter(1)):
+        for group in _groups((pair for pair, _ in run), batch_size):
+            sound = [pair for pair in group if isinstance(pair, Pair)]
+            outcomes = iter(comparers[rule].compare(sound))
+            for pair in group:
+                outcome = next(outcomes) if isinstance(pair, Pair) else pair
+                if isinstance(outcome, DpsError):
+                    yield Scored(index, error=" ".join(str(outcome).split()))
+                else:
+                    yield Scored(index, outcome)
+                index += 1
 
 
 def _groups(decoded: Iterator[Pair | DpsError], batch_size: int) -> Iterator[list[Pair | DpsError]]:
@@ -153,38 +190,39 @@ def _groups(decoded: Iterator[Pair | DpsError], batch_size: int) -> Iterator[lis
 class _Loader:
     """Decodes pairs ahead of their use, by several threads."""
 
-    def __init__(
-        self, resize: bool, policy: DecodePolicy, threads: int, ignored: Ignored | None
-    ) -> None:
-        self._ignored = ignored
-        self._resize = resize
+    def __init__(self, policy: DecodePolicy, threads: int) -> None:
         self._policy = policy
         self._threads = threads
 
-    def load(self, pairs: Iterable[PairSource], *, ahead: int) -> Iterator[Pair | DpsError]:
+    def load(
+        self, pairs: Iterable[tuple[PairSource, Rule]], *, ahead: int
+    ) -> Iterator[tuple[Pair | DpsError, Rule]]:
         """Yield what the pairs are decoded to, or why they cannot be, in their order."""
-        waiting: deque[Future[Pair | DpsError]] = deque()
+        waiting: deque[tuple[Future[Pair | DpsError], Rule]] = deque()
         given: ImageSource | None = None
         reference: Future[Picture] | None = None
         pixels = 0
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dps-decode")
         try:
-            for source in pairs:
+            for source, rule in pairs:
                 if isinstance(source, DpsError):
-                    waiting.append(_done(source))
+                    waiting.append((_done(source), rule))
                 else:
                     if reference is None or not _same(source[0], given):
                         given = source[0]
                         reference = pool.submit(self._picture, given, "reference")
                     own = source[2] if len(source) == 3 else None
-                    waiting.append(pool.submit(self._pair, reference, source[1], own))
+                    pair = pool.submit(self._pair, reference, source[1], own, rule)
+                    waiting.append((pair, rule))
                 # What is not decoded yet is taken to be as large as what came last.
                 while len(waiting) > max(1, min(ahead, PIXELS_HELD // max(1, pixels))):
-                    result = waiting.popleft().result()
+                    first, its_rule = waiting.popleft()
+                    result = first.result()
                     pixels = _pixels(result)
-                    yield result
+                    yield result, its_rule
             while waiting:
-                yield waiting.popleft().result()
+                first, its_rule = waiting.popleft()
+                yield first.result(), its_rule
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -192,14 +230,18 @@ class _Loader:
         return load_picture(source, label=label, policy=self._policy)
 
     def _pair(
-        self, reference: Future[Picture], candidate: ImageSource, ignored: Ignored | None
+        self,
+        reference: Future[Picture],
+        candidate: ImageSource,
+        ignored: Ignored | None,
+        rule: Rule,
     ) -> Pair | DpsError:
         try:
             # It was submitted before, so that a thread is at it or done with it.
             first = reference.result()
             second = self._picture(candidate, "candidate")
-            parts = self._ignored if ignored is None else ignored | self._ignored
-            return make_pair(first, second, resize=self._resize, policy=self._policy, ignored=parts)
+            parts = rule.ignored if ignored is None else ignored | rule.ignored
+            return make_pair(first, second, resize=rule.resize, policy=self._policy, ignored=parts)
         except DpsError as error:
             return error
         except MemoryError:

@@ -72,19 +72,23 @@ def user_folder() -> Path:
     return folder / "contexts"
 
 
-def folders() -> dict[Place, Path]:
+def folders(project: Path = PROJECT) -> dict[Place, Path]:
     """Return the folders of contexts in the order that they are searched."""
-    return {Place.project: PROJECT, Place.user: user_folder(), Place.gallery: GALLERY}
+    return {Place.project: project, Place.user: user_folder(), Place.gallery: GALLERY}
 
 
-def locate(name: str) -> list[tuple[Place, Path]]:
+def locate(name: str, *, project: Path = PROJECT) -> list[tuple[Place, Path]]:
     """Return the files of a name, the one that wins first, without reading them.
+
+    Args:
+        name: the context's name.
+        project: the folder of the project's contexts.
 
     Raises:
         UsageError: no context has this name, or the name is not valid.
     """
     check_name(name)
-    files = _files()
+    files = _files(project)
     if name not in files:
         known = sorted(files)
         close = difflib.get_close_matches(name, known, n=1)
@@ -93,18 +97,21 @@ def locate(name: str) -> list[tuple[Place, Path]]:
     return files[name]
 
 
-def find(name: str, *, note: Callable[[str], None] = lambda text: None) -> Found:
+def find(
+    name: str, *, project: Path = PROJECT, note: Callable[[str], None] = lambda text: None
+) -> Found:
     """Find a saved context by its name.
 
     Args:
         name: the context's name.
+        project: the folder of the project's contexts.
         note: called with one line if the context hides another of its name.
 
     Raises:
         UsageError: no context has this name, or the name is not valid.
         ContextError: its file is not valid; others of the name are not tried.
     """
-    found = _found(locate(name))
+    found = _found(locate(name, project=project))
     if found.note is not None:
         note(found.note)
     return found
@@ -125,11 +132,11 @@ def find_all() -> tuple[list[Found], list[str]]:
     return found, problems
 
 
-def _files() -> dict[str, list[tuple[Place, Path]]]:
+def _files(project: Path = PROJECT) -> dict[str, list[tuple[Place, Path]]]:
     """Return the files of each name, the one that wins first."""
     files: dict[str, list[tuple[Place, Path]]] = {}
     seen: set[Path] = set()
-    for place, folder in folders().items():
+    for place, folder in folders(project).items():
         # The user's folder may well be the current project's.
         if folder.resolve() in seen:
             continue

@@ -17,24 +17,17 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from dps_infer.contexts.context import Context, importance_context, ranking_context
 from dps_infer.contexts.ranking import KINDS, OTHER, format_ranking
 from dps_infer.errors import ContextError, RankingError, UsageError
-from dps_infer.files.read import MEBIBYTE, read_bytes
+from dps_infer.files.toml import read_toml
 from dps_infer.files.write import atomic_file, check_output
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FORMAT_VERSION = 1
 """The one format of saved contexts that this version reads and writes."""
@@ -131,11 +124,7 @@ def read_saved(path: Path) -> Context:
             name, a number out of range, or a name that differs from the file's.
     """
     label = "a saved context (.toml)"
-    data = read_bytes(path, expected=label, limit=MEBIBYTE, error=ContextError)
-    try:
-        raw: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ContextError(f"{path}: is no TOML ({error}), expected {label}") from None
+    raw = read_toml(path, expected=label, error=ContextError)
     version = raw.get("format")
     # The version is checked first: a newer format may well have fields that are unknown here.
     if type(version) is not int or version < 1:

@@ -45,6 +45,29 @@ def read_header(data: bytes) -> Header:
     raise ImageError(f"is not an image in a supported format, expected {ACCEPTED}")
 
 
+def begins_as_image(start: bytes) -> bool:
+    """Return whether a file is an image in a known format, supported or not.
+
+    Args:
+        start: its first `STARTS` bytes, or all of a shorter file.
+    """
+    known = [*(magic for magic, _ in _READERS), _NOT_READ]
+    # Of texts, some begin with the two bytes of a PNM image. None goes on like one.
+    is_pnm = start[:1] == b"P" and start[1:2].isdigit()
+    return bool(_PNM.match(start)) if is_pnm else any(magic.match(start) for magic in known)
+
+
+STARTS = 64
+"""The number of bytes that tell what a file is."""
+
+_PNM = re.compile(rb"P[1-6]\s+(#|\d+\s+(#|\d+\s))|P7\s+(#|WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE)")
+
+_NOT_READ = re.compile(
+    rb"GIF8[79]a|\x76\x2f\x31\x01|#\?(RADIANCE|RGBE)|P[fF]\s+\d|\0\0\0\x0cjP  "
+    rb"|\0\0\0\x0cJXL |\xff\x4f\xff\x51"
+)
+"""First bytes of images that are refused; see `_REFUSED` for their names."""
+
 _READERS = (
     (re.compile(rb"\xff\xd8\xff"), "jpeg"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),

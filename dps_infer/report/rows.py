@@ -20,6 +20,9 @@ from dps_infer.bulk.results import (
 )
 from dps_infer.errors import TableError
 
+NO_DISTANCE = "the results hold no distance of this pair"
+"""Where rules gave a pair its own context, the columns of the others are empty."""
+
 
 @dataclass(frozen=True)
 class MeasuredContext:
@@ -116,7 +119,7 @@ def load_results(path: Path) -> Results:
         identical=[row[IDENTICAL] is True for row in rows],
         notes=[row[NOTES] for row in rows],
         error=[
-            row[ERROR] or ("the results hold no distance of this pair" if None in numbers else "")
+            row[ERROR] or ("" if any(n is not None for n in numbers) else NO_DISTANCE)
             for row, numbers in zip(rows, zip(*distance, strict=True), strict=True)
         ],
         other={

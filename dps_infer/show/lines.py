@@ -48,6 +48,36 @@ def result_lines(
     return [*align_columns([head, *cells]), *context_lines(metrics)]
 
 
+def ruled_lines(
+    titles: Sequence[str],
+    rows: Sequence[tuple[Sequence[str], Mapping[str, Comparison], Thresholds]],
+    metrics: Mapping[str, Metric],
+) -> list[str]:
+    """Return a line per row and context, where contexts or thresholds differ between rows.
+
+    Each has its threshold and, if there are several contexts, the mark of its own.
+
+    Args:
+        titles: of the columns that identify a row.
+        rows: the cells of these columns, comparisons by the label of the metric, and thresholds
+            likewise.
+        metrics: by label.
+    """
+    marks = {label: _mark(number) for number, label in enumerate(metrics)}
+    several = ["context"] if len(metrics) > 1 else []
+    cells = [[*titles, "distance", "threshold", *several]]
+    for names, comparisons, limits in rows:
+        for label, comparison in comparisons.items():
+            limit = limits.get(label)
+            cell = formula(comparison, threshold=limit)
+            shown = "none" if limit is None else format_number(limit)
+            if limit is not None and comparison.gated > limit:
+                shown += " (above)" if comparison.distance > limit else " (a region is above)"
+            cells.append([*names, cell, shown, *([marks[label]] if several else [])])
+    lines = align_columns(cells) if rows else []
+    return [*lines, *context_lines(metrics)]
+
+
 def context_lines(metrics: Mapping[str, Metric]) -> list[str]:
     """Return a line that describes each context."""
     if len(metrics) == 1:
@@ -70,16 +100,15 @@ def threshold_lines(
     ]
 
 
-def spread_lines(spreads: Mapping[str, Spread], compared: int, thresholds: Thresholds) -> list[str]:
+def spread_lines(spreads: Mapping[str, Spread]) -> list[str]:
     """Return a line per context with the spread of its distances and how many are above."""
     lines = []
-    for number, (label, spread) in enumerate(spreads.items()):
+    for number, spread in enumerate(spreads.values()):
         if spread.median is None or spread.largest is None:
             continue
-        threshold = thresholds.get(label)
         text = f"distance: median {spread.median:.3g}, largest {spread.largest:.3g}"
-        if threshold is not None and spread.above is not None:
-            text += f", {_above(spread.above, compared, threshold)}"
+        if spread.above is not None:
+            text += f", {_above(spread.above, spread.count, spread.threshold)}"
         lines.append(_mark_if_several(number, spreads) + text)
     return lines
 
@@ -92,8 +121,9 @@ def _mark_if_several(number: int, labels: Collection[str]) -> str:
     return f"{_mark(number)} " if len(labels) > 1 else ""
 
 
-def _above(above: int, count: int, threshold: float) -> str:
-    return f"{above} of {count} above the threshold {format_number(threshold)}"
+def _above(above: int, count: int, threshold: float | None) -> str:
+    limit = "their thresholds" if threshold is None else f"the threshold {format_number(threshold)}"
+    return f"{above} of {count} above {limit}"
 
 
 def _short_formula(comparison: Comparison, *, threshold: float | None = None) -> str:

@@ -55,13 +55,13 @@ def contexts_record(metrics: Mapping[str, Metric]) -> dict[str, Any]:
     return {label: _metric_record(metric, label) for label, metric in metrics.items()}
 
 
-def spreads_record(spreads: Mapping[str, Spread], thresholds: Thresholds) -> dict[str, Any]:
+def spreads_record(spreads: Mapping[str, Spread]) -> dict[str, Any]:
     """Return the records of spreads by the labels of the metrics."""
     return {
         label: {
             "median": spread.median,
             "largest": spread.largest,
-            "threshold": thresholds.get(label),
+            "threshold": spread.threshold,
             "above": spread.above,
         }
         for label, spread in spreads.items()

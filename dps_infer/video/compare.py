@@ -129,7 +129,8 @@ def compare_videos(
             values = row(scored.comparisons, metrics)
             write({**names, FRAME: pair.frame, TIME: pair.time, **values})
             times.append(pair.time)
-            tally.add(FrameScore(pair, scored.comparisons), scored.comparisons)
+            frame = FrameScore(pair, scored.comparisons)
+            tally.add(frame, scored.comparisons, thresholds=thresholds)
             progress(len(times), max(expected, len(times)))
         if not times:
             raise ImageError(
@@ -141,7 +142,7 @@ def compare_videos(
         identical=tally.identical,
         times=times,
         distances=tally.distances,
-        spreads=tally.spreads(thresholds or {}),
+        spreads=tally.spreads(),
         worst=tally.worst(),
         remark=clips.remark,
     )

@@ -18,7 +18,7 @@ from benchmarks.quality import (
     ui_regression,
 )
 from benchmarks.shared import domains
-from benchmarks.speed import backbone_speed, throughput
+from benchmarks.speed import backbone_speed, rules_cost, throughput
 from dps_infer.contexts.folders import GALLERY
 from dps_train.data.sources import load_folder
 from dps_train.measure import evaluation_bank
@@ -171,3 +171,11 @@ def test_domains(images_folder):
     assert {image.shape for image in pages.images} == {(256, 256, 3)}
     assert pages.sha256() == domains.pages(2).sha256()
     assert np.ptp(pages.images[0]) > 100
+
+
+def test_rules_cost(measured):
+    record = measured("rules_cost", "--pairs", 6, "--rounds", 1, "--names", 20, "--tables", 4)
+    figures = record.read_figures(rules_cost.Figures)
+    assert [row.side for row in figures.speed] == list(rules_cost.SIDES)
+    assert all(row.cpu_ratio > 0 and row.wall_ratio > 0 for row in figures.speed)
+    assert figures.resolve_seconds > 0

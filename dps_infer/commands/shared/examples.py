@@ -23,6 +23,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "folder": (
         "dps-infer folder baselines/ screenshots/ --context-name ui-regression",
         "dps-infer folder baselines/ screenshots/ --ranking color,blur --threshold 0.05 -o r.csv",
+        "dps-infer folder baselines/ screenshots/ --approve 'charts/**' --junit junit.xml",
+    ),
+    "config": (
+        "dps-infer config",
+        "dps-infer config baselines/start-page.png --json",
     ),
     "batch": (
         "dps-infer batch pairs.csv -o results.csv --ranking color,blur",

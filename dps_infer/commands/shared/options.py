@@ -103,6 +103,15 @@ ResizeOption = Annotated[
         "different sizes are refused.",
     ),
 ]
+ResizeOrRuleOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--resize/--no-resize",
+        help="Resize the second image to the size of the first. Without it, images of "
+        "different sizes are refused.  [default: no-resize]",
+        show_default=False,
+    ),
+]
 EscapeOption = Annotated[
     bool,
     typer.Option(

@@ -31,13 +31,13 @@ MaskOption = Annotated[
         help="Leave out what is black in this image of the size of the reference; white counts.",
     ),
 ]
-GateOption = Annotated[
-    Gate,
-    typer.Option(
-        "--gate",
-        help="What --threshold applies to: the distance of the whole image, or that of its worst "
-        "region, in which a small defect of a large image cannot hide. Implies finding regions.",
-    ),
+_GATE_HELP = (
+    "What --threshold applies to: the distance of the whole image, or that of its worst region, in "
+    "which a small defect of a large image cannot hide. Implies finding regions."
+)
+GateOption = Annotated[Gate, typer.Option("--gate", help=_GATE_HELP)]
+GateOrRuleOption = Annotated[
+    Gate | None, typer.Option("--gate", help=f"{_GATE_HELP}  [default: whole]")
 ]
 
 

@@ -129,7 +129,9 @@ function distanceCell(pair, context) {
   const distance = distanceOf(pair, context);
   const cell = make("span", { role: "gridcell", class: cellClass("distance", context) });
   if (distance === null) {
-    cell.append(make("span", { class: "bad" }, "error"));
+    // With rules, a pair has distances in its own contexts only.
+    const error = pairs.error[pair] !== "";
+    cell.append(make("span", { class: error ? "bad" : "quiet" }, error ? "error" : "–"));
     return cell;
   }
   const above = isAbove(pair, context);

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from infer_helpers import encode
 
-from dps_infer.bulk.folder import score_folder
-from dps_infer.bulk.folder_pairs import all_pairs, find_images, matching_pairs
+from dps_infer.bulk.folder import PairScore, score_folder
+from dps_infer.bulk.folder_pairs import FolderPair, all_pairs, find_images, matching_pairs
+from dps_infer.bulk.rule import score_by_rule
+from dps_infer.compare.rule import Rule
 from dps_infer.errors import ImageError, UsageError
 
 
@@ -62,7 +64,7 @@ def test_images_are_told_by_their_content_too(cli, tmp_path, photo, context_path
         (tmp_path / folder / "notes.txt").write_text("no image")
     found = find_images(tmp_path / "a")
     assert [str(file) for file in found.files] == ["IMG_1", "same.png"]
-    assert found.left_out == 1
+    assert found.left_out == (PurePath("notes.txt"),)
     options = ("--context", context_path, "--threshold", "0.01")
     assert cli("folder", tmp_path / "a", tmp_path / "b", *options).code == 3
 
@@ -72,7 +74,39 @@ def test_other_files_are_left_out_and_counted(tmp_path):
     found = find_images(fill(tmp_path / "mixed", dict.fromkeys(files, b"")))
     # A format that is not read here is an error later on, and no absence.
     assert found.files == tuple(PurePath(name) for name in ("a.png", "d/e.jpeg", "f.heic"))
-    assert found.left_out == 4
+    assert {path.as_posix() for path in found.left_out} == {
+        *(".cache/b.png", ".hidden.png", "c", "notes.txt")
+    }
+
+
+def test_every_known_format_is_told_without_a_suffix(tmp_path, photo):
+    files = {f"{name}-file": encode(f".{name}", photo) for name in ("jpg", "png", "webp", "bmp")}
+    files |= {"tiff": encode(".tiff", photo), "ppm": encode(".ppm", photo)}
+    files |= {"a.mpo": encode(".jpg", photo), "a.jfif": encode(".jpg", photo)}
+    files |= {"gif": b"GIF89a" + bytes(9), "jxl": b"\0\0\0\x0cJXL \r\n", "exr": b"\x76\x2f\x31\x01"}
+    files |= {"big.tif8": b"II\x2b\0" + bytes(9), "comment": b"P5\n# by hand\n2 2\n255\n1234"}
+    texts = {
+        "p.txt": b"P1 is urgent",
+        "q.txt": b"P5 3 things",
+        "r.txt": b"BMW",
+        "s.txt": b"P7 or so",
+    }
+    found = find_images(fill(tmp_path / "mixed", {**files, **texts}))
+    assert {path.name for path in found.files} == set(files)
+    assert {path.name for path in found.left_out} == set(texts)
+
+
+def test_what_is_skipped_is_named(cli, folders, context_path):
+    fill(folders[0], {"notes.txt": b"text", "sub/.DS_Store": b""})
+    fill(folders[1], {f"{number}.log": b"" for number in range(30)})
+    lines = cli("folder", *folders, "--context", context_path).err.splitlines()
+    (first,) = (line for line in lines if "notes.txt" in line)
+    assert first == (
+        f"dps-infer: note: files left out in {folders[0]}, as hidden or no images: notes.txt, "
+        "sub/.DS_Store"
+    )
+    (second,) = (line for line in lines if "0.log" in line)
+    assert second.endswith("and 10 more")
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
@@ -260,3 +294,67 @@ def test_any_name_is_told_and_written(cli, tmp_path, context_path):
     assert outcome.code == 0
     assert "\x1b" not in outcome.out
     assert len(file.read_text().splitlines()) == 2
+
+
+# --- rules ----------------------------------------------------------------------------
+
+
+def test_each_pair_is_compared_by_its_rule_and_keeps_its_place(tmp_path, universal, monkeypatch):
+    monkeypatch.setattr("dps_infer.bulk.rule.WINDOW", 5)
+    names = [f"{number:02}.png" for number in range(17)]
+    first = fill(tmp_path / "one", dict.fromkeys(names, gray()))
+    second = fill(tmp_path / "two", {name: gray(int(name[:2])) for name in names})
+    (second / "03.png").unlink()
+    (second / "08.png").write_bytes(b"no image")
+    pairs = matching_pairs(find_images(first), find_images(second))
+    metrics = {
+        label: universal.in_context(importances={"blur": weight})
+        for label, weight in (("a", 1.0), ("b", 10.0))
+    }
+    rules = [Rule({label: metrics[label]}, {label: 0.3}) for label in metrics]
+    seen: list[PairScore] = []
+    done: list[int] = []
+    scores = score_folder(
+        pairs,
+        len(pairs),
+        metrics,
+        batch_size=2,
+        rules=rules,
+        rule_of=lambda pair: rules[int(pair.reference.name[:2]) % 2],
+        on_scored=seen.append,
+        progress=lambda number, _total: done.append(number),
+    )
+    assert [scored.pair for scored in seen] == list(pairs)
+    assert done == [*range(2, 17, 2), 17]
+    assert [Path(scored.pair.reference).name for scored in scores.failed] == ["03.png", "08.png"]
+    for number, scored in enumerate(seen):
+        if scored.error:
+            continue
+        ((label, comparison),) = scored.comparisons.items()
+        assert label == "ab"[number % 2]
+        weight = (1, 10)[number % 2]
+        assert comparison.distance == pytest.approx(weight * number / 255, rel=1e-5)
+        assert scored.above == (comparison.distance > 0.3)
+    # 9, 11, 13, and 15 steps, ten times as far; and 17 pairs, of which two failed.
+    assert scores.worst[0].pair.reference.name == "15.png"
+    assert [spread.above for spread in scores.spreads.values()] == [0, 4]
+    assert [spread.count for spread in scores.spreads.values()] == [8, 7]
+
+
+def test_no_more_than_a_window_is_read_ahead(universal, tmp_path, monkeypatch):
+    monkeypatch.setattr("dps_infer.bulk.rule.WINDOW", 4)
+    folder = fill(tmp_path / "one", {"a.png": gray(), "b.png": gray(9)})
+    read = 0
+
+    def pairs():
+        nonlocal read
+        for _ in range(80):
+            read += 1
+            yield FolderPair(folder / "a.png", folder / "b.png")
+
+    rules = [Rule({"a": universal}), Rule({"a": universal})]
+    results = score_by_rule(pairs(), rules, lambda pair: rules[read % 2], batch_size=4)
+    next(results)
+    # Twice the batch is decoded ahead.
+    assert read <= 4 + 4 + 2 * 4 + 4
+    assert sum(1 for _ in results) == 79

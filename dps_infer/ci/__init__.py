@@ -1,0 +1,1 @@
+"""Results for continuous integration: JUnit XML, and annotations and summaries of GitHub."""
