@@ -98,7 +98,11 @@ class GraphRunner:
         return self.provider == CUDA
 
     def has_output(self, name: str) -> bool:
-        """Return whether the graph has an output; one that names kinds has all of them."""
+        """Return whether the graph has an output."""
+        stated = self.manifest.outputs
+        if stated is not None:
+            return name in stated
+        # A file that names kinds has all of them; looking would open the whole model.
         return self.names_kinds or name in self._engine.outputs
 
     @property
@@ -132,11 +136,15 @@ class GraphRunner:
         """
         fetches = ["distance", *(["amounts"] if self.has_output("amounts") else [])]
         if self.names_kinds:
-            fetches += ["strengths", "directions"]
+            fetches += [name for name in ("strengths", "directions") if self.has_output(name)]
         if with_map:
             if not self.has_output("map"):
-                raise ContextError(f"{self.file.path}: has no map: export the context again")
-            fetches += ["map", *(["cells"] if self.names_kinds else [])]
+                given = ", ".join(self.manifest.outputs or ())
+                why = f"was exported with --outputs {given}" if given else "has none"
+                raise ContextError(
+                    f"{self.file.path}: cannot give a map, as it {why}: export it with a map"
+                )
+            fetches += ["map", *(["cells"] if self.names_kinds and self.has_output("cells") else [])]
         weights = importance_vector(self.manifest.metric.amounts, importances)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         if self.manifest.universal:

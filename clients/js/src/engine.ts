@@ -83,7 +83,8 @@ class GraphEngine implements Engine {
     readonly runtime: Runtime,
     readonly threads: number | undefined,
   ) {
-    this.#behindMaps = this.#universal ? graph.between("importance", ["map"]) : ["map"];
+    const split = this.#universal && graph.outputs.has("map");
+    this.#behindMaps = split ? graph.between("importance", ["map"]) : ["map"];
   }
 
   get #universal(): boolean {
@@ -98,8 +99,8 @@ class GraphEngine implements Engine {
     const fetches = [
       ...(this.#universal ? [] : ["distance"]),
       ...(has("amounts") ? ["amounts"] : []),
-      ...(namesKinds ? BY_KIND : []),
-      ...(maps && namesKinds ? ["cells"] : []),
+      ...(namesKinds ? BY_KIND.filter(has) : []),
+      ...(maps && namesKinds && has("cells") ? ["cells"] : []),
       ...(maps ? this.#behindMaps : []),
     ];
     const outputs = await this.#run("measure", [...new Set(fetches)], this.#feeds(batch));
