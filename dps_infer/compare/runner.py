@@ -21,6 +21,7 @@ from dps_infer.model.contract import (
     check_distances,
     check_identical,
     check_measurement,
+    check_needed,
     check_ports,
 )
 from dps_infer.runtime.device import CUDA, Device
@@ -75,6 +76,7 @@ class GraphRunner:
         # The current folder may be another one when the file is opened again.
         self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
         with self._named_in_errors():
+            check_needed(file.manifest)
             self._engine = open_engine(
                 file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
             )
@@ -144,7 +146,10 @@ class GraphRunner:
                 raise ContextError(
                     f"{self.file.path}: cannot give a map, as it {why}: export it with a map"
                 )
-            fetches += ["map", *(["cells"] if self.names_kinds and self.has_output("cells") else [])]
+            fetches += [
+                "map",
+                *(["cells"] if self.names_kinds and self.has_output("cells") else []),
+            ]
         weights = importance_vector(self.manifest.metric.amounts, importances)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         if self.manifest.universal:

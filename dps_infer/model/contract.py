@@ -85,6 +85,22 @@ def check_ports(
     _check_outputs(outputs, manifest)
 
 
+def check_needed(manifest: Manifest) -> None:
+    """Refuse a leaner file without what every comparison here needs.
+
+    Raises:
+        ContextError: it does not name the file.
+    """
+    # Distances in other contexts follow from the amounts.
+    needed = NEEDED if len(manifest.metric.amounts) > 1 else NEEDED[:1]
+    stated = manifest.outputs
+    if stated is not None and not set(needed) <= set(stated):
+        raise ContextError(
+            f"gives {', '.join(stated)} alone, and dps-infer needs {' and '.join(needed)}: it is "
+            "for other runtimes; export it with these --outputs, too"
+        )
+
+
 def check_measurement(measurement: Measurement, count: int, importances: Sequence[float]) -> None:
     """Refuse results for `count` pairs that cannot be true.
 
@@ -152,13 +168,6 @@ def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
     if not needed <= set(outputs) <= set(stated or ranks):
         wanted = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
         raise _wrong(f"outputs {_listed(outputs)}", _listed(stated) if stated else wanted)
-    # Distances in other contexts follow from the amounts.
-    missing = set(NEEDED if names_kinds else NEEDED[:1]) - set(outputs)
-    if missing:
-        raise ContextError(
-            f"gives {_listed(outputs)} alone, and dps-infer needs {' and '.join(NEEDED)}: the file "
-            "is for other runtimes; export it with more --outputs"
-        )
     columns = len(manifest.metric.amounts)
     expected = {"amounts": columns, **dict.fromkeys(BY_KIND, columns - 1)}
     for name, port in outputs.items():

@@ -9,6 +9,7 @@ start a band before the one above is done, and its memory is free.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -131,10 +132,12 @@ class _Graph:
             (graph.value_info, []),
         ):
             del field[:]
-            field.extend(values)  # type: ignore[attr-defined]
+            field.extend(values)
         return model
 
-    def add(self, operator: str, inputs: Sequence[str], *, name: str = "", **attributes: int) -> str:
+    def add(
+        self, operator: str, inputs: Sequence[str], *, name: str = "", **attributes: Any
+    ) -> str:
         """Add a node of one output."""
         output = name or f"band.{len(self._nodes)}"
         node = helper.make_node(operator, inputs, [output], name=output, **attributes)
@@ -248,7 +251,7 @@ class _Graph:
 
 
 def _nodes_of(part: Model) -> Iterable[onnx.NodeProto]:
-    return onnx.load_model_from_string(part.data).graph.node
+    return list(onnx.load_model_from_string(part.data).graph.node)
 
 
 def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:

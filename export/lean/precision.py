@@ -13,7 +13,6 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from dps_export.lean.choice import Precision
 from dps_infer.errors import UsageError
 from dps_infer.runtime.bands import CUT
 
@@ -31,18 +31,6 @@ BETWEEN = frozenset(("Relu", "MaxPool", "Concat"))
 """Operators between convolutions that compute in their numbers."""
 
 Feeds = Mapping[str, NDArray[Any]]
-
-
-class Precision(str, Enum):
-    """Numbers that a file computes the network in."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-STATED = {Precision.fp32: "float32", Precision.fp16: "float16", Precision.int8: "int8"}
-"""What a manifest calls them."""
 
 
 def in_precision(
@@ -62,12 +50,16 @@ def in_precision(
     wide.CopyFrom(model)
     if precision is Precision.fp32:
         return wide
-    chosen = _convolutions(wide)
+    chosen = convolutions(wide)
     if not chosen:
         raise UsageError("the metric has no convolutions to compute in smaller numbers")
     _widen(wide, chosen)
     with _quiet():
-        narrow = _halved(wide, chosen) if precision is Precision.fp16 else _in_8_bits(wide, chosen, pairs)
+        narrow = (
+            _halved(wide, chosen)
+            if precision is Precision.fp16
+            else _in_8_bits(wide, chosen, pairs)
+        )
     # Types of tensors in the network have changed, and runtimes find them themselves.
     kept = [value for value in model.graph.value_info if value.name.startswith(CUT)]
     del narrow.graph.value_info[:]
@@ -82,7 +74,7 @@ def in_precision(
     return narrow
 
 
-def _convolutions(model: onnx.ModelProto) -> list[str]:
+def convolutions(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes to compute in smaller numbers."""
     return [
         node.name

@@ -95,6 +95,8 @@ class GraphEngine implements Engine {
     const { graph } = this;
     const namesKinds = this.manifest.metric.amounts.length > 1;
     const has = (name: string) => graph.outputs.has(name);
+    const needed = this.#universal ? "amounts" : "distance";
+    if (!has(needed)) throw new DpsError(`the file gives no ${needed}: export it with more outputs`);
     if (maps && !has("map")) throw new DpsError("the file has no map: export the context again");
     const fetches = [
       ...(this.#universal ? [] : ["distance"]),
