@@ -162,7 +162,7 @@ def _climbed(engine: Engine, columns: int) -> list[Tensor]:
     """Return the amounts of each ladder: [parts of photographs, steps, A]."""
     parts = anchor_parts()
     found = []
-    for change, steps in track(LADDERS.values(), "ladders"):
+    for change, steps in track(list(LADDERS.values()), "ladders"):
         rows = [
             _amounts(engine, part[None], np.stack([change(part, step) for step in steps]), columns)
             for part in parts

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from dps_export.lean.bands import in_bands
 from dps_export.lean.choice import Lean, Precision
@@ -106,7 +108,9 @@ def _with_outputs(
     onnx.checker.check_model(banded, full_check=True)
     first = open_engine(whole, device=Device.cpu)
     second = open_engine(read_model(banded.SerializeToString()), device=Device.cpu)
-    feeds = {IMPORTANCE: np.ones(columns, np.float32)} if IMPORTANCE in first.inputs else {}
+    feeds: dict[str, NDArray[Any]] = {}
+    if IMPORTANCE in first.inputs:
+        feeds[IMPORTANCE] = np.ones(columns, np.float32)
     for reference, distorted in _pairs():
         given = {"reference": reference, "distorted": distorted, **feeds}
         expected, got = first.run(names, given), second.run(names, given)
