@@ -351,6 +351,9 @@ def _check_consistent(manifest: Manifest) -> None:
         _check_draws(manifest.draws, metric)
     for ladder in manifest.ladders:
         _check_ladder(ladder, len(metric.amounts))
+    outputs = manifest.outputs
+    if outputs is not None and (not outputs or len(set(outputs)) < len(outputs)):
+        raise _contradiction("its outputs are none, or one of them is listed twice")
 
 
 def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:
