@@ -74,7 +74,7 @@ def importers(package: str) -> list[str]:
 
 def test_onnxruntime_is_imported_in_one_file_and_by_the_conversion():
     # The other one converts models, and runs none.
-    assert importers("onnxruntime") == ["dps_export.lean.precision", "dps_infer.runtime.engine"]
+    assert importers("onnxruntime") == ["dps_infer.runtime.engine", "dps_export.lean.precision"]
 
 
 def test_typer_is_imported_by_command_lines_only():

@@ -200,9 +200,19 @@ def _child(sender: Any, run: Run, path: Path, size: tuple[int, int], seed: int) 
         np.ascontiguousarray(wide[None, :, left : left + size[1]]) for left in (0, SHIFT)
     )
     run(path, reference, distorted)
-    # Kilobytes on Linux, bytes on macOS.
+    sender.send(_largest_memory())
+
+
+def _largest_memory() -> int:
+    """Return the largest resident memory of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # `getrusage` begins with the memory of the process that started this one.
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return 1024 * int(lines["VmHWM"].split()[0])
+    # Kilobytes on most systems, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
-    sender.send(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _in_node(client: Path, path: Path, size: tuple[int, int]) -> float:
