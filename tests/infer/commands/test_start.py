@@ -14,7 +14,6 @@ import pytest
 from infer_helpers import python
 
 from dps_infer import slider_page
-
 from dps_infer.demo.page import Reading, View, build_page, turns_round
 from dps_infer.demo.pictures import draw_pictures
 from dps_infer.model import embedded
