@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -246,7 +246,8 @@ def _fabric(device: str, devices: int, precision: str, launch: Launch | None) ->
     from lightning.fabric.strategies.ddp import DDPStrategy
 
     # The layers of a network after its last compared one get no gradient.
-    start = "spawn" if launch is None else "popen"
+    # Processes of torchrun are there already: `popen` starts none then.
+    start: Literal["spawn", "popen"] = "spawn" if launch is None else "popen"
     strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
     return Fabric(
         accelerator=accelerator,
