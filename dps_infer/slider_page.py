@@ -1,6 +1,6 @@
 """Serve the page with sliders (clients/js) to this machine: a folder of static files.
 
-with served(find_page(Path("clients/js/page-dist"))) as address:
+with served(built_page()) as address:
 webbrowser.open(address)
 """
 
@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from dps_infer.errors import UsageError
+
+CLIENT = Path(__file__).parents[1] / "clients" / "js"
+"""The client's sources, in a checkout."""
+
+BUILD = "npm --prefix clients/js install && npm --prefix clients/js run page"
 
 FILES = ("index.html", "universal.onnx", "contexts.json")
 """Files by which the folder is recognized."""
@@ -35,6 +40,20 @@ ISOLATED = {
 """Headers with which a browser lets the page use several threads. It works without them, too."""
 
 
+def built_page() -> Path:
+    """Return the page that was built in this checkout.
+
+    Raises:
+        UsageError: this installation is no checkout, or the page is not built there.
+    """
+    if not (CLIENT / "package.json").is_file():
+        raise UsageError(
+            "the page with sliders is not in this installation: in a checkout of dps-toolkit, "
+            f"build it with `{BUILD}`, which needs Node, and run `python -m dps_infer demo --page`"
+        )
+    return find_page(CLIENT / "page-dist")
+
+
 def find_page(folder: Path) -> Path:
     """Return a folder if it holds the page.
 
@@ -44,8 +63,8 @@ def find_page(folder: Path) -> Path:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise UsageError(
-            f"{folder} is not the page with sliders ({missing[0]} is missing): build it with "
-            "`npm install && npm run page` in clients/js of the checkout, which needs Node"
+            f"{folder} is not the page with sliders ({missing[0]} is missing): build it in the "
+            f"checkout with `{BUILD}`, which needs Node"
         )
     return folder
 

@@ -152,10 +152,13 @@ def assert_similar(
     if not comparison.gated > limit:
         return comparison
     folder = _save(pictures, save_to, expected)
-    (comparison,) = loaded.compare_pairs([pair], with_map=True, regions=by)
-    _save_map(pair, loaded, comparison, folder / "map.png")
+    drawn = loaded.gives("map")
+    (comparison,) = loaded.compare_pairs([pair], with_map=drawn, regions=by)
+    if drawn:
+        _save_map(pair, loaded, comparison, folder / "map.png")
     lines = [*describe(comparison, loaded, threshold=limit), *region_lines(comparison)]
-    raise AssertionError("\n".join([*lines, f"images and heat map in {folder}"]))
+    where = f"images and heat map in {folder}" if drawn else f"images in {folder}"
+    raise AssertionError("\n".join([*lines, where]))
 
 
 def _gate(value: Gate | str) -> Gate:

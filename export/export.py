@@ -9,7 +9,10 @@ import msgspec
 import onnx
 
 from dps_export.freeze import freeze
-from dps_export.metadata import embed_importances, embed_manifest
+from dps_export.lean.choice import WHOLE, Lean
+from dps_export.lean.leaner import check_outputs, reduce
+from dps_export.metadata import embed_manifest
+from dps_export.outputs import ExportedMetric
 from dps_export.packaged import packaged_graph
 from dps_export.verify import ParityError, verify
 from dps_infer.errors import UsageError
@@ -45,6 +48,7 @@ def export_run(
     output: Path,
     *,
     universal: bool = False,
+    lean: Lean = WHOLE,
     force: bool = False,
     note: Note = _ignore,
 ) -> Manifest:
@@ -54,6 +58,7 @@ def export_run(
         run: folder that dps-train wrote.
         output: the file to write. It appears only after onnxruntime has run the complete file.
         universal: leave the context out; the file is given one whenever it is used.
+        lean: what to reduce the file to.
         force: replace an existing file.
         note: called with one line before each step.
 
@@ -87,6 +92,7 @@ def export_run(
         draws=draws,
         ladders=trained.ladders,
         reuse=True,
+        lean=lean,
         force=force,
         note=note,
     )
@@ -101,6 +107,7 @@ def export(
     draws: Draws | None = None,
     ladders: Sequence[Ladder] = (),
     reuse: bool = False,
+    lean: Lean = WHOLE,
     force: bool = False,
     note: Note = _ignore,
 ) -> Manifest:
@@ -114,13 +121,15 @@ def export(
         draws: for a universal file.
         ladders: for a metric that names kinds.
         reuse: take the graph of the package's own file where it computes this metric.
+        lean: what to reduce the file to.
         force: replace an existing file.
         note: called with one line before each step.
     """
+    if lean.outputs is not None:
+        # Before minutes of tracing.
+        check_outputs(lean.outputs, ExportedMetric(metric).names)
     importances = list((info.importances or dict.fromkeys(info.amounts, 1.0)).values())
     model, parity = _verified(metric, importances, reuse=reuse, note=note)
-    if info.importances is not None:
-        embed_importances(model, importances)
     tools = {**info.tools, **installed_versions(TOOLS)}
     manifest = Manifest(
         format=FORMAT_VERSION,
@@ -133,6 +142,8 @@ def export(
         cell=CELL if isinstance(metric, ChangeMetric) else None,
         map=MAP_RELATION,
     )
+    frozen = None if info.importances is None else importances
+    model, manifest = reduce(model, manifest, lean, importances=frozen)
     data, manifest = embed_manifest(model, manifest)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)

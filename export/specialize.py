@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 import onnx
 
-from dps_export.metadata import embed_importances, embed_manifest
+from dps_export.lean.choice import WHOLE, Lean
+from dps_export.lean.leaner import reduce
+from dps_export.metadata import embed_manifest
 from dps_infer.arrays import Floats, Pixels
 from dps_infer.compare.runner import importance_vector
 from dps_infer.contexts.context import Context, choose_context
@@ -48,6 +50,7 @@ def specialize(
     importances: str | None = None,
     context: Context | None = None,
     source: Path | None = None,
+    lean: Lean = WHOLE,
     force: bool = False,
 ) -> Manifest:
     """Freeze a context into a universal file.
@@ -59,6 +62,7 @@ def specialize(
         importances: as text, instead of a ranking; see `parse_importances` in the same module.
         context: instead of both.
         source: the universal file; None takes the one inside `dps_infer`.
+        lean: what to reduce the new file to.
         force: replace an existing file.
 
     Returns:
@@ -82,11 +86,12 @@ def specialize(
     universal = _open(file.model, file.manifest, file.path)
     manifest = _manifest(file.manifest, chosen)
     model = onnx.load_model_from_string(file.model.data)
-    columns = file.manifest.metric.amounts
-    embed_importances(model, importance_vector(columns, chosen.importances).tolist())
+    importance = importance_vector(file.manifest.metric.amounts, chosen.importances)
+    model, manifest = reduce(model, manifest, lean, importances=importance.tolist())
     data, manifest = embed_manifest(model, manifest)
-    importance = importance_vector(columns, chosen.importances)
-    _verify(_open(read_model(data), manifest, str(output)), universal, importance)
+    frozen = _open(read_model(data), manifest, str(output))
+    if lean == WHOLE:
+        _verify(frozen, universal, importance)
     with atomic_file(output, force=force) as temporary:
         temporary.write_bytes(data)
     return manifest

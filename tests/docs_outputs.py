@@ -50,6 +50,8 @@ TOO_EXPENSIVE = {
     r"dps-train judge": "waits for a person",
     r"dps-train study": "trains for minutes or hours",
     r"dps-export .*runs/": "exports with PyTorch for a minute; tests/export does",
+    r"dps-export .*--precision": "compares precisions for a minute; tests/export does",
+    r"dps-infer demo --page": "serves until it is stopped; tests/infer/commands/test_start",
     r"dps-infer .*jpeg,": "needs a metric that was trained on another distortion",
     r"python examples/tutorials/web_pages.py": "renders hundreds of pages in a browser",
 }

@@ -72,6 +72,8 @@ NOT_OURS = {
     "npm": "another program",
     "playwright": "another program",
     "pytest": "another program",
+    "ray": "another program",
+    "torchrun": "of PyTorch; tests/train/fit/test_end_to_end",
 }
 MODULES_TOO_EXPENSIVE = {
     "benchmarks": "needs data sets, minutes to hours",
@@ -407,12 +409,12 @@ def test_python_of_custom_distortions_is_the_example():
     assert block in (ROOT / "examples" / "jpeg_distortion.py").read_text(encoding="utf-8")
 
 
-def test_python_of_batches_takes_parameters_that_exist():
-    (block,) = blocks(ROOT / "docs" / "batches.md", "python")
-    compile(block, "batches.md", "exec")
+def test_python_of_clusters_takes_parameters_that_exist():
+    (block,) = blocks(ROOT / "docs" / "clusters.md", "python")
+    compile(block, "clusters.md", "exec")
     scorer = importlib.import_module("dps_infer.bulk.ray_batches").PairScorer
     parameters = scorer.__init__.__annotations__
-    text = prose(ROOT / "docs" / "batches.md")
+    text = prose(ROOT / "docs" / "clusters.md")
     taken = re.search(r"`how` takes the options of `dps-infer batch`: (.*?)\.", text, re.DOTALL)
     assert taken
     names = {*re.findall(r"`(\w+)`", taken[1]), "folder", "threads"}
@@ -421,7 +423,7 @@ def test_python_of_batches_takes_parameters_that_exist():
 
 TESTED = {
     ("README.md", "python"): 1,
-    ("docs/batches.md", "python"): 1,
+    ("docs/clusters.md", "python"): 1,
     ("docs/contexts.md", "toml"): 1,
     ("docs/custom-distortions.md", "python"): 1,
     ("docs/custom-distortions.md", "toml"): 2,

@@ -1,8 +1,9 @@
 """Memory of each runtime on one pair of images: the largest resident memory of a process.
 
-Each runtime runs in a process of its own: onnxruntime with the whole file and with the file cut to
-distance and amounts, OpenVINO, `dps_infer`, and with `--client` onnxruntime-web in Node, which is
-WebAssembly. The pair is a drawn picture, shifted by three pixels.
+Each runtime runs in a process of its own: onnxruntime with the whole file, with the file cut to
+distance and amounts, and with a leaner export of these, OpenVINO, `dps_infer`, and with `--client`
+onnxruntime-web in Node, which is WebAssembly. The pair is a drawn picture, shifted by three pixels.
+Exit code 1, after the record is written, if the leaner export takes more than `LEAN_GIGABYTES`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import multiprocessing
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +26,8 @@ from benchmarks.shared.options import SeedOption
 from benchmarks.shared.record import file_input
 from benchmarks.shared.suite import NAME, Measured
 from benchmarks.shared.table import Table
+from dps_export.lean.choice import Lean
+from dps_export.lean.embedded import export_embedded
 from dps_infer.commands.shared.run import say
 from dps_infer.errors import DpsError
 from dps_infer.model import embedded
@@ -37,6 +41,10 @@ WASM_SIZES = SIZES[:2]
 """WebAssembly has 4 GB at most."""
 
 SHIFT = 3
+
+LEAN = "onnxruntime, exported with --outputs distance,amounts"
+LEAN_GIGABYTES = 0.6
+"""What a leaner export may take at the largest size."""
 
 
 class Peak(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -72,15 +80,29 @@ def measure(
     """Run each runtime at each size."""
     path = embedded.UNIVERSAL if context is None else context
     peaks = []
-    for name, run in RUNTIMES.items():
-        for size in SIZES:
-            say(NAME, f"{name}, {_megapixels(size)} megapixels")
-            peaks.append(_peak(name, size, _in_process(run, path, size, seed)))
+    with tempfile.TemporaryDirectory() as folder:
+        leaner = Path(folder) / "lean.onnx"
+        export_embedded(leaner, Lean(outputs=("distance", "amounts")), source=path)
+        for name, run in RUNTIMES.items():
+            file = leaner if name == LEAN else path
+            for size in SIZES:
+                say(NAME, f"{name}, {_megapixels(size)} megapixels")
+                peaks.append(_peak(name, size, _in_process(run, file, size, seed)))
     if client is not None:
         for size in WASM_SIZES:
             say(NAME, f"WebAssembly, {_megapixels(size)} megapixels")
             peaks.append(_peak("onnxruntime-web, WebAssembly", size, _in_node(client, path, size)))
     return Measured(Figures(peaks=peaks), {"context": file_input(path)})
+
+
+def check(figures: Figures) -> None:
+    """Refuse a leaner export that takes too much memory."""
+    for one in figures.peaks:
+        if one.runtime == LEAN and one.gigabytes > LEAN_GIGABYTES:
+            raise DpsError(
+                f"a leaner export takes {one.gigabytes:.2f} GB at {one.megapixels} megapixels, "
+                f"expected at most {LEAN_GIGABYTES:g} GB"
+            )
 
 
 def tables(figures: Figures) -> dict[str, Table]:
@@ -142,6 +164,7 @@ def _dps_infer(path: Path, reference: Pixels, distorted: Pixels) -> None:
 Run = Callable[[Path, Pixels, Pixels], None]
 RUNTIMES: dict[str, Run] = {
     "dps_infer, without a map": _dps_infer,
+    LEAN: _whole,
     "onnxruntime, cut to distance and amounts": _cut,
     "onnxruntime, the whole file": _whole,
     "OpenVINO, the whole file": _openvino,
@@ -177,9 +200,19 @@ def _child(sender: Any, run: Run, path: Path, size: tuple[int, int], seed: int) 
         np.ascontiguousarray(wide[None, :, left : left + size[1]]) for left in (0, SHIFT)
     )
     run(path, reference, distorted)
-    # Kilobytes on Linux, bytes on macOS.
+    sender.send(_largest_memory())
+
+
+def _largest_memory() -> int:
+    """Return the largest resident memory of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # `getrusage` begins with the memory of the process that started this one.
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return 1024 * int(lines["VmHWM"].split()[0])
+    # Kilobytes on most systems, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
-    sender.send(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _in_node(client: Path, path: Path, size: tuple[int, int]) -> float:

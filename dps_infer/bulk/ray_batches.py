@@ -8,7 +8,7 @@
     )
     scored.write_parquet("/share/results")
 
-Each worker opens the context files once. Ray itself is not imported here; see docs/batches.md.
+Each worker opens the context files once. Ray itself is not imported here; see docs/clusters.md.
 """
 
 from __future__ import annotations

@@ -212,6 +212,10 @@ class Metric:
             return ()
         return tuple(name for name in self.manifest.metric.amounts if name != SIZE)
 
+    def gives(self, name: str) -> bool:
+        """Return whether the file has an output, such as ``"map"`` or ``"strengths"``."""
+        return self._runner.has_output(name)
+
     @cached_property
     def calibration(self) -> Calibration:
         """Quantiles of the distance in this context; a universal file's are computed once."""

@@ -21,6 +21,7 @@ from dps_infer.model.contract import (
     check_distances,
     check_identical,
     check_measurement,
+    check_needed,
     check_ports,
 )
 from dps_infer.runtime.device import CUDA, Device
@@ -75,6 +76,7 @@ class GraphRunner:
         # The current folder may be another one when the file is opened again.
         self._origin = (os.path.abspath(file.path), file.sha256, chosen, threads)
         with self._named_in_errors():
+            check_needed(file.manifest)
             self._engine = open_engine(
                 file.model, device=chosen, threads=threads, limit_memory=not file.is_embedded
             )
@@ -98,7 +100,11 @@ class GraphRunner:
         return self.provider == CUDA
 
     def has_output(self, name: str) -> bool:
-        """Return whether the graph has an output; one that names kinds has all of them."""
+        """Return whether the graph has an output."""
+        stated = self.manifest.outputs
+        if stated is not None:
+            return name in stated
+        # A file that names kinds has all of them; looking would open the whole model.
         return self.names_kinds or name in self._engine.outputs
 
     @property
@@ -132,11 +138,18 @@ class GraphRunner:
         """
         fetches = ["distance", *(["amounts"] if self.has_output("amounts") else [])]
         if self.names_kinds:
-            fetches += ["strengths", "directions"]
+            fetches += [name for name in ("strengths", "directions") if self.has_output(name)]
         if with_map:
             if not self.has_output("map"):
-                raise ContextError(f"{self.file.path}: has no map: export the context again")
-            fetches += ["map", *(["cells"] if self.names_kinds else [])]
+                given = ", ".join(self.manifest.outputs or ())
+                why = f"was exported with --outputs {given}" if given else "has none"
+                raise ContextError(
+                    f"{self.file.path}: cannot give a map, as it {why}: export it with a map"
+                )
+            fetches += [
+                "map",
+                *(["cells"] if self.names_kinds and self.has_output("cells") else []),
+            ]
         weights = importance_vector(self.manifest.metric.amounts, importances)
         feeds: dict[str, NDArray[Any]] = {"reference": reference, "distorted": distorted}
         if self.manifest.universal:

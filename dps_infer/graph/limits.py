@@ -44,6 +44,9 @@ holds a graph, a sequence or a text."""
 
 _KEEPS_VALUES = frozenset([b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze"])
 
+_KEEPS_SIZE = frozenset([b"DequantizeLinear", b"QuantizeLinear"])
+"""Operators whose output has as many elements as their first input, whatever the others have."""
+
 _GROWS_BY = {b"ConstantOfShape": 0, b"Expand": 1, b"Tile": 1}
 """Operators whose output has as many elements as the product of an input's values states: the
 place of that input."""
@@ -154,6 +157,8 @@ def _output(node: Node, inputs: Sequence[Constant], factor: float) -> Constant:
         raise _refused(f"has a node {_name(node)} of constants alone")
     if operator in _KEEPS_VALUES and inputs:
         return inputs[0]
+    if operator in _KEEPS_SIZE and inputs:
+        return Constant(inputs[0].elements)
     if operator == b"Concat":
         parts = [constant.values for constant in inputs]
         values = [value for part in parts if part is not None for value in part]

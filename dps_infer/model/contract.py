@@ -7,7 +7,8 @@ float32 [A].
 Outputs, float32: ``distance`` [N], and where the file has them ``amounts`` [N, A] and ``map``
 [N, H', W']. A file that names kinds has both, and ``size`` [N], ``strengths`` and ``directions``
 [N, A - 1], in the order of the amounts without the size, and ``cells`` [N, rows, columns, A - 1],
-how much of the difference in each cell is of each kind.
+how much of the difference in each cell is of each kind. A leaner file has some of them, which its
+manifest lists.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ IMPORTANCE = "importance"
 OUTPUT_RANKS = {"distance": 1, "amounts": 2, "map": 3}
 KIND_RANKS = {**OUTPUT_RANKS, "size": 1, "strengths": 2, "directions": 2, "cells": 4}
 """Outputs of a file that names kinds, with their numbers of dimensions."""
+
+NEEDED = ("distance", "amounts")
+"""What a leaner file must give to be run here; the amounts only where it names kinds."""
 
 BY_KIND = ("strengths", "directions", "cells")
 """Outputs with a column for each amount but the size."""
@@ -79,6 +83,22 @@ def check_ports(
     if manifest.universal and not _takes_importances(inputs[IMPORTANCE], columns):
         raise _wrong(f"input {inputs[IMPORTANCE]}", f"float [{columns}], one for each amount")
     _check_outputs(outputs, manifest)
+
+
+def check_needed(manifest: Manifest) -> None:
+    """Refuse a leaner file without what every comparison here needs.
+
+    Raises:
+        ContextError: it does not name the file.
+    """
+    # Distances in other contexts follow from the amounts.
+    needed = NEEDED if len(manifest.metric.amounts) > 1 else NEEDED[:1]
+    stated = manifest.outputs
+    if stated is not None and not set(needed) <= set(stated):
+        raise ContextError(
+            f"gives {', '.join(stated)} alone, and dps-infer needs {' and '.join(needed)}: it is "
+            "for other runtimes; export it with these --outputs, too"
+        )
 
 
 def check_measurement(measurement: Measurement, count: int, importances: Sequence[float]) -> None:
@@ -143,10 +163,11 @@ def check_identical(distance: float, importances: Sequence[float]) -> None:
 def _check_outputs(outputs: Mapping[str, Port], manifest: Manifest) -> None:
     names_kinds = len(manifest.metric.amounts) > 1
     ranks = KIND_RANKS if names_kinds else OUTPUT_RANKS
-    needed = set(ranks) if names_kinds else {"distance"}
-    if not needed <= set(outputs) <= set(ranks):
+    stated = manifest.outputs
+    needed = set(stated or (ranks if names_kinds else ("distance",)))
+    if not needed <= set(outputs) <= set(stated or ranks):
         wanted = _listed(ranks) if names_kinds else "distance, and maybe amounts and map"
-        raise _wrong(f"outputs {_listed(outputs)}", wanted)
+        raise _wrong(f"outputs {_listed(outputs)}", _listed(stated) if stated else wanted)
     columns = len(manifest.metric.amounts)
     expected = {"amounts": columns, **dict.fromkeys(BY_KIND, columns - 1)}
     for name, port in outputs.items():

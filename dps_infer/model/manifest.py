@@ -139,6 +139,32 @@ class Parity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pairs: int
 
 
+class Difference(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How far two values of pairs are apart, as shares of the larger one's scale."""
+
+    largest: NonNegative
+    mean: NonNegative
+
+
+class Reduced(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A file of smaller numbers beside the same file in float32, as it was measured at export."""
+
+    pairs: Count
+    """Pairs of images that both were run on."""
+    distance: Difference
+    """Of the general distance, as a share of it, or of 1 where it is below 1."""
+    amounts: Difference
+    """Of the amounts, as a share of a pair's largest one, or of 1 where that is below 1."""
+    two_afc: Share
+    """2AFC score in all rankings of the paper's distortions."""
+    two_afc_float32: Share
+    order: float
+    """Spearman correlation of distance with strength along ladders of well-known changes: mean."""
+    order_float32: float
+    speed: NonNegative
+    """Times as many pairs per second on the CPU of the machine that wrote the file."""
+
+
 class MetricInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What a trained metric is, whether in a run folder or in a context file."""
 
@@ -227,6 +253,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_de
     graph_sha256: str | None = None
     """Hash of the model without its metadata (`dps_infer.model.integrity`); None in files of older
     versions."""
+    outputs: list[str] | None = None
+    """The outputs of the graph, in its order; None where it has all that belong to its metric."""
+    reduced: Reduced | None = None
+    """How it agrees with float32; None where it computes in float32."""
 
     @property
     def universal(self) -> bool:
@@ -321,6 +351,9 @@ def _check_consistent(manifest: Manifest) -> None:
         _check_draws(manifest.draws, metric)
     for ladder in manifest.ladders:
         _check_ladder(ladder, len(metric.amounts))
+    outputs = manifest.outputs
+    if outputs is not None and (not outputs or len(set(outputs)) < len(outputs)):
+        raise _contradiction("its outputs are none, or one of them is listed twice")
 
 
 def _check_ranking(ranking: list[list[str]], names: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dps_infer.contexts.ranking import SIZE
-from dps_infer.model.manifest import Calibration, Manifest
+from dps_infer.model.manifest import Calibration, Manifest, Reduced
 from dps_infer.show.columns import align_columns
 
 MOST, LEAST = 2, 2
@@ -103,6 +103,8 @@ def describe_manifest(manifest: Manifest, *, name: str, sha256: str) -> list[str
         ("SHA-256", sha256),
         ("context in words", metric.describe_context()),
         ("variant", f"{metric.variant}, {manifest.precision}"),
+        *([("outputs", ", ".join(manifest.outputs))] if manifest.outputs else []),
+        *([("beside float32", _reduced(manifest.reduced))] if manifest.reduced else []),
         ("working size", size),
         ("backbone", f"{metric.backbone}, layers {', '.join(metric.layers)}"),
         ("comparison", metric.comparison),
@@ -149,6 +151,14 @@ def _scores(manifest: Manifest) -> str:
         return "none: the context orders no two distortions"
     return (
         f"{scores.adapted:.3f}, unadapted {scores.baseline:.3f}, noise ceiling {scores.ceiling:.3f}"
+    )
+
+
+def _reduced(found: Reduced) -> str:
+    return (
+        f"2AFC {found.two_afc:.4f} (float32 {found.two_afc_float32:.4f}), order {found.order:.4f} "
+        f"({found.order_float32:.4f}), distances within {found.distance.largest:.2g}, on "
+        f"{found.pairs} pairs"
     )
 
 

@@ -32,6 +32,7 @@ from dps_train.commands.options import (
     note,
     parse_size,
 )
+from dps_train.fit.end_to_end.torchrun import FollowerDoneError, check_launch
 from dps_train.fit.runs import DEFAULT_FOLDER, free_name
 from dps_train.fit.settings import Normalization, Precision, Settings, Start, Variant
 
@@ -240,6 +241,7 @@ def train(
         logger=logger,
     )
     settings.check()
+    check_launch(end_to_end=settings.end_to_end, devices=devices)
     name = settings.label if out is None else out.name
     folder = _free_folder(out, settings, force=force)
     note(describe_source(context, triplets or bapps or scores))
@@ -247,7 +249,10 @@ def train(
     if force and not resume:
         shutil.rmtree(checkpoint, ignore_errors=True)
     logs = folder.with_name(f"{folder.name}.log")
-    trained = _train(replace(settings, checkpoint=checkpoint, logs=logs), name)
+    try:
+        trained = _train(replace(settings, checkpoint=checkpoint, logs=logs), name)
+    except FollowerDoneError:
+        return
     if out is None:
         # Another training may have taken the name in the meantime.
         folder = free_name(DEFAULT_FOLDER, name)

@@ -51,10 +51,15 @@ LADDERS: dict[str, tuple[Callable[[Pixels, float], Pixels], tuple[float, ...]]] 
 """By name: the change, and its steps, the faintest first."""
 
 
+def anchor_parts() -> list[Pixels]:
+    """Return the parts of held-out photographs that the ladders start from: [SIDE, SIDE, 3]."""
+    return [_part(photograph(name), *place) for name in HELD_OUT_PHOTOGRAPHS for place in PARTS]
+
+
 @torch.no_grad()
 def anchor_ladders(metric: ChangeMetric) -> list[Ladder]:
     """Return the amounts that a metric reports for each step of each ladder."""
-    parts = [_part(photograph(name), *place) for name in HELD_OUT_PHOTOGRAPHS for place in PARTS]
+    parts = anchor_parts()
     reference = torch.from_numpy(np.stack(parts))
     found = []
     for name, (change, steps) in LADDERS.items():

@@ -23,6 +23,7 @@ from client_helpers import run
 from dps_infer import Metric
 from dps_infer.contexts.saved import read_saved
 from dps_infer.errors import UsageError
+from dps_infer.model import embedded
 from dps_infer.slider_page import find_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -96,6 +97,35 @@ def test_the_clients_own_tests_pass_in_node(client):
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert re.search(r"^# fail 0$", found.stdout, flags=re.MULTILINE)
+
+
+LEANER = """
+import { Metric } from "./dist/index.js";
+const image = (step) => ({
+  data: Uint8Array.from({ length: 64 * 48 * 3 }, (_, index) => (index * step) % 251),
+  width: 64, height: 48,
+});
+const [file] = process.argv.slice(1);
+const metric = await Metric.load(file, { ranking: "color,*,blur" });
+const { distance, strengths } = await metric.compare(image(3), image(5));
+const refused = await metric.compare(image(3), image(5), { map: true }).catch((error) => error);
+console.log(JSON.stringify({ distance, strengths, refused: refused.message ?? null }));
+"""
+
+
+def test_a_leaner_file_gives_what_it_has_and_refuses_the_rest(client, tmp_path):
+    pytest.importorskip("onnx", reason="needs the extra export")
+    from dps_export.lean.choice import Lean
+    from dps_export.lean.embedded import export_embedded
+
+    export_embedded(tmp_path / "lean.onnx", Lean(outputs=("distance", "amounts")))
+    whole, lean = (
+        json.loads(run(client, "node", "--input-type=module", "-e", LEANER, str(file)).stdout)
+        for file in (embedded.UNIVERSAL, tmp_path / "lean.onnx")
+    )
+    assert lean["distance"] == pytest.approx(whole["distance"], rel=1e-5)
+    assert (lean["strengths"], whole["refused"]) == ({}, None)
+    assert lean["refused"] == "the file has no map: export the context again"
 
 
 def test_the_packed_client_is_small(client, tmp_path):

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "infer"))
 from infer_helpers import AMOUNTS, make_manifest, make_model, write
 
 from dps_export import specialize as specializing
+from dps_export.lean import leaner
 from dps_export.specialize import SpecializeError, specialize
 from dps_infer import Metric
 from dps_infer.errors import ContextError, OutputError, RankingError, UsageError
@@ -295,12 +296,12 @@ def test_an_existing_output_is_refused_before_the_work(source, tmp_path, monkeyp
 
 @pytest.mark.parametrize("wrong", [1.01, float("nan")])
 def test_a_file_that_computes_something_else_is_not_written(source, tmp_path, monkeypatch, wrong):
-    right = specializing.embed_importances
+    right = leaner.embed_importances
 
     def spoiled(model, importances):
         right(model, [wrong * value for value in importances])
 
-    monkeypatch.setattr(specializing, "embed_importances", spoiled)
+    monkeypatch.setattr(leaner, "embed_importances", spoiled)
     with pytest.raises(SpecializeError, match="no file was written"):
         specialize(tmp_path / "ctx.onnx", ranking=RANKING, source=source)
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,8 @@ class GraphEngine implements Engine {
     readonly runtime: Runtime,
     readonly threads: number | undefined,
   ) {
-    this.#behindMaps = this.#universal ? graph.between("importance", ["map"]) : ["map"];
+    const split = this.#universal && graph.outputs.has("map");
+    this.#behindMaps = split ? graph.between("importance", ["map"]) : ["map"];
   }
 
   get #universal(): boolean {
@@ -94,12 +95,14 @@ class GraphEngine implements Engine {
     const { graph } = this;
     const namesKinds = this.manifest.metric.amounts.length > 1;
     const has = (name: string) => graph.outputs.has(name);
+    const needed = this.#universal ? "amounts" : "distance";
+    if (!has(needed)) throw new DpsError(`the file gives no ${needed}: export it with more outputs`);
     if (maps && !has("map")) throw new DpsError("the file has no map: export the context again");
     const fetches = [
       ...(this.#universal ? [] : ["distance"]),
       ...(has("amounts") ? ["amounts"] : []),
-      ...(namesKinds ? BY_KIND : []),
-      ...(maps && namesKinds ? ["cells"] : []),
+      ...(namesKinds ? BY_KIND.filter(has) : []),
+      ...(maps && namesKinds && has("cells") ? ["cells"] : []),
       ...(maps ? this.#behindMaps : []),
     ];
     const outputs = await this.#run("measure", [...new Set(fetches)], this.#feeds(batch));

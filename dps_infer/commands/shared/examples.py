@@ -45,7 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dps-infer calibrate acceptable.csv --ranking color,blur --false-alarms 0.01 -o t.json",
     ),
     "serve": ("dps-infer serve --stdio --ranking color,blur",),
-    "demo": ("dps-infer demo", "dps-infer demo -o somewhere --force"),
+    "demo": ("dps-infer demo", "dps-infer demo -o somewhere --force", "dps-infer demo --page"),
     "info": ("dps-infer info", "dps-infer info ctx.onnx --all", "dps-infer info ctx.onnx --json"),
     "doctor": ("dps-infer doctor", "dps-infer doctor --json"),
 }

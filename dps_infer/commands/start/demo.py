@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +15,14 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.")
     ] = Path("dps-demo"),
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page",
+            help="Instead, serve the page with sliders (clients/js) to this computer until Ctrl-C: "
+            "drop images, and move the importance of each kind of change.",
+        ),
+    ] = False,
     force: options.ForceOption = False,
     device: options.DeviceOption = Device.auto,
     threads: options.ThreadsOption = None,
@@ -26,6 +34,8 @@ def demo(
     opposite answers. Writes the pictures, heat maps, a page that shows them side by side, results,
     and a report.
     """
+    if page:
+        _serve_page()
     from dps_infer.demo.page import turns_round
     from dps_infer.demo.run import PAGE, QUESTION, REPORT, commands, run_demo
     from dps_infer.show.columns import align_columns
@@ -53,3 +63,20 @@ def demo(
             *align_columns([[f"  {what}:", command] for command, what in commands(output)]),
         ]
     )
+
+
+def _serve_page() -> NoReturn:
+    """Serve the page with sliders until the command is interrupted."""
+    import webbrowser
+    from time import sleep
+
+    from dps_infer.progress import set_silent
+    from dps_infer.slider_page import built_page, served
+
+    with served(built_page()) as address:
+        run.print_lines([address])
+        run.say(run.program_name(), "open this address on this computer; Ctrl-C ends it")
+        set_silent(True)  # The page waits for a person.
+        webbrowser.open(address)
+        while True:
+            sleep(1)

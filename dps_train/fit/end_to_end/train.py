@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from dps_train.fit.end_to_end.checkpoints import (
     saved_weights,
 )
 from dps_train.fit.end_to_end.learner import Learner
+from dps_train.fit.end_to_end.torchrun import FollowerDoneError, Launch, torchrun_launch
 from dps_train.fit.objectives import BETAS, Objective, make_objective, rate_factor
 from dps_train.fit.settings import PRECISIONS, SCRATCH, Settings
 from dps_train.model.heads import ScalarHead
@@ -109,15 +110,17 @@ def train_end_to_end(
         CheckpointError: the checkpoint belongs to another training.
         DivergedError: the loss became infinite or NaN.
         ProcessError: one of several processes failed.
+        FollowerDoneError: in all processes of torchrun but the first, once the training is done.
     """
-    fabric = _fabric(settings.device, settings.devices, settings.precision)
+    launch = torchrun_launch()
+    fabric = _fabric(settings.device, settings.devices, settings.precision, launch)
     plan = {
         "steps": settings.steps,
         "objective": settings.objective,
         "seed": settings.seed,
         "batch_norm": settings.variant == SCRATCH,
         "precision": settings.precision,
-        "devices": settings.devices,
+        "devices": settings.devices if launch is None else launch.processes,
         "data": data,
         **{f"{name} rate": rate for name, rate in dataclasses.asdict(rates).items()},
     }
@@ -140,6 +143,8 @@ def train_end_to_end(
             raise ProcessError(
                 f"one of {settings.devices} training processes failed: {last_line}"
             ) from error
+        if fabric.global_rank > 0:
+            raise FollowerDoneError
         # Several processes trained copies of the metric. The checkpoint is right in every case.
         trained = Learner(metric.cpu(), _objective(plan))
         trained.load_state_dict(saved_weights(path))
@@ -222,12 +227,13 @@ def _objective(plan: Plan) -> Objective:
     return make_objective(str(plan["objective"]), 1, generator_for("objective", int(plan["seed"])))
 
 
-def _fabric(device: str, devices: int, precision: str) -> Fabric:
+def _fabric(device: str, devices: int, precision: str, launch: Launch | None) -> Fabric:
     if precision not in PRECISIONS:
         raise UsageError(
             f"unknown precision {precision!r}: expected one of {', '.join(PRECISIONS)}"
         )
     accelerator = pick_device(device).type
+    devices = devices if launch is None else launch.each
     if accelerator == "cpu" and precision == "16-mixed":
         raise UsageError("precision 16-mixed needs a GPU: take bf16-mixed")
     if accelerator == "cuda" and devices > torch.cuda.device_count():
@@ -240,10 +246,13 @@ def _fabric(device: str, devices: int, precision: str) -> Fabric:
     from lightning.fabric.strategies.ddp import DDPStrategy
 
     # The layers of a network after its last compared one get no gradient.
-    strategy = DDPStrategy(start_method="spawn", find_unused_parameters=True)
+    # Processes of torchrun are there already: `popen` starts none then.
+    start: Literal["spawn", "popen"] = "spawn" if launch is None else "popen"
+    strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
     return Fabric(
         accelerator=accelerator,
         devices=devices,
+        num_nodes=1 if launch is None else launch.machines,
         precision=precision,
-        strategy=strategy if devices > 1 else "auto",
+        strategy="auto" if launch is None and devices == 1 else strategy,
     )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from urllib.request import urlopen
 
 import pytest
 from infer_helpers import python
 
+from dps_infer import slider_page
 from dps_infer.demo.page import Reading, View, build_page, turns_round
 from dps_infer.demo.pictures import draw_pictures
 from dps_infer.model import embedded
@@ -71,3 +78,60 @@ def test_packages_run_as_programs(package):
     done = python("-m", package, "-h")
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: {package.replace('_', '-')} ")
+
+
+PAGE = """
+import sys
+from pathlib import Path
+from dps_infer import slider_page
+slider_page.CLIENT = Path(sys.argv.pop())
+from dps_infer.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def client(tmp_path):
+    """The folder of the client, with a page that was built."""
+    (tmp_path / "page-dist").mkdir()
+    (tmp_path / "package.json").write_text("{}")
+    for name in slider_page.FILES:
+        (tmp_path / "page-dist" / name).write_text(json.dumps(name))
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_the_page_is_served_to_this_computer_until_it_is_interrupted(client):
+    command = subprocess.Popen(
+        [sys.executable, "-c", PAGE, "demo", "--page", client],
+        # A program that opens nothing.
+        env={**os.environ, "BROWSER": "true"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = command.stdout.readline().strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+    assert urlopen(address, timeout=60).read() == b'"index.html"'
+    command.send_signal(signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    assert (command.returncode, out) == (130, "")
+    assert "Ctrl-C" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("package.json", "the page with sliders is not in this installation: in a checkout"),
+        ("page-dist/index.html", "index.html is missing): build it in the checkout with `npm"),
+    ],
+)
+def test_a_page_that_is_not_built_is_refused_in_one_line(
+    cli, client, monkeypatch, missing, message
+):
+    (client / missing).unlink()
+    monkeypatch.setattr(slider_page, "CLIENT", client)
+    outcome = cli("demo", "--page")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.error_line

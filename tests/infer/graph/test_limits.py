@@ -171,3 +171,17 @@ def test_dimensions_without_end_are_refused_at_once(packed):
 def test_the_name_of_an_operator_cannot_end_the_line():
     node = helper.make_node("a\nb\x1b[2J", ["distance"], ["x"])
     assert r"needs the operator a\nb\x1b[2J, which no context file has" in refusal(model_with(node))
+
+
+def test_weights_of_8_bits_are_as_large_as_their_numbers(monkeypatch):
+    """And not as the product of these with their scales."""
+    monkeypatch.setattr(limits, "MAX_ELEMENTS", 100)
+    node = helper.make_node("DequantizeLinear", ["whole", "steps", "zero"], ["x"], axis=0)
+    constants = {
+        "whole": np.zeros((10, 9), np.int8),
+        "steps": np.ones(10, np.float32),
+        "zero": np.zeros(10, np.int8),
+    }
+    read_model(model_with(node, **constants))
+    constants["whole"] = np.zeros((10, 11), np.int8)
+    assert "a node DequantizeLinear of 110 elements" in refusal(model_with(node, **constants))

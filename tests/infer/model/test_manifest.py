@@ -505,3 +505,8 @@ def test_names_are_neither_empty_nor_endless(name):
     raw = valid()
     raw["metric"]["name"] = name
     assert "has a name that is empty or longer" in refusal(json.dumps(raw))
+
+
+@pytest.mark.parametrize("outputs", [[], ["distance", "distance"]])
+def test_outputs_that_contradict_themselves(outputs):
+    assert "its outputs are none, or one" in refusal(json.dumps(valid() | {"outputs": outputs}))

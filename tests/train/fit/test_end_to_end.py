@@ -21,6 +21,7 @@ from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, triplet_batch
 from dps_train.fit.end_to_end.checkpoints import CheckpointError
+from dps_train.fit.end_to_end.torchrun import STARTED, Launch, check_launch, torchrun_launch
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
 from dps_train.fit.settings import Settings
 from dps_train.model.backbone.weights import WeightsError, state_sha256
@@ -134,6 +135,59 @@ def test_several_processes_share_a_batch(tmp_path):
     fit(shared, steps=1, devices=2)
     # `pairwise` is relative to the mean distance of each process's share, by a hundredth.
     torch.testing.assert_close(shared.head.weights, alone.head.weights, rtol=0, atol=2e-3)
+
+
+IN_TORCHRUN = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import torch
+from test_end_to_end import fit, metric
+from dps_train.fit.end_to_end.torchrun import FollowerDoneError
+trained = metric()
+try:
+    fit(trained, steps=1)
+except FollowerDoneError:
+    sys.exit()
+torch.save(trained.head.weights, sys.argv[1])
+"""
+
+
+def test_processes_of_torchrun_share_a_batch(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(IN_TORCHRUN, encoding="utf-8")
+    here = Path(__file__).parent
+    options = ["--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", *options, script),
+            *(tmp_path / "weights.pt", here, here.parent),
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    alone = metric()
+    fit(alone, steps=1)
+    weights = torch.load(tmp_path / "weights.pt")
+    torch.testing.assert_close(weights, alone.head.weights, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("end_to_end", "devices", "message"),
+    [(True, 1, None), (True, 4, None), (True, 2, "started 4 processes"), (False, 1, "scratch")],
+)
+def test_options_that_do_not_go_with_torchrun(monkeypatch, end_to_end, devices, message):
+    check_launch(end_to_end=False, devices=3)
+    for name, value in ((STARTED, "x"), ("LOCAL_WORLD_SIZE", "2"), ("WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    assert torchrun_launch() == Launch(machines=2, each=2)
+    if message is None:
+        check_launch(end_to_end=end_to_end, devices=devices)
+        return
+    with pytest.raises(UsageError, match=message):
+        check_launch(end_to_end=end_to_end, devices=devices)
 
 
 # --- batches --------------------------------------------------------------------------

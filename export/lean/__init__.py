@@ -1,0 +1,1 @@
+"""Leaner context files: fewer outputs, less memory, smaller numbers."""
