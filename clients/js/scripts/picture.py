@@ -1,6 +1,6 @@
 """Take the picture of the page with sliders that the README shows; needs the built page.
 
-python clients/js/scripts/picture.py [docs/images/sliders.jpg]
+PYTHONPATH=. python clients/js/scripts/picture.py [docs/images/sliders.jpg]
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ IMAGES = ROOT / "examples" / "images"
 WIDTH, HEIGHT = 1180, 700
 
 
-def main(output: Path) -> None:
+def take(output: Path) -> None:
+    """Drop the example images onto the page, choose `CONTEXT`, and take its picture."""
     with served(built_page()) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page(
@@ -41,4 +42,4 @@ def main(output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)
+    take(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)
