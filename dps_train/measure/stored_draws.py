@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dps_infer.model.manifest import Draws
-from dps_train.measure.evaluation_bank import DRAWS, EvaluationBank
+from dps_train.measure.evaluation_bank import EvaluationBank
 from dps_train.model.heads import Head
 
 DIGITS = 5
@@ -49,7 +49,7 @@ def reported_draws(head: Head, bank: EvaluationBank) -> Draws | None:
 
     return Draws(
         images=len(shown),
-        per_image=DRAWS,
+        per_image=bank.drawn.shape[1],
         amounts={
             name: [_rounded(row) for row in draws.transpose(0, 1).flatten(0, 1)]
             for name, draws in zip(bank.names, head.amounts(z), strict=True)

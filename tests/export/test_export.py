@@ -725,8 +725,8 @@ def test_the_universal_file_states_what_its_metric_said_of_known_draws(
         np.testing.assert_allclose(context.calibration.distances[name], expected, rtol=1e-3)
     measures = evaluate(metric.head, bank, [wanted])
     computed = scores(manifest.draws, manifest.metric.amounts, wanted)
-    # In 15 pairs of 4 x 4 draws of 3 images, rounding may turn nearly equal ones.
-    within = 3 / 720
+    # In 15 pairs of 2 x 2 draws of 3 images, rounding may turn one that is nearly equal.
+    within = 1 / 180
     assert computed.adapted == pytest.approx(measures.score.mean, abs=within)
     assert computed.baseline == pytest.approx(measures.baseline.mean, abs=within)
     assert computed.ceiling == pytest.approx(measures.ceiling.mean, abs=within)
