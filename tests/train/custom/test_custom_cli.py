@@ -115,7 +115,7 @@ def test_it_can_be_judged_and_fitted(cli, run, images_folder, tmp_path, monkeypa
             assert server.session.answer(asked[-1]["question"], 0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Server, "serve_forever", judged)
+    monkeypatch.setattr(Server, "wait", judged)
     out = tmp_path / "judged.csv"
     outcome = cli("judge", images_folder, "--out", out, "--run", run, "--distortions", JPEG)
     assert outcome.code == 0, outcome.err
