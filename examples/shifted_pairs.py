@@ -73,6 +73,7 @@ def main() -> None:
     losses = all_losses(options.lpips_trunk)
     names = options.losses.split(",") if options.losses else list(losses)
     held_out = [planes(image) for image in measured_images(options.data, options.images)]
+    shown = max(held_out, key=lambda image: float(fine(image).square().mean()))
     options.output.mkdir(parents=True, exist_ok=True)
     facts = {"steps": options.steps, "data": options.data, "images": len(held_out)}
     records = [{"loss": INPUT, "seed": 0, **facts, **measures(enlarge, held_out)}]
@@ -83,7 +84,7 @@ def main() -> None:
             record = {"loss": name, "seed": seed, **facts, **measures(network, held_out)}
             if seed == 0:
                 save_picture(
-                    part(network(reduce(held_out[0]))), path.with_suffix(".png"), force=True
+                    part(network(reduce(shown))), path.with_suffix(".png"), force=True
                 )
             with atomic_file(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -94,7 +95,7 @@ def main() -> None:
         records.append(record)
     print(table(records))
     path = options.output / "shifted-pairs.png"
-    save_picture(sheet(options.output, names, held_out[0]), path, force=True)
+    save_picture(sheet(options.output, names, shown), path, force=True)
     print(f"Picture written to {path}", file=sys.stderr)
 
 
