@@ -135,16 +135,22 @@ def anchor_words(anchors: Sequence[Anchor]) -> str:
     >>> anchor_words([Anchor("JPEG quality", 35.2, 0), Anchor("blur of sigma", 10.0, 1)])
     'about as different as JPEG quality 35 of a typical photograph'
     """
-    near = [f"{one.change} {two_digits(one.value)}" for one in anchors if one.beyond == 0]
+    near = [_valued(one, two_digits(one.value)) for one in anchors if one.beyond == 0]
     if near:
         *first, last = near
         listed = f"{', '.join(first)} or {last}" if first else last
         return f"about as different as {listed} of a typical photograph"
-    more = [f"{one.change} {one.value:g}" for one in anchors if one.beyond > 0]
+    more = [_valued(one, f"{one.value:g}") for one in anchors if one.beyond > 0]
     if more:
         return f"more different than {_join(more)} of a typical photograph"
-    less = [f"{one.change} {one.value:g}" for one in anchors]
+    less = [_valued(one, f"{one.value:g}") for one in anchors]
     return f"less different than {_join(less)} of a typical photograph"
+
+
+def _valued(one: Anchor, value: str) -> str:
+    """Return a change with its value: "JPEG quality 35", "darkening by 20 percent"."""
+    name, by, unit = one.change.rpartition(" by ")
+    return f"{name} by {value} {unit}" if by else f"{one.change} {value}"
 
 
 def standing(percentiles: dict[str, float]) -> str:

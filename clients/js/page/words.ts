@@ -29,11 +29,17 @@ export function anchorWords({ anchors, distance, identical }: Comparison): strin
   const named = (beyond: number) =>
     anchors
       .filter((one) => one.beyond === beyond)
-      .map((one) => `${one.change} ${twoDigits(one.value)}`);
+      .map((one) => valued(one.change, twoDigits(one.value)));
   const [near, more, less] = [named(0), named(1), named(-1)];
   if (near.length) return `about as different as ${near.join(", or ")} of a typical photograph`;
   if (more.length) return `more different than ${more.join(", or ")} of a typical photograph`;
   return less.length ? `less different than ${less.join(", or ")} of a typical photograph` : "";
+}
+
+/** Name a change with its value: "JPEG quality 35", "darkening by 20 percent". */
+function valued(change: string, value: string): string {
+  const [, name, unit] = /^(.* by) (.*)$/.exec(change) ?? [];
+  return unit === undefined ? `${change} ${value}` : `${name} ${value} ${unit}`;
 }
 
 /** Name the kinds that make up most of a distance. */

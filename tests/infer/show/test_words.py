@@ -201,6 +201,10 @@ NEAR, BELOW, ABOVE = Anchor("JPEG quality", 35.2, 0), -1, 1
     [
         ([NEAR], "about as different as JPEG quality 35 of a typical photograph"),
         (
+            [Anchor("darkening by percent", 23.7, 0)],
+            "about as different as darkening by 24 percent of a typical photograph",
+        ),
+        (
             [NEAR, Anchor("blur of sigma", 0.4, BELOW), Anchor("noise of sigma", 3.14, 0)],
             "about as different as JPEG quality 35 or noise of sigma 3.1 of a typical photograph",
         ),
