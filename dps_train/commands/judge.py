@@ -15,6 +15,7 @@ from dps_train.commands.options import SOURCES, CustomOption, SeedOption, note
 if TYPE_CHECKING:
     from dps_infer.progress import Progress
     from dps_train.custom.custom_distortion import CustomDistortion
+    from dps_train.distortions.distortion import Distortion
     from dps_train.judge.answers import AnswerFile
     from dps_train.judge.session import Session
     from dps_train.model.metric import Metric
@@ -63,9 +64,11 @@ def judge(
     from dps_train.judge.server import Server
 
     check_source(images)
+    specs = tuple(distortions or ())
+    changes, metric = _metric_for(run, specs)
     answers = AnswerFile(out)
     with answers.locked(), Server(port=port) as server, server.running():
-        # PyTorch takes seconds to import, and so do the pictures; meanwhile the page can be opened.
+        # The pictures take seconds; meanwhile the page can be opened.
         typer.echo(server.url)
         note("open this address in a browser on this computer; Finish there or Ctrl-C here ends it")
         with show_progress("preparing", "pictures") as shown:
@@ -74,7 +77,7 @@ def judge(
                 server.prepared = (done, total)
                 shown(done, total)
 
-            session = _session(answers, images, run, tuple(distortions or ()), seed, progress)
+            session = _session(answers, images, metric, changes, specs, seed, progress)
         server.session = session
         set_silent(True)  # The page waits for a person.
         with contextlib.suppress(KeyboardInterrupt):
@@ -83,25 +86,30 @@ def judge(
     note(f"{count} judgements in {out}; adapt a metric to them: {session.command}")
 
 
+def _metric_for(run: Path | None, specs: tuple[str, ...]) -> tuple[tuple[Distortion, ...], Metric]:
+    """Return the distortions that can be judged, and the metric that chooses the questions."""
+    from dps_train.custom.custom_distortion import all_distortions
+    from dps_train.custom.find import find_custom
+
+    shown = all_distortions(_functions(find_custom(specs)))
+    return shown, _metric(run, tuple(distortion.name for distortion in shown))
+
+
 def _session(
     answers: AnswerFile,
     images: str,
-    run: Path | None,
+    metric: Metric,
+    shown: tuple[Distortion, ...],
     specs: tuple[str, ...],
     seed: int,
     progress: Progress,
 ) -> Session:
-    """Load the metric and draw the pictures, which takes seconds."""
-    from dps_train.custom.custom_distortion import all_distortions
-    from dps_train.custom.find import find_custom
+    """Draw the pictures, which takes seconds."""
     from dps_train.judge.pool import draw_pool
     from dps_train.judge.session import Session
     from dps_train.seeds import generator_for
 
-    shown = all_distortions(_functions(find_custom(specs)))
-    metric = _metric(run, tuple(distortion.name for distortion in shown))
-    generator = generator_for("judge", seed)
-    pool = draw_pool(images, metric, generator, answers.folder, shown, progress)
+    pool = draw_pool(images, metric, generator_for("judge", seed), answers.folder, shown, progress)
     options = [word for spec in specs for word in ("--distortions", spec)]
     return Session(answers, metric, pool, seed, options)
 

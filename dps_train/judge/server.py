@@ -23,7 +23,7 @@ import msgspec
 from dps_infer.errors import DpsError, UsageError
 
 if TYPE_CHECKING:
-    # It imports PyTorch, and the page shall open before.
+    # It imports PyTorch, which takes seconds.
     from dps_train.judge.session import Session
 
 HOST = "127.0.0.1"
