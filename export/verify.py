@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ PRESENCE_TOLERANCE = 1e-4
 """The same for a head that tells which kinds of change are there. A kind goes from absent to fully
 there within a small range of its probability: in between, rounding errors are enlarged by up to
 the inverse of that range."""
+
+ROUNDED = 2.0
+"""Where a metric enlarges rounding errors more than that, onnxruntime may be so many times as far
+from PyTorch as PyTorch's float32 is from its float64, on the same images."""
 
 MAP_TOLERANCE = 1e-4
 """Largest difference in the map, relative to its largest value. A map is looked at, and a cell
@@ -90,7 +95,7 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
     engine = open_engine(read_model(model), device=Device.cpu)
     exported = ExportedMetric(metric)
     context = np.array(importances, np.float32)
-    differences: list[float] = []
+    worst, worst_feeds = 0.0, Feeds()
     pairs = 0
     for height, width in SIZES:
         for count in BATCHES:
@@ -99,15 +104,18 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
             fewest = 1 if min(height, width) >= SMALLEST_MIRRORED else count
             for reference in _references(distorted):
                 for one in sorted({fewest, count}):
-                    differences.append(
-                        _difference(engine, exported, reference[:one], distorted, context)
-                    )
+                    images = {"reference": reference[:one], "distorted": distorted}
+                    feeds: Feeds = {**images, IMPORTANCE: context}
+                    difference = _difference(engine.run(exported.names, feeds), exported, feeds)
+                    # Written so that a NaN is the worst.
+                    if not difference <= worst:
+                        worst, worst_feeds = difference, feeds
                     pairs += count
         _check_identity(engine, _photographs(2, height, width), context)
     _check_bands(engine, exported.names, context)
-    # NumPy's maximum keeps a NaN, and the comparison is written so that a NaN fails.
-    worst = float(np.max(differences))
     allowed = PRESENCE_TOLERANCE if "strengths" in exported.names else TOLERANCE
+    if not worst <= allowed:
+        allowed = max(allowed, ROUNDED * _rounding(exported, worst_feeds))
     if not worst <= allowed:
         raise ParityError(
             f"onnxruntime and PyTorch differ by {worst:.2g}, expected at most {allowed:g}"
@@ -116,20 +124,22 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
 
 
 def _difference(
-    engine: Engine, exported: ExportedMetric, reference: Pixels, distorted: Pixels, context: Floats
+    outputs: Mapping[str, NDArray[Any]], exported: ExportedMetric, feeds: Feeds
 ) -> float:
-    feeds: Feeds = {"reference": reference, "distorted": distorted, IMPORTANCE: context}
-    outputs = engine.run(exported.names, feeds)
-    with torch.no_grad():
-        expected = exported(*(torch.from_numpy(feeds[name]) for name in INPUTS))
+    """Return the largest difference of other outputs from PyTorch's, but for those people read.
+
+    Raises:
+        ParityError: one of those differs too much.
+    """
+    expected = _in_pytorch(exported, feeds)
     # Importances multiply the amounts and their errors alike, so large ones must not fail.
-    gain = max(1.0, float(context.sum()))
+    gain = max(1.0, float(feeds[IMPORTANCE].sum()))
     tolerances = dict(READ_TOLERANCES)
     if "cells" in exported.names:
         tolerances["map"] = tolerances["cells"]
     differences = []
-    for name, value in zip(exported.names, expected, strict=True):
-        difference = float(np.abs(outputs[name] - value.numpy()).max())
+    for name, value in expected.items():
+        difference = float(np.abs(outputs[name] - value).max())
         largest = float(value.max())
         if name not in tolerances:
             scale = gain if name == "distance" else 1.0
@@ -142,6 +152,19 @@ def _difference(
                 f"to {largest:.2g}"
             )
     return float(np.max(differences))
+
+
+def _in_pytorch(exported: ExportedMetric, feeds: Feeds) -> dict[str, NDArray[Any]]:
+    with torch.no_grad():
+        found = exported(*(torch.from_numpy(feeds[name]) for name in INPUTS))
+    return {name: value.numpy() for name, value in zip(exported.names, found, strict=True)}
+
+
+def _rounding(exported: ExportedMetric, feeds: Feeds) -> float:
+    """Return the difference between PyTorch in float32 and in float64."""
+    exact = copy.deepcopy(exported).double()
+    outputs = _in_pytorch(exact, {name: value.astype(np.float64) for name, value in feeds.items()})
+    return _difference(outputs, exported, feeds)
 
 
 def _references(distorted: Pixels) -> list[Pixels]:

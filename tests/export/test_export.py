@@ -641,6 +641,18 @@ def test_a_metric_with_dropout_is_not_frozen(run_folder):
         freeze(metric)
 
 
+def test_a_metric_that_enlarges_rounding_may_be_as_far_as_rounding(metrics, models, monkeypatch):
+    data = models["pair"].SerializeToString()
+    monkeypatch.setattr(verify, "PRESENCE_TOLERANCE", 0.0)
+    monkeypatch.setattr(verify, "SIZES", ((64, 64),))
+    context = [1.0] * len(metrics["pair"].head.names)
+    monkeypatch.setattr(verify, "ROUNDED", 0.0)
+    with pytest.raises(verify.ParityError, match="differ by"):
+        verify.verify(data, metrics["pair"], context)
+    monkeypatch.setattr(verify, "ROUNDED", 100.0)
+    assert verify.verify(data, metrics["pair"], context).max_abs_error > 0
+
+
 def test_large_importances_are_no_reason_to_refuse(models, metrics):
     data = models["scalar"].SerializeToString()
     parity = verify.verify(data, metrics["scalar"], [1e6])
