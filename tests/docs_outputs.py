@@ -53,6 +53,7 @@ TOO_EXPENSIVE = {
     r"dps-export .*--precision": "compares precisions for a minute; tests/export does",
     r"dps-infer demo --page": "serves until it is stopped; tests/infer/commands/test_start",
     r"dps-infer .*jpeg,": "needs a metric that was trained on another distortion",
+    r"python examples/shifted_pairs.py": "trains networks for minutes",
     r"python examples/tutorials/web_pages.py": "renders hundreds of pages in a browser",
 }
 """Regular expressions at the start of commands that are parsed and not run, with the reasons."""

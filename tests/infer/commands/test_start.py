@@ -81,10 +81,13 @@ def test_packages_run_as_programs(package):
 
 
 PAGE = """
+import signal
 import sys
 from pathlib import Path
 from dps_infer import slider_page
 slider_page.CLIENT = Path(sys.argv.pop())
+# Where the tests run in the background of a shell, Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from dps_infer.cli import main
 main()
 """
