@@ -83,9 +83,7 @@ def main() -> None:
             network = trained(losses[name], seed, options.steps)
             record = {"loss": name, "seed": seed, **facts, **measures(network, held_out)}
             if seed == 0:
-                save_picture(
-                    part(network(reduce(shown))), path.with_suffix(".png"), force=True
-                )
+                save_picture(part(network(reduce(shown))), path.with_suffix(".png"), force=True)
             with atomic_file(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             print(f"{path} written", file=sys.stderr)
