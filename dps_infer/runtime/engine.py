@@ -18,6 +18,7 @@ from weakref import WeakSet
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.extras import install
 from dps_infer.graph.model import NODE, Model
+from dps_infer.runtime import forks
 from dps_infer.runtime.device import CPU, CUDA, Device
 from dps_infer.runtime.threads import available_threads
 
@@ -253,12 +254,13 @@ class Engine:
         feeds: Mapping[str, NDArray[Any]],
     ) -> dict[str, NDArray[Any]]:
         try:
-            if self.feeding is None:
-                values = session.run(list(fetches), dict(feeds), options)
-            else:
-                from dps_infer.runtime import cuda
+            with forks.ONNXRUNTIME.entered():
+                if self.feeding is None:
+                    values = session.run(list(fetches), dict(feeds), options)
+                else:
+                    from dps_infer.runtime import cuda
 
-                values = cuda.run(session, fetches, feeds, options, self.feeding)
+                    values = cuda.run(session, fetches, feeds, options, self.feeding)
         # onnxruntime's exceptions have no common base of their own.
         except Exception as error:
             given = ", ".join(f"{name} {list(feed.shape)}" for name, feed in feeds.items())
@@ -432,9 +434,10 @@ def _open(
 
             providers.insert(0, cuda.provider(onnxruntime))
         try:
-            return onnxruntime.InferenceSession(
-                model, sess_options=options, providers=providers, enable_fallback=0
-            )
+            with forks.ONNXRUNTIME.entered():
+                return onnxruntime.InferenceSession(
+                    model, sess_options=options, providers=providers, enable_fallback=0
+                )
         except Exception as error:
             raise ContextError(f"cannot be loaded by onnxruntime: {_first_line(error)}") from error
 
