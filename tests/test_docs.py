@@ -286,7 +286,8 @@ def cheap(page: Path) -> Iterator[Command]:
         if program == "python":
             if rest[0] == "-m" and rest[1] in MODULES_TOO_EXPENSIVE:
                 continue
-            yield command
+            if too_expensive(command) is None:
+                yield command
         elif program in PROGRAMS and too_expensive(command) is None:
             yield command
 
