@@ -28,6 +28,8 @@ const MATTER_MOST = ["content", "mirror", "other"];
 export class ContextPanel {
   readonly #rows = new Map<string, Row>();
   #places: string[][];
+  /** The places of a context that has no order. */
+  readonly #unordered: string[][];
 
   constructor(
     readonly kinds: readonly Kind[],
@@ -37,7 +39,8 @@ export class ContextPanel {
     const all = [...kinds.map((kind) => kind.name), "other"];
     // Until someone says more, whatever changes the content of an image matters most.
     const most = all.filter((name) => MATTER_MOST.includes(name));
-    this.#places = [all.filter((name) => !most.includes(name)), most];
+    this.#unordered = [all.filter((name) => !most.includes(name)), most];
+    this.#places = this.#unordered;
     for (const name of [...kinds.map((kind) => kind.name), "other", "size"]) this.#addSlider(name);
     const preset = byId<HTMLSelectElement>("preset");
     for (const { name } of presets) preset.append(element("option", { value: name, text: name }));
@@ -132,7 +135,7 @@ export class ContextPanel {
     }
     const groups = [...levels].sort(([first], [second]) => first - second).map(([, group]) => group);
     // A ranking has two places at least.
-    if (groups.length > 1) this.#places = groups;
+    this.#places = groups.length > 1 ? groups : this.#unordered;
     this.#showOrder();
   }
 
