@@ -283,12 +283,8 @@ def cheap(page: Path) -> Iterator[Command]:
     """The commands of a page that run here."""
     for command in commands(page):
         program, *rest = command.words
-        if program == "python":
-            if rest[0] == "-m" and rest[1] in MODULES_TOO_EXPENSIVE:
-                continue
-            if too_expensive(command) is None:
-                yield command
-        elif program in PROGRAMS and too_expensive(command) is None:
+        module = program == "python" and rest[0] == "-m" and rest[1] in MODULES_TOO_EXPENSIVE
+        if program in ("python", *PROGRAMS) and not module and too_expensive(command) is None:
             yield command
 
 

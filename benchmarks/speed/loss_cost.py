@@ -25,7 +25,7 @@ SMALL = 64
 
 
 class Cost(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of one image of the benchmark's side.
+    """What a step costs with one image of the benchmark's side.
 
     Attributes:
         mode: which loss.

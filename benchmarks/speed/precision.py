@@ -59,7 +59,7 @@ class Share(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of each precision, and of the profile."""
+    """What each precision costs, and where the time goes."""
 
     megabytes: float
     milliseconds: dict[str, float]

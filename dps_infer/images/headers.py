@@ -52,7 +52,7 @@ def begins_as_image(start: bytes) -> bool:
         start: its first `STARTS` bytes, or all of a shorter file.
     """
     known = [*(magic for magic, _ in _READERS), _NOT_READ]
-    # Of texts, some begin with the two bytes of a PNM image. None goes on like one.
+    # Some texts begin with the two bytes of a PNM image, but none goes on like one.
     is_pnm = start[:1] == b"P" and start[1:2].isdigit()
     return bool(_PNM.match(start)) if is_pnm else any(magic.match(start) for magic in known)
 

@@ -152,9 +152,9 @@ class Reduced(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pairs: Count
     """Pairs of images that both were run on."""
     distance: Difference
-    """Of the general distance, as a share of it, or of 1 where it is below 1."""
+    """Difference of the general distance, as a share of it, or of 1 where it is below 1."""
     amounts: Difference
-    """Of the amounts, as a share of a pair's largest one, or of 1 where that is below 1."""
+    """Difference of the amounts, as a share of a pair's largest, or of 1 where that is below 1."""
     two_afc: Share
     """2AFC score in all rankings of the paper's distortions."""
     two_afc_float32: Share

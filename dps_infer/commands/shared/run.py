@@ -35,7 +35,7 @@ from dps_infer.extras import how_to_install
 _program = ContextVar("program", default="dps-infer")
 
 _quiet = False
-"""Of the process and not of a context: other threads print, too."""
+"""Whether notes and progress are left out. A value of the process: other threads print, too."""
 
 # Typer brings a click of its own, or uses the package.
 _ClickError: Any = next(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException")

@@ -20,7 +20,7 @@ from dps_infer.compare.regions.boxes import (
 )
 from dps_infer.images.decode import Pair
 
-PHOTOGRAPHS = Path("/work/shared/images/bsds500/val")
+PHOTOGRAPHS = Path(__file__).parents[4] / "shared" / "images" / "bsds500" / "val"
 BLUR, HUE, REMOVED, MOVED = KINDS = ("blur", "hue", "removed", "moved")
 
 
