@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from dps_infer.errors import ImageError
 from dps_infer.images.formats.header import TO_PNG, Header
 from dps_infer.images.formats.jpeg import without_harmless_part
+from dps_infer.runtime.forks import Gate
 
 _STDERR = 2
 _LIBJPEG = (
@@ -193,9 +194,7 @@ class _Diversion:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self._decoding = 0
-        self._forking = False
         self._undo = contextlib.ExitStack()
         self._saved = self._file = -1
         self._position = 0
@@ -205,23 +204,21 @@ class _Diversion:
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
         """Divert stderr during the block."""
-        with self._lock:
-            while self._forking:
-                self._changed.wait()
-            if self._decoding == 0:
-                # Where stderr cannot be diverted, the log is turned off.
-                level = _LOG_WARNINGS if self._divert() else 0
-                self._undo.enter_context(_log_level(level))
-            self._decoding += 1
-        try:
-            yield
-        finally:
+        with _GATE.entered():
             with self._lock:
-                self._sort_lines()
-                self._decoding -= 1
                 if self._decoding == 0:
-                    self._undo.close()
-                    self._changed.notify_all()
+                    # Where stderr cannot be diverted, the log is turned off.
+                    level = _LOG_WARNINGS if self._divert() else 0
+                    self._undo.enter_context(_log_level(level))
+                self._decoding += 1
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._sort_lines()
+                    self._decoding -= 1
+                    if self._decoding == 0:
+                        self._undo.close()
 
     def take_warnings(self) -> list[str]:
         """Return the warnings of libjpeg and libtiff since the last call."""
@@ -278,23 +275,8 @@ class _Diversion:
                     os.write(self._saved, line)
             self._log_continues = False
 
-    def before_fork(self) -> None:
-        """Wait until no thread decodes, and let none begin.
 
-        A child has copies of the locks inside the codecs, which no thread of its own releases.
-        """
-        with self._lock:
-            self._forking = True
-            while self._decoding:
-                self._changed.wait()
-
-    def after_fork_in_parent(self) -> None:
-        """Let threads decode again."""
-        with self._lock:
-            self._forking = False
-            self._changed.notify_all()
-
-
+_GATE = Gate()
 _DIVERSION = _Diversion()
 
 
@@ -305,11 +287,7 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _DIVERSION.before_fork(),
-        after_in_parent=lambda: _DIVERSION.after_fork_in_parent(),
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _unnamed_file() -> int:

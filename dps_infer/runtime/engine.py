@@ -18,8 +18,8 @@ from weakref import WeakSet
 from dps_infer.errors import ContextError, DeviceError, UsageError
 from dps_infer.extras import install
 from dps_infer.graph.model import NODE, Model
-from dps_infer.runtime import forks
 from dps_infer.runtime.device import CPU, CUDA, Device
+from dps_infer.runtime.forks import Gate
 from dps_infer.runtime.threads import available_threads
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Engine:
         feeds: Mapping[str, NDArray[Any]],
     ) -> dict[str, NDArray[Any]]:
         try:
-            with forks.ONNXRUNTIME.entered():
+            with _GATE.entered():
                 if self.feeding is None:
                     values = session.run(list(fetches), dict(feeds), options)
                 else:
@@ -276,6 +276,8 @@ class Engine:
             self._whole = self._opener(self._model.data)
         return self._whole
 
+
+_GATE = Gate()
 
 _ENGINES: WeakSet[Engine] = WeakSet()
 
@@ -434,7 +436,7 @@ def _open(
 
             providers.insert(0, cuda.provider(onnxruntime))
         try:
-            with forks.ONNXRUNTIME.entered():
+            with _GATE.entered():
                 return onnxruntime.InferenceSession(
                     model, sess_options=options, providers=providers, enable_fallback=0
                 )

@@ -1,7 +1,7 @@
-"""Keep forks out of onnxruntime.
+"""Keep forks out of libraries that hold locks: onnxruntime, and the decoders of images.
 
-A child has copies of the locks inside onnxruntime, of its memory for one, which no thread of its
-own releases: a fork waits until no thread computes, and none begins meanwhile.
+A child has copies of the locks inside them, which no thread of its own releases: a fork waits until
+no thread is inside, and none enters meanwhile.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Counts the threads that compute, and lets none in while a fork waits or happens."""
+    """Counts the threads inside a library, and lets none in while a fork waits or happens."""
 
     def __init__(self) -> None:
         self.reopen()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self.close, after_in_parent=self.open, after_in_child=self.reopen
+            )
 
     def reopen(self) -> None:
         """Forget all threads: in a child, there are none but the one that forked."""
@@ -26,7 +30,7 @@ class Gate:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Compute during the block, which must not enter again."""
+        """Be inside during the block, which must not enter again."""
         with self._changed:
             while self._forking:
                 self._changed.wait()
@@ -39,7 +43,7 @@ class Gate:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Wait until no thread computes, and let none begin."""
+        """Wait until no thread is inside, and let none enter."""
         with self._changed:
             while self._forking:
                 self._changed.wait()
@@ -48,17 +52,7 @@ class Gate:
                 self._changed.wait()
 
     def open(self) -> None:
-        """Let threads compute again."""
+        """Let threads enter again."""
         with self._changed:
             self._forking = False
             self._changed.notify_all()
-
-
-ONNXRUNTIME = Gate()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=ONNXRUNTIME.close,
-        after_in_parent=ONNXRUNTIME.open,
-        after_in_child=ONNXRUNTIME.reopen,
-    )
