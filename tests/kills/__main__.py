@@ -41,7 +41,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs"
         make_inputs(inputs)
-        _run(COMMANDS["batch"].line(), inputs)
+        scored = _run(COMMANDS["batch"].line(), inputs)
+        if scored.returncode != 0:
+            print(f"batch: the command itself fails: {scored.stderr.strip()}")
+            return 1
         (inputs / "out.csv").rename(inputs / "results.csv")
         for name in options.commands or COMMANDS:
             draw = random.Random(f"{options.seed} {name}")

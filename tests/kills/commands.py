@@ -53,7 +53,7 @@ COMMANDS = {
     "batch": Command(
         (
             *("dps-infer", "batch", "pairs.csv", "-o", "out.csv", "--ranking", RANKING),
-            *("--batch-size", "8", "--view", "whole"),
+            *("--batch-size", "8"),
         ),
         "out.csv",
         resume=("--resume",),
@@ -78,10 +78,7 @@ COMMANDS = {
         on_full_disk=True,
     ),
     "calibrate": Command(
-        (
-            *("dps-infer", "calibrate", "pairs.csv", "-o", "out.json", "--ranking", RANKING),
-            *("--view", "whole"),
-        ),
+        ("dps-infer", "calibrate", "pairs.csv", "-o", "out.json", "--ranking", RANKING),
         "out.json",
     ),
     "dps-export": Command(
