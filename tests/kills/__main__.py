@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.kills.commands import COMMANDS, Command, content
+from tests.kills.commands import COMMANDS, Command, content, files_of
 from tests.kills.inputs import make_inputs
 
 AT_A_TIME = 4
@@ -101,12 +101,11 @@ def _fill_often(
     command: Command, inputs: Path, whole: Path, times: int, draw: random.Random
 ) -> list[str]:
     """Run a command while no file can grow beyond a random size; return what went wrong."""
-    output = whole / command.output
-    sizes = [len(data) for data in content(output).values()]
+    largest = max(file.stat().st_size for file in files_of(whole / command.output))
     faults: list[str] = []
     for number in range(times):
         work = _fresh(inputs, whole)
-        limit = draw.randrange(max(sizes))
+        limit = draw.randrange(largest)
         done = _run(command.line(limit=limit), work)
         lines = [line for line in done.stderr.splitlines() if "error" in line]
         if done.returncode != 1 or len(lines) != 1 or "Traceback" in done.stderr:

@@ -104,8 +104,14 @@ COMMANDS = {
 
 def content(path: Path) -> dict[str, bytes]:
     """Return the content of a file or of all files of a folder, without what times differ in."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {str(file.relative_to(path.parent)): _without_times(file, path) for file in files}
+    return {
+        str(file.relative_to(path.parent)): _without_times(file, path) for file in files_of(path)
+    }
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file, or all files of a folder."""
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
 
 
 def _without_times(file: Path, output: Path) -> bytes:
