@@ -1,6 +1,14 @@
-"""``python -m dps_infer``, the same as ``dps-infer``."""
+"""The program ``dps-infer``, also run by ``python -m dps_infer``."""
 
-from dps_infer.cli import main
+from typing import NoReturn
+
+from dps_infer.commands.shared.process import start
+
+
+def main() -> NoReturn:
+    """Run ``dps-infer``."""
+    start("dps_infer.cli")
+
 
 if __name__ == "__main__":
     main()

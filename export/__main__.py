@@ -1,6 +1,14 @@
-"""``python -m dps_export``, the same as ``dps-export``."""
+"""The program ``dps-export``, also run by ``python -m dps_export``."""
 
-from dps_export.cli import main
+from typing import NoReturn
+
+from dps_infer.commands.shared.process import start
+
+
+def main() -> NoReturn:
+    """Run ``dps-export``."""
+    start("dps_export.cli")
+
 
 if __name__ == "__main__":
     main()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 RANKING = "color,translate,zoom,rotate,darken,blur"
 _MAINS = {
-    "dps-infer": "from dps_infer.cli import main; main()",
-    "dps-train": "from dps_train.cli import main; main()",
-    "dps-export": "from dps_export.cli import main; main()",
+    "dps-infer": "from dps_infer.__main__ import main; main()",
+    "dps-train": "from dps_train.__main__ import main; main()",
+    "dps-export": "from dps_export.__main__ import main; main()",
 }
 _LIMITED = (
     "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY));"

@@ -1,18 +1,45 @@
-"""The process of a command: its standard streams and its signals."""
+"""The process of a command: how it starts, its standard streams, and its signals."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
+
+
+def start(module: str) -> NoReturn:
+    """Load the module of a command line and run its `main`; Ctrl-C ends both quietly."""
+    try:
+        main = importlib.import_module(module).main
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if was_interrupted(error):
+            sys.exit(INTERRUPTED)
+        raise
+    sys.exit(main())
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Return whether an error was caused by Ctrl-C.
+
+    A native module that is interrupted while it loads raises an `ImportError` from it.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__
+    return False
 
 
 def prepare_streams() -> None:

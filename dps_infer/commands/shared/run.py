@@ -28,6 +28,7 @@ from dps_infer.commands.shared.process import (
     prepare_streams,
     silence_stdout,
     stdout_fault,
+    was_interrupted,
 )
 from dps_infer.errors import DpsError
 from dps_infer.extras import how_to_install
@@ -153,6 +154,8 @@ def _run(app: typer.Typer, name: str) -> int:
         silence_stdout()
         return 1
     except DpsError as error:
+        if was_interrupted(error):
+            return INTERRUPTED
         if debug:
             traceback.print_exc()
         _say(name, *(f"error: {line}" for line in error.lines))
@@ -163,6 +166,8 @@ def _run(app: typer.Typer, name: str) -> int:
         _say(name, "error: not enough memory: use smaller images or a machine with more")
         return 1
     except Exception as error:
+        if was_interrupted(error):
+            return INTERRUPTED
         if debug:
             traceback.print_exc()
         if isinstance(error, OSError) and is_of_stdout(error):
