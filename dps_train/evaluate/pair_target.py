@@ -21,7 +21,7 @@ from dps_infer.compare.metric import Metric as LoadedFile
 from dps_infer.compare.pairs import new_cache
 from dps_infer.contexts.ranking import SIZE
 from dps_infer.errors import ContextError
-from dps_infer.images.decode import Picture, load_picture, make_pair
+from dps_infer.images.decode import DecodePolicy, Picture, load_picture, make_pair
 from dps_infer.model import embedded
 from dps_infer.model.context_file import read_context_file
 from dps_infer.model.manifest import MetricInfo
@@ -38,6 +38,9 @@ Doubles: TypeAlias = NDArray[np.float64]
 
 CANDIDATES_AT_ONCE = 64
 """Candidates handed to onnxruntime at a time; they share the features of their reference."""
+
+RGB = DecodePolicy(channel_order="rgb")
+"""All arrays here are, however odd their colors are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +183,12 @@ class FileTarget(PairTarget):
     def _see(self, reference: Pixels, candidates: Sequence[Pixels]) -> _Seen:
         # Features are kept for the next call as long as the reference is the same object.
         if self._reference is None or self._reference[0] is not reference:
-            self._reference = (reference, load_picture(reference, label="reference"))
+            self._reference = (reference, load_picture(reference, label="reference", policy=RGB))
         first = self._reference[1]
         found = []
         for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
             pairs = [
-                make_pair(first, load_picture(candidate, label="candidate"))
+                make_pair(first, load_picture(candidate, label="candidate", policy=RGB))
                 for candidate in candidates[start : start + CANDIDATES_AT_ONCE]
             ]
             found += self._metric.compare_pairs(pairs, cache=self._cache)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from infer_helpers import encode
@@ -138,6 +139,20 @@ def test_ordinary_changes_are_not_taken_for_bgr(colorful):
     gray = np.repeat(colorful[:, :, :1], 3, axis=2)
     for changed in (darker, gray, 255 - colorful, np.roll(colorful, 1, axis=2)):
         make_pair(load(colorful), load(changed))
+
+
+def test_a_strong_turn_of_hues_is_not_taken_for_bgr():
+    # Shades of orange.
+    light = np.random.default_rng(3).uniform(0.2, 1, (40, 60, 1))
+    reference = (light * (230, 150, 40)).astype(np.uint8)
+    hsv = cv2.cvtColor(reference, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] = (hsv[..., 0].astype(int) + 107) % 256  # 150 degrees
+    turned = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+    difference, reversed_ = (
+        np.abs(reference.astype(int) - other).mean() for other in (turned, turned[..., ::-1])
+    )
+    assert reversed_ < difference / 4
+    make_pair(load(reference), load(turned))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (40, 40)])
