@@ -37,7 +37,7 @@ SMALLEST_SPAN = 100
 FEWEST_PIXELS = 64
 """Images of fewer pixels do not tell the order of their channels."""
 
-FIT = 8
+TIMES_CLOSER = 8
 """How many times closer images are when the channels of one are reversed, if that was the mistake.
 An image whose hues are turned by 150 degrees may be 5 times as close."""
 
@@ -209,7 +209,8 @@ def seems_reversed(first: Pixels, second: Pixels) -> bool:
     if one.shape[0] * one.shape[1] < FEWEST_PIXELS or np.std(one[..., 0] - one[..., 2]) < 8:
         return False
     difference = float(np.abs(one - other).mean())
-    return difference > 8 and float(np.abs(one - other[:, :, ::-1]).mean()) < difference / FIT
+    if_reversed = float(np.abs(one - other[:, :, ::-1]).mean())
+    return difference > 8 and if_reversed < difference / TIMES_CLOSER
 
 
 def _as_numpy(source: Any) -> NDArray[Any]:

@@ -21,12 +21,10 @@ def start(module: str) -> NoReturn:
     """Load the module of a command line and run its `main`; Ctrl-C ends both quietly."""
     try:
         main = importlib.import_module(module).main
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        if not was_interrupted(error):
+            raise
         sys.exit(INTERRUPTED)
-    except Exception as error:
-        if was_interrupted(error):
-            sys.exit(INTERRUPTED)
-        raise
     sys.exit(main())
 
 
