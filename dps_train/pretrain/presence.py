@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,21 @@ from dps_train.fit.presence.stored import bank_recipe, open_folder
 from dps_train.fit.presence.training import train_presence
 from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.embedded.embedded_metric import Recipe
-from dps_train.pretrain.images.mixture import kept_images
+from dps_train.pretrain.images.mixture import KIND_SHARES, PAGE_SHARES, kept_images
 from dps_train.seeds import generator_for
 
-IMAGES = 3000
+IMAGES, PAGES = 3000, 800
+"""Images of all kinds, and pages and screens besides them."""
+
 SIDE = 288
 """Side in pixels of the images: that of the larger pictures, and their surroundings."""
 
 COLLECTIONS = (
     Collection("paper", 12_000, 64, paper=True, weight=1.5),
     Collection("own", 12_000, 192, paper=False),
-    Collection("parts", 4000, 192, paper=False, parts=True, weight=0.5),
+    Collection("parts", 4000, 192, paper=False, families="parts", weight=0.5),
+    Collection("graded", 3000, 192, paper=False, families="graded", weight=0.5),
+    Collection("pages", 3000, 192, paper=False, families="pages", weight=0.5),
 )
 STEPS = 12_000
 
@@ -35,6 +40,7 @@ def pretrain_presence(
     folder: Path | None = None,
     *,
     images: int = IMAGES,
+    pages: int = PAGES,
     collections: tuple[Collection, ...] = COLLECTIONS,
     steps: int = STEPS,
     note: Callable[[str], None] = lambda _: None,
@@ -46,7 +52,8 @@ def pretrain_presence(
         seed: of everything random.
         folder: keeps images and measured pairs, so that a run that was cut off continues; None
             keeps none.
-        images: how many to draw.
+        images: how many of all kinds to draw.
+        pages: how many pages and screens to draw besides them.
         collections: of pairs to measure.
         steps: of the training.
         note: receives a line about the loss now and then.
@@ -54,15 +61,33 @@ def pretrain_presence(
     Returns:
         How the head was trained.
     """
-    generator = generator_for("images of the head", seed)
-    kept = None if folder is None else folder / f"images-{seed}.safetensors"
-    drawn = kept_images(kept, images, SIDE, generator)
-    pixels = [np.ascontiguousarray(image.permute(1, 2, 0)) for image in drawn]
+    drawn = {
+        name: kept_images(
+            None if folder is None else folder / f"{name}-{seed}.safetensors",
+            count,
+            SIDE,
+            generator_for(f"{name} of the head", seed),
+            shares,
+        )
+        for name, count, shares in (("images", images, KIND_SHARES), ("pages", pages, PAGE_SHARES))
+    }
+    pixels = {
+        name: [np.ascontiguousarray(image.permute(1, 2, 0)) for image in found]
+        for name, found in drawn.items()
+    }
     pairs = None if folder is None else folder / "pairs"
     if pairs is not None:
-        open_folder(pairs, bank_recipe(metric, pixels, collections, seed), renew=True)
-    banks = [(one, measured_pairs(one, metric, pixels, seed, pairs)) for one in collections]
+        recipe = bank_recipe(metric, list(chain(*pixels.values())), collections, seed)
+        open_folder(pairs, recipe, renew=True)
+    banks = []
+    for one in collections:
+        scenes = pixels["pages" if one.families == "pages" else "images"]
+        banks.append((one, measured_pairs(one, metric, scenes, seed, pairs)))
     train_presence(metric, banks, steps=steps, seed=seed, note=note)
-    digest = hashlib.sha256(drawn.numpy().data).hexdigest()
-    data = DataInfo(source="dps_train.pretrain.images", images=images, sha256=digest)
+    digest = hashlib.sha256()
+    for found in drawn.values():
+        digest.update(found.numpy().data)
+    data = DataInfo(
+        source="dps_train.pretrain.images", images=images + pages, sha256=digest.hexdigest()
+    )
     return Recipe(data, steps, seed)

@@ -1,4 +1,4 @@
-"""Something else is there: a patch, a shape, or letters."""
+"""Something else is there: a patch, a shape, letters or a streak, or something is gone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ STRETCH = 0.4
 FEATHER = 2.5
 """Sigma in pixels of soft edges."""
 
+STREAK = 4
+"""Largest width of a streak, in pixels."""
+
+RING = 2
+"""Width in pixels of the surroundings of a part whose color fills it."""
+
 
 def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
-    """Show something else in a part: another picture, a moved part, a shape, or letters."""
+    """Show something else in a part: another picture, a moved part, a shape, letters or nothing."""
     top, left, height, width = box(pixels, between(*AREA, draw.share), draw.rng())
-    rng, variant = np.random.default_rng(draw.seed + 1), draw.mode % 10
+    rng, variant = np.random.default_rng(draw.seed + 1), draw.mode % 12
     changed, paint = pixels.copy(), [int(value) for value in rng.integers(0, 256, 3)]
     part = np.s_[top : top + height, left : left + width]
     if variant < 4:
@@ -47,6 +53,10 @@ def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
         sides = pixels[part].reshape(-1, 3)
         changed[part] = np.median(sides, axis=0).astype(np.uint8)
         changed = _feathered(pixels, changed, part)
+    elif variant == 9:
+        clear(changed, (top, left, height, width))
+    elif variant == 10:
+        _streak(changed, draw.share, paint, rng)
     else:
         letters = "".join(chr(code) for code in rng.integers(65, 91, 3 + int(8 * draw.share)))
         scale = 0.4 + 1.2 * draw.share * pixels.shape[0] / 192
@@ -56,6 +66,31 @@ def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
             1 + int(2 * draw.share), cv2.LINE_AA,
         )  # fmt: skip
     return changed, UNKNOWN
+
+
+def clear(pixels: Pixels, part: tuple[int, int, int, int]) -> None:
+    """Fill a part (top, left, height, width) in place with the median color around it."""
+    top, left, height, width = part
+    around = np.s_[max(0, top - RING) : top + height + RING, max(0, left - RING) : left + width + RING]
+    ring = np.ones(pixels[around].shape[:2], bool)
+    down, across = top - max(0, top - RING), left - max(0, left - RING)
+    ring[down : down + height, across : across + width] = False
+    surroundings = pixels[around][ring] if ring.any() else pixels.reshape(-1, 3)
+    pixels[top : top + height, left : left + width] = np.median(surroundings, axis=0)
+
+
+def _streak(pixels: Pixels, share: float, paint: list[int], rng: np.random.Generator) -> None:
+    """Draw a line across or down in place, whole or in part; half of them are white or black."""
+    rows, columns = pixels.shape[:2]
+    thick = 1 + int(STREAK * share * rng.random())
+    color = paint if rng.random() < 0.5 else [int(rng.choice((0, 255)))] * 3
+    down = rng.random() < 0.5
+    length = rows if down else columns
+    first, last = sorted(int(end) for end in rng.uniform(0, length, 2))
+    along = np.s_[:] if rng.random() < 0.5 else np.s_[first : max(last, first + 8)]
+    start = int(rng.integers((columns if down else rows) - thick + 1))
+    across = np.s_[start : start + thick]
+    pixels[(along, across) if down else (across, along)] = color
 
 
 def _feathered(before: Pixels, after: Pixels, part: tuple[slice, slice]) -> Pixels:

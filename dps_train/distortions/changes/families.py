@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dps_infer.arrays import Floats, Pixels
 from dps_train.distortions.changes.content import box
 from dps_train.distortions.changes.draw import Draw, Scene, random_draw, rounded
+from dps_train.distortions.changes.elements import another_element
 from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.kinds import KIND_NAMES
@@ -35,6 +36,17 @@ PARTS = 2
 
 IN_PARTS = 3
 """Members of a family of changes of parts."""
+
+IN_GRADED = 5
+GRADES = (0.05, 0.15, 0.35, 0.65)
+"""Members of a family of one change, and the shares of it that the weaker ones have."""
+
+ON_PAGES = 5
+"""Members of a family of changed pages."""
+
+SCANNED = ("translate", "rotate", "noise", "darken")
+FAINT = 0.35
+"""What another scan of a page may show, and its largest share."""
 
 LARGEST_OVERLAP = 0.2
 """Of the first part, by the second."""
@@ -130,6 +142,27 @@ def part_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     return maker.members
 
 
+def graded_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
+    """Draw one change in rising strengths: `IN_GRADED` changed versions."""
+    maker = _Maker(scene, rng, paper=False)
+    kind = maker.kind(but=("mirror",))
+    draw = replace(maker.draw(kind), share=float(rng.uniform(0.4, 1)))
+    for place, share in enumerate((*GRADES, 1.0)):
+        maker.add([kind], [draw.weaker(share)], weaker=place - 1)
+    return maker.members
+
+
+def page_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
+    """Draw `ON_PAGES` changed versions of a page: other elements, and changes of other kinds."""
+    maker = _Maker(scene, rng, paper=False)
+    maker.add_element()
+    maker.add_element()
+    maker.add_scanned_element()
+    maker.add_part()
+    maker.add_single()
+    return maker.members
+
+
 class _Maker:
     """Collects the members of one family."""
 
@@ -207,6 +240,40 @@ class _Maker:
     def add_part(self, kind: str | None = None) -> None:
         """Add a picture of which a part is changed."""
         self.members.append(self.part(kind or str(self.rng.choice(LOCAL))))
+
+    def add_element(self) -> None:
+        """Add a page with another element."""
+        before = self.scene.middle()
+        changed = another_element(before, self.scene, self.rng)
+        part = (changed != before).any(axis=-1).astype(np.float32)
+        count = len(KIND_NAMES)
+        nothing = np.zeros(count, np.float32)
+        unknown = np.full(count, np.nan, np.float32)
+        self.members.append(Member(changed, _marked([CONTENT]), unknown, nothing, part=part))
+
+    def add_scanned_element(self) -> None:
+        """Add a page with another element, which is also faintly changed as a whole."""
+        scene, middle = self.scene, self.scene.middle()
+        pixels = scene.pixels.copy()
+        start = (pixels.shape[0] - scene.side) // 2
+        inside = np.s_[start : start + scene.side, start : start + scene.side]
+        pixels[inside] = another_element(middle, scene, self.rng)
+        count = int(self.rng.integers(1, 3))
+        kinds = [str(name) for name in self.rng.choice(SCANNED, count, replace=False)]
+        draws = [self.draw(name) for name in kinds]
+        draws = [replace(draw, share=FAINT * draw.share) for draw in draws]
+        strengths = np.full(len(KIND_NAMES), np.nan, np.float32)
+        for kind, draw in zip(kinds, draws, strict=True):
+            pixels, strengths[KIND_NAMES.index(kind)] = CHANGES[kind](pixels, draw, scene)
+        self.members.append(
+            Member(
+                scene.middle(pixels),
+                _marked([CONTENT, *kinds]),
+                strengths,
+                _directions(kinds, draws),
+                part=np.full(middle.shape[:2], UNCLEAR, np.float32),
+            )
+        )
 
     def part(self, kind: str) -> Member:
         """Change a part of the picture."""

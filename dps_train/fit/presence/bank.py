@@ -24,11 +24,15 @@ from dps_infer.progress import track
 from dps_train.distortions.changes.detail import jpeg
 from dps_train.distortions.changes.draw import Scene, rounded
 from dps_train.distortions.changes.families import (
+    IN_GRADED,
     IN_PARTS,
     MEMBERS,
+    ON_PAGES,
     PARTS,
     Member,
     family,
+    graded_family,
+    page_family,
     part_family,
 )
 from dps_train.model.change.change_metric import ChangeMetric
@@ -59,6 +63,14 @@ class BankError(DpsError):
     """Stored pairs that are damaged, or were measured otherwise, or of other things."""
 
 
+FAMILIES = {
+    "parts": (part_family, IN_PARTS),
+    "graded": (graded_family, IN_GRADED),
+    "pages": (page_family, ON_PAGES),
+}
+"""Families besides the mixed ones: their functions and numbers of members."""
+
+
 @dataclass(frozen=True)
 class Collection:
     """Scenes of one size.
@@ -68,7 +80,8 @@ class Collection:
         scenes: number of scenes.
         side: of what is looked at, in pixels.
         paper: mostly the paper's distortions.
-        parts: changes of parts only.
+        families: "mixed" (`families.family`), "parts" (`part_family`), "graded" (`graded_family`)
+            or "pages" (`page_family`).
         weight: of its loss.
     """
 
@@ -76,15 +89,15 @@ class Collection:
     scenes: int
     side: int
     paper: bool
-    parts: bool = False
+    families: str = "mixed"
     weight: float = 1.0
 
     @property
     def members(self) -> int:
         """The number of pairs of each scene."""
-        if self.parts:
-            return IN_PARTS
-        return MEMBERS + (0 if self.paper else PARTS)
+        if self.families == "mixed":
+            return MEMBERS + (0 if self.paper else PARTS)
+        return FAMILIES[self.families][1]
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,7 @@ def measured_pairs(
         if path is not None and path.exists():
             parts.append(read_part(path))
             continue
-        drawn = int(collection.paper) + 2 * int(collection.parts)
+        drawn = int(collection.paper) + 2 * ["mixed", *FAMILIES].index(collection.families)
         rng = np.random.default_rng([seed, collection.side, drawn, start])
         count = min(SCENES_PER_PART, collection.scenes - start)
         parts.append(_measure(collection, count, metric, images, rng))
@@ -215,10 +228,10 @@ def _measure(
         members: list[Member] = []
         for _ in range(min(SCENES_AT_ONCE, count - start)):
             scene = draw_scene(images, collection, rng)
-            if collection.parts:
-                drawn = part_family(scene, rng)
-            else:
+            if collection.families == "mixed":
                 drawn = family(scene, rng, paper=collection.paper)
+            else:
+                drawn = FAMILIES[collection.families][0](scene, rng)
             index += [len(references)] * len(drawn)
             references.append(scene.middle())
             members += drawn

@@ -7,7 +7,7 @@ many kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -50,7 +50,13 @@ KIND_SHARES = {
 """The probability of each kind of image."""
 
 
-def pretraining_images(count: int, side: int, generator: torch.Generator) -> Tensor:
+PAGE_SHARES = {"text": 0.3, "screenshot": 0.5, "drawing": 0.08, "map": 0.06, "mosaic": 0.06}
+"""The same of pages, screens and the like alone."""
+
+
+def pretraining_images(
+    count: int, side: int, generator: torch.Generator, shares: Mapping[str, float] = KIND_SHARES
+) -> Tensor:
     """Draw images of random kinds: uint8 RGB [count, 3, side, side].
 
     Equal seeds give equal bytes.
@@ -60,7 +66,7 @@ def pretraining_images(count: int, side: int, generator: torch.Generator) -> Ten
     """
     rng = np.random.default_rng(int(torch.randint(2**63 - 1, (1,), generator=generator)))
     paint = painters(load_photographs())
-    kinds = rng.choice(list(KIND_SHARES), count, p=list(KIND_SHARES.values()))
+    kinds = rng.choice(list(shares), count, p=list(shares.values()))
     images = torch.empty((count, 3, side, side), dtype=torch.uint8)
     for index, kind in enumerate(track(kinds.tolist(), "Drawing images")):
         painted = np.ascontiguousarray(paint[kind](side, rng))
@@ -68,7 +74,13 @@ def pretraining_images(count: int, side: int, generator: torch.Generator) -> Ten
     return images
 
 
-def kept_images(path: Path | None, count: int, side: int, generator: torch.Generator) -> Tensor:
+def kept_images(
+    path: Path | None,
+    count: int,
+    side: int,
+    generator: torch.Generator,
+    shares: Mapping[str, float] = KIND_SHARES,
+) -> Tensor:
     """Return `pretraining_images`, which are painted once and kept in a file.
 
     Args:
@@ -76,13 +88,14 @@ def kept_images(path: Path | None, count: int, side: int, generator: torch.Gener
         count: of the images.
         side: of them in pixels.
         generator: of everything random; it draws the same whether the file exists or not.
+        shares: the probability of each kind of image.
     """
     if path is None:
-        return pretraining_images(count, side, generator)
+        return pretraining_images(count, side, generator, shares)
     if path.exists():
         torch.randint(2**63 - 1, (1,), generator=generator)
         return safetensors.torch.load_file(path)["images"]
-    images = pretraining_images(count, side, generator)
+    images = pretraining_images(count, side, generator, shares)
     with atomic_file(path, force=True) as temporary:
         safetensors.torch.save_file({"images": images}, temporary)
     return images
