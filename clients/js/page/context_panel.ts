@@ -1,6 +1,13 @@
 /** The panel on which a context is set: a slider for each kind of change, or their order. */
 
-import { type Comparison, type Context, type ContextGiven, chooseContext, type Kind } from "../dist/index.js";
+import {
+  type Comparison,
+  type Context,
+  type ContextGiven,
+  chooseContext,
+  IMPORTANCE_RATIO,
+  type Kind,
+} from "../dist/index.js";
 import { byId, digits, element, twoDigits } from "./elements.js";
 import { kindWords } from "./words.js";
 
@@ -154,7 +161,7 @@ export class ContextPanel {
       const item = element("li", { draggable: true, className: tied ? "tied" : "" });
       item.dataset.kind = kind;
       const name = element("span", { textContent: kind });
-      name.append(element("small", { textContent: twoDigits(2.5 ** (place - this.#places.length + 1)) }));
+      name.append(element("small", { textContent: twoDigits(IMPORTANCE_RATIO ** (place - this.#places.length + 1)) }));
       const buttons = element("span");
       const add = (text: string, title: string, act: () => void, pressed?: boolean) => {
         const button = element("button", { type: "button", textContent: text, title });

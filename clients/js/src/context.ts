@@ -6,7 +6,7 @@ export const OTHER = "other";
 export const SIZE = "size";
 const REST = "*";
 /** Ratio of the importances of one place in a ranking and the place before it. */
-const RATIO = 2.5;
+export const IMPORTANCE_RATIO = 2.5;
 const SMALLEST = 1e-9;
 const LARGEST = 1e9;
 
@@ -57,8 +57,8 @@ export function formatRanking(ranking: readonly string[][]): string {
 }
 
 /**
- * Turn a ranking into importances: each place counts 2.5 times as much as the one before, the last
- * counts 1; a kind that is left out has the place of `*`, or else the geometric mean of the first
+ * Turn a ranking into importances: each place counts `IMPORTANCE_RATIO` times as much as the one
+ * before, the last counts 1; a kind that is left out has the place of `*`, or else the geometric mean of the first
  * and the last place.
  */
 export function rankingImportances(
@@ -68,9 +68,9 @@ export function rankingImportances(
   const last = ranking.length - 1;
   const placed = new Map<string, number>();
   ranking.forEach((group, place) => {
-    for (const name of group) placed.set(name, RATIO ** (place - last));
+    for (const name of group) placed.set(name, IMPORTANCE_RATIO ** (place - last));
   });
-  const rest = placed.get(REST) ?? RATIO ** (-last / 2);
+  const rest = placed.get(REST) ?? IMPORTANCE_RATIO ** (-last / 2);
   return Object.fromEntries([...kinds, OTHER].map((name) => [name, placed.get(name) ?? rest]));
 }
 

@@ -9,6 +9,7 @@ export {
   formatImportances,
   formatRanking,
   GENERAL,
+  IMPORTANCE_RATIO,
   importanceVector,
   parseRanking,
 } from "./context.js";

@@ -13,7 +13,13 @@ from dps_infer.contexts.ranking import OTHER
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.bank import MeasuredPairs
 from dps_train.model.change.change_metric import ROTATE, TRANSLATE, ChangeMetric
-from dps_train.model.change.presence_head import Reading, pooled_presences
+from dps_train.model.change.presence_head import (
+    BEHIND,
+    FULLY,
+    NOTHING,
+    Reading,
+    pooled_presences,
+)
 
 KINDS = len(KIND_NAMES)
 CONTENT = KIND_NAMES.index("content")
@@ -42,6 +48,20 @@ GROSS, GROSS_TURN = 2.2, 90.0
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
 
+OVERLOOKED_CONTENT = 3.0
+"""Weight of other content that is there: it is worse to overlook a missing part than to suspect
+one."""
+
+CONTEXTS = 16
+SPREAD = 1.3
+"""Random contexts in each step, and the standard deviation of the logarithms of importances."""
+
+FAINT_IMPORTANCE = 1e-3
+"""Added to importances before their logarithms are compared."""
+
+SOFT = 0.6
+"""Log odds within which a presence mostly rises, where it needs a gradient everywhere."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -55,6 +75,8 @@ class Weights:
     strengths: float = 0.2
     gross: float = 2.0
     correction: float = 0.03
+    contexts: float = 1.0
+    order_in_contexts: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +118,16 @@ def _z(pairs: MeasuredPairs, evidence: Tensor) -> Tensor:
 
 
 def presence_loss(
-    metric: ChangeMetric, pairs: MeasuredPairs, members: int, weights: Weights
+    metric: ChangeMetric,
+    pairs: MeasuredPairs,
+    members: int,
+    weights: Weights,
+    contexts: Tensor,
 ) -> Tensor:
-    """Return the loss of whole families of pairs, each of `members`."""
+    """Return the loss of whole families of pairs, each of `members`.
+
+    `contexts` are importances [R, K], from `random_contexts`.
+    """
     read = read_pairs(metric, pairs)
     reading = read.reading
     present, seen = pairs.present, pairs.visible / (pairs.visible + VISIBLE)
@@ -114,19 +143,27 @@ def presence_loss(
     name_weights = torch.ones_like(present)
     several = (present.sum(dim=1) > 1) & same
     name_weights += (COMBINED - 1) * several[:, None] * present
+    name_weights[:, CONTENT] += (OVERLOOKED_CONTENT - 1) * same * present[:, CONTENT]
     name_weights[unnamed] = UNNAMED
     name_weights[unnamed, LAST] = UNNAMED_OTHER
     wrong = F.binary_cross_entropy_with_logits(reading.evidence, present, reduction="none")
     loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), seen)
 
     sizes = torch.log(read.size + 1e-4)
+    importance = torch.log(soft_presences(reading.evidence) @ contexts.T + FAINT_IMPORTANCE)
+    marked = torch.log(present @ contexts.T + FAINT_IMPORTANCE)
+    wrong = F.smooth_l1_loss(importance, marked, beta=0.2, reduction="none").mean(dim=1)
+    loss = loss + weights.contexts * _mean(wrong, seen * ~unnamed)
+    distances = sizes[:, None] + importance
+
     graded = (pairs.weaker >= 0).float() * seen
-    weaker = first + pairs.weaker.clamp(min=0)
-    loss = loss + weights.size * _mean(F.relu(sizes[weaker] - sizes + MARGIN), graded)
     combined = (pairs.alone[:, 0] >= 0).float()
-    for place in (0, 1):
-        alone = sizes[first + pairs.alone[:, place].clamp(min=0)]
-        loss = loss + weights.size * _mean(F.relu(alone - sizes + MARGIN), combined)
+    fainter = ((pairs.weaker, graded), (pairs.alone[:, 0], combined), (pairs.alone[:, 1], combined))
+    for places, counted in fainter:
+        less = first + places.clamp(min=0)
+        loss = loss + weights.size * _mean(F.relu(sizes[less] - sizes + MARGIN), counted)
+        wrong = F.relu(distances[less] - distances + MARGIN).mean(dim=1)
+        loss = loss + weights.order_in_contexts * _mean(wrong, counted)
     gross = (present[:, MIRROR] > 0) | (pairs.strengths[:, ROTATE] > GROSS_TURN)
     loss = loss + weights.gross * _mean(F.relu(math.log(GROSS) - sizes), gross.float())
     loss = loss + weights.correction * reading.correction.square().mean()
@@ -138,6 +175,25 @@ def presence_loss(
     wrong = F.softplus(-pairs.directions[:, None] * read.directions)
     loss = loss + weights.cell_directions * _mean(wrong, in_cells)
     return loss + weights.strengths * _strength_loss(pairs, reading, seen)
+
+
+def random_contexts(generator: torch.Generator) -> Tensor:
+    """Draw importances of all kinds in `CONTEXTS` contexts [R, K], with a mean of 1 in each."""
+    importances = torch.exp(SPREAD * torch.randn(CONTEXTS, KINDS, generator=generator))
+    return importances / importances.mean(dim=1, keepdim=True)
+
+
+def soft_presences(evidence: Tensor) -> Tensor:
+    """Return about what `presences` returns of log odds [P, K], with a slope everywhere."""
+    middle = (_log_odds(NOTHING) + _log_odds(FULLY)) / 2
+    probable = torch.sigmoid((evidence - middle) / SOFT)
+    probability = torch.sigmoid(evidence)
+    share = probability / probability.amax(dim=1, keepdim=True)
+    return torch.maximum(probable, torch.exp((share - 1) / (1 - BEHIND)))
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def _cell_targets(pairs: MeasuredPairs, same: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from dps_infer.progress import track
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.distortions.paper import NAMES
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
-from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
+from dps_train.fit.presence.loss import Weights, presence_loss, random_contexts, read_pairs
 from dps_train.model.change.change_metric import ChangeMetric
 from dps_train.model.change.presence_head import CellHead, PresenceHead, PresenceLayers
 from dps_train.seeds import generator_for
@@ -64,13 +64,13 @@ def train_presence(
         optimizer, rate, total_steps=steps, pct_start=WARM_UP
     )
     for step in track(range(steps), "presence"):
-        loss = torch.zeros(())
+        loss, contexts = torch.zeros(()), random_contexts(generator)
         for collection, pairs in banks:
             families = len(pairs.present) // collection.members
             drawn = torch.randint(families, (FAMILIES_PER_STEP,), generator=generator)
             rows = drawn[:, None] * collection.members + torch.arange(collection.members)
             loss = loss + collection.weight * presence_loss(
-                metric, pairs.rows(rows.flatten()), collection.members, Weights()
+                metric, pairs.rows(rows.flatten()), collection.members, Weights(), contexts
             )
         optimizer.zero_grad()
         loss.backward()

@@ -21,6 +21,7 @@ from infer_helpers import (
     write,
 )
 
+from dps_infer.contexts.ranking import IMPORTANCE_RATIO
 from dps_infer.model.manifest import decode_manifest
 
 MAIN = "from dps_infer.cli import main; main()"
@@ -219,7 +220,7 @@ def test_the_rest_and_other_may_be_ranked(cli, pair, embedded):
     # The change counts as blur, which has the second place of four.
     for ranking in ("color,*,zoom,other", "color,blur,zoom,other"):
         record = cli("compare", *pair, "--ranking", ranking, "--json").record
-        assert record["distance"] == pytest.approx(2.5**-2 * 64 / 255, rel=1e-5)
+        assert record["distance"] == pytest.approx(IMPORTANCE_RATIO**-2 * 64 / 255, rel=1e-5)
         assert record["context"]["importances"]["other"] == 1
     assert record["context"]["ranking"] == [["color"], ["blur"], ["zoom"], ["other"]]
 
