@@ -26,9 +26,10 @@ SIDE = 288
 
 COLLECTIONS = (
     Collection("paper", 12_000, 64, paper=True, weight=1.5),
-    Collection("own", 12_000, 192, paper=False),
+    Collection("own", 9000, 192, paper=False),
     Collection("parts", 4000, 192, paper=False, families="parts", weight=0.5),
     Collection("graded", 3000, 192, paper=False, families="graded", weight=0.5),
+    Collection("fading", 3000, 192, paper=False, families="fading", weight=0.5),
     Collection("pages", 3000, 192, paper=False, families="pages", weight=0.5),
 )
 STEPS = 12_000

@@ -71,7 +71,9 @@ def content(pixels: Pixels, draw: Draw, scene: Scene) -> tuple[Pixels, float]:
 def clear(pixels: Pixels, part: tuple[int, int, int, int]) -> None:
     """Fill a part (top, left, height, width) in place with the median color around it."""
     top, left, height, width = part
-    around = np.s_[max(0, top - RING) : top + height + RING, max(0, left - RING) : left + width + RING]
+    around = np.s_[
+        max(0, top - RING) : top + height + RING, max(0, left - RING) : left + width + RING
+    ]
     ring = np.ones(pixels[around].shape[:2], bool)
     down, across = top - max(0, top - RING), left - max(0, left - RING)
     ring[down : down + height, across : across + width] = False

@@ -50,7 +50,9 @@ def another_element(pixels: Pixels, scene: Scene, rng: np.random.Generator) -> P
 def elements(pixels: Pixels, rng: np.random.Generator) -> list[Box]:
     """Find the elements of a page: letters that are closer than a random distance are one."""
     cross = np.ones((3, 3), np.uint8)
-    edges = (cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, cross).max(axis=2) > EDGE).astype(np.uint8)
+    edges = (cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, cross).max(axis=2) > EDGE).astype(
+        np.uint8
+    )
     across, down = int(rng.integers(1, GAP)), int(rng.integers(1, GAP // 2))
     closed = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8))
     _, _, boxes, _ = cv2.connectedComponentsWithStats(closed)

@@ -41,6 +41,9 @@ IN_GRADED = 5
 GRADES = (0.05, 0.15, 0.35, 0.65)
 """Members of a family of one change, and the shares of it that the weaker ones have."""
 
+BLENDED = 0.5
+"""Largest share of another picture in a change without a name."""
+
 ON_PAGES = 5
 """Members of a family of changed pages."""
 
@@ -68,7 +71,7 @@ class Member:
 
     Attributes:
         pixels: uint8 RGB [side, side, 3].
-        present: 1 for each kind that was applied, else 0 [K].
+        present: 1 for each kind that was applied, else 0 [K]; all 0 where it is not told.
         strengths: in the kinds' units, NaN where unknown [K].
         directions: 1 or -1 where a kind has two, else 0 [K].
         weaker: index of a weaker version of the same change in the family; -1 without one.
@@ -152,6 +155,18 @@ def graded_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     return maker.members
 
 
+def fading_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
+    """Fade in a change without a name: `IN_GRADED` changed versions, of which no kind is told."""
+    maker = _Maker(scene, rng, paper=False)
+    before = scene.middle().astype(np.float32)
+    strong = maker.unnamed(before).astype(np.float32)
+    nothing, unknown = maker.unmarked()
+    for place, share in enumerate((*GRADES, 1.0)):
+        faded = rounded(before + np.float32(share) * (strong - before))
+        maker.members.append(Member(faded, nothing, unknown, nothing, weaker=place - 1))
+    return maker.members
+
+
 def page_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     """Draw `ON_PAGES` changed versions of a page: other elements, and changes of other kinds."""
     maker = _Maker(scene, rng, paper=False)
@@ -230,25 +245,51 @@ class _Maker:
 
     def add_other_picture(self) -> None:
         """Add another picture: it differs in every way."""
-        count = len(KIND_NAMES)
-        pixels = self.scene.other
-        nothing = np.zeros(count, np.float32)
-        self.members.append(
-            Member(pixels, np.ones(count, np.float32), np.full(count, np.nan, np.float32), nothing)
-        )
+        nothing, unknown = self.unmarked()
+        self.members.append(Member(self.scene.other, np.ones_like(nothing), unknown, nothing))
 
     def add_part(self, kind: str | None = None) -> None:
         """Add a picture of which a part is changed."""
         self.members.append(self.part(kind or str(self.rng.choice(LOCAL))))
+
+    def unnamed(self, before: Floats) -> Pixels:
+        """Return a strong change that no kind names of a picture [side, side, 3]."""
+        rng, other = self.rng, self.scene.other.astype(np.float32)
+        choice = rng.random()
+        if choice < 0.35:
+            pixels = self.scene.middle()
+            for kind in rng.choice(LOCAL, 2, replace=False):
+                pixels, _ = CHANGES[str(kind)](pixels, self.draw(str(kind)), self.scene)
+            return pixels
+        if choice < 0.5:
+            return rounded(before + BLENDED * (other - before))
+        if choice < 0.75:
+            # What lies over a picture: darker, lighter, or its edges.
+            soft = np.asarray(cv2.GaussianBlur(other, (0, 0), 1 + 6 * rng.random()), np.float32)
+            layers = (before * other / 255, before + other - before * other / 255)
+            layers = (*layers, before + 2 * (other - soft))
+            return rounded(layers[int(rng.integers(len(layers)))])
+        cells = int(rng.integers(2, 7))
+        field = rng.standard_normal((cells, cells, 3 if rng.random() < 0.5 else 1))
+        field = np.broadcast_to(field, (cells, cells, 3)).astype(np.float32)
+        size = before.shape[1], before.shape[0]
+        field = np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_CUBIC), np.float32)
+        if rng.random() < 0.5:
+            return rounded(before + 70 * field)
+        return rounded(255 * (before / 255) ** np.exp(field))
+
+    @staticmethod
+    def unmarked() -> tuple[Floats, Floats]:
+        """Return marks, or directions, of nothing, and unknown strengths [K]."""
+        count = len(KIND_NAMES)
+        return np.zeros(count, np.float32), np.full(count, np.nan, np.float32)
 
     def add_element(self) -> None:
         """Add a page with another element."""
         before = self.scene.middle()
         changed = another_element(before, self.scene, self.rng)
         part = (changed != before).any(axis=-1).astype(np.float32)
-        count = len(KIND_NAMES)
-        nothing = np.zeros(count, np.float32)
-        unknown = np.full(count, np.nan, np.float32)
+        nothing, unknown = self.unmarked()
         self.members.append(Member(changed, _marked([CONTENT]), unknown, nothing, part=part))
 
     def add_scanned_element(self) -> None:

@@ -30,6 +30,7 @@ from dps_train.distortions.changes.families import (
     ON_PAGES,
     PARTS,
     Member,
+    fading_family,
     family,
     graded_family,
     page_family,
@@ -67,6 +68,7 @@ FAMILIES = {
     "parts": (part_family, IN_PARTS),
     "graded": (graded_family, IN_GRADED),
     "pages": (page_family, ON_PAGES),
+    "fading": (fading_family, IN_GRADED),
 }
 """Families besides the mixed ones: their functions and numbers of members."""
 
@@ -80,8 +82,8 @@ class Collection:
         scenes: number of scenes.
         side: of what is looked at, in pixels.
         paper: mostly the paper's distortions.
-        families: "mixed" (`families.family`), "parts" (`part_family`), "graded" (`graded_family`)
-            or "pages" (`page_family`).
+        families: "mixed" (`families.family`), "parts" (`part_family`), "graded"
+            (`graded_family`), "pages" (`page_family`) or "fading" (`fading_family`).
         weight: of its loss.
     """
 

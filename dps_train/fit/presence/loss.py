@@ -132,11 +132,12 @@ def presence_loss(
     reading = read.reading
     present, seen = pairs.present, pairs.visible / (pairs.visible + VISIBLE)
     same = present.sum(dim=1) < KINDS
+    told = (present.sum(dim=1) > 0) * seen
     unnamed = (present[:, LAST] > 0) & same
     first = torch.arange(len(present)) // members * members
 
     targets, cell_weights = _cell_targets(pairs, same)
-    cell_weights = cell_weights * seen[:, None]
+    cell_weights = cell_weights * told[:, None]
     wrong = F.binary_cross_entropy_with_logits(read.evidence, targets, reduction="none")
     loss = weights.cells * _mean(wrong.mean(dim=-1), cell_weights)
 
@@ -147,13 +148,13 @@ def presence_loss(
     name_weights[unnamed] = UNNAMED
     name_weights[unnamed, LAST] = UNNAMED_OTHER
     wrong = F.binary_cross_entropy_with_logits(reading.evidence, present, reduction="none")
-    loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), seen)
+    loss = loss + weights.presence * _mean((wrong * name_weights).mean(dim=-1), told)
 
     sizes = torch.log(read.size + 1e-4)
     importance = torch.log(soft_presences(reading.evidence) @ contexts.T + FAINT_IMPORTANCE)
     marked = torch.log(present @ contexts.T + FAINT_IMPORTANCE)
     wrong = F.smooth_l1_loss(importance, marked, beta=0.2, reduction="none").mean(dim=1)
-    loss = loss + weights.contexts * _mean(wrong, seen * ~unnamed)
+    loss = loss + weights.contexts * _mean(wrong, told * ~unnamed)
     distances = sizes[:, None] + importance
 
     graded = (pairs.weaker >= 0).float() * seen
@@ -187,8 +188,8 @@ def soft_presences(evidence: Tensor) -> Tensor:
     """Return about what `presences` returns of log odds [P, K], with a slope everywhere."""
     middle = (_log_odds(NOTHING) + _log_odds(FULLY)) / 2
     probable = torch.sigmoid((evidence - middle) / SOFT)
-    probability = torch.sigmoid(evidence)
-    share = probability / probability.amax(dim=1, keepdim=True)
+    logs = F.logsigmoid(evidence)
+    share = torch.exp(logs - logs.amax(dim=1, keepdim=True))
     return torch.maximum(probable, torch.exp((share - 1) / (1 - BEHIND)))
 
 

@@ -287,9 +287,10 @@ def test_the_command_may_train_the_head_alone(run_main, untrained, tmp_path):
 def test_the_head_is_trained_and_may_be_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(presence, "SIDE", 96)
     options = {
-        "images": 3, "steps": 2,
+        "images": 3, "pages": 2, "steps": 2,
         "collections": (
             Collection("paper", 1, 64, paper=True), Collection("own", 1, 64, paper=False),
+            Collection("pages", 1, 64, paper=False, families="pages"),
         ),
     }  # fmt: skip
     metrics = [pair_metric() for _ in range(3)]
@@ -300,14 +301,14 @@ def test_the_head_is_trained_and_may_be_cut_off(tmp_path, monkeypatch):
     for metric in metrics[1:]:
         recipes.append(pretrain_presence(metric, 4, tmp_path, **options))
     # The second time, everything is read.
-    assert len(measured) == 2
+    assert len(measured) == 3
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert names == {
-        "images-4.safetensors", "pairs/recipe.json", "pairs/paper-0.safetensors",
-        "pairs/own-0.safetensors",
+        "images-4.safetensors", "pages-4.safetensors", "pairs/recipe.json",
+        "pairs/paper-0.safetensors", "pairs/own-0.safetensors", "pairs/pages-0.safetensors",
     }  # fmt: skip
     assert recipes[0] == recipes[1] == recipes[2]
-    assert (recipes[0].steps, recipes[0].seed, recipes[0].data.images) == (2, 4, 3)
+    assert (recipes[0].steps, recipes[0].seed, recipes[0].data.images) == (2, 4, 5)
     start = pair_metric().state_dict()
     for name, value in metrics[0].state_dict().items():
         for metric in metrics[1:]:

@@ -12,7 +12,7 @@ import torch
 from train_helpers import channel_metric, photos
 
 from dps_infer.errors import OutputError
-from dps_train.distortions.changes.families import MEMBERS, PARTS
+from dps_train.distortions.changes.families import IN_GRADED, MEMBERS, ON_PAGES, PARTS
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence import bank
 from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
@@ -26,6 +26,8 @@ SCENES = 2
 COLLECTIONS = (
     Collection("paper", SCENES, 64, paper=True),
     Collection("own", SCENES, 64, paper=False),
+    Collection("graded", SCENES, 64, paper=False, families="graded"),
+    Collection("pages", SCENES, 64, paper=False, families="pages"),
 )
 SEED = 5
 
@@ -61,7 +63,9 @@ def equal(one: MeasuredPairs, other: MeasuredPairs) -> bool:
 
 def test_it_holds_whole_families(measured):
     collection, pairs = measured
-    assert collection.members == (MEMBERS if collection.paper else MEMBERS + PARTS)
+    whole = MEMBERS if collection.paper else MEMBERS + PARTS
+    members = {"graded": IN_GRADED, "pages": ON_PAGES}
+    assert collection.members == members.get(collection.families, whole)
     count, kinds = SCENES * collection.members, len(KIND_NAMES)
     for field in dataclasses.fields(pairs):
         assert len(getattr(pairs, field.name)) == count, field.name

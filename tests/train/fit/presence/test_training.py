@@ -15,13 +15,21 @@ from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence import fit as fitting
 from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
 from dps_train.fit.presence.fit import fit_presence
-from dps_train.fit.presence.loss import Weights, presence_loss, read_pairs
+from dps_train.fit.presence.loss import (
+    Weights,
+    presence_loss,
+    random_contexts,
+    read_pairs,
+    soft_presences,
+)
 from dps_train.fit.presence.stored import BankError
 from dps_train.fit.presence.training import FEWEST, set_scales, train_presence
 from dps_train.model.change.change_metric import ChangeMetric
+from dps_train.model.change.presence_head import presences
 
+CONTEXTS = random_contexts(torch.Generator().manual_seed(2))
 COLLECTIONS = (Collection("paper", 4, 64, paper=True), Collection("own", 3, 64, paper=False))
-STEPS = 40
+STEPS = 80
 
 Banks = list[tuple[Collection, MeasuredPairs]]
 
@@ -61,7 +69,7 @@ def learned(metric: ChangeMetric) -> dict[str, Tensor]:
 @torch.no_grad()
 def loss(metric: ChangeMetric, banks: Banks) -> float:
     return sum(
-        float(presence_loss(metric, pairs, collection.members, Weights()))
+        float(presence_loss(metric, pairs, collection.members, Weights(), CONTEXTS))
         for collection, pairs in banks
     )
 
@@ -153,16 +161,53 @@ def test_the_loss_follows_the_labels(banks, well_trained):
         for wrong in (turned, shuffled):
             with torch.no_grad():
                 right_loss, wrong_loss = (
-                    presence_loss(metric, one, collection.members, Weights())
+                    presence_loss(metric, one, collection.members, Weights(), CONTEXTS)
                     for one in (pairs, wrong)
                 )
             assert right_loss < wrong_loss
 
 
+def test_contexts_are_importances_of_all_kinds():
+    assert CONTEXTS.shape[1] == len(KIND_NAMES)
+    assert torch.all(CONTEXTS > 0)
+    torch.testing.assert_close(CONTEXTS.mean(dim=1), torch.ones(len(CONTEXTS)))
+    assert CONTEXTS.log().std() > 0.8
+
+
+def test_soft_presences_are_about_presences_and_have_a_slope():
+    evidence = torch.linspace(-6, 6, 13)[:, None].repeat(1, len(KIND_NAMES))
+    evidence[:, 1] = 5.0
+    evidence.requires_grad_()
+    soft = soft_presences(evidence)
+    hard = presences(torch.sigmoid(evidence))
+    assert (soft - hard).abs().mean() < 0.06
+    (slope,) = torch.autograd.grad(soft.sum(), evidence)
+    assert torch.all(slope[:10, 0] > 0)
+
+
+@torch.no_grad()
+def test_to_miss_a_kind_costs_more_where_it_is_important(banks, well_trained):
+    collection, pairs = banks[0]
+    blur = KIND_NAMES.index("blur")
+    rows = pairs.present[:, blur] > 0
+    hidden = dataclasses.replace(pairs, present=pairs.present.clone())
+    hidden.present[rows, blur] = 0
+    contexts = torch.full((1, len(KIND_NAMES)), 0.01)
+    costs = []
+    for importance in (0.01, 10.0):
+        contexts[0, blur] = importance
+        only = Weights(0, 0, 0, 0, 0, 0, 0, 0, contexts=1.0, order_in_contexts=0)
+        costs.append(
+            float(presence_loss(well_trained, hidden, collection.members, only, contexts))
+            - float(presence_loss(well_trained, pairs, collection.members, only, contexts))
+        )
+    assert costs[1] > costs[0]
+
+
 def test_every_layer_has_a_gradient(banks):
     metric = channel_metric(32)
     for collection, pairs in banks:
-        presence_loss(metric, pairs, collection.members, Weights()).backward()
+        presence_loss(metric, pairs, collection.members, Weights(), CONTEXTS).backward()
     for part in (metric.comparison.cell_head, metric.head.layers):
         for name, parameter in part.named_parameters():
             assert torch.isfinite(parameter.grad).all(), name
