@@ -266,8 +266,8 @@ class _Maker:
         if choice < 0.75:
             # What lies over a picture: darker, lighter, or its edges.
             soft = np.asarray(cv2.GaussianBlur(other, (0, 0), 1 + 6 * rng.random()), np.float32)
-            layers = (before * other / 255, before + other - before * other / 255)
-            layers = (*layers, before + 2 * (other - soft))
+            darker = before * other / 255
+            layers = darker, before + other - darker, before + 2 * (other - soft)
             return rounded(layers[int(rng.integers(len(layers)))])
         cells = int(rng.integers(2, 7))
         field = rng.standard_normal((cells, cells, 3 if rng.random() < 0.5 else 1))

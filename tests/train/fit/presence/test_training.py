@@ -121,13 +121,13 @@ def test_adapting_continues_from_the_head_that_is_there(banks, well_trained):
     metric = copy.deepcopy(well_trained)
     state = {name: value.clone() for name, value in metric.state_dict().items()}
     before, weights = loss(metric, banks), {k: v.clone() for k, v in learned(metric).items()}
-    train_presence(metric, banks, steps=5, seed=3, adapt=True)
+    train_presence(metric, banks, steps=20, seed=3, adapt=True)
     for name, value in metric.state_dict().items():
         if name.endswith(("scale", "mean", "std")):
             assert torch.equal(value, state[name]), name
     moved = [(value - weights[name]).abs().max() for name, value in learned(metric).items()]
-    # Five steps of AdamW at a rate of at most 3e-4, and the rounding of weights below 4.
-    assert 0 < max(moved) < 5 * 3e-4 * 2 + 2e-3
+    # Twenty steps of AdamW at a rate of at most 3e-4, and the rounding of weights below 4.
+    assert 0 < max(moved) < 20 * 3e-4 * 2 + 2e-3
     assert loss(metric, banks) < before
 
 
