@@ -44,7 +44,7 @@ GRADES = (0.05, 0.15, 0.35, 0.65)
 BLENDED = 0.5
 """Largest share of another picture in a change without a name."""
 
-ON_PAGES = 5
+ON_PAGES = 7
 """Members of a family of changed pages."""
 
 SCANNED = ("translate", "rotate", "noise", "darken")
@@ -172,7 +172,9 @@ def page_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     maker = _Maker(scene, rng, paper=False)
     maker.add_element()
     maker.add_element()
-    maker.add_scanned_element()
+    maker.add_scan(element=True)
+    maker.add_scan(element=False)
+    maker.add_scan(element=False)
     maker.add_part()
     maker.add_single()
     return maker.members
@@ -292,29 +294,25 @@ class _Maker:
         nothing, unknown = self.unmarked()
         self.members.append(Member(changed, _marked([CONTENT]), unknown, nothing, part=part))
 
-    def add_scanned_element(self) -> None:
-        """Add a page with another element, which is also faintly changed as a whole."""
+    def add_scan(self, *, element: bool) -> None:
+        """Add a page that is faintly changed as a whole, with another element or without."""
         scene, middle = self.scene, self.scene.middle()
-        pixels = scene.pixels.copy()
-        start = (pixels.shape[0] - scene.side) // 2
-        inside = np.s_[start : start + scene.side, start : start + scene.side]
-        pixels[inside] = another_element(middle, scene, self.rng)
-        count = int(self.rng.integers(1, 3))
+        pixels, part = scene.pixels.copy(), None
+        if element:
+            start = (pixels.shape[0] - scene.side) // 2
+            inside = np.s_[start : start + scene.side, start : start + scene.side]
+            pixels[inside] = another_element(middle, scene, self.rng)
+            part = np.full(middle.shape[:2], UNCLEAR, np.float32)
+        count = int(self.rng.integers(1, len(SCANNED)))
         kinds = [str(name) for name in self.rng.choice(SCANNED, count, replace=False)]
         draws = [self.draw(name) for name in kinds]
         draws = [replace(draw, share=FAINT * draw.share) for draw in draws]
         strengths = np.full(len(KIND_NAMES), np.nan, np.float32)
         for kind, draw in zip(kinds, draws, strict=True):
             pixels, strengths[KIND_NAMES.index(kind)] = CHANGES[kind](pixels, draw, scene)
-        self.members.append(
-            Member(
-                scene.middle(pixels),
-                _marked([CONTENT, *kinds]),
-                strengths,
-                _directions(kinds, draws),
-                part=np.full(middle.shape[:2], UNCLEAR, np.float32),
-            )
-        )
+        marks = _marked([*kinds, CONTENT] if element else kinds)
+        directions = _directions(kinds, draws)
+        self.members.append(Member(scene.middle(pixels), marks, strengths, directions, part=part))
 
     def part(self, kind: str) -> Member:
         """Change a part of the picture."""

@@ -48,7 +48,7 @@ GROSS, GROSS_TURN = 2.2, 90.0
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
 
-OVERLOOKED_CONTENT = 3.0
+OVERLOOKED_CONTENT = 2.0
 """Weight of other content that is there: it is worse to overlook a missing part than to suspect
 one."""
 
