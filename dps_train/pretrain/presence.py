@@ -25,14 +25,14 @@ SIDE = 288
 """Side in pixels of the images: that of the larger pictures, and their surroundings."""
 
 COLLECTIONS = (
-    Collection("paper", 12_000, 64, paper=True, weight=1.5),
+    Collection("paper", 12_000, 64, paper=True, weight=2.5),
     Collection("own", 9000, 192, paper=False),
     Collection("parts", 4000, 192, paper=False, families="parts", weight=0.5),
     Collection("graded", 3000, 192, paper=False, families="graded", weight=0.5),
     Collection("fading", 3000, 192, paper=False, families="fading", weight=0.5),
     Collection("pages", 3000, 192, paper=False, families="pages", weight=0.5),
 )
-STEPS = 12_000
+STEPS = 10_000
 
 
 def pretrain_presence(

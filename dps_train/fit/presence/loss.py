@@ -74,7 +74,7 @@ class Weights:
     cell_directions: float = 0.2
     strengths: float = 0.2
     gross: float = 2.0
-    correction: float = 0.03
+    correction: float = 0.1
     contexts: float = 1.0
     order_in_contexts: float = 2.0
 
