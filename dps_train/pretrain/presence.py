@@ -32,7 +32,7 @@ COLLECTIONS = (
     Collection("fading", 3000, 192, paper=False, families="fading", weight=0.5),
     Collection("pages", 3000, 192, paper=False, families="pages", weight=0.5),
 )
-STEPS = 10_000
+STEPS = 8000
 
 
 def pretrain_presence(

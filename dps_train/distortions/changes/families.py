@@ -47,9 +47,12 @@ BLENDED = 0.5
 ON_PAGES = 7
 """Members of a family of changed pages."""
 
-SCANNED = ("translate", "rotate", "noise", "darken")
+LAID = ("translate", "rotate")
 FAINT = 0.35
-"""What another scan of a page may show, and its largest share."""
+"""Motions of another scan of a page, and the largest share of these and of its noise."""
+
+CHANGED_SCANS, NOISY_SCANS = 0.6, 0.4
+"""Shares of scans that are changed as a whole in another way, too, and that are noisier."""
 
 LARGEST_OVERLAP = 0.2
 """Of the first part, by the second."""
@@ -295,7 +298,7 @@ class _Maker:
         self.members.append(Member(changed, _marked([CONTENT]), unknown, nothing, part=part))
 
     def add_scan(self, *, element: bool) -> None:
-        """Add a page that is faintly changed as a whole, with another element or without."""
+        """Add another scan of a page, with another element or without."""
         scene, middle = self.scene, self.scene.middle()
         pixels, part = scene.pixels.copy(), None
         if element:
@@ -303,16 +306,27 @@ class _Maker:
             inside = np.s_[start : start + scene.side, start : start + scene.side]
             pixels[inside] = another_element(middle, scene, self.rng)
             part = np.full(middle.shape[:2], UNCLEAR, np.float32)
-        count = int(self.rng.integers(1, len(SCANNED)))
-        kinds = [str(name) for name in self.rng.choice(SCANNED, count, replace=False)]
-        draws = [self.draw(name) for name in kinds]
-        draws = [replace(draw, share=FAINT * draw.share) for draw in draws]
+        kinds, draws = self.scan()
         strengths = np.full(len(KIND_NAMES), np.nan, np.float32)
         for kind, draw in zip(kinds, draws, strict=True):
             pixels, strengths[KIND_NAMES.index(kind)] = CHANGES[kind](pixels, draw, scene)
         marks = _marked([*kinds, CONTENT] if element else kinds)
         directions = _directions(kinds, draws)
         self.members.append(Member(scene.middle(pixels), marks, strengths, directions, part=part))
+
+    def scan(self) -> tuple[list[str], list[Draw]]:
+        """Draw what another scan of a page shows: it lies elsewhere, and may be changed, too."""
+        chance = self.rng.random(2)
+        others = [name for name in LOCAL if name not in (*LAID, "noise")]
+        kinds = [str(self.rng.choice(others))] if chance[0] < CHANGED_SCANS else []
+        count = int(self.rng.integers(1, len(LAID) + 1))
+        faint = [str(name) for name in self.rng.choice(LAID, count, replace=False)]
+        faint += ["noise"] if chance[1] < NOISY_SCANS else []
+        draws = [self.draw(name) for name in (*kinds, *faint)]
+        return [*kinds, *faint], [
+            draw if name in kinds else replace(draw, share=FAINT * draw.share)
+            for name, draw in zip((*kinds, *faint), draws, strict=True)
+        ]
 
     def part(self, kind: str) -> Member:
         """Change a part of the picture."""
