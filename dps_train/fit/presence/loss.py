@@ -48,7 +48,7 @@ GROSS, GROSS_TURN = 2.2, 90.0
 MARGIN = 0.02
 """Margin in log distance by which a stronger change is farther."""
 
-OVERLOOKED_CONTENT = 2.0
+OVERLOOKED_CONTENT = 1.5
 """Weight of other content that is there: it is worse to overlook a missing part than to suspect
 one."""
 
@@ -74,7 +74,7 @@ class Weights:
     cell_directions: float = 0.2
     strengths: float = 0.2
     gross: float = 2.0
-    correction: float = 0.1
+    correction: float = 0.15
     contexts: float = 1.0
     order_in_contexts: float = 2.0
 

@@ -18,7 +18,7 @@ from dps_train.seeds import generator_for
 
 FAMILIES_PER_STEP = 24
 RATE, ADAPTING_RATE = 2e-3, 3e-4
-WEIGHT_DECAY = 1e-2
+WEIGHT_DECAY = 2e-2
 WARM_UP = 0.1
 """Share of the steps."""
 
