@@ -651,6 +651,13 @@ def test_a_metric_that_enlarges_rounding_may_be_as_far_as_rounding(metrics, mode
         verify.verify(data, metrics["pair"], context)
     monkeypatch.setattr(verify, "ROUNDED", 100.0)
     assert verify.verify(data, metrics["pair"], context).max_abs_error > 0
+    # So may what people read.
+    monkeypatch.setattr(verify, "READ_TOLERANCES", dict.fromkeys(verify.READ_TOLERANCES, 0.0))
+    monkeypatch.setattr(verify, "_check_bands", lambda *_: None)
+    assert verify.verify(data, metrics["pair"], context).max_abs_error > 0
+    monkeypatch.setattr(verify, "ROUNDED", 0.0)
+    with pytest.raises(verify.ParityError, match=r"differ by .* expected at most 0"):
+        verify.verify(data, metrics["pair"], context)
 
 
 def test_large_importances_are_no_reason_to_refuse(models, metrics):
