@@ -212,4 +212,5 @@ def test_figures_do_not_depend_on_the_number_of_threads(monkeypatch):
         found.append([one.distances for one in climbed] + [one.whole for one in far])
     cv2.setNumThreads(-1)
     for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
+        # A kind that is partly there enlarges the rounding of its probability tenfold.
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
