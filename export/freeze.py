@@ -201,6 +201,17 @@ def _forget_types(model: onnx.ModelProto) -> None:
     parts = split(read_model(model.SerializeToString()), SHARED)
     between = () if parts is None else parts.between
     kept = [v for v in model.graph.value_info if v.name.startswith(CUT) or v.name in between]
+    if any(not value.type.tensor_type.HasField("shape") for value in kept):
+        # The exporter leaves the shapes of some sizes open, without which a part is not valid.
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+        shapes = {value.name: value.type.tensor_type.shape for value in inferred}
+        for value in kept:
+            if not value.type.tensor_type.HasField("shape"):
+                shape = value.type.tensor_type.shape
+                shape.CopyFrom(shapes[value.name])
+                for dimension in shape.dim:
+                    if not dimension.HasField("dim_value"):
+                        dimension.Clear()
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
 

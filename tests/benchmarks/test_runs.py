@@ -105,8 +105,8 @@ def test_custom_distortion(measured, images_folder, monkeypatch):
     figures = record.read_figures(custom_distortion.Figures)
     (learned,) = figures.learned
     assert (figures.distortion, figures.images, learned.source) == ("jpeg", 6, "sample")
-    # So few pairs teach next to nothing, so that the six stay as they were.
-    assert learned.six.mean == pytest.approx(figures.before.mean, abs=0.01)
+    # So few pairs teach little, and must not cost what the head knows of the six.
+    assert learned.six.mean > figures.before.mean - 0.01
 
 
 def test_judgements(measured, images_folder):

@@ -206,5 +206,5 @@ def test_what_a_metric_says_of_direction_and_strength():
     # Its amount is no sigma.
     assert (sharpen.direction, sharpen.strength_error) == (1.0, None)
     assert kind_figure("blur", None, None).direction is None
-    assert kind_figure("gamma", [1.0] * 4, [1.0] * 4).direction is None
+    assert kind_figure("hue", [1.0] * 4, [1.0] * 4).direction is None
     assert isinstance(target, PairTarget)

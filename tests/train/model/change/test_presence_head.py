@@ -132,7 +132,7 @@ def test_one_kind_is_fully_there_and_none_more(head, seed):
 @torch.no_grad()
 def test_presences_take_every_value(head):
     # Or else the properties here would hold of a head that always names one kind.
-    z = some_z(head, 300)
+    z = some_z(head, 3000)
     amounts = head.amounts(z)
     present = amounts[:, :-1] / (scales(head) * amounts[:, -1:])
     assert (present == 0).any()
