@@ -187,10 +187,15 @@ def _keep_cuts(model: onnx.ModelProto) -> None:
     cuts = [value for value in graph.output if value.name.startswith(CUT)]
     for value in cuts:
         graph.output.remove(value)
-        for dimension in value.type.tensor_type.shape.dim:
-            if not dimension.HasField("dim_value"):
-                dimension.Clear()
+        _forget_names(value)
     graph.value_info.extend(cuts)
+
+
+def _forget_names(value: onnx.ValueInfoProto) -> None:
+    """Remove the names of a tensor's variable dimensions, in place."""
+    for dimension in value.type.tensor_type.shape.dim:
+        if not dimension.HasField("dim_value"):
+            dimension.Clear()
 
 
 def _forget_types(model: onnx.ModelProto) -> None:
@@ -207,11 +212,8 @@ def _forget_types(model: onnx.ModelProto) -> None:
         shapes = {value.name: value.type.tensor_type.shape for value in inferred}
         for value in kept:
             if not value.type.tensor_type.HasField("shape"):
-                shape = value.type.tensor_type.shape
-                shape.CopyFrom(shapes[value.name])
-                for dimension in shape.dim:
-                    if not dimension.HasField("dim_value"):
-                        dimension.Clear()
+                value.type.tensor_type.shape.CopyFrom(shapes[value.name])
+                _forget_names(value)
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
 
