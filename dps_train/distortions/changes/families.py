@@ -19,6 +19,7 @@ from dps_train.distortions.changes.content import box
 from dps_train.distortions.changes.draw import Draw, Scene, random_draw, rounded
 from dps_train.distortions.changes.elements import another_element
 from dps_train.distortions.changes.kinds import CHANGES, DIRECTED, LOCAL
+from dps_train.distortions.changes.rendering import part_moved, rendered_anew
 from dps_train.distortions.distortion import quantize
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.distortions.paper import DISTORTIONS, NAMES
@@ -44,7 +45,7 @@ GRADES = (0.05, 0.15, 0.35, 0.65)
 BLENDED = 0.5
 """Largest share of another picture in a change without a name."""
 
-ON_PAGES = 7
+ON_PAGES = 11
 """Members of a family of changed pages."""
 
 LAID = ("translate", "rotate")
@@ -178,6 +179,9 @@ def page_family(scene: Scene, rng: np.random.Generator) -> list[Member]:
     maker.add_scan(element=True)
     maker.add_scan(element=False)
     maker.add_scan(element=False)
+    for element in (True, False, False):
+        maker.add_rendering(element=element)
+    maker.add_moved_part()
     maker.add_part()
     maker.add_single()
     return maker.members
@@ -313,6 +317,25 @@ class _Maker:
         marks = _marked([*kinds, CONTENT] if element else kinds)
         directions = _directions(kinds, draws)
         self.members.append(Member(scene.middle(pixels), marks, strengths, directions, part=part))
+
+    def add_rendering(self, *, element: bool) -> None:
+        """Add a page that is rendered anew, with another element or without."""
+        middle = self.scene.middle()
+        page = another_element(middle, self.scene, self.rng) if element else middle
+        changed, part, softness = rendered_anew(page, self.rng)
+        kinds = ["translate", "blur"] if softness else ["translate"]
+        directions, unknown = self.unmarked()
+        directions[KIND_NAMES.index("blur")] = softness
+        if element:
+            kinds, part = [*kinds, CONTENT], np.full_like(part, UNCLEAR)
+        self.members.append(Member(changed, _marked(kinds), unknown, directions, part=part))
+
+    def add_moved_part(self) -> None:
+        """Add a page of which a large part lies elsewhere."""
+        changed, part = part_moved(self.scene.pixels, self.scene.side, self.rng)
+        nothing, unknown = self.unmarked()
+        pixels, part = self.scene.middle(changed), self.scene.middle(part)
+        self.members.append(Member(pixels, _marked(["translate"]), unknown, nothing, part=part))
 
     def scan(self) -> tuple[list[str], list[Draw]]:
         """Draw what another scan of a page shows: it lies elsewhere, and may be changed, too."""
