@@ -115,7 +115,7 @@ def part_moved(
     inside = np.s_[top if which != 1 else 0 :, left if which != 0 else 0 :]
     distance = between(*DISTANCE, rng.random())
     if rng.random() < 0.5:
-        distance = max(1.0, round(distance))
+        distance = float(max(1, round(distance)))
     direction = 1 if rng.random() < 0.8 else -1
     straight = rng.random() < 0.8
     axis = int(rng.integers(2))
