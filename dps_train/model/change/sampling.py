@@ -35,12 +35,12 @@ def sample(table: Tensor, places: Tensor, height: Tensor, width: Tensor) -> Tens
     across = places[:, 0].clamp(min=0).minimum(width - 1)
     down = places[:, 1].clamp(min=0).minimum(height - 1)
     left, top = across.floor(), down.floor()
-    right, lower = (across - left)[..., None], (down - top)[..., None]
+    right, lower = (across - left)[:, None], (down - top)[:, None]
     images = torch.arange(places.shape[0], device=places.device)[:, None, None]
     index = (top * width + left).long() + images * (height * width).long()
     # No reshaping: the number of places need not follow from the size of the images.
-    four = F.embedding(index, table)
+    # Channels first: onnxruntime broadcasts over the last axis value by value.
+    four = F.embedding(index, table).permute(0, 3, 1, 2)
     channels = table.shape[1] // 4
-    rows = four[..., : 2 * channels] * (1 - lower) + four[..., 2 * channels :] * lower
-    mixed = rows[..., :channels] * (1 - right) + rows[..., channels:] * right
-    return mixed.permute(0, 3, 1, 2)
+    rows = four[:, : 2 * channels] * (1 - lower) + four[:, 2 * channels :] * lower
+    return rows[:, :channels] * (1 - right) + rows[:, channels:] * right
