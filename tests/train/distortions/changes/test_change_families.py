@@ -173,7 +173,7 @@ def test_elements_of_a_page_are_found():
 
 def test_a_family_of_a_page_has_other_elements_and_other_changes():
     rng = np.random.default_rng(5)
-    content = KIND_NAMES.index("content")
+    content, translate, blur = map(KIND_NAMES.index, ("content", "translate", "blur"))
     differing = 0
     for number in range(20):
         one = page(number)
@@ -194,6 +194,17 @@ def test_a_family_of_a_page_has_other_elements_and_other_changes():
             assert member.present[content] == 0
             assert 1 <= member.present.sum() <= 4
             assert member.part is None
+        rendered, *alike = several[5:8]
+        assert rendered.present[content] == 1
+        assert 0 < rendered.part.max() < 0.25
+        for member in alike:
+            assert member.present[[content, translate]].tolist() == [0, 1]
+            assert member.directions[blur] == 0 or member.present[blur] == 1
+            outside = member.part == 0
+            np.testing.assert_array_equal(member.pixels[outside], one.middle()[outside])
+        moved = several[8]
+        assert np.flatnonzero(moved.present).tolist() == [translate]
+        assert moved.part.mean() > 0.2
     # A part may be replaced by one that looks the same.
     assert differing > 30
 
