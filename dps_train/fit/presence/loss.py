@@ -13,7 +13,13 @@ from dps_infer.contexts.ranking import OTHER
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.bank import MeasuredPairs
 from dps_train.model.change.change_metric import ROTATE, TRANSLATE, ChangeMetric
-from dps_train.model.change.presence_head import BEHIND, Reading, pooled_presences
+from dps_train.model.change.presence_head import (
+    BEHIND,
+    FULLY,
+    NOTHING,
+    Reading,
+    pooled_presences,
+)
 
 KINDS = len(KIND_NAMES)
 CONTENT = KIND_NAMES.index("content")
@@ -52,10 +58,6 @@ SPREAD = 1.3
 
 FAINT_IMPORTANCE = 1e-3
 """Added to importances before their logarithms are compared."""
-
-FROM, TO = 0.85, 0.97
-"""Probabilities between which a presence rises while training. A trained head reads higher ones:
-they are chosen afterwards, for what is there beyond doubt."""
 
 SOFT = 0.6
 """Log odds within which a presence mostly rises, where it needs a gradient everywhere."""
@@ -184,7 +186,7 @@ def random_contexts(generator: torch.Generator) -> Tensor:
 
 def soft_presences(evidence: Tensor) -> Tensor:
     """Return about what `presences` returns of log odds [P, K], with a slope everywhere."""
-    middle = (_log_odds(FROM) + _log_odds(TO)) / 2
+    middle = (_log_odds(NOTHING) + _log_odds(FULLY)) / 2
     probable = torch.sigmoid((evidence - middle) / SOFT)
     logs = F.logsigmoid(evidence)
     share = torch.exp(logs - logs.amax(dim=1, keepdim=True))

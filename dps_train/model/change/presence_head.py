@@ -26,7 +26,7 @@ from dps_train.model.heads import Head
 
 SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH = -7.0, 6.0
 
-NOTHING, FULLY = 0.88, 0.975
+NOTHING, FULLY = 0.85, 0.97
 """Probabilities up to which a kind is not there, and from which it fully is."""
 
 BEHIND = 0.95
