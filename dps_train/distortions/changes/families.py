@@ -332,9 +332,8 @@ class _Maker:
 
     def add_moved_part(self) -> None:
         """Add a page of which a large part lies elsewhere."""
-        changed, part = part_moved(self.scene.pixels, self.scene.side, self.rng)
+        pixels, part = part_moved(self.scene, self.rng)
         nothing, unknown = self.unmarked()
-        pixels, part = self.scene.middle(changed), self.scene.middle(part)
         self.members.append(Member(pixels, _marked(["translate"]), unknown, nothing, part=part))
 
     def scan(self) -> tuple[list[str], list[Draw]]:

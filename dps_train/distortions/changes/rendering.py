@@ -1,16 +1,15 @@
-"""The same page, rendered anew: letters lie and are smoothed otherwise, or a part lies elsewhere.
+"""The same page, rendered anew: letters are smoothed or placed otherwise, a part lies elsewhere.
 
-Browsers and versions of them differ in that, machines too, and nothing else is on the page.
+Two browsers, versions of one, and machines differ so, though they show the same content.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dps_infer.arrays import Floats, Pixels
-from dps_train.distortions.changes.draw import between, rounded
+from dps_train.distortions.changes.draw import Scene, between, rounded
 from dps_train.distortions.changes.elements import elements
 from dps_train.distortions.changes.geometry import SAMPLERS
 
@@ -30,8 +29,11 @@ WEIGHT = 0.2
 """Standard deviation of the logarithm of the exponent that makes letters bolder or thinner."""
 
 SOFTER, SHARPER = (0.45, 1.0), (0.4, 1.5)
-"""Sigmas of the blur of softer letters, and the gains of sharper ones, over a sigma of 0.8: more
-than interpolation softens."""
+"""Sigmas of the blur of softer letters, and gains of sharper ones: more than interpolation
+softens."""
+
+SHARPENED = 0.8
+"""Sigma of the blur whose difference makes letters sharper."""
 
 FRINGES = 0.2
 """Share of renderings that smooth letters in color, a third of a pixel to each side."""
@@ -65,26 +67,28 @@ def rendered_anew(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Flo
         rows, columns = (axis.astype(np.float32) for axis in np.mgrid[inside])
         across = rng.uniform(-BESIDE, BESIDE) + drift * (columns - left)
         down = rng.uniform(-0.5, 0.5) if lower else 0.0
-        moved = np.dstack(
-            [
-                cv2.remap(
-                    before[..., channel],
-                    (columns + across + fringes * (channel - 1)).astype(np.float32),
-                    (rows + down).astype(np.float32),
-                    cv2.INTER_LANCZOS4,
-                    borderMode=cv2.BORDER_REPLICATE,
-                )
-                for channel in range(3)
-            ]
-        )
-        moved = _reweighted(moved, exponent)
+        channels = [
+            cv2.remap(
+                before[..., channel],
+                (columns + across + fringes * (channel - 1)).astype(np.float32),
+                (rows + down).astype(np.float32),
+                cv2.INTER_LANCZOS4,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for channel in range(3)
+        ]
+        moved = _reweighted(np.dstack(channels).astype(np.float32), exponent)
         if softness > 0:
-            moved = cv2.GaussianBlur(moved, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            moved = _blurred(moved, sigma)
         elif softness < 0:
-            soft = cv2.GaussianBlur(moved, (0, 0), 0.8, borderType=cv2.BORDER_REPLICATE)
-            moved = moved + gain * (moved - soft)
+            moved = moved + np.float32(gain) * (moved - _blurred(moved, SHARPENED))
         changed[inside], part[inside] = moved, 1
     return rounded(changed), part, softness
+
+
+def _blurred(values: Floats, sigma: float) -> Floats:
+    blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
 
 
 def _reweighted(values: Floats, exponent: float) -> Floats:
@@ -95,24 +99,18 @@ def _reweighted(values: Floats, exponent: float) -> Floats:
     return paper + most * np.sign(ink) * (np.abs(ink) / most) ** np.float32(exponent)
 
 
-def part_moved(
-    pixels: Pixels, side: int, rng: np.random.Generator
-) -> tuple[Pixels, NDArray[np.float32]]:
+def part_moved(scene: Scene, rng: np.random.Generator) -> tuple[Pixels, Floats]:
     """Move the part of a page that begins at a line: below, to the right of it, or both.
 
-    Args:
-        pixels: uint8 RGB [S, S, 3], of which the middle is looked at.
-        side: of the middle.
-        rng: draws everything.
-
     Returns:
-        The page, and 1 in the part that moved [S, S]. What comes into view has the color of the
-        part's edge.
+        The middle of the page, and 1 in the part that moved [side, side]. Beside the line, what
+        comes into view has the color of the part's edge.
     """
+    pixels, side = scene.pixels, scene.side
     start = (pixels.shape[0] - side) // 2
-    which = int(rng.integers(3))
+    below, beside = ((True, False), (False, True), (True, True))[int(rng.integers(3))]
     top, left = (start + int(side * share) for share in rng.uniform(*FIRST, 2))
-    inside = np.s_[top if which != 1 else 0 :, left if which != 0 else 0 :]
+    inside = np.s_[top if below else 0 :, left if beside else 0 :]
     distance = between(*DISTANCE, rng.random())
     if rng.random() < 0.5:
         distance = float(max(1, round(distance)))
@@ -130,4 +128,4 @@ def part_moved(
     )
     changed, part = pixels.copy(), np.zeros(pixels.shape[:2], np.float32)
     changed[inside], part[inside] = moved, 1
-    return changed, part
+    return scene.middle(changed), part[start : start + side, start : start + side]

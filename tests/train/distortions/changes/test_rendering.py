@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dps_train.distortions.changes.draw import Scene
 from dps_train.distortions.changes.elements import elements
 from dps_train.distortions.changes.rendering import part_moved, rendered_anew
 
@@ -69,24 +70,28 @@ def test_a_page_without_elements_is_rendered_anew_as_a_whole():
     assert part.min() == 1
 
 
+def scene() -> Scene:
+    whole = page(128)
+    return Scene(whole, SIDE, whole[:SIDE, :SIDE])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_only_the_part_that_moved_differs(seed):
-    before = page(128)
-    after, part = part_moved(before, SIDE, np.random.default_rng(seed))
-    np.testing.assert_array_equal(after[part == 0], before[part == 0])
+    after, part = part_moved(scene(), np.random.default_rng(seed))
+    np.testing.assert_array_equal(after[part == 0], scene().middle()[part == 0])
     rows, columns = np.nonzero(part)
     # It begins at a line, and reaches the lower right corner.
     assert part[rows.min() :, columns.min() :].all()
-    assert part.sum() == (128 - rows.min()) * (128 - columns.min())
-    assert rows.min() < 16 + SIDE / 2
-    assert columns.min() < 16 + SIDE / 2
+    assert part.sum() == (SIDE - rows.min()) * (SIDE - columns.min())
+    assert rows.min() < SIDE / 2
+    assert columns.min() < SIDE / 2
 
 
 def test_parts_move_by_a_fraction_of_a_pixel_and_by_several():
-    before = page(128)
+    before = scene().middle()
     moved, changed = 0, []
     for seed in range(40):
-        after, _ = part_moved(before, SIDE, np.random.default_rng(seed))
+        after, _ = part_moved(scene(), np.random.default_rng(seed))
         apart = np.abs(after.astype(int) - before).max(axis=2)
         changed.append((apart > CHANGED).mean())
         moved += bool(apart.any())
