@@ -394,13 +394,17 @@ def test_nothing_sticks_out_in_any_size(page, width, height, scheme):
 
 
 def test_the_package_serves_the_page_isolated(client, tab):
+    # A tab of its own: `opened` watches what the other one asks for.
+    own = tab.context.new_page()
+    own.set_default_timeout(PATIENCE)
     with served(find_page(client / "page-dist")) as place:
-        tab.goto(place)
-        tab.wait_for_selector("html[data-ready]")
-        assert tab.evaluate("crossOriginIsolated")
-        tab.click("#example")
-        tab.wait_for_selector("html[data-answered='4']")
-        assert len(distances(tab)) == 4
+        own.goto(place)
+        own.wait_for_selector("html[data-ready]")
+        assert own.evaluate("crossOriginIsolated")
+        own.click("#example")
+        own.wait_for_selector("html[data-answered='4']")
+        assert len(distances(own)) == 4
+    own.close()
 
 
 def test_another_folder_is_refused(tmp_path):

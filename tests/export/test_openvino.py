@@ -19,9 +19,12 @@ pytest.importorskip("openvino", reason="needs the package openvino")
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 
-READ_TOLERANCE = 1e-3
-"""Of strengths, directions and cells, which people read. Strengths are exponentials, and faint
-cells are small numbers whose logarithms enlarge rounding errors."""
+MOST = 0.98
+"""Share of the values of strengths, directions, cells and maps that agree as closely as distances.
+In a cell where two improbable kinds tie, rounding decides how much there is of the second one."""
+
+TIED = 0.01
+"""Largest difference in such a cell, and in the map around it."""
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,12 @@ def test_openvino_agrees_with_onnxruntime(openvino, onnxruntime, size):
         found, expected = openvino(feeds), onnxruntime(feeds)
         assert np.all(expected["distance"] > 0)
         for name, value in expected.items():
-            within = READ_TOLERANCE if name in runtimes.READ else runtimes.TOLERANCE
-            assert runtimes.difference(found[name], value) <= within, name
+            apart = np.abs(found[name] - value) / max(1, np.abs(value).max())
+            if name in runtimes.READ:
+                assert np.quantile(apart, MOST) <= runtimes.TOLERANCE, name
+                assert apart.max() <= TIED, name
+            else:
+                assert apart.max() <= runtimes.TOLERANCE, name
 
 
 @pytest.mark.parametrize("size", runtimes.SIZES)

@@ -328,13 +328,15 @@ class _Maker:
         directions[KIND_NAMES.index("blur")] = softness
         if element:
             kinds, part = [*kinds, CONTENT], np.full_like(part, UNCLEAR)
-        self.members.append(Member(changed, _marked(kinds), unknown, directions, part=part))
+        marks = _marked(kinds)
+        self.members.append(Member(changed, marks, unknown, directions, part=_or_none(part)))
 
     def add_moved_part(self) -> None:
         """Add a page of which a large part lies elsewhere."""
         pixels, part = part_moved(self.scene, self.rng)
         nothing, unknown = self.unmarked()
-        self.members.append(Member(pixels, _marked(["translate"]), unknown, nothing, part=part))
+        marks = _marked(["translate"])
+        self.members.append(Member(pixels, marks, unknown, nothing, part=_or_none(part)))
 
     def scan(self) -> tuple[list[str], list[Draw]]:
         """Draw what another scan of a page shows: it lies elsewhere, and may be changed, too."""
@@ -410,6 +412,11 @@ def _in_units(kind: str, strength: float, side: int) -> float:
     if kind == "zoom":
         return 100 * strength
     return strength if kind in ("rotate", "blur") else float("nan")
+
+
+def _or_none(part: Floats) -> Floats | None:
+    """Return a part, or None if it is all of the picture."""
+    return None if (part == 1).all() else part
 
 
 def _marked(kinds: Sequence[str]) -> Floats:

@@ -204,7 +204,7 @@ def test_a_family_of_a_page_has_other_elements_and_other_changes():
             np.testing.assert_array_equal(member.pixels[outside], one.middle()[outside])
         moved = several[8]
         assert np.flatnonzero(moved.present).tolist() == [translate]
-        assert moved.part.mean() > 0.2
+        assert moved.part is None or 0.2 < moved.part.mean() < 1
     # A part may be replaced by one that looks the same.
     assert differing > 30
 
