@@ -96,7 +96,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     command: str
     seed: int | None
     """Seed of everything random; None where nothing is random."""
-    options: dict[str, str | int | float | bool | list[str] | None]
+    options: dict[str, str | int | float | bool | list[str | int] | None]
     """Every option, defaults included; absolute paths are cut to their last name."""
     seconds: float
     machine: Machine

@@ -101,7 +101,7 @@ def test_only_relative_paths_are_published(given, published):
 
 
 def test_a_record_is_written_and_read_back(tmp_path):
-    record = a_record(seed=1)
+    record = a_record(seed=1, memory=[500, 5000], data=["sample"])
     write_record(record, tmp_path / "gallery.json")
     write_record(record, tmp_path / "gallery.json")
     read = read_record(tmp_path / "gallery.json")
