@@ -31,12 +31,15 @@ class Scene:
     side: int
     other: Pixels
 
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The rows and columns of the middle."""
+        start = (self.pixels.shape[0] - self.side) // 2
+        return np.s_[start : start + self.side, start : start + self.side]
+
     def middle(self, pixels: Pixels | None = None) -> Pixels:
         """Return the middle of the picture, or of a changed version of it."""
-        whole = self.pixels if pixels is None else pixels
-        start = (whole.shape[0] - self.side) // 2
-        part = whole[start : start + self.side, start : start + self.side]
-        return np.ascontiguousarray(part)
+        return np.ascontiguousarray((self.pixels if pixels is None else pixels)[self.inside])
 
 
 @dataclass(frozen=True)

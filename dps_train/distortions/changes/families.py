@@ -306,9 +306,7 @@ class _Maker:
         scene, middle = self.scene, self.scene.middle()
         pixels, part = scene.pixels.copy(), None
         if element:
-            start = (pixels.shape[0] - scene.side) // 2
-            inside = np.s_[start : start + scene.side, start : start + scene.side]
-            pixels[inside] = another_element(middle, scene, self.rng)
+            pixels[scene.inside] = another_element(middle, scene, self.rng)
             part = np.full(middle.shape[:2], UNCLEAR, np.float32)
         kinds, draws = self.scan()
         strengths = np.full(len(KIND_NAMES), np.nan, np.float32)

@@ -106,10 +106,12 @@ def part_moved(scene: Scene, rng: np.random.Generator) -> tuple[Pixels, Floats]:
         The middle of the page, and 1 in the part that moved [side, side]. Beside the line, what
         comes into view has the color of the part's edge.
     """
-    pixels, side = scene.pixels, scene.side
-    start = (pixels.shape[0] - side) // 2
+    pixels = scene.pixels
     below, beside = ((True, False), (False, True), (True, True))[int(rng.integers(3))]
-    top, left = (start + int(side * share) for share in rng.uniform(*FIRST, 2))
+    top, left = (
+        along.start + int(scene.side * share)
+        for along, share in zip(scene.inside, rng.uniform(*FIRST, 2), strict=True)
+    )
     inside = np.s_[top if below else 0 :, left if beside else 0 :]
     distance = between(*DISTANCE, rng.random())
     if rng.random() < 0.5:
@@ -128,4 +130,4 @@ def part_moved(scene: Scene, rng: np.random.Generator) -> tuple[Pixels, Floats]:
     )
     changed, part = pixels.copy(), np.zeros(pixels.shape[:2], np.float32)
     changed[inside], part[inside] = moved, 1
-    return scene.middle(changed), part[start : start + side, start : start + side]
+    return scene.middle(changed), part[scene.inside]
