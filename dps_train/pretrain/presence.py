@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dps_infer.model.manifest import DataInfo
+from dps_train.fit.checkpoints import Checkpoint, Plan
 from dps_train.fit.presence.bank import Collection, measured_pairs
 from dps_train.fit.presence.stored import bank_recipe, open_folder
 from dps_train.fit.presence.training import train_presence
@@ -51,8 +53,8 @@ def pretrain_presence(
     Args:
         metric: with a trained network.
         seed: of everything random.
-        folder: keeps images and measured pairs, so that a run that was cut off continues; None
-            keeps none.
+        folder: keeps images, measured pairs and a checkpoint, so that a run that was cut off
+            continues; None keeps none.
         images: how many of all kinds to draw.
         pages: how many pages and screens to draw besides them.
         collections: of pairs to measure.
@@ -76,15 +78,19 @@ def pretrain_presence(
         name: [np.ascontiguousarray(image.permute(1, 2, 0)) for image in found]
         for name, found in drawn.items()
     }
-    pairs = None if folder is None else folder / "pairs"
-    if pairs is not None:
+    pairs = checkpoint = None
+    if folder is not None:
+        pairs = folder / "pairs"
         recipe = bank_recipe(metric, list(chain(*pixels.values())), collections, seed)
         open_folder(pairs, recipe, renew=True)
+        told = json.dumps(recipe, sort_keys=True).encode()
+        plan: Plan = {"steps": steps, "seed": seed, "pairs": hashlib.sha256(told).hexdigest()}
+        checkpoint = Checkpoint(folder / "training.safetensors", plan)
     banks = []
     for one in collections:
         scenes = pixels["pages" if one.families == "pages" else "images"]
         banks.append((one, measured_pairs(one, metric, scenes, seed, pairs)))
-    train_presence(metric, banks, steps=steps, seed=seed, note=note)
+    train_presence(metric, banks, steps=steps, seed=seed, checkpoint=checkpoint, note=note)
     digest = hashlib.sha256()
     for found in drawn.values():
         digest.update(found.numpy().data)

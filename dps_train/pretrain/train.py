@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from dps_train.distortions.families import (
     graded_pairs,
 )
 from dps_train.distortions.random_changes import Draw, draw_moved_windows, middle
-from dps_train.fit.end_to_end.checkpoints import Plan, load_checkpoint, save_checkpoint
+from dps_train.fit.checkpoints import Checkpoint, TrainingState
 from dps_train.model.embedded.embedded_metric import Recipe
 from dps_train.model.pair_encoder import IMAGE_SIZE
 from dps_train.pretrain.additive_loss import (
@@ -103,9 +102,10 @@ def pretrain(
     rates = [LEARNING_RATE * min(1, (step + 1) / WARM_UP) for step in range(first)]
     plan = {"steps": steps, "seed": seed, "images": len(images)}
 
-    def checkpoint(stage: str) -> _Checkpoint:
-        path = None if folder is None else folder / f"{stage}.safetensors"
-        return _Checkpoint(path, {**plan, "stage": stage})
+    def checkpoint(stage: str) -> Checkpoint | None:
+        if folder is None:
+            return None
+        return Checkpoint(folder / f"{stage}.safetensors", {**plan, "stage": stage})
 
     parts = _train(
         initial_parts(generator), images, rates, PAIRS, generator, checkpoint("learning"), note
@@ -125,25 +125,6 @@ def pretrain(
     return parts, Recipe(data, steps, seed)
 
 
-@dataclass(frozen=True)
-class _Checkpoint:
-    """Where the state of a stage is kept, and the plan that it follows."""
-
-    path: Path | None
-    plan: Plan
-
-
-class _State(nn.Module):
-    """Everything that a stage changes, besides its optimizer."""
-
-    generator: Tensor
-
-    def __init__(self, parts: EmbeddedParts, average: AveragedModel, generator: Tensor) -> None:
-        super().__init__()
-        self.parts, self.average = parts, average
-        self.register_buffer("generator", generator.clone())
-
-
 def _falling(rate: float, steps: int) -> list[float]:
     return [rate * (1 - step / steps) for step in range(steps)]
 
@@ -154,7 +135,7 @@ def _train(
     rates: list[float],
     emphasis: Emphasis,
     generator: torch.Generator,
-    checkpoint: _Checkpoint,
+    checkpoint: Checkpoint | None,
     note: Callable[[str], None],
     *,
     head_only: bool = False,
@@ -167,10 +148,8 @@ def _train(
     half = computes_in_half()
     graded = (*graded_pairs(MEMBERS), (FAMILY_SIZE - 2, FAMILY_SIZE - 1))
     composed = composed_pairs(MEMBERS)
-    state, done = _State(parts, average, generator.get_state()), 0
-    if checkpoint.path is not None and checkpoint.path.exists():
-        done, _ = load_checkpoint(checkpoint.path, state, optimizer, checkpoint.plan)
-        generator.set_state(state.generator)
+    state = TrainingState(generator, parts=parts, average=average)
+    done = 0 if checkpoint is None else state.load(checkpoint, optimizer)
     for step in track(range(done, len(rates)), "pretraining"):
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
@@ -194,11 +173,8 @@ def _train(
         if step % 100 == 99:
             note(f"step {step + 1} of {len(rates)}: loss {loss.item():.3f}")
         last = step == len(rates) - 1
-        if checkpoint.path is not None and (last or step % STEPS_KEPT == STEPS_KEPT - 1):
-            state.generator.copy_(generator.get_state())
-            save_checkpoint(
-                checkpoint.path, state, optimizer, checkpoint.plan, steps=step + 1, precision={}
-            )
+        if checkpoint is not None and (last or step % STEPS_KEPT == STEPS_KEPT - 1):
+            state.save(checkpoint, optimizer, step + 1)
     averaged = average.module
     assert isinstance(averaged, EmbeddedParts)
     return averaged

@@ -25,13 +25,13 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
 from dps_infer.progress import track
 from dps_train.devices import pick_device
-from dps_train.fit.end_to_end.batches import Batch, Batches
-from dps_train.fit.end_to_end.checkpoints import (
+from dps_train.fit.checkpoints import (
     Plan,
     load_checkpoint,
     save_checkpoint,
     saved_weights,
 )
+from dps_train.fit.end_to_end.batches import Batch, Batches
 from dps_train.fit.end_to_end.learner import Learner
 from dps_train.fit.end_to_end.torchrun import FollowerDoneError, Launch, torchrun_launch
 from dps_train.fit.objectives import BETAS, Objective, make_objective, rate_factor

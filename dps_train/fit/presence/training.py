@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from dps_infer.progress import track
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.distortions.paper import NAMES
+from dps_train.fit.checkpoints import Checkpoint, TrainingState
 from dps_train.fit.presence.bank import Collection, MeasuredPairs
 from dps_train.fit.presence.loss import Weights, presence_loss, random_contexts, read_pairs
 from dps_train.model.change.change_metric import ChangeMetric
@@ -23,7 +26,9 @@ WARM_UP = 0.1
 """Share of the steps."""
 
 ROWS_AT_ONCE = 2000
-NOTED = 250
+NOTED, KEPT = 250, 500
+"""Steps after which the loss is told, and after which a checkpoint is written."""
+
 VISIBLE = 0.5 / 255
 FEWEST = 10
 REFERENCE, GROSS_REFERENCE = 0.95, 0.05
@@ -40,6 +45,7 @@ def train_presence(
     steps: int,
     seed: int,
     adapt: bool = False,
+    checkpoint: Checkpoint | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train a metric's head in place.
@@ -50,6 +56,8 @@ def train_presence(
         steps: optimizer steps.
         seed: of the initial weights and the batches.
         adapt: continue from the weights that the head has, in place of new ones.
+        checkpoint: keeps the state, so that a training that was cut off continues; None keeps
+            none.
         note: receives a line about the loss now and then.
     """
     generator = generator_for("presence", seed)
@@ -60,10 +68,13 @@ def train_presence(
         initialize(heads, generator)
         _standardize(metric.comparison.cell_head, metric.head.layers, banks)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=WARM_UP
-    )
-    for step in track(range(steps), "presence"):
+    one_cycle = partial(OneCycleLR, optimizer, rate, total_steps=steps, pct_start=WARM_UP)
+    schedule = one_cycle()
+    state = TrainingState(generator, heads=heads)
+    done = 0 if checkpoint is None else state.load(checkpoint, optimizer)
+    if done:
+        schedule = one_cycle(last_epoch=done - 1)
+    for step in track(range(done, steps), "presence"):
         loss, contexts = torch.zeros(()), random_contexts(generator)
         for collection, pairs in banks:
             families = len(pairs.present) // collection.members
@@ -79,6 +90,8 @@ def train_presence(
         schedule.step()
         if step % NOTED == NOTED - 1:
             note(f"step {step + 1} of {steps}: loss {loss.item():.3f}")
+        if checkpoint is not None and (step == steps - 1 or step % KEPT == KEPT - 1):
+            state.save(checkpoint, optimizer, step + 1)
     if not adapt:
         set_scales(metric, banks)
     _round_to_half(heads)

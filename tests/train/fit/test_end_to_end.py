@@ -19,8 +19,8 @@ from dps_infer.contexts.context import Context, importance_context, ranking_cont
 from dps_infer.contexts.ranking import parse_ranking
 from dps_infer.errors import DeviceError, DpsError, OutputError, UsageError
 from dps_train.distortions.paper import NAMES
+from dps_train.fit.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.batches import Batch, Batches, ranking_batches, triplet_batch
-from dps_train.fit.end_to_end.checkpoints import CheckpointError
 from dps_train.fit.end_to_end.torchrun import STARTED, Launch, check_launch, torchrun_launch
 from dps_train.fit.end_to_end.train import CHECKPOINT, DivergedError, Rates, train_end_to_end
 from dps_train.fit.settings import Settings

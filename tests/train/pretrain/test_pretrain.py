@@ -21,7 +21,7 @@ from train_helpers import (
 from dps_infer.model.manifest import DataInfo
 from dps_train.contexts import PAPER_AMOUNTS
 from dps_train.distortions.distortion import quantize
-from dps_train.fit.end_to_end.checkpoints import CheckpointError
+from dps_train.fit.checkpoints import CheckpointError
 from dps_train.fit.presence import bank
 from dps_train.fit.presence.bank import Collection
 from dps_train.model.backbone.backbones import Backbone
@@ -304,7 +304,8 @@ def test_the_head_is_trained_and_may_be_cut_off(tmp_path, monkeypatch):
     assert len(measured) == 3
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert names == {
-        "images-4.safetensors", "pages-4.safetensors", "pairs/recipe.json",
+        "images-4.safetensors", "pages-4.safetensors", "training.safetensors",
+        "pairs/recipe.json",
         "pairs/paper-0.safetensors", "pairs/own-0.safetensors", "pairs/pages-0.safetensors",
     }  # fmt: skip
     assert recipes[0] == recipes[1] == recipes[2]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,16 @@ def measured(request, metric, images) -> tuple[Collection, MeasuredPairs]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bank, "SCENES_PER_PART", 1)
         return request.param, measured_pairs(request.param, metric, images, SEED)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def equal(one: MeasuredPairs, other: MeasuredPairs) -> bool:
@@ -130,7 +143,8 @@ def test_a_bank_that_was_cut_off_continues(measured, metric, images, tmp_path, m
         return measure(*arguments)
 
     monkeypatch.setattr(bank, "_measure", counted)
-    with pytest.raises(KeyboardInterrupt):
+    # One thread measures the parts in their order.
+    with threads(1), pytest.raises(KeyboardInterrupt):
         measured_pairs(collection, metric, images, SEED, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{collection.name}-0.safetensors"]
     parts.clear()
@@ -140,6 +154,36 @@ def test_a_bank_that_was_cut_off_continues(measured, metric, images, tmp_path, m
     assert len(list(tmp_path.iterdir())) == SCENES
     assert equal(measured_pairs(collection, metric, images, SEED, tmp_path), pairs)
     assert len(parts) == SCENES - 1
+
+
+def test_the_number_of_threads_does_not_change_it(measured, metric, images):
+    collection, pairs = measured
+    for count in (1, 3):
+        with threads(count):
+            assert equal(measured_pairs(collection, metric, images, SEED), pairs)
+            assert torch.get_num_threads() == count
+
+
+def test_an_interrupt_does_not_wait_for_whole_parts(metric, images, monkeypatch):
+    batches: list[int] = []
+    measure = bank._measured
+
+    def counted(*arguments):
+        batches.append(1)
+        return measure(*arguments)
+
+    def interrupted(*_):
+        while len(batches) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bank, "SCENES_PER_PART", 300)
+    monkeypatch.setattr(bank, "_measured", counted)
+    monkeypatch.setattr(bank, "track", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measured_pairs(Collection("paper", 600, 64, paper=True), metric, images, SEED)
+    # Not 200 of three scenes: what each thread was at, and what they began meanwhile.
+    assert len(batches) < 20
 
 
 def test_a_damaged_part_is_refused(metric, images, tmp_path):

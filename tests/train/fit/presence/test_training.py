@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from train_helpers import channel_metric, photos
 
 from dps_train.distortions.kinds import KIND_NAMES
+from dps_train.fit.checkpoints import Checkpoint, CheckpointError
 from dps_train.fit.presence import fit as fitting
+from dps_train.fit.presence import training
 from dps_train.fit.presence.bank import Collection, MeasuredPairs, measured_pairs
 from dps_train.fit.presence.fit import fit_presence
 from dps_train.fit.presence.loss import (
@@ -45,7 +48,7 @@ def banks(images) -> Banks:
     return [(one, measured_pairs(one, metric, images, 1)) for one in COLLECTIONS]
 
 
-def trained(banks: Banks, *, steps: int = STEPS, seed: int = 0, **options: bool) -> ChangeMetric:
+def trained(banks: Banks, *, steps: int = STEPS, seed: int = 0, **options: Any) -> ChangeMetric:
     metric = channel_metric(32)
     train_presence(metric, banks, steps=steps, seed=seed, **options)
     return metric
@@ -108,6 +111,38 @@ def test_equal_seeds_give_equal_heads(banks):
         assert torch.equal(value, again.state_dict()[name]), name
         assert torch.isfinite(value).all(), name
     assert any(not torch.equal(value, learned(other)[n]) for n, value in learned(first).items())
+
+
+def test_a_training_that_was_cut_off_continues(banks, tmp_path, monkeypatch):
+    steps, kept = 6, 2
+    whole = trained(banks, steps=steps)
+    monkeypatch.setattr(training, "KEPT", kept)
+    checkpoint = Checkpoint(tmp_path / "training.safetensors", {"steps": steps})
+    done: list[int] = []
+    learn = training.presence_loss
+
+    def cut(*arguments):
+        if len(done) == (kept + 1) * len(banks):
+            raise KeyboardInterrupt
+        done.append(1)
+        return learn(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "presence_loss", cut)
+        with pytest.raises(KeyboardInterrupt):
+            trained(banks, steps=steps, checkpoint=checkpoint)
+    # From the checkpoint on, then after the last step.
+    for left in (steps - kept, 0):
+        done.clear()
+        monkeypatch.setattr(
+            training, "presence_loss", lambda *pairs: (done.append(1), learn(*pairs))[1]
+        )
+        metric = trained(banks, steps=steps, checkpoint=checkpoint)
+        assert len(done) == left * len(banks)
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, metric.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match="steps 6 instead of 7"):
+        trained(banks, steps=7, checkpoint=Checkpoint(checkpoint.path, {"steps": 7}))
 
 
 def test_weights_are_rounded_as_files_store_them(banks):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -29,6 +31,46 @@ Plan = Mapping[str, str | int | float | bool]
 
 class CheckpointError(DpsError):
     """A checkpoint that cannot be read, or belongs to another training."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of a training is kept, and the plan that it follows."""
+
+    path: Path
+    plan: Plan
+
+
+class TrainingState(nn.Module):
+    """What a training changes besides its optimizer: modules, and the state of its generator."""
+
+    generator: Tensor
+
+    def __init__(self, generator: torch.Generator, **modules: nn.Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self._generator = generator
+        self.register_buffer("generator", generator.get_state())
+
+    def save(self, checkpoint: Checkpoint, optimizer: Optimizer, steps: int) -> None:
+        """Replace the checkpoint; see `save_checkpoint`."""
+        self.generator.copy_(self._generator.get_state())
+        save_checkpoint(
+            checkpoint.path, self, optimizer, checkpoint.plan, steps=steps, precision={}
+        )
+
+    def load(self, checkpoint: Checkpoint, optimizer: Optimizer) -> int:
+        """Continue from a checkpoint, if there is one, and return the number of steps done.
+
+        Raises:
+            WeightsError, CheckpointError: see `load_checkpoint`.
+        """
+        if not checkpoint.path.exists():
+            return 0
+        steps, _ = load_checkpoint(checkpoint.path, self, optimizer, checkpoint.plan)
+        self._generator.set_state(self.generator)
+        return steps
 
 
 def save_checkpoint(
