@@ -19,7 +19,7 @@ pytest.importorskip("openvino", reason="needs the package openvino")
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 
-TIED, MOST = 0.01, 0.98
+TIED, MOST = 0.002, 0.98
 """Largest difference in a cell where two improbable kinds tie, so that rounding decides how much
 there is of the second one, and in the map around it; and the share of the values of cells and maps
 that agree as closely as distances."""
