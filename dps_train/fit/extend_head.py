@@ -108,7 +108,8 @@ def extend(
 
 def _custom_loss(head: ExtendedHead, z: Tensor, six: Tensor, custom: Tensor) -> Tensor:
     """Return the loss of pairs that show custom distortions."""
-    found, older, _ = head.probabilities(z, head.read(z))
+    found, unexplained = head.probabilities(z)
+    older = torch.sigmoid(head.read(z).evidence) * unexplained
     there = torch.zeros_like(older)
     there[:, : len(NAMES)] = (six > 0).float()
     clear = torch.where(custom > 0, custom / (custom + FAINT), 1.0)
@@ -120,7 +121,7 @@ def _custom_loss(head: ExtendedHead, z: Tensor, six: Tensor, custom: Tensor) -> 
 
 def _quiet_loss(head: ExtendedHead, z: Tensor) -> Tensor:
     """Return the loss of pairs that show none."""
-    found, *_ = head.probabilities(z, head.read(z))
+    found, _ = head.probabilities(z)
     return _cross_entropy(found, torch.zeros_like(found)).sum(dim=1).mean()
 
 

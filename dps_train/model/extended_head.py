@@ -5,7 +5,8 @@ New layers read from the same z how probable each custom distortion is; where th
 
     probability_k = older probability_k * (1 - gate_k * largest custom probability)
 
-So where no custom distortion is read, every older amount keeps its value.
+The same holds of the presence of kinds that some cells show alone. So where no custom distortion is
+read, every older amount keeps its value.
 """
 
 from __future__ import annotations
@@ -78,20 +79,26 @@ class ExtendedHead(Head):
     def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""
         size = size[..., None]
-        *_, probability = self.probabilities(z, reading)
-        return torch.cat([size * presences(probability) * self.scales, size], dim=-1)
+        return torch.cat([size * self.present(z, reading) * self.scales, size], dim=-1)
 
-    def probabilities(self, z: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probabilities of custom distortions [..., J], of older kinds, and of all.
+    def present(self, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`."""
+        custom, unexplained = self.probabilities(z)
+        probability = torch.sigmoid(reading.evidence)
+        in_places = self.older.present_in_places(z, presences(probability)) * unexplained
+        older = probability * unexplained
+        probability = torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
+        return torch.maximum(presences(probability), self.widened(in_places))
 
-        The second are those [..., K] that the custom distortions do not explain.
+    def probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities of custom distortions [..., J], and how far they leave others.
+
+        The second [..., K] is the share of each older kind that custom ones do not explain.
         """
         inputs = self.older.inputs(z)
         custom = torch.sigmoid(self.own(inputs).mean(dim=-2))
         gates = torch.sigmoid(self.gates(inputs).mean(dim=-2))
-        explained = gates * custom.amax(dim=-1, keepdim=True)
-        older = torch.sigmoid(reading.evidence) * (1 - explained)
-        return custom, older, torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
+        return custom, 1 - gates * custom.amax(dim=-1, keepdim=True)
 
     def widened(self, values: Tensor) -> Tensor:
         """See `PresenceHead`."""

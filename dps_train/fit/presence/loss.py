@@ -19,6 +19,7 @@ from dps_train.model.change.presence_head import (
     NOTHING,
     Reading,
     pooled_presences,
+    shares_alone,
 )
 
 KINDS = len(KIND_NAMES)
@@ -113,8 +114,9 @@ def z_of(metric: ChangeMetric, pairs: MeasuredPairs) -> Tensor:
 
 def _z(pairs: MeasuredPairs, evidence: Tensor) -> Tensor:
     pooled = pooled_presences(evidence, pairs.cell_distances)
+    alone = shares_alone(evidence, pairs.cell_distances)
     parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
-    return torch.cat([*parts, pooled, pairs.code], dim=1)
+    return torch.cat([*parts, pooled, alone, pairs.code], dim=1)
 
 
 def presence_loss(

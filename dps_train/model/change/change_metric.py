@@ -19,6 +19,7 @@ from dps_train.model.change.general_distance import trust
 from dps_train.model.change.half_planes import CELL, Extent, extent_of
 from dps_train.model.change.motion import Motion
 from dps_train.model.change.presence_head import (
+    BEHIND_IN_CELLS,
     LARGEST_LOG_STRENGTH,
     SMALLEST_LOG_STRENGTH,
     CellHead,
@@ -26,6 +27,7 @@ from dps_train.model.change.presence_head import (
     Reading,
     pooled_presences,
     presences,
+    shares_alone,
 )
 from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import PairComparison
@@ -115,8 +117,9 @@ class ChangeEncoder(PairComparison):
         cells = change.cells.flatten(3).permute(0, 3, 1, 2)
         evidence, _ = self.cell_head(cells, change.motion[:, None])
         pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
+        alone = shares_alone(evidence, change.cell_distances.flatten(1))
         features = change.features.flatten(1)
-        parts = [total[:, None], change.terms, features, change.motion, pooled, code]
+        parts = [total[:, None], change.terms, features, change.motion, pooled, alone, code]
         return torch.cat(parts, dim=1), evidence, change
 
 
@@ -193,13 +196,14 @@ class ChangeMetric(Metric):
         z, evidence, change = self.comparison.compared(first, second)
         reading = self.head.read(z)
         distances = change.cell_distances
-        in_cells = presences(torch.sigmoid(evidence)) * distances.flatten(1)[..., None]
+        in_cells = presences(torch.sigmoid(evidence), BEHIND_IN_CELLS)
+        in_cells = in_cells * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
-        shown = (presences(torch.sigmoid(reading.evidence)) > 0).float()
+        shown = (self.head.present(z, reading) > 0).float()
         return Outputs(
             amounts=self.head.amounts_of(z, reading),
-            strengths=self.head.widened(strengths * shown),
-            directions=self.head.widened(directions * shown),
+            strengths=self.head.widened(strengths) * shown,
+            directions=self.head.widened(directions) * shown,
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
             places=_shares(change.statistics.places[:, 0], extent_in(second)),
             extent=extent_in(second),

@@ -6,9 +6,12 @@
 least one kind has 1, and several changes in turn are each fully there. So a context can only
 re-weigh one sound general distance, and no context brings an altogether different image near.
 
+Two changes in two places hide each other from layers that read the whole image. So a kind is also
+there where enough of the distance lies in cells that clearly show that kind and no other.
+
 z of a pair is a vector, in this order: the unadapted distance of the network's maps, the terms of
 the general distance, the features of both orders, those of the motion, the presences in cells
-pooled over the image, and the network's code.
+pooled over the image, the shares of cells that show one kind alone, and the network's code.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dps_infer.contexts.ranking import SIZE
@@ -32,6 +36,21 @@ NOTHING, FULLY = 0.85, 0.97
 BEHIND = 0.95
 """Share of the largest probability up to which an improbable kind is not there: of several
 improbable kinds, only the most probable one is."""
+
+BEHIND_IN_CELLS = 0.8
+"""The same in a cell. The nearer this is to 1, the more rounding decides between tied kinds."""
+
+UNCLEAR, CLEAR = 0.5, 0.9
+"""Probabilities that a cell shows a kind and no other, up to which it does not count as a cell of
+that kind alone, and from which it fully does."""
+
+FEW, ENOUGH = 0.03, 0.08
+"""Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
+the kind is fully there."""
+
+CONTENT_EXPLAINS = 0.5
+"""Share of those cells that other content explains: what is put in the place of a part may look
+recolored or blurred here and there."""
 
 LEAST = 1e-3
 """Least probability of `other`: without any evidence, a change is of another kind."""
@@ -166,6 +185,7 @@ class PresenceHead(Head):
     def __init__(self, names: tuple[str, ...], code: int) -> None:
         super().__init__((*names, SIZE))
         self.kinds, self.code_length = len(names), code
+        self.content = names.index("content")
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
         self.importances[-1] = 0
@@ -173,7 +193,8 @@ class PresenceHead(Head):
     @property
     def lengths(self) -> tuple[int, ...]:
         """The lengths of the parts of z."""
-        return 1, TERMS, 2 * FEATURES, MOTION, 2 * self.kinds, self.code_length
+        kinds = self.kinds
+        return 1, TERMS, 2 * FEATURES, MOTION, 2 * kinds, kinds - 1, self.code_length
 
     @property
     def scales(self) -> Tensor:
@@ -186,7 +207,7 @@ class PresenceHead(Head):
 
     def inputs(self, z: Tensor) -> Tensor:
         """Return the inputs [..., 2, length] of the layers."""
-        _, terms, features, motion, pooled, code = z.split(self.lengths, dim=-1)
+        _, terms, features, motion, pooled, _, code = z.split(self.lengths, dim=-1)
         both = features.unflatten(-1, (2, FEATURES))
         return self.layers.inputs(terms, both, motion, pooled, code)
 
@@ -210,24 +231,41 @@ class PresenceHead(Head):
     def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
         """Return the amounts of a reading at another size [...] than its own."""
         size = size[..., None]
+        return torch.cat([size * self.present(z, reading) * self.scale, size], dim=-1)
+
+    def present(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return the presences [..., K] of a reading."""
         present = presences(torch.sigmoid(reading.evidence))
-        return torch.cat([size * present * self.scale, size], dim=-1)
+        return torch.maximum(present, self.present_in_places(z, present))
+
+    def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
+        """Return the presences [..., K] of kinds that some cells show alone.
+
+        Args:
+            z: [..., D].
+            present: presences of kinds in the whole image [..., K].
+        """
+        alone = z.split(self.lengths, dim=-1)[-2]
+        alone = alone * (1 - CONTENT_EXPLAINS * present[..., self.content : self.content + 1])
+        share = ((alone - FEW) / (ENOUGH - FEW)).clamp(0.0, 1.0)
+        return torch.cat([share, torch.zeros_like(share[..., :1])], dim=-1)
 
     def widened(self, values: Tensor) -> Tensor:
         """Return values [..., K] of the kinds as columns [..., A - 1] of the amounts."""
         return values
 
 
-def presences(probability: Tensor) -> Tensor:
+def presences(probability: Tensor, behind: float = BEHIND) -> Tensor:
     """Turn probabilities [..., K] into presences [..., K] in [0, 1], of which the largest is 1.
 
-    What is improbable has exactly 0, however much a context makes of it.
+    What is improbable has exactly 0, however much a context makes of it; `behind` is explained at
+    `BEHIND`.
     """
     last = probability[..., -1:].clamp(min=LEAST)
     probability = torch.cat([probability[..., :-1], last], dim=-1)
     share = probability / probability.amax(dim=-1, keepdim=True)
     probable = (probability - NOTHING) / (FULLY - NOTHING)
-    foremost = (share - BEHIND) / (1 - BEHIND)
+    foremost = (share - behind) / (1 - behind)
     return torch.maximum(probable, foremost).clamp(0.0, 1.0)
 
 
@@ -248,6 +286,23 @@ def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:
     cubes = ((1e3 * weighted).pow(3).mean(dim=1) + 1).pow(1 / 3)
     cubes = cubes / (1e3 * weight).pow(3).mean(dim=1).pow(1 / 3)
     return torch.cat([mean, cubes], dim=-1)
+
+
+def shares_alone(evidence: Tensor, distances: Tensor) -> Tensor:
+    """Return how much of the distance lies in cells that show one kind and no other.
+
+    Args:
+        evidence: [N, cells, K].
+        distances: of the cells [N, cells].
+
+    Returns:
+        Shares of each kind but the last, which is `other`: [N, K - 1].
+    """
+    # The product of the kind's probability, and of those that the others are not there.
+    alone = torch.exp(evidence - F.softplus(evidence).sum(dim=-1, keepdim=True))[..., :-1]
+    counted = ((alone - UNCLEAR) / (CLEAR - UNCLEAR)).clamp(0.0, 1.0)
+    weight = distances[..., None] + 1e-6
+    return (counted * weight).sum(dim=1) / weight.sum(dim=1)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,14 +19,19 @@ from dps_train.model.change.change_features import FEATURES
 from dps_train.model.change.general_distance import CORRECTION, TERMS, general_distance
 from dps_train.model.change.presence_head import (
     BEHIND,
+    CLEAR,
+    ENOUGH,
+    FEW,
     FULLY,
     LEAST,
     LIMIT,
     NOTHING,
+    UNCLEAR,
     PresenceHead,
     Standardize,
     pooled_presences,
     presences,
+    shares_alone,
 )
 from dps_train.model.extended_head import ExtendedHead
 
@@ -60,12 +67,19 @@ def head(request) -> PresenceHead | ExtendedHead:
 
 
 def some_z(head: PresenceHead | ExtendedHead, count: int, seed: int = 0) -> Tensor:
-    """Terms over many orders of magnitude, and features of any sign."""
+    """Terms over many orders of magnitude, features of any sign, and shares of cells."""
     generator = seeded(seed)
     z = 3 * torch.randn(count, sum(head.lengths), generator=generator)
     z[:, 0] = torch.exp(z[:, 0])
     z[:, 1 : 1 + TERMS] = torch.exp(2 * z[:, 1 : 1 + TERMS] - 6)
+    alone = alone_in(z, head)
+    alone.copy_((alone / 30).clamp(0, 1))
     return z
+
+
+def alone_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
+    """The shares of cells that show one kind alone, as a view."""
+    return z.split(head.lengths, dim=1)[-2]
 
 
 def exchanged(z: Tensor) -> Tensor:
@@ -132,7 +146,7 @@ def test_one_kind_is_fully_there_and_none_more(head, seed):
 @torch.no_grad()
 def test_presences_take_every_value(head):
     # Or else the properties here would hold of a head that always names one kind.
-    z = some_z(head, 3000)
+    z = some_z(head, 20000)
     amounts = head.amounts(z)
     present = amounts[:, :-1] / (scales(head) * amounts[:, -1:])
     assert (present == 0).any()
@@ -241,6 +255,57 @@ def test_pooled_presences_in_closed_form():
     # A cell without a difference does not count.
     pooled = pooled_presences(evidence, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     torch.testing.assert_close(pooled[0, 0], torch.tensor(1.0), rtol=0, atol=1e-5)
+
+
+def test_shares_of_cells_that_show_one_kind_alone():
+    # Three kinds and `other`; four cells.
+    evidence = torch.full((1, 4, 4), -20.0)
+    evidence[0, 0, 0] = evidence[0, 1, 1] = 20.0
+    evidence[0, 2, :2] = 20.0
+    evidence[0, 3, 3] = 20.0
+    distances = torch.tensor([[0.3, 0.1, 0.4, 0.2]])
+    # The third cell shows two kinds, so neither alone; `other` is not counted.
+    shares = shares_alone(evidence, distances)
+    torch.testing.assert_close(shares, torch.tensor([[0.3, 0.1, 0.0]]), rtol=0, atol=1e-5)
+    # Between unclear and clear, a cell counts in part.
+    evidence[0, 0, 0] = math.log((UNCLEAR + CLEAR) / 2 / (1 - (UNCLEAR + CLEAR) / 2))
+    shares = shares_alone(evidence, distances)
+    torch.testing.assert_close(shares, torch.tensor([[0.15, 0.1, 0.0]]), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_kind_that_enough_cells_show_alone_is_there():
+    head = made()
+    z = some_z(head, 40)
+    alone = alone_in(z, head)
+    alone.zero_()
+    reading = head.read(z)
+    before = head.present(z, reading)
+    torch.testing.assert_close(before, presences(torch.sigmoid(reading.evidence)))
+    for share, least in ((FEW, 0.0), ((FEW + ENOUGH) / 2, 0.5), (ENOUGH, 1.0), (1.0, 1.0)):
+        alone.fill_(0)
+        alone[:, 0] = share
+        present = head.present(z, head.read(z))
+        same = before[:, head.content] == 0
+        wanted = before[same, 0].clamp(min=least)
+        torch.testing.assert_close(present[same, 0], wanted, rtol=0, atol=1e-6)
+        torch.testing.assert_close(present[:, 1:], before[:, 1:], rtol=0, atol=0)
+    # Other content explains half of it.
+    replaced = before[:, head.content] == 1
+    assert replaced.any()
+    alone[:, 0] = FEW + ENOUGH
+    present = head.present(z, head.read(z))[replaced, 0]
+    torch.testing.assert_close(present, before[replaced, 0].clamp(min=0.5), rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_custom_distortions_explain_what_cells_show_alone():
+    for gates, there in ((100.0, 0.0), (-100.0, 1.0)):
+        extended = settled(made(CUSTOM), custom=100.0, gates=gates)
+        z = some_z(extended, 10)
+        alone_in(z, extended)[:, 0] = 1.0
+        present = extended.present(z, extended.read(z))
+        assert torch.all(present[:, 0] == there)
 
 
 def test_standardized_inputs_have_mean_0_and_deviation_1():
