@@ -95,7 +95,7 @@ class Comparison:
         size: the general distance, in which all kinds of change count alike; None if the context
             file names no kinds.
         strengths: per kind that the pair shows, its strength in the kind's unit, for kinds that
-            have one.
+            have one and whose strength is known: not of one that only some parts show.
         directions: per kind that the pair shows and that has two directions, from -1 to 1; see
             `DistortionInfo.directions`.
         anchors: well-known changes that are about as different.
@@ -287,7 +287,9 @@ def _comparison(
         notes=pair.notes,
         provider=runner.provider,
         size=size,
-        strengths={n: strengths[n] for n, kind in shown.items() if strengths and kind.unit},
+        strengths={
+            n: strengths[n] for n, kind in shown.items() if kind.unit and strengths.get(n)
+        },
         directions={
             n: directions[n] for n, kind in shown.items() if directions and kind.directions
         },

@@ -36,7 +36,7 @@ export interface Comparison {
   amounts: Record<string, number>;
   /** Per kind and `other`, what it contributes; they add up to the distance. */
   parts: Record<string, number>;
-  /** Per kind that the pair shows, its strength in the kind's unit. */
+  /** Per kind that the pair shows, its strength in the kind's unit, where it is known. */
   strengths: Record<string, number>;
   /** Per kind that the pair shows and that has two directions, from -1 to 1. */
   directions: Record<string, number>;
@@ -206,7 +206,11 @@ export class Metric {
       size,
       amounts,
       parts: partsOf(amounts, size, this.context.importances),
-      strengths: read(one.strengths, shown.filter((kind) => kind.unit)),
+      strengths: Object.fromEntries(
+        Object.entries(read(one.strengths, shown.filter((kind) => kind.unit))).filter(
+          ([, strength]) => strength,
+        ),
+      ),
       directions: read(one.directions, shown.filter((kind) => kind.directions)),
       percentiles: percentilesOf(distance, this.#calibration),
       anchors: this.#scales.map((scale) => anchorOn(distance, scale)),

@@ -25,6 +25,7 @@ from dps_train.model.change.presence_head import (
     CellHead,
     PresenceHead,
     Reading,
+    pooled_directions,
     pooled_presences,
     presences,
     shares_alone,
@@ -58,7 +59,8 @@ class Outputs:
 
     Attributes:
         amounts: of each kind and the size [N, K + 1].
-        strengths: in the kinds' units; 0 for kinds that are absent or have none [N, K].
+        strengths: in the kinds' units; 0 for kinds that are absent or have none, and for those that
+            only some cells show [N, K].
         directions: in [-1, 1], positive where the second image goes the way of the kind's name;
             0 for kinds that are absent or have none [N, K].
         cells: presences in cells times their distance [N, rows, columns, K].
@@ -108,19 +110,19 @@ class ChangeEncoder(PairComparison):
 
     def compared(
         self, first: Sequence[Tensor], second: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor, Change]:
-        """Return z [N, D], the evidence in cells [N, cells, K], and the change."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Change]:
+        """Return z [N, D], evidence and directions in cells [N, cells, K], and the change."""
         end = 1 + ImageParts.LENGTH
         one, two = (ImageParts.from_tensors(maps[1:end]) for maps in (first, second))
         change = self.change(one, two, extent_in(second))
         total, code = self.code(first[end:], second[end:])
         cells = change.cells.flatten(3).permute(0, 3, 1, 2)
-        evidence, _ = self.cell_head(cells, change.motion[:, None])
+        evidence, directions = self.cell_head(cells, change.motion[:, None])
         pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
         alone = shares_alone(evidence, change.cell_distances.flatten(1))
         features = change.features.flatten(1)
         parts = [total[:, None], change.terms, features, change.motion, pooled, alone, code]
-        return torch.cat(parts, dim=1), evidence, change
+        return torch.cat(parts, dim=1), (evidence, directions), change
 
 
 def extent_in(maps: Sequence[Tensor]) -> Extent:
@@ -193,17 +195,22 @@ class ChangeMetric(Metric):
     def outputs(self, reference: Tensor, distorted: Tensor) -> Outputs:
         """Compare uint8 RGB images; see `Metric.forward` for the shapes."""
         first, second = self.features(reference, distorted)
-        z, evidence, change = self.comparison.compared(first, second)
+        z, (evidence, ways), change = self.comparison.compared(first, second)
         reading = self.head.read(z)
         distances = change.cell_distances
         in_cells = presences(torch.sigmoid(evidence), BEHIND_IN_CELLS)
         in_cells = in_cells * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
+        # Of a kind that only cells show, what the layers read of the whole image is nothing.
+        read = presences(torch.sigmoid(reading.evidence)) > 0
+        in_places = pooled_directions(evidence, ways, distances.flatten(1))
+        directions = torch.where(read, directions, in_places)
+        both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
         shown = (self.head.present(z, reading) > 0).float()
         return Outputs(
             amounts=self.head.amounts_of(z, reading),
-            strengths=self.head.widened(strengths) * shown,
-            directions=self.head.widened(directions) * shown,
+            strengths=self.head.widened(strengths * read) * shown,
+            directions=self.head.widened(directions * both) * shown,
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),
             places=_shares(change.statistics.places[:, 0], extent_in(second)),
             extent=extent_in(second),
@@ -223,7 +230,10 @@ def _shares(places: Tensor, extent: Extent) -> Tensor:
 
 
 def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor, Tensor]:
-    """Return strengths in the kinds' units and directions in [-1, 1]: [N, K] each."""
+    """Return strengths in the kinds' units, and directions in [-1, 1]: [N, K] each.
+
+    Directions of kinds that have none mean nothing.
+    """
     strengths = reading.strengths.clamp(SMALLEST_LOG_STRENGTH, LARGEST_LOG_STRENGTH).exp()
     directions = torch.tanh(reading.directions / 2)
     trusted = trust(change.terms)
@@ -239,10 +249,9 @@ def _physical(change: Change, reading: Reading, extent: Extent) -> tuple[Tensor,
     for kind, measured in ((ROTATE, degrees), (ZOOM, percent)):
         ways[kind] = (1 - trusted) * ways[kind] + trusted * measured / (measured.abs() + STILL)
     known = torch.tensor([float(kind.unit is not None) for kind in KINDS] + [0.0])
-    both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
     columns[COMPRESSION] = columns[COMPRESSION].clamp(1, 100)
     # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
-    return torch.stack(columns, 1) * known, torch.stack(ways, 1).clamp(-1, 1) * both
+    return torch.stack(columns, 1) * known, torch.stack(ways, 1).clamp(-1, 1)
 
 
 def turn_and_scale(motion: Motion, extent: Extent) -> tuple[Tensor, Tensor]:

@@ -305,6 +305,23 @@ def shares_alone(evidence: Tensor, distances: Tensor) -> Tensor:
     return (counted * weight).sum(dim=1) / weight.sum(dim=1)
 
 
+def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
+    """Average the directions in cells where each kind is, weighted by the distance: [N, K].
+
+    Args:
+        evidence: [N, cells, K].
+        directions: [N, cells, K].
+        distances: of the cells [N, cells].
+
+    Returns:
+        In [-1, 1].
+    """
+    weight = torch.sigmoid(evidence) * (distances[..., None] + 1e-6)
+    pooled = (torch.tanh(directions / 2) * weight).sum(dim=1) / (weight.sum(dim=1) + 1e-6)
+    # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
+    return pooled.clamp(-1.0, 1.0)
+
+
 def _layers(*lengths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for wide, narrow in itertools.pairwise(lengths):

@@ -104,12 +104,12 @@ def test_one_reference_with_many_is_as_many_pairs(metric, count):
 @torch.no_grad()
 def test_z_is_made_of_what_the_head_splits(metric):
     first, second = metric.features(photos(2, 64, 64), photos(2, 64, 64, 9))
-    z, evidence, change = metric.comparison.compared(first, second)
+    z, (evidence, directions), change = metric.comparison.compared(first, second)
     assert torch.equal(metric.comparison(first, second), z)
     lengths = metric.head.lengths
     assert lengths[:4] == (1, TERMS, 2 * FEATURES, MOTION)
     assert z.shape == (2, sum(lengths))
-    assert evidence.shape == (2, 1, len(KIND_NAMES))
+    assert evidence.shape == directions.shape == (2, 1, len(KIND_NAMES))
     assert torch.equal(z[:, 1 : 1 + TERMS], change.terms)
 
 

@@ -29,6 +29,7 @@ from dps_train.model.change.presence_head import (
     UNCLEAR,
     PresenceHead,
     Standardize,
+    pooled_directions,
     pooled_presences,
     presences,
     shares_alone,
@@ -271,6 +272,18 @@ def test_shares_of_cells_that_show_one_kind_alone():
     evidence[0, 0, 0] = math.log((UNCLEAR + CLEAR) / 2 / (1 - (UNCLEAR + CLEAR) / 2))
     shares = shares_alone(evidence, distances)
     torch.testing.assert_close(shares, torch.tensor([[0.15, 0.1, 0.0]]), rtol=0, atol=1e-5)
+
+
+def test_directions_are_pooled_where_the_kind_is():
+    evidence = torch.tensor([[[20.0, -20.0], [-20.0, 20.0], [20.0, -20.0]]])
+    directions = torch.tensor([[[40.0, 40.0], [-40.0, -40.0], [-40.0, 0.0]]])
+    distances = torch.tensor([[0.3, 0.5, 0.1]])
+    pooled = pooled_directions(evidence, directions, distances)
+    torch.testing.assert_close(pooled, torch.tensor([[0.5, -1.0]]), rtol=0, atol=1e-4)
+    back = pooled_directions(evidence, -directions, distances)
+    assert torch.equal(back, -pooled)
+    none = pooled_directions(evidence, directions, torch.zeros(1, 3))
+    assert torch.isfinite(none).all()
 
 
 @torch.no_grad()
