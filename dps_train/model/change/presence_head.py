@@ -296,13 +296,15 @@ def shares_alone(evidence: Tensor, distances: Tensor) -> Tensor:
         distances: of the cells [N, cells].
 
     Returns:
-        Shares of each kind but the last, which is `other`: [N, K - 1].
+        Shares of each kind but the last, which is `other`: [N, K - 1]. 0 in an image of one cell,
+        which has no two places.
     """
     # The product of the kind's probability, and of those that the others are not there.
     alone = torch.exp(evidence - F.softplus(evidence).sum(dim=-1, keepdim=True))[..., :-1]
     counted = ((alone - UNCLEAR) / (CLEAR - UNCLEAR)).clamp(0.0, 1.0)
     weight = distances[..., None] + 1e-6
-    return (counted * weight).sum(dim=1) / weight.sum(dim=1)
+    several = (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
+    return several * (counted * weight).sum(dim=1) / weight.sum(dim=1)
 
 
 def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -> Tensor:

@@ -272,6 +272,8 @@ def test_shares_of_cells_that_show_one_kind_alone():
     evidence[0, 0, 0] = math.log((UNCLEAR + CLEAR) / 2 / (1 - (UNCLEAR + CLEAR) / 2))
     shares = shares_alone(evidence, distances)
     torch.testing.assert_close(shares, torch.tensor([[0.15, 0.1, 0.0]]), rtol=0, atol=1e-5)
+    # In one cell there are no two places.
+    assert shares_alone(evidence[:, 1:2], distances[:, 1:2]).count_nonzero() == 0
 
 
 def test_directions_are_pooled_where_the_kind_is():
