@@ -287,9 +287,7 @@ def _comparison(
         notes=pair.notes,
         provider=runner.provider,
         size=size,
-        strengths={
-            n: strengths[n] for n, kind in shown.items() if kind.unit and strengths.get(n)
-        },
+        strengths={n: strengths[n] for n, kind in shown.items() if kind.unit and strengths.get(n)},
         directions={
             n: directions[n] for n, kind in shown.items() if directions and kind.directions
         },

@@ -16,19 +16,23 @@ from dps_train.contexts import AMOUNTS
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.training import initialize
 from dps_train.model.change.change_features import FEATURES
-from dps_train.model.change.general_distance import CORRECTION, TERMS, general_distance
+from dps_train.model.change.general_distance import CORRECTION, INVISIBLE, TERMS, general_distance
 from dps_train.model.change.presence_head import (
     BEHIND,
     CLEAR,
     ENOUGH,
+    FAINT,
     FEW,
     FULLY,
     LEAST,
     LIMIT,
     NOTHING,
+    SEEN,
+    SEEN_CONTENT,
     UNCLEAR,
     PresenceHead,
     Standardize,
+    clearest_presences,
     pooled_directions,
     pooled_presences,
     presences,
@@ -75,11 +79,18 @@ def some_z(head: PresenceHead | ExtendedHead, count: int, seed: int = 0) -> Tens
     z[:, 1 : 1 + TERMS] = torch.exp(2 * z[:, 1 : 1 + TERMS] - 6)
     alone = alone_in(z, head)
     alone.copy_((alone / 30).clamp(0, 1))
+    clearest = clearest_in(z, head)
+    clearest.copy_(torch.sigmoid(clearest))
     return z
 
 
 def alone_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
     """The shares of cells that show one kind alone, as a view."""
+    return z.split(head.lengths, dim=1)[-3]
+
+
+def clearest_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
+    """How clear each kind is where it is clearest, as a view."""
     return z.split(head.lengths, dim=1)[-2]
 
 
@@ -211,8 +222,10 @@ def test_the_correction_is_bounded(head):
     z = some_z(head, 50)
     plain = general_distance(z[:, 1 : 1 + TERMS], torch.zeros(50))
     factor = head.amounts(z)[:, -1] / plain
-    # The plain difference of pixels is not corrected, which brings the factor closer to 1.
-    assert torch.all(factor.log().abs() <= CORRECTION * 1.0001)
+    # The plain difference of pixels is not corrected, which brings the factor closer to 1. What is
+    # hardly visible is drawn towards 0, and so changes up to twice as fast.
+    faster = 1 + INVISIBLE / torch.minimum(plain, head.amounts(z)[:, -1])
+    assert torch.all(factor.log().abs() <= CORRECTION * faster * 1.0001)
     assert factor.min() < factor.max()
 
 
@@ -294,6 +307,7 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     z = some_z(head, 40)
     alone = alone_in(z, head)
     alone.zero_()
+    clearest_in(z, head).fill_(1)
     reading = head.read(z)
     before = head.present(z, reading)
     torch.testing.assert_close(before, presences(torch.sigmoid(reading.evidence)))
@@ -311,6 +325,38 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     alone[:, 0] = FEW + ENOUGH
     present = head.present(z, head.read(z))[replaced, 0]
     torch.testing.assert_close(present, before[replaced, 0].clamp(min=0.5), rtol=0, atol=1e-6)
+
+
+def test_a_kind_is_as_clear_as_in_its_clearest_cell():
+    evidence = torch.tensor([[[20.0, -20.0], [0.0, -20.0], [-20.0, 20.0]]])
+    distances = torch.tensor([[0.1, 0.3, 0.1 * FAINT]])
+    # The last cell hardly differs.
+    clearest = clearest_presences(evidence, distances)
+    torch.testing.assert_close(clearest, torch.tensor([[1.0, 1 / 3]]), rtol=0, atol=1e-3)
+    # One cell does not contradict the whole image.
+    assert torch.all(clearest_presences(evidence[:, 1:2], distances[:, 1:2]) == 1)
+    assert torch.isfinite(clearest_presences(evidence, torch.zeros(1, 3))).all()
+
+
+@torch.no_grad()
+def test_a_kind_that_no_cell_shows_is_not_there():
+    head = made()
+    z = some_z(head, 40)
+    alone_in(z, head).zero_()
+    clearest = clearest_in(z, head)
+    clearest.fill_(1)
+    before = head.present(z, head.read(z))
+    for name, seen in (("blur", SEEN), ("content", SEEN_CONTENT), ("warp", 0.0)):
+        kind = KIND_NAMES.index(name)
+        assert (before[:, kind] > 0).any()
+        clearest.fill_(1)
+        clearest[:, kind] = seen
+        torch.testing.assert_close(head.present(z, head.read(z)), before, rtol=0, atol=1e-5)
+        if seen:
+            clearest[:, kind] = 0
+            present = head.present(z, head.read(z))
+            assert present[:, kind].count_nonzero() == 0, name
+            torch.testing.assert_close(present.amax(dim=1), torch.ones(40), rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
