@@ -54,6 +54,9 @@ SEEN, SEEN_CONTENT = 0.75, 0.5
 """Probability of a kind where it is clearest, from which on cells agree with the layers; and that
 of other content: it is worse to overlook a missing part."""
 
+UNSURE = 0.5
+"""Probability up to which cells are not asked, while from `NOTHING` on they must agree."""
+
 OF_THE_WHOLE = ("warp", "mirror", OTHER)
 """Kinds that cells cannot tell."""
 
@@ -258,9 +261,12 @@ class PresenceHead(Head):
 
     def probabilities(self, z: Tensor, reading: Reading) -> Tensor:
         """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
+        probability = torch.sigmoid(reading.evidence)
         clearest = z.split(self.lengths, dim=-1)[-2]
         agreed = torch.maximum(clearest / self.seen, self.whole).clamp(max=1.0)
-        return torch.sigmoid(reading.evidence) * agreed
+        # Which improbable kind is the foremost one is left to the layers.
+        sure = ((probability - UNSURE) / (NOTHING - UNSURE)).clamp(0.0, 1.0)
+        return probability * (1 - sure * (1 - agreed))
 
     def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
         """Return the presences [..., K] of kinds that some cells show alone.
