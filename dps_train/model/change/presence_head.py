@@ -351,11 +351,6 @@ def clearest_presences(evidence: Tensor, distances: Tensor) -> Tensor:
     return torch.maximum(clearest, 1 - _several(distances))
 
 
-def _several(distances: Tensor) -> Tensor:
-    """Return 1 for images of several cells, 0 for those of one: [N, 1]."""
-    return (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
-
-
 def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
     """Average the directions in cells where each kind is, weighted by the distance: [N, K].
 
@@ -371,6 +366,11 @@ def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -
     pooled = (torch.tanh(directions / 2) * weight).sum(dim=1) / (weight.sum(dim=1) + 1e-6)
     # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
     return pooled.clamp(-1.0, 1.0)
+
+
+def _several(distances: Tensor) -> Tensor:
+    """Return 1 for images of several cells, 0 for those of one: [N, 1]."""
+    return (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

@@ -56,6 +56,7 @@ LEAST_MONOTONICITY = {"rotate": 0.75}
 """Weaker than the 0.9 of all other kinds: turns of 64-pixel photographs are learned from few."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SQUEEZENET.exists() or not PHOTOGRAPHS.exists(), reason="no shared data")
 def test_a_pretrained_network_follows_its_context():
     settings = Settings(
