@@ -50,15 +50,15 @@ FEW, ENOUGH = 0.03, 0.08
 """Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
 the kind is fully there."""
 
-SEEN, SEEN_CONTENT = 0.75, 0.5
-"""Probability of a kind where it is clearest, from which on cells agree with the layers; and that
-of other content: it is worse to overlook a missing part."""
+SEEN = 0.5
+"""Probability of a kind where it is clearest, from which on cells agree with the layers."""
 
 UNSURE = 0.5
 """Probability up to which cells are not asked, while from `NOTHING` on they must agree."""
 
-OF_THE_WHOLE = ("warp", "mirror", OTHER)
-"""Kinds that cells cannot tell."""
+OF_THE_WHOLE = ("darken", "warp", "mirror", OTHER)
+"""Kinds that cells are not asked about: those that only the whole image shows, and an even change
+of light, which other changes hide in a cell."""
 
 FAINT = 0.03
 """Share of the largest distance of a cell, below which a cell shows less."""
@@ -196,16 +196,13 @@ class PresenceHead(Head):
     """
 
     scale: Tensor
-    seen: Tensor
     whole: Tensor
 
     def __init__(self, names: tuple[str, ...], code: int) -> None:
         super().__init__((*names, SIZE))
         self.kinds, self.code_length = len(names), code
         self.content = names.index("content")
-        seen = [SEEN_CONTENT if name == "content" else SEEN for name in names]
         whole = [float(name in OF_THE_WHOLE) for name in names]
-        self.register_buffer("seen", torch.tensor(seen), persistent=False)
         self.register_buffer("whole", torch.tensor(whole), persistent=False)
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
@@ -263,7 +260,7 @@ class PresenceHead(Head):
         """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
         probability = torch.sigmoid(reading.evidence)
         clearest = z.split(self.lengths, dim=-1)[-2]
-        agreed = torch.maximum(clearest / self.seen, self.whole).clamp(max=1.0)
+        agreed = torch.maximum(clearest / SEEN, self.whole).clamp(max=1.0)
         # Which improbable kind is the foremost one is left to the layers.
         sure = ((probability - UNSURE) / (NOTHING - UNSURE)).clamp(0.0, 1.0)
         return probability * (1 - sure * (1 - agreed))

@@ -28,7 +28,6 @@ from dps_train.model.change.presence_head import (
     LIMIT,
     NOTHING,
     SEEN,
-    SEEN_CONTENT,
     UNCLEAR,
     PresenceHead,
     Standardize,
@@ -346,7 +345,7 @@ def test_a_kind_that_no_cell_shows_is_not_there():
     clearest = clearest_in(z, head)
     clearest.fill_(1)
     before = head.present(z, head.read(z))
-    for name, seen in (("blur", SEEN), ("content", SEEN_CONTENT), ("warp", 0.0)):
+    for name, seen in (("blur", SEEN), ("content", SEEN), ("warp", 0.0)):
         kind = KIND_NAMES.index(name)
         assert (before[:, kind] > 0).any()
         clearest.fill_(1)
