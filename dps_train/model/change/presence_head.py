@@ -50,11 +50,12 @@ FEW, ENOUGH = 0.03, 0.08
 """Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
 the kind is fully there."""
 
-SEEN = 0.5
-"""Probability of a kind where it is clearest, from which on cells agree with the layers."""
+SEEN, SEEN_CONTENT = 0.75, 0.45
+"""Probability of a kind where it is clearest, from which on cells agree with the layers; and that
+of other content: it is worse to overlook a missing part."""
 
-UNSURE = 0.5
-"""Probability up to which cells are not asked, while from `NOTHING` on they must agree."""
+NEARLY = 0.5
+"""Share of that probability up to which they do not."""
 
 OF_THE_WHOLE = ("darken", "warp", "mirror", OTHER)
 """Kinds that cells are not asked about: those that only the whole image shows, and an even change
@@ -196,13 +197,16 @@ class PresenceHead(Head):
     """
 
     scale: Tensor
+    seen: Tensor
     whole: Tensor
 
     def __init__(self, names: tuple[str, ...], code: int) -> None:
         super().__init__((*names, SIZE))
         self.kinds, self.code_length = len(names), code
         self.content = names.index("content")
+        seen = [SEEN_CONTENT if name == "content" else SEEN for name in names]
         whole = [float(name in OF_THE_WHOLE) for name in names]
+        self.register_buffer("seen", torch.tensor(seen), persistent=False)
         self.register_buffer("whole", torch.tensor(whole), persistent=False)
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
@@ -260,10 +264,10 @@ class PresenceHead(Head):
         """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
         probability = torch.sigmoid(reading.evidence)
         clearest = z.split(self.lengths, dim=-1)[-2]
-        agreed = torch.maximum(clearest / SEEN, self.whole).clamp(max=1.0)
+        agreed = (clearest / self.seen - NEARLY) / (1 - NEARLY)
+        agreed = torch.maximum(agreed, self.whole).clamp(0.0, 1.0)
         # Which improbable kind is the foremost one is left to the layers.
-        sure = ((probability - UNSURE) / (NOTHING - UNSURE)).clamp(0.0, 1.0)
-        return probability * (1 - sure * (1 - agreed))
+        return probability - (probability - NOTHING).clamp(min=0.0) * (1 - agreed)
 
     def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
         """Return the presences [..., K] of kinds that some cells show alone.

@@ -28,6 +28,7 @@ from dps_train.model.change.presence_head import (
     LIMIT,
     NOTHING,
     SEEN,
+    SEEN_CONTENT,
     UNCLEAR,
     PresenceHead,
     Standardize,
@@ -345,7 +346,7 @@ def test_a_kind_that_no_cell_shows_is_not_there():
     clearest = clearest_in(z, head)
     clearest.fill_(1)
     before = head.present(z, head.read(z))
-    for name, seen in (("blur", SEEN), ("content", SEEN), ("warp", 0.0)):
+    for name, seen in (("blur", SEEN), ("content", SEEN_CONTENT), ("warp", 0.0)):
         kind = KIND_NAMES.index(name)
         assert (before[:, kind] > 0).any()
         clearest.fill_(1)
@@ -354,8 +355,11 @@ def test_a_kind_that_no_cell_shows_is_not_there():
         if seen:
             clearest[:, kind] = 0
             present = head.present(z, head.read(z))
-            assert present[:, kind].count_nonzero() == 0, name
             torch.testing.assert_close(present.amax(dim=1), torch.ones(40), rtol=0, atol=1e-6)
+            # Where no other kind is fully there, it may stay the foremost one.
+            others = before.index_fill(1, torch.tensor([kind]), 0).amax(dim=1) == 1
+            assert (before[others, kind] > 0).any()
+            assert present[others, kind].count_nonzero() == 0, name
 
 
 @torch.no_grad()
