@@ -50,11 +50,11 @@ FEW, ENOUGH = 0.03, 0.08
 """Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
 the kind is fully there."""
 
-SEEN, SEEN_CONTENT = 0.75, 0.45
+SEEN, SEEN_CONTENT = 0.75, 0.5
 """Probability of a kind where it is clearest, from which on cells agree with the layers; and that
 of other content: it is worse to overlook a missing part."""
 
-NEARLY = 0.5
+NEARLY = 0.85
 """Share of that probability up to which they do not."""
 
 OF_THE_WHOLE = ("darken", "warp", "mirror", OTHER)
