@@ -54,8 +54,8 @@ SEEN, SEEN_CONTENT = 0.75, 0.5
 """Probability of a kind where it is clearest, from which on cells agree with the layers; and that
 of other content: it is worse to overlook a missing part."""
 
-NEARLY = 0.85
-"""Share of that probability up to which they do not."""
+UNSURE = 0.5
+"""Probability up to which cells are not asked, while from `NOTHING` on they must agree."""
 
 OF_THE_WHOLE = ("darken", "warp", "mirror", OTHER)
 """Kinds that cells are not asked about: those that only the whole image shows, and an even change
@@ -264,10 +264,10 @@ class PresenceHead(Head):
         """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
         probability = torch.sigmoid(reading.evidence)
         clearest = z.split(self.lengths, dim=-1)[-2]
-        agreed = (clearest / self.seen - NEARLY) / (1 - NEARLY)
-        agreed = torch.maximum(agreed, self.whole).clamp(0.0, 1.0)
+        agreed = torch.maximum(clearest / self.seen, self.whole).clamp(max=1.0)
         # Which improbable kind is the foremost one is left to the layers.
-        return probability - (probability - NOTHING).clamp(min=0.0) * (1 - agreed)
+        sure = ((probability - UNSURE) / (NOTHING - UNSURE)).clamp(0.0, 1.0)
+        return probability * (1 - sure * (1 - agreed))
 
     def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
         """Return the presences [..., K] of kinds that some cells show alone.
