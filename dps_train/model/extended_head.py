@@ -83,18 +83,14 @@ class ExtendedHead(Head):
 
     def present(self, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""
-        custom, unexplained = self.custom_probabilities(z)
-        probability = self.probabilities(z, reading)
+        custom, unexplained = self.probabilities(z)
+        probability = torch.sigmoid(reading.evidence)
         in_places = self.older.present_in_places(z, presences(probability)) * unexplained
         older = probability * unexplained
         probability = torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
         return torch.maximum(presences(probability), self.widened(in_places))
 
-    def probabilities(self, z: Tensor, reading: Reading) -> Tensor:
-        """See `PresenceHead`: of the kinds that the head names already [..., K]."""
-        return self.older.probabilities(z, reading)
-
-    def custom_probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities of custom distortions [..., J], and how far they leave others.
 
         The second [..., K] is the share of each older kind that custom ones do not explain.

@@ -25,7 +25,6 @@ from dps_train.model.change.presence_head import (
     CellHead,
     PresenceHead,
     Reading,
-    clearest_presences,
     pooled_directions,
     pooled_presences,
     presences,
@@ -121,9 +120,8 @@ class ChangeEncoder(PairComparison):
         evidence, directions = self.cell_head(cells, change.motion[:, None])
         pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
         alone = shares_alone(evidence, change.cell_distances.flatten(1))
-        clearest = clearest_presences(evidence, change.cell_distances.flatten(1))
-        parts = [total[:, None], change.terms, change.features.flatten(1), change.motion]
-        parts += [pooled, alone, clearest, code]
+        features = change.features.flatten(1)
+        parts = [total[:, None], change.terms, features, change.motion, pooled, alone, code]
         return torch.cat(parts, dim=1), (evidence, directions), change
 
 
@@ -204,7 +202,7 @@ class ChangeMetric(Metric):
         in_cells = in_cells * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
         # Of a kind that only cells show, what the layers read of the whole image is nothing.
-        read = presences(self.head.probabilities(z, reading)) > 0
+        read = presences(torch.sigmoid(reading.evidence)) > 0
         in_places = pooled_directions(evidence, ways, distances.flatten(1))
         directions = torch.where(read, directions, in_places)
         both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])

@@ -6,14 +6,12 @@
 least one kind has 1, and several changes in turn are each fully there. So a context can only
 re-weigh one sound general distance, and no context brings an altogether different image near.
 
-Two changes in two places confuse layers that read the whole image. So cells have a say, where there
-are several: a kind that no cell shows is not there, and a kind is there where enough of the
-distance lies in cells that clearly show that kind and no other.
+Two changes in two places hide each other from layers that read the whole image. So a kind is also
+there where enough of the distance lies in cells that clearly show that kind and no other.
 
 z of a pair is a vector, in this order: the unadapted distance of the network's maps, the terms of
 the general distance, the features of both orders, those of the motion, the presences in cells
-pooled over the image, the shares of cells that show one kind alone, how clear each kind is where
-it is clearest, and the network's code.
+pooled over the image, the shares of cells that show one kind alone, and the network's code.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_infer.contexts.ranking import OTHER, SIZE
+from dps_infer.contexts.ranking import SIZE
 from dps_train.model.change.change_features import FEATURES, MOTION
 from dps_train.model.change.general_distance import TERMS, general_distance
 from dps_train.model.heads import Head
@@ -49,20 +47,6 @@ that kind alone, and from which it fully does."""
 FEW, ENOUGH = 0.03, 0.08
 """Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
 the kind is fully there."""
-
-SEEN, SEEN_CONTENT = 0.75, 0.5
-"""Probability of a kind where it is clearest, from which on cells agree with the layers; and that
-of other content: it is worse to overlook a missing part."""
-
-UNSURE = 0.5
-"""Probability up to which cells are not asked, while from `NOTHING` on they must agree."""
-
-OF_THE_WHOLE = ("darken", "warp", "mirror", OTHER)
-"""Kinds that cells are not asked about: those that only the whole image shows, and an even change
-of light, which other changes hide in a cell."""
-
-FAINT = 0.03
-"""Share of the largest distance of a cell, below which a cell shows less."""
 
 CONTENT_EXPLAINS = 0.5
 """Share of those cells that other content explains: what is put in the place of a part may look
@@ -197,17 +181,11 @@ class PresenceHead(Head):
     """
 
     scale: Tensor
-    seen: Tensor
-    whole: Tensor
 
     def __init__(self, names: tuple[str, ...], code: int) -> None:
         super().__init__((*names, SIZE))
         self.kinds, self.code_length = len(names), code
         self.content = names.index("content")
-        seen = [SEEN_CONTENT if name == "content" else SEEN for name in names]
-        whole = [float(name in OF_THE_WHOLE) for name in names]
-        self.register_buffer("seen", torch.tensor(seen), persistent=False)
-        self.register_buffer("whole", torch.tensor(whole), persistent=False)
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
         self.importances[-1] = 0
@@ -216,7 +194,7 @@ class PresenceHead(Head):
     def lengths(self) -> tuple[int, ...]:
         """The lengths of the parts of z."""
         kinds = self.kinds
-        return 1, TERMS, 2 * FEATURES, MOTION, 2 * kinds, kinds - 1, kinds, self.code_length
+        return 1, TERMS, 2 * FEATURES, MOTION, 2 * kinds, kinds - 1, self.code_length
 
     @property
     def scales(self) -> Tensor:
@@ -229,7 +207,7 @@ class PresenceHead(Head):
 
     def inputs(self, z: Tensor) -> Tensor:
         """Return the inputs [..., 2, length] of the layers."""
-        _, terms, features, motion, pooled, _, _, code = z.split(self.lengths, dim=-1)
+        _, terms, features, motion, pooled, _, code = z.split(self.lengths, dim=-1)
         both = features.unflatten(-1, (2, FEATURES))
         return self.layers.inputs(terms, both, motion, pooled, code)
 
@@ -257,17 +235,8 @@ class PresenceHead(Head):
 
     def present(self, z: Tensor, reading: Reading) -> Tensor:
         """Return the presences [..., K] of a reading."""
-        present = presences(self.probabilities(z, reading))
+        present = presences(torch.sigmoid(reading.evidence))
         return torch.maximum(present, self.present_in_places(z, present))
-
-    def probabilities(self, z: Tensor, reading: Reading) -> Tensor:
-        """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
-        probability = torch.sigmoid(reading.evidence)
-        clearest = z.split(self.lengths, dim=-1)[-2]
-        agreed = torch.maximum(clearest / self.seen, self.whole).clamp(max=1.0)
-        # Which improbable kind is the foremost one is left to the layers.
-        sure = ((probability - UNSURE) / (NOTHING - UNSURE)).clamp(0.0, 1.0)
-        return probability * (1 - sure * (1 - agreed))
 
     def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
         """Return the presences [..., K] of kinds that some cells show alone.
@@ -276,7 +245,7 @@ class PresenceHead(Head):
             z: [..., D].
             present: presences of kinds in the whole image [..., K].
         """
-        alone = z.split(self.lengths, dim=-1)[-3]
+        alone = z.split(self.lengths, dim=-1)[-2]
         alone = alone * (1 - CONTENT_EXPLAINS * present[..., self.content : self.content + 1])
         share = ((alone - FEW) / (ENOUGH - FEW)).clamp(0.0, 1.0)
         return torch.cat([share, torch.zeros_like(share[..., :1])], dim=-1)
@@ -334,22 +303,8 @@ def shares_alone(evidence: Tensor, distances: Tensor) -> Tensor:
     alone = torch.exp(evidence - F.softplus(evidence).sum(dim=-1, keepdim=True))[..., :-1]
     counted = ((alone - UNCLEAR) / (CLEAR - UNCLEAR)).clamp(0.0, 1.0)
     weight = distances[..., None] + 1e-6
-    return _several(distances) * (counted * weight).sum(dim=1) / weight.sum(dim=1)
-
-
-def clearest_presences(evidence: Tensor, distances: Tensor) -> Tensor:
-    """Return the largest probability of each kind in any cell that differs: [N, K].
-
-    Args:
-        evidence: [N, cells, K].
-        distances: of the cells [N, cells].
-
-    Returns:
-        In [0, 1]; 1 in an image of one cell, which cannot contradict the whole.
-    """
-    differs = (distances / (FAINT * distances.amax(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0)
-    clearest = (torch.sigmoid(evidence) * differs[..., None]).amax(dim=1)
-    return torch.maximum(clearest, 1 - _several(distances))
+    several = (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
+    return several * (counted * weight).sum(dim=1) / weight.sum(dim=1)
 
 
 def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
@@ -367,11 +322,6 @@ def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -
     pooled = (torch.tanh(directions / 2) * weight).sum(dim=1) / (weight.sum(dim=1) + 1e-6)
     # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
     return pooled.clamp(-1.0, 1.0)
-
-
-def _several(distances: Tensor) -> Tensor:
-    """Return 1 for images of several cells, 0 for those of one: [N, 1]."""
-    return (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

@@ -21,18 +21,14 @@ from dps_train.model.change.presence_head import (
     BEHIND,
     CLEAR,
     ENOUGH,
-    FAINT,
     FEW,
     FULLY,
     LEAST,
     LIMIT,
     NOTHING,
-    SEEN,
-    SEEN_CONTENT,
     UNCLEAR,
     PresenceHead,
     Standardize,
-    clearest_presences,
     pooled_directions,
     pooled_presences,
     presences,
@@ -79,18 +75,11 @@ def some_z(head: PresenceHead | ExtendedHead, count: int, seed: int = 0) -> Tens
     z[:, 1 : 1 + TERMS] = torch.exp(2 * z[:, 1 : 1 + TERMS] - 6)
     alone = alone_in(z, head)
     alone.copy_((alone / 30).clamp(0, 1))
-    clearest = clearest_in(z, head)
-    clearest.copy_(torch.sigmoid(clearest))
     return z
 
 
 def alone_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
     """The shares of cells that show one kind alone, as a view."""
-    return z.split(head.lengths, dim=1)[-3]
-
-
-def clearest_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
-    """How clear each kind is where it is clearest, as a view."""
     return z.split(head.lengths, dim=1)[-2]
 
 
@@ -307,7 +296,6 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     z = some_z(head, 40)
     alone = alone_in(z, head)
     alone.zero_()
-    clearest_in(z, head).fill_(1)
     reading = head.read(z)
     before = head.present(z, reading)
     torch.testing.assert_close(before, presences(torch.sigmoid(reading.evidence)))
@@ -325,41 +313,6 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     alone[:, 0] = FEW + ENOUGH
     present = head.present(z, head.read(z))[replaced, 0]
     torch.testing.assert_close(present, before[replaced, 0].clamp(min=0.5), rtol=0, atol=1e-6)
-
-
-def test_a_kind_is_as_clear_as_in_its_clearest_cell():
-    evidence = torch.tensor([[[20.0, -20.0], [0.0, -20.0], [-20.0, 20.0]]])
-    distances = torch.tensor([[0.1, 0.3, 0.1 * FAINT]])
-    # The last cell hardly differs.
-    clearest = clearest_presences(evidence, distances)
-    torch.testing.assert_close(clearest, torch.tensor([[1.0, 1 / 3]]), rtol=0, atol=1e-3)
-    # One cell does not contradict the whole image.
-    assert torch.all(clearest_presences(evidence[:, 1:2], distances[:, 1:2]) == 1)
-    assert torch.isfinite(clearest_presences(evidence, torch.zeros(1, 3))).all()
-
-
-@torch.no_grad()
-def test_a_kind_that_no_cell_shows_is_not_there():
-    head = made()
-    z = some_z(head, 400)
-    alone_in(z, head).zero_()
-    clearest = clearest_in(z, head)
-    clearest.fill_(1)
-    before = head.present(z, head.read(z))
-    for name, seen in (("blur", SEEN), ("content", SEEN_CONTENT), ("warp", 0.0)):
-        kind = KIND_NAMES.index(name)
-        assert (before[:, kind] > 0).any()
-        clearest.fill_(1)
-        clearest[:, kind] = seen
-        torch.testing.assert_close(head.present(z, head.read(z)), before, rtol=0, atol=1e-5)
-        if seen:
-            clearest[:, kind] = 0
-            present = head.present(z, head.read(z))
-            torch.testing.assert_close(present.amax(dim=1), torch.ones(400), rtol=0, atol=1e-6)
-            # An improbable kind may stay the foremost one.
-            probable = torch.sigmoid(head.read(z).evidence[:, kind]) >= NOTHING
-            assert (before[probable, kind] > 0).any()
-            assert present[probable, kind].count_nonzero() == 0, name
 
 
 @torch.no_grad()
