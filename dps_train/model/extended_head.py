@@ -91,9 +91,10 @@ class ExtendedHead(Head):
         return torch.maximum(presences(probability), self.widened(in_places))
 
     def probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return probabilities of custom distortions [..., J], and how far they leave others.
+        """Return the probabilities of custom distortions, and what they leave of older kinds.
 
-        The second [..., K] is the share of each older kind that custom ones do not explain.
+        The first are [..., J]; the second is the share of each older kind that they do not
+        explain [..., K].
         """
         inputs = self.older.inputs(z)
         custom = torch.sigmoid(self.own(inputs).mean(dim=-2))

@@ -63,11 +63,7 @@ def differs(found: Any, expected: Any, tolerance: float) -> bool:
 
 
 def failures(
-    run: Run,
-    metric: Metric,
-    vectors: dict[str, Any],
-    *,
-    cell: int | None = 0,
+    run: Run, metric: Metric, vectors: dict[str, Any], *, cell: int | None = 0
 ) -> list[str]:
     """What a client gets wrong that runs the graph by `run`, and reads cells of another side."""
     tolerances = vectors["tolerances"]

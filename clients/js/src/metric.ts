@@ -201,16 +201,15 @@ export class Metric {
       Object.fromEntries(
         values ? kinds.map((kind) => [kind.name, values[names.indexOf(kind.name)]!]) : [],
       );
+    const known = shown.filter(
+      (kind) => kind.unit && one.strengths?.[names.indexOf(kind.name)],
+    );
     return {
       distance,
       size,
       amounts,
       parts: partsOf(amounts, size, this.context.importances),
-      strengths: Object.fromEntries(
-        Object.entries(read(one.strengths, shown.filter((kind) => kind.unit))).filter(
-          ([, strength]) => strength,
-        ),
-      ),
+      strengths: read(one.strengths, known),
       directions: read(one.directions, shown.filter((kind) => kind.directions)),
       percentiles: percentilesOf(distance, this.#calibration),
       anchors: this.#scales.map((scale) => anchorOn(distance, scale)),

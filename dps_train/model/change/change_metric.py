@@ -201,7 +201,8 @@ class ChangeMetric(Metric):
         in_cells = presences(torch.sigmoid(evidence), BEHIND_IN_CELLS)
         in_cells = in_cells * distances.flatten(1)[..., None]
         strengths, directions = _physical(change, reading, extent_in(second))
-        # Of a kind that only cells show, what the layers read of the whole image is nothing.
+        # The head reads strengths and directions of the whole image. They say nothing of a kind
+        # that only some cells show: it has the direction of those cells, and no strength.
         read = presences(torch.sigmoid(reading.evidence)) > 0
         in_places = pooled_directions(evidence, ways, distances.flatten(1))
         directions = torch.where(read, directions, in_places)
