@@ -108,7 +108,7 @@ def extend(
 
 def _custom_loss(head: ExtendedHead, z: Tensor, six: Tensor, custom: Tensor) -> Tensor:
     """Return the loss of pairs that show custom distortions."""
-    found, unexplained = head.probabilities(z)
+    found, unexplained = head.custom_probabilities(z)
     older = torch.sigmoid(head.read(z).evidence) * unexplained
     there = torch.zeros_like(older)
     there[:, : len(NAMES)] = (six > 0).float()
@@ -121,7 +121,7 @@ def _custom_loss(head: ExtendedHead, z: Tensor, six: Tensor, custom: Tensor) -> 
 
 def _quiet_loss(head: ExtendedHead, z: Tensor) -> Tensor:
     """Return the loss of pairs that show none."""
-    found, _ = head.probabilities(z)
+    found, _ = head.custom_probabilities(z)
     return _cross_entropy(found, torch.zeros_like(found)).sum(dim=1).mean()
 
 

@@ -179,7 +179,8 @@ class PerceptualLoss(nn.Module):
         """Return how much the context makes of each size [N], by the presences."""
         one, two = metric.maps_of_both(first, second)
         z = metric.comparison(one, two)
-        amounts = metric.head.amounts_at(torch.ones_like(z[:, 0]), z, metric.head.read(z))
+        present = metric.head.present(z, metric.head.read(z))
+        amounts = metric.head.amounts_of(torch.ones_like(z[:, 0]), present)
         return amounts @ metric.head.importances
 
     def _scaled(self, images: Tensor) -> Tensor:

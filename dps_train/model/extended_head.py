@@ -70,27 +70,28 @@ class ExtendedHead(Head):
 
     def amounts(self, z: Tensor) -> Tensor:
         """See `Head`."""
-        return self.amounts_of(z, self.read(z))
+        reading = self.read(z)
+        return self.amounts_of(self.size(z, reading), self.present(z, reading))
 
-    def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
-        """See `PresenceHead`."""
-        return self.amounts_at(self.size(z, reading), z, reading)
-
-    def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
+    def amounts_of(self, size: Tensor, present: Tensor) -> Tensor:
         """See `PresenceHead`."""
         size = size[..., None]
-        return torch.cat([size * self.present(z, reading) * self.scales, size], dim=-1)
+        return torch.cat([size * present * self.scales, size], dim=-1)
 
     def present(self, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""
-        custom, unexplained = self.probabilities(z)
-        probability = torch.sigmoid(reading.evidence)
+        custom, unexplained = self.custom_probabilities(z)
+        probability = self.probabilities(z, reading)
         in_places = self.older.present_in_places(z, presences(probability)) * unexplained
         older = probability * unexplained
         probability = torch.cat([older[..., :-1], custom, older[..., -1:]], dim=-1)
         return torch.maximum(presences(probability), self.widened(in_places))
 
-    def probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def probabilities(self, z: Tensor, reading: Reading) -> Tensor:
+        """See `PresenceHead`: of the kinds that the head names already [..., K]."""
+        return self.older.probabilities(z, reading)
+
+    def custom_probabilities(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the probabilities of custom distortions, and what they leave of older kinds.
 
         The first are [..., J]; the second is the share of each older kind that they do not

@@ -18,6 +18,7 @@ from dps_train.model.change.presence_head import (
     FULLY,
     NOTHING,
     Reading,
+    clearest_presences,
     pooled_presences,
     shares_alone,
 )
@@ -116,7 +117,8 @@ def _z(pairs: MeasuredPairs, evidence: Tensor) -> Tensor:
     pooled = pooled_presences(evidence, pairs.cell_distances)
     alone = shares_alone(evidence, pairs.cell_distances)
     parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
-    return torch.cat([*parts, pooled, alone, pairs.code], dim=1)
+    clearest = clearest_presences(evidence, pairs.cell_distances)
+    return torch.cat([*parts, pooled, alone, clearest, pairs.code], dim=1)
 
 
 def presence_loss(

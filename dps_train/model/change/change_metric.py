@@ -25,6 +25,7 @@ from dps_train.model.change.presence_head import (
     CellHead,
     PresenceHead,
     Reading,
+    clearest_presences,
     pooled_directions,
     pooled_presences,
     presences,
@@ -120,8 +121,9 @@ class ChangeEncoder(PairComparison):
         evidence, directions = self.cell_head(cells, change.motion[:, None])
         pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
         alone = shares_alone(evidence, change.cell_distances.flatten(1))
-        features = change.features.flatten(1)
-        parts = [total[:, None], change.terms, features, change.motion, pooled, alone, code]
+        clearest = clearest_presences(evidence, change.cell_distances.flatten(1))
+        parts = [total[:, None], change.terms, change.features.flatten(1), change.motion]
+        parts += [pooled, alone, clearest, code]
         return torch.cat(parts, dim=1), (evidence, directions), change
 
 
@@ -203,13 +205,14 @@ class ChangeMetric(Metric):
         strengths, directions = _physical(change, reading, extent_in(second))
         # The head reads strengths and directions of the whole image. They say nothing of a kind
         # that only some cells show: it has the direction of those cells, and no strength.
-        read = presences(torch.sigmoid(reading.evidence)) > 0
+        read = presences(self.head.probabilities(z, reading)) > 0
         in_places = pooled_directions(evidence, ways, distances.flatten(1))
         directions = torch.where(read, directions, in_places)
         both = torch.tensor([float(kind.directions is not None) for kind in KINDS] + [0.0])
-        shown = (self.head.present(z, reading) > 0).float()
+        present = self.head.present(z, reading)
+        shown = (present > 0).float()
         return Outputs(
-            amounts=self.head.amounts_of(z, reading),
+            amounts=self.head.amounts_of(self.head.size(z, reading), present),
             strengths=self.head.widened(strengths * read) * shown,
             directions=self.head.widened(directions * both) * shown,
             cells=self.head.widened(in_cells.unflatten(1, distances.shape[1:])),

@@ -6,12 +6,15 @@
 least one kind has 1, and several changes in turn are each fully there. So a context can only
 re-weigh one sound general distance, and no context brings an altogether different image near.
 
-Two changes in two places hide each other from layers that read the whole image. So a kind is also
-there where enough of the distance lies in cells that clearly show that kind and no other.
+Layers that read the whole image sometimes name a kind that is nowhere, and two changes in two
+places hide each other from them. So cells have a say, where there are several: some kinds are
+there only if a cell shows them, and a kind is also there where enough of the distance lies in cells
+that clearly show that kind and no other.
 
 z of a pair is a vector, in this order: the unadapted distance of the network's maps, the terms of
 the general distance, the features of both orders, those of the motion, the presences in cells
-pooled over the image, the shares of cells that show one kind alone, and the network's code.
+pooled over the image, the shares of cells that show one kind alone, the presences where they are
+clearest, and the network's code.
 """
 
 from __future__ import annotations
@@ -47,6 +50,15 @@ that kind alone, and from which it fully does."""
 FEW, ENOUGH = 0.03, 0.08
 """Shares of the distance in cells of one kind alone, up to which they do not matter, and from which
 the kind is fully there."""
+
+CONFIRMED_IN_CELLS = ("translate", "saturation", "tint", "compression")
+"""Kinds that are there only if a cell shows them."""
+
+SEEN = 0.75
+"""Probability of such a kind in the cell that shows it best, from which on the cell confirms it."""
+
+FAINT = 0.03
+"""Share of the largest distance of a cell, below which a cell confirms less."""
 
 CONTENT_EXPLAINS = 0.5
 """Share of those cells that other content explains: what is put in the place of a part may look
@@ -181,11 +193,14 @@ class PresenceHead(Head):
     """
 
     scale: Tensor
+    unasked: Tensor
 
     def __init__(self, names: tuple[str, ...], code: int) -> None:
         super().__init__((*names, SIZE))
         self.kinds, self.code_length = len(names), code
         self.content = names.index("content")
+        unasked = torch.tensor([float(name not in CONFIRMED_IN_CELLS) for name in names])
+        self.register_buffer("unasked", unasked, persistent=False)
         self.layers = PresenceLayers(len(names), code)
         self.register_buffer("scale", torch.ones(len(names)))
         self.importances[-1] = 0
@@ -194,7 +209,7 @@ class PresenceHead(Head):
     def lengths(self) -> tuple[int, ...]:
         """The lengths of the parts of z."""
         kinds = self.kinds
-        return 1, TERMS, 2 * FEATURES, MOTION, 2 * kinds, kinds - 1, self.code_length
+        return 1, TERMS, 2 * FEATURES, MOTION, 2 * kinds, kinds - 1, kinds, self.code_length
 
     @property
     def scales(self) -> Tensor:
@@ -207,7 +222,7 @@ class PresenceHead(Head):
 
     def inputs(self, z: Tensor) -> Tensor:
         """Return the inputs [..., 2, length] of the layers."""
-        _, terms, features, motion, pooled, _, code = z.split(self.lengths, dim=-1)
+        _, terms, features, motion, pooled, _, _, code = z.split(self.lengths, dim=-1)
         both = features.unflatten(-1, (2, FEATURES))
         return self.layers.inputs(terms, both, motion, pooled, code)
 
@@ -222,21 +237,24 @@ class PresenceHead(Head):
 
     def amounts(self, z: Tensor) -> Tensor:
         """See `Head`: A = K + 1, the size last."""
-        return self.amounts_of(z, self.read(z))
+        reading = self.read(z)
+        return self.amounts_of(self.size(z, reading), self.present(z, reading))
 
-    def amounts_of(self, z: Tensor, reading: Reading) -> Tensor:
-        """Return the amounts of a reading."""
-        return self.amounts_at(self.size(z, reading), z, reading)
-
-    def amounts_at(self, size: Tensor, z: Tensor, reading: Reading) -> Tensor:
-        """Return the amounts of a reading at another size [...] than its own."""
+    def amounts_of(self, size: Tensor, present: Tensor) -> Tensor:
+        """Return the amounts [..., A] of sizes [...] and presences [..., K]."""
         size = size[..., None]
-        return torch.cat([size * self.present(z, reading) * self.scale, size], dim=-1)
+        return torch.cat([size * present * self.scales, size], dim=-1)
 
     def present(self, z: Tensor, reading: Reading) -> Tensor:
         """Return the presences [..., K] of a reading."""
-        present = presences(torch.sigmoid(reading.evidence))
+        present = presences(self.probabilities(z, reading))
         return torch.maximum(present, self.present_in_places(z, present))
+
+    def probabilities(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return how probable each kind is in the whole image [..., K], as far as cells agree."""
+        clearest = z.split(self.lengths, dim=-1)[-2]
+        confirmed = torch.maximum(clearest / SEEN, self.unasked).clamp(max=1.0)
+        return torch.sigmoid(reading.evidence) * confirmed
 
     def present_in_places(self, z: Tensor, present: Tensor) -> Tensor:
         """Return the presences [..., K] of kinds that some cells show alone.
@@ -245,7 +263,7 @@ class PresenceHead(Head):
             z: [..., D].
             present: presences of kinds in the whole image [..., K].
         """
-        alone = z.split(self.lengths, dim=-1)[-2]
+        alone = z.split(self.lengths, dim=-1)[-3]
         alone = alone * (1 - CONTENT_EXPLAINS * present[..., self.content : self.content + 1])
         share = ((alone - FEW) / (ENOUGH - FEW)).clamp(0.0, 1.0)
         return torch.cat([share, torch.zeros_like(share[..., :1])], dim=-1)
@@ -303,8 +321,22 @@ def shares_alone(evidence: Tensor, distances: Tensor) -> Tensor:
     alone = torch.exp(evidence - F.softplus(evidence).sum(dim=-1, keepdim=True))[..., :-1]
     counted = ((alone - UNCLEAR) / (CLEAR - UNCLEAR)).clamp(0.0, 1.0)
     weight = distances[..., None] + 1e-6
-    several = (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
-    return several * (counted * weight).sum(dim=1) / weight.sum(dim=1)
+    return _several(distances) * (counted * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+def clearest_presences(evidence: Tensor, distances: Tensor) -> Tensor:
+    """Return the largest probability of each kind in any cell that differs: [N, K].
+
+    Args:
+        evidence: [N, cells, K].
+        distances: of the cells [N, cells].
+
+    Returns:
+        In [0, 1]; 1 in an image of one cell, which cannot contradict the whole.
+    """
+    differs = (distances / (FAINT * distances.amax(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0)
+    clearest = (torch.sigmoid(evidence) * differs[..., None]).amax(dim=1)
+    return torch.maximum(clearest, 1 - _several(distances))
 
 
 def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
@@ -322,6 +354,11 @@ def pooled_directions(evidence: Tensor, directions: Tensor, distances: Tensor) -
     pooled = (torch.tanh(directions / 2) * weight).sum(dim=1) / (weight.sum(dim=1) + 1e-6)
     # onnxruntime's hyperbolic tangent may exceed 1 in the last bit.
     return pooled.clamp(-1.0, 1.0)
+
+
+def _several(distances: Tensor) -> Tensor:
+    """Return 1 for images of several cells, 0 for those of one: [N, 1]."""
+    return (torch.ones_like(distances).sum(dim=1, keepdim=True) - 1).clamp(max=1.0)
 
 
 def _layers(*lengths: int) -> nn.Sequential:

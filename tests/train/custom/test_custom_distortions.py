@@ -318,7 +318,7 @@ def test_a_head_learns_a_custom_distortion(images_folder):
     dark = 0.5 * batch
     with torch.no_grad():
         probabilities = [
-            extended.probabilities(z)[0]
+            extended.custom_probabilities(z)[0]
             for z in (distances.z(distances.maps(batch), changed) for changed in (shown, dark))
         ]
     assert probabilities[0].median() > 0.7

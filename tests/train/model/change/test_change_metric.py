@@ -162,7 +162,9 @@ def moved(degrees: float = 0, across: float = 0, percent: float = 0) -> Outputs:
     metric = pair_metric()
     with torch.no_grad():
         # A kind has a strength where it is there: let every kind be there.
-        metric.head.layers.direct.bias[: len(KIND_NAMES)] += 100
+        kinds = len(KIND_NAMES)
+        metric.head.layers.direct.bias[:kinds] += 100
+        metric.comparison.cell_head.layers[-1].bias[:kinds] += 100
         return metric.outputs(*pair)
 
 

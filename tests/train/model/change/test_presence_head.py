@@ -16,19 +16,28 @@ from dps_train.contexts import AMOUNTS
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.training import initialize
 from dps_train.model.change.change_features import FEATURES
-from dps_train.model.change.general_distance import CORRECTION, TERMS, general_distance
+from dps_train.model.change.general_distance import (
+    CORRECTION,
+    INVISIBLE,
+    TERMS,
+    general_distance,
+)
 from dps_train.model.change.presence_head import (
     BEHIND,
     CLEAR,
+    CONFIRMED_IN_CELLS,
     ENOUGH,
+    FAINT,
     FEW,
     FULLY,
     LEAST,
     LIMIT,
     NOTHING,
+    SEEN,
     UNCLEAR,
     PresenceHead,
     Standardize,
+    clearest_presences,
     pooled_directions,
     pooled_presences,
     presences,
@@ -75,11 +84,18 @@ def some_z(head: PresenceHead | ExtendedHead, count: int, seed: int = 0) -> Tens
     z[:, 1 : 1 + TERMS] = torch.exp(2 * z[:, 1 : 1 + TERMS] - 6)
     alone = alone_in(z, head)
     alone.copy_((alone / 30).clamp(0, 1))
+    clearest = clearest_in(z, head)
+    clearest.copy_(torch.sigmoid(clearest))
     return z
 
 
 def alone_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
     """The shares of cells that show one kind alone, as a view."""
+    return z.split(head.lengths, dim=1)[-3]
+
+
+def clearest_in(z: Tensor, head: PresenceHead | ExtendedHead) -> Tensor:
+    """The presences where they are clearest, as a view."""
     return z.split(head.lengths, dim=1)[-2]
 
 
@@ -210,7 +226,11 @@ def test_each_pair_by_itself_and_leading_dimensions(head):
 def test_the_correction_is_bounded(head):
     z = some_z(head, 50)
     plain = general_distance(z[:, 1 : 1 + TERMS], torch.zeros(50))
-    factor = head.amounts(z)[:, -1] / plain
+    # What is invisible shrinks with its square: undo that first, s = d d / (d + INVISIBLE).
+    plain, corrected = (
+        (s + (s.square() + 4 * INVISIBLE * s).sqrt()) / 2 for s in (plain, head.amounts(z)[:, -1])
+    )
+    factor = corrected / plain
     # The plain difference of pixels is not corrected, which brings the factor closer to 1.
     assert torch.all(factor.log().abs() <= CORRECTION * 1.0001)
     assert factor.min() < factor.max()
@@ -294,6 +314,7 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     z = some_z(head, 40)
     alone = alone_in(z, head)
     alone.zero_()
+    clearest_in(z, head).fill_(1)
     reading = head.read(z)
     before = head.present(z, reading)
     torch.testing.assert_close(before, presences(torch.sigmoid(reading.evidence)))
@@ -311,6 +332,39 @@ def test_a_kind_that_enough_cells_show_alone_is_there():
     alone[:, 0] = FEW + ENOUGH
     present = head.present(z, head.read(z))[replaced, 0]
     torch.testing.assert_close(present, before[replaced, 0].clamp(min=0.5), rtol=0, atol=1e-6)
+
+
+def test_a_kind_is_as_clear_as_in_its_clearest_cell():
+    evidence = torch.tensor([[[20.0, -20.0], [0.0, -20.0], [-20.0, 20.0]]])
+    distances = torch.tensor([[0.1, 0.3, 0.1 * FAINT]])
+    # The last cell hardly differs.
+    clearest = clearest_presences(evidence, distances)
+    torch.testing.assert_close(clearest, torch.tensor([[1.0, 1 / 3]]), rtol=0, atol=1e-3)
+    # One cell does not contradict the whole image.
+    assert torch.all(clearest_presences(evidence[:, 1:2], distances[:, 1:2]) == 1)
+    assert torch.isfinite(clearest_presences(evidence, torch.zeros(1, 3))).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [*CONFIRMED_IN_CELLS, "content"])
+def test_a_kind_that_cells_must_confirm(name):
+    head = made()
+    z = some_z(head, 400)
+    alone_in(z, head).zero_()
+    clearest = clearest_in(z, head)
+    clearest.fill_(1)
+    before = head.present(z, head.read(z))
+    kind = KIND_NAMES.index(name)
+    assert (before[:, kind] > 0).any()
+    clearest[:, kind] = SEEN
+    torch.testing.assert_close(head.present(z, head.read(z)), before, rtol=0, atol=1e-5)
+    clearest[:, kind] = 0
+    present = head.present(z, head.read(z))
+    torch.testing.assert_close(present.amax(dim=1), torch.ones(400), rtol=0, atol=1e-6)
+    if name in CONFIRMED_IN_CELLS:
+        assert present[:, kind].count_nonzero() == 0
+    else:
+        assert torch.equal(present, before)
 
 
 @torch.no_grad()
