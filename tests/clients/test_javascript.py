@@ -38,7 +38,12 @@ PATIENCE = 300_000
 FRAME = 16
 """Milliseconds in which a slider must be answered."""
 
-MEGAPIXEL = (1000, 1000)
+SIDE = 400
+"""Pixels of the pictures: several cells, and quickly compared."""
+
+SPOT = (280, 120)
+"""Its center in one of them, x and y."""
+
 MOST_KILOBYTES = 60
 """Of the packed client without the context file."""
 
@@ -67,17 +72,17 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A picture of a megapixel, and three changed ones."""
+    """A picture, and changed ones."""
     folder = tmp_path_factory.mktemp("images")
-    image = photograph(*MEGAPIXEL)
+    image = photograph(SIDE, SIDE)
     spot = image.copy()
-    cv2.circle(spot, (700, 300), 40, (20, 30, 230), -1)
+    cv2.circle(spot, SPOT, 16, (20, 30, 230), -1)
     images = {
         "reference": image,
         "softer": cv2.GaussianBlur(image, (0, 0), 2),
         "darker": cv2.convertScaleAbs(image, alpha=0.7),
         "spot": spot,
-        "small": image[:500],
+        "small": image[: SIDE // 2],
     }
     for name, pixels in images.items():
         cv2.imwrite(str(folder / f"{name}.png"), pixels)
@@ -328,10 +333,10 @@ def test_the_map_shows_the_place_and_follows_the_context(page, files):
     page.wait_for_function("document.querySelectorAll('#boxes div').length === 1")
     box = page.query_selector("#boxes div").bounding_box()
     canvas = page.query_selector("#canvas").bounding_box()
-    side = min(canvas["width"], canvas["height"]) / 1000
-    left = canvas["x"] + (canvas["width"] - 1000 * side) / 2
-    assert box["x"] <= left + 700 * side <= box["x"] + box["width"]
-    assert box["y"] <= canvas["y"] + 300 * side <= box["y"] + box["height"]
+    scale = min(canvas["width"], canvas["height"]) / SIDE
+    left = canvas["x"] + (canvas["width"] - SIDE * scale) / 2
+    assert box["x"] <= left + SPOT[0] * scale <= box["x"] + box["width"]
+    assert box["y"] <= canvas["y"] + SPOT[1] * scale <= box["y"] + box["height"]
     before = page.evaluate("document.querySelector('#canvas').toDataURL()")
     slide(page, "size", 5)
     page.wait_for_function(

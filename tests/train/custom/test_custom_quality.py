@@ -26,14 +26,14 @@ pytestmark = pytest.mark.usefixtures("real_weights")
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared photographs")
 def test_jpeg_is_learned_and_the_six_are_not_disturbed():
-    """With a tenth of the default pairs, 30 images, and 30 of the 720 rankings."""
+    """With a twentieth of the default pairs, 16 images, and 30 of the 720 rankings."""
     own = find_custom([JPEG])
     metric, before = load_universal(), load_universal()
     training = load_held_out(str(SHARED / "train"), torch.Generator())
-    settings = Settings(custom=own, data=str(SHARED / "train"), pairs=3000)
+    settings = Settings(custom=own, data=str(SHARED / "train"), pairs=1500)
     cpu = torch.device("cpu")
     train_additive(metric, settings, training, cpu)
-    held_out = load_held_out(str(SHARED / "val"), torch.Generator()).images[:30]
+    held_out = load_held_out(str(SHARED / "val"), torch.Generator()).images[:16]
     images = resize_images(held_out, 64)
     distortions = all_distortions(own)
     names = tuple(distortion.name for distortion in distortions)
