@@ -57,7 +57,7 @@ def train_variant(
         note: called with one line about a stored bank.
 
     Returns:
-        Whether channel distances have changed: the network was trained, or the head for cells.
+        Whether z has changed: the network was trained, or the head for cells.
     """
     if settings.end_to_end:
         size = settings.size or TRAINING_SIZE

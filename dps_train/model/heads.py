@@ -1,4 +1,4 @@
-"""Heads: from channel distances z to amounts and one distance.
+"""Heads: from z to amounts and one distance.
 
 Every head is >= 0, symmetric (because z is) and exactly 0 where z is 0.
 """
