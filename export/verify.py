@@ -36,7 +36,7 @@ the inverse of that range."""
 
 ROUNDED = 2.0
 """Where a metric enlarges rounding errors more than that, onnxruntime may be so many times as far
-from PyTorch as PyTorch's float32 is from its float64, on the same images."""
+from PyTorch, at most, as PyTorch's float32 is from its float64 on the same images."""
 
 MAP_TOLERANCE = 1e-4
 """Largest difference in the map, relative to its largest value. A map is looked at, and a cell
@@ -95,8 +95,8 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
     engine = open_engine(read_model(model), device=Device.cpu)
     exported = ExportedMetric(metric)
     context = np.array(importances, np.float32)
-    worst, worst_feeds = 0.0, Feeds()
-    pairs = 0
+    differences: list[float] = []
+    compared: list[Feeds] = []
     for height, width in SIZES:
         for count in BATCHES:
             distorted = _photographs(count, height, width)
@@ -106,20 +106,23 @@ def verify(model: bytes, metric: Metric, importances: Sequence[float]) -> Parity
                 for one in sorted({fewest, count}):
                     images = {"reference": reference[:one], "distorted": distorted}
                     feeds: Feeds = {**images, IMPORTANCE: context}
-                    difference = _difference(engine.run(exported.names, feeds), exported, feeds)
-                    # Written so that a NaN is the worst.
-                    if not difference <= worst:
-                        worst, worst_feeds = difference, feeds
-                    pairs += count
+                    outputs = engine.run(exported.names, feeds)
+                    differences.append(_difference(outputs, exported, feeds))
+                    compared.append(feeds)
         _check_identity(engine, _photographs(2, height, width), context)
     _check_bands(engine, exported.names, context)
     allowed = PRESENCE_TOLERANCE if "strengths" in exported.names else TOLERANCE
+    # A NaN is the worst, and not allowed.
+    worst = float(np.max(differences))
     if not worst <= allowed:
-        allowed = max(allowed, ROUNDED * _rounding(exported, worst_feeds))
+        # Two roundings of one pair differ by chance: compare the largest of all pairs.
+        rounding = max(_rounding(exported, feeds) for feeds in compared)
+        allowed = max(allowed, ROUNDED * rounding)
     if not worst <= allowed:
         raise ParityError(
             f"onnxruntime and PyTorch differ by {worst:.2g}, expected at most {allowed:g}"
         )
+    pairs = sum(len(feeds["distorted"]) for feeds in compared)
     return Parity(max_abs_error=worst, pairs=pairs)
 
 
