@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -136,7 +135,7 @@ def judge_in_browser(
 
 @contextmanager
 def _serving(arguments: Sequence[str]) -> Iterator[str]:
-    """Run the program, and yield the address that it prints; Ctrl-C ends it."""
+    """Run the program, and yield the address that it prints; SIGTERM ends it as Ctrl-C would."""
     pipe = subprocess.PIPE
     with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
@@ -147,11 +146,11 @@ def _serving(arguments: Sequence[str]) -> Iterator[str]:
         try:
             yield url
         finally:
-            process.send_signal(signal.SIGINT)
+            # Programs that are started in the background ignore Ctrl-C.
+            process.terminate()
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                # Ctrl-C is ignored where the caller itself runs in the background.
                 process.kill()
                 raise
 

@@ -330,7 +330,7 @@ def test_dropped_pictures_are_compared_and_sliders_answer_at_once(page, files):
 def test_the_map_shows_the_place_and_follows_the_context(page, files):
     drop(page, files["reference"], files["spot"])
     page.wait_for_selector("html[data-drawn]")
-    page.wait_for_function("document.querySelectorAll('#boxes div').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('#boxes div').length === 1")
     box = page.query_selector("#boxes div").bounding_box()
     canvas = page.query_selector("#canvas").bounding_box()
     scale = min(canvas["width"], canvas["height"]) / SIDE
@@ -355,7 +355,7 @@ def test_an_order_is_set_by_keyboard_and_copied(page, files, tmp_path):
     focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert focused.startswith("darken: ")
     page.click("#copy-command")
-    page.wait_for_function("document.querySelector('#copied').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('#copied').textContent !== ''")
     command = page.evaluate("navigator.clipboard.readText()")
     ranking = re.search(r"--ranking '(.*)'", command)
     assert ranking
@@ -365,7 +365,9 @@ def test_an_order_is_set_by_keyboard_and_copied(page, files, tmp_path):
         expected = metric.compare(files["reference"], files[name]).distance
         assert distance == pytest.approx(expected, rel=0.06, abs=0.006)
     page.click("#copy-toml")
-    page.wait_for_function("document.querySelector('#command').textContent.startsWith('format')")
+    page.wait_for_function(
+        "() => document.querySelector('#command').textContent.startsWith('format')"
+    )
     (tmp_path / "by-hand.toml").write_text(page.evaluate("navigator.clipboard.readText()"))
     assert read_saved(tmp_path / "by-hand.toml").ranking == metric.ranking
 

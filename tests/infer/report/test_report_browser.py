@@ -125,7 +125,9 @@ def test_summary_and_order(page):
     assert "above 0.1" in tiles
     assert names(page)[:5] == ["gone.png", *["candidate-99.png"] * 3, "candidate-98.png"]
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('[aria-selected=true]').ariaRowIndex === '302'")
+    page.wait_for_function(
+        "() => document.querySelector('[aria-selected=true]').ariaRowIndex === '302'"
+    )
     assert names(page)[-2:] == ["candidate-0.png", "candidate-0.png"]
     # In the other order too, the pair that could not be compared is the first one.
     page.locator("#direction").click()
