@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dps_train.model.change.presence_head import PresenceHead, Reading, presences
-from dps_train.model.heads import Head
+from dps_train.model.change.presence_head import PresenceHead, Reading, SizedHead, presences
 
 HIDDEN = 96
 
@@ -27,7 +26,7 @@ DROPOUT = 0.5
 apart."""
 
 
-class ExtendedHead(Head):
+class ExtendedHead(SizedHead):
     """A trained head, and custom distortions that it learned later.
 
     Args:
@@ -67,16 +66,6 @@ class ExtendedHead(Head):
     def size(self, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""
         return self.older.size(z, reading)
-
-    def amounts(self, z: Tensor) -> Tensor:
-        """See `Head`."""
-        reading = self.read(z)
-        return self.amounts_of(self.size(z, reading), self.present(z, reading))
-
-    def amounts_of(self, size: Tensor, present: Tensor) -> Tensor:
-        """See `PresenceHead`."""
-        size = size[..., None]
-        return torch.cat([size * present * self.scales, size], dim=-1)
 
     def present(self, z: Tensor, reading: Reading) -> Tensor:
         """See `PresenceHead`."""

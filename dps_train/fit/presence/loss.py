@@ -18,9 +18,7 @@ from dps_train.model.change.presence_head import (
     FULLY,
     NOTHING,
     Reading,
-    clearest_presences,
-    pooled_presences,
-    shares_alone,
+    presences_in_cells,
 )
 
 KINDS = len(KIND_NAMES)
@@ -114,11 +112,9 @@ def z_of(metric: ChangeMetric, pairs: MeasuredPairs) -> Tensor:
 
 
 def _z(pairs: MeasuredPairs, evidence: Tensor) -> Tensor:
-    pooled = pooled_presences(evidence, pairs.cell_distances)
-    alone = shares_alone(evidence, pairs.cell_distances)
+    in_cells = presences_in_cells(evidence, pairs.cell_distances)
     parts = pairs.total[:, None], pairs.terms, pairs.features.flatten(1), pairs.motion
-    clearest = clearest_presences(evidence, pairs.cell_distances)
-    return torch.cat([*parts, pooled, alone, clearest, pairs.code], dim=1)
+    return torch.cat([*parts, in_cells, pairs.code], dim=1)
 
 
 def presence_loss(

@@ -25,11 +25,9 @@ from dps_train.model.change.presence_head import (
     CellHead,
     PresenceHead,
     Reading,
-    clearest_presences,
     pooled_directions,
-    pooled_presences,
     presences,
-    shares_alone,
+    presences_in_cells,
 )
 from dps_train.model.codes import ChannelCode, PairCode
 from dps_train.model.comparisons import PairComparison
@@ -119,11 +117,9 @@ class ChangeEncoder(PairComparison):
         total, code = self.code(first[end:], second[end:])
         cells = change.cells.flatten(3).permute(0, 3, 1, 2)
         evidence, directions = self.cell_head(cells, change.motion[:, None])
-        pooled = pooled_presences(evidence, change.cell_distances.flatten(1))
-        alone = shares_alone(evidence, change.cell_distances.flatten(1))
-        clearest = clearest_presences(evidence, change.cell_distances.flatten(1))
-        parts = [total[:, None], change.terms, change.features.flatten(1), change.motion]
-        parts += [pooled, alone, clearest, code]
+        in_cells = presences_in_cells(evidence, change.cell_distances.flatten(1))
+        features = change.features.flatten(1)
+        parts = [total[:, None], change.terms, features, change.motion, in_cells, code]
         return torch.cat(parts, dim=1), (evidence, directions), change
 
 

@@ -184,8 +184,39 @@ class PresenceLayers(nn.Module):
         )  # fmt: skip
 
 
-class PresenceHead(Head):
-    """The head of size and presence: amounts = size * scale * presence, and the size itself.
+class SizedHead(Head):
+    """A head whose amounts are size * scale * presence, and the size itself."""
+
+    @property
+    def scales(self) -> Tensor:
+        """What sizes times presences are multiplied with: [A - 1]."""
+        raise NotImplementedError
+
+    def read(self, z: Tensor) -> Reading:
+        """Read pairs of z [..., D]."""
+        raise NotImplementedError
+
+    def size(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return the size [...] of pairs."""
+        raise NotImplementedError
+
+    def present(self, z: Tensor, reading: Reading) -> Tensor:
+        """Return the presences [..., A - 1] of a reading."""
+        raise NotImplementedError
+
+    def amounts(self, z: Tensor) -> Tensor:
+        """See `Head`; the size is last."""
+        reading = self.read(z)
+        return self.amounts_of(self.size(z, reading), self.present(z, reading))
+
+    def amounts_of(self, size: Tensor, present: Tensor) -> Tensor:
+        """Return the amounts [..., A] of sizes [...] and presences [..., A - 1]."""
+        size = size[..., None]
+        return torch.cat([size * present * self.scales, size], dim=-1)
+
+
+class PresenceHead(SizedHead):
+    """The head of size and presence.
 
     Args:
         names: of the kinds, `other` last.
@@ -213,7 +244,7 @@ class PresenceHead(Head):
 
     @property
     def scales(self) -> Tensor:
-        """What sizes times presences are multiplied with: [A - 1]."""
+        """See `SizedHead`."""
         return self.scale
 
     def total(self, z: Tensor) -> Tensor:
@@ -227,26 +258,16 @@ class PresenceHead(Head):
         return self.layers.inputs(terms, both, motion, pooled, code)
 
     def read(self, z: Tensor) -> Reading:
-        """Read pairs of z [..., D]."""
+        """See `SizedHead`."""
         reading: Reading = self.layers(self.inputs(z))
         return reading
 
     def size(self, z: Tensor, reading: Reading) -> Tensor:
-        """Return the size [...] of pairs."""
+        """See `SizedHead`."""
         return general_distance(z[..., 1 : 1 + TERMS], reading.correction)
 
-    def amounts(self, z: Tensor) -> Tensor:
-        """See `Head`: A = K + 1, the size last."""
-        reading = self.read(z)
-        return self.amounts_of(self.size(z, reading), self.present(z, reading))
-
-    def amounts_of(self, size: Tensor, present: Tensor) -> Tensor:
-        """Return the amounts [..., A] of sizes [...] and presences [..., K]."""
-        size = size[..., None]
-        return torch.cat([size * present * self.scales, size], dim=-1)
-
     def present(self, z: Tensor, reading: Reading) -> Tensor:
-        """Return the presences [..., K] of a reading."""
+        """See `SizedHead`: A = K + 1."""
         present = presences(self.probabilities(z, reading))
         return torch.maximum(present, self.present_in_places(z, present))
 
@@ -285,6 +306,17 @@ def presences(probability: Tensor, behind: float = BEHIND) -> Tensor:
     probable = (probability - NOTHING) / (FULLY - NOTHING)
     foremost = (share - behind) / (1 - behind)
     return torch.maximum(probable, foremost).clamp(0.0, 1.0)
+
+
+def presences_in_cells(evidence: Tensor, distances: Tensor) -> Tensor:
+    """Return what z holds of the presences in cells: [N, 4 K - 1].
+
+    Args:
+        evidence: [N, cells, K].
+        distances: of the cells [N, cells].
+    """
+    parts = pooled_presences, shares_alone, clearest_presences
+    return torch.cat([part(evidence, distances) for part in parts], dim=1)
 
 
 def pooled_presences(evidence: Tensor, distances: Tensor) -> Tensor:

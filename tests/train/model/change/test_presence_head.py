@@ -16,12 +16,7 @@ from dps_train.contexts import AMOUNTS
 from dps_train.distortions.kinds import KIND_NAMES
 from dps_train.fit.presence.training import initialize
 from dps_train.model.change.change_features import FEATURES
-from dps_train.model.change.general_distance import (
-    CORRECTION,
-    INVISIBLE,
-    TERMS,
-    general_distance,
-)
+from dps_train.model.change.general_distance import CORRECTION, INVISIBLE, TERMS, general_distance
 from dps_train.model.change.presence_head import (
     BEHIND,
     CLEAR,
